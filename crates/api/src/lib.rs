@@ -1,0 +1,35 @@
+//! Types of the host API and its client.
+//!
+//! HTTP/1.1 with JSON over the daemon's Unix socket; `curl --unix-socket` is a full client.
+//!
+//! | route | body → answer |
+//! |---|---|
+//! | `GET /v1/version` | → [`Version`] |
+//! | `GET /v1/doctor` | → [`Report`] |
+//! | `GET /v1/vms` | → `[`[`Vm`]`]` |
+//! | `POST /v1/vms` | [`CreateVm`] → operation |
+//! | `GET /v1/vms/{ref}` | → [`Vm`] |
+//! | `DELETE /v1/vms/{ref}` | → operation |
+//! | `POST /v1/vms/{ref}/start`, `/stop` | → operation |
+//! | `POST /v1/vms/{ref}/exec` | [`guest::Exec`] → 101, [`guest::frames`] |
+//! | `GET /v1/vms/{ref}/logs` | → text |
+//! | `GET /v1/operations`, `GET /v1/operations/{id}` | → [`Operation`] |
+//! | `DELETE /v1/operations/{id}` | cancels; → 202 |
+//! | `GET /v1/operations/{id}/events` | → NDJSON of [`Event`], from the first one on |
+//!
+//! A call that takes long answers 202 with an [`Operation`]. With `Accept: application/x-ndjson` it answers 200
+//! with the operation's [`Event`]s instead, and the operation is the caller's: closing the connection before its
+//! end cancels and undoes it. For a VM created with [`CreateVm::ephemeral`] that stream stays open after the end as
+//! the VM's lease: when it closes, the VM is deleted.
+//!
+//! A failure is a status of 400 or more with [`ErrorBody`].
+
+mod error;
+mod operation;
+mod report;
+mod vm;
+
+pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use operation::{Event, Operation, OperationState, StageState};
+pub use report::{Check, CheckState, Report, Version};
+pub use vm::{CreateVm, NetworkMode, Vm, VmState};

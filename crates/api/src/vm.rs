@@ -1,0 +1,124 @@
+//! Virtual machines as the API shows them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// State of a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VmState {
+    /// Made, never started.
+    Created,
+    /// On its way to running.
+    Starting,
+    /// An exec works.
+    Running,
+    /// On its way to stopped.
+    Stopping,
+    /// Off; its disk is kept.
+    Stopped,
+    /// The last start or the machine failed; `reason` says why.
+    Error,
+}
+
+impl fmt::Display for VmState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// How a VM reaches the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkMode {
+    /// No device.
+    None,
+    /// Outbound through a process of the user's.
+    User,
+}
+
+impl fmt::Display for NetworkMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::User => "user",
+        })
+    }
+}
+
+/// A VM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vm {
+    /// 32 lower-case hex digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: VmState,
+    /// Why it is in `stopped` or `error`, one line.
+    pub reason: Option<String>,
+    /// Name of its image.
+    pub image: String,
+    /// Name and version of its kernel.
+    pub kernel: String,
+    /// Virtual processors.
+    pub vcpu: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Size of the writable layer as the guest sees it, in bytes.
+    pub disk_size: u64,
+    /// What the layer takes on the host, in bytes.
+    pub disk_used: u64,
+    /// Network mode.
+    pub network: NetworkMode,
+    /// Address that the host can reach it at, if any.
+    pub address: Option<String>,
+    /// Which VMM runs it (`qemu/tcg`), or would.
+    pub vmm: String,
+    /// Why that VMM was chosen.
+    pub vmm_reason: String,
+    /// Process id of the VMM while there is one.
+    pub pid: Option<u32>,
+    /// The guest's boot id while it runs.
+    pub boot_id: Option<String>,
+    /// Deleted when the client that made it goes.
+    pub ephemeral: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last started.
+    pub started_at: Option<Timestamp>,
+}
+
+/// Body of `POST /v1/vms`. What is left out takes the configured default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CreateVm {
+    /// Name; made up (`adjective-noun`) if none.
+    pub name: Option<String>,
+    /// Image by name.
+    pub image: Option<String>,
+    /// Virtual processors, 1 to 64.
+    pub vcpu: Option<u32>,
+    /// Memory in MiB, at least 128.
+    pub memory_mib: Option<u64>,
+    /// Size of the writable layer in bytes, at least 256 MiB, at most 16 TiB.
+    pub disk_size: Option<u64>,
+    /// Network mode.
+    pub network: Option<NetworkMode>,
+    /// Variables that every command in the VM starts with; kept with the VM.
+    pub env: BTreeMap<String, String>,
+    /// Start it too.
+    pub start: bool,
+    /// Delete it when the connection that made it closes.
+    pub ephemeral: bool,
+}

@@ -1,0 +1,3 @@
+//! The agent binary: `/init` in the guest.
+
+fn main() {}

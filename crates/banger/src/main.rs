@@ -1,0 +1,3 @@
+//! Command-line client: development sandboxes on microVMs in one command.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The daemon binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Named images and kernels, and how each is fetched or built.

@@ -1,0 +1,1 @@
+//! Configuration file, paths and defaults of both modes.

@@ -1,0 +1,152 @@
+//! Bodies of the agent's requests and answers (JSON over HTTP/1.1).
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+
+/// Generation of this protocol; a host talks to every older generation it has shipped.
+pub const GENERATION: u32 = 1;
+
+/// The vsock port that the agent listens on.
+pub const PORT: u32 = 42070;
+
+/// Answer of `GET /v1/health`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Protocol generation the agent speaks.
+    pub generation: u32,
+    /// Version of the agent's binary.
+    pub version: String,
+    /// `/proc/sys/kernel/random/boot_id` of the guest.
+    pub boot_id: String,
+    /// Milliseconds since the guest kernel started.
+    pub uptime_ms: u64,
+    /// Whether `configure` has been carried out in this boot.
+    pub configured: bool,
+}
+
+/// Body of `PUT /v1/configure`: the identity of a guest.
+///
+/// The one path that gives a guest its identity, after a cold boot, a restore and a fork alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configure {
+    /// Host name: a DNS label.
+    pub hostname: String,
+    /// 32 lower-case hex digits for `/etc/machine-id`.
+    pub machine_id: String,
+    /// Network settings of `eth0`; none leaves only the loopback device.
+    pub network: Option<GuestNetwork>,
+    /// Nanoseconds since the Unix epoch on the host, taken just before sending.
+    pub unix_time_ns: u64,
+    /// 64 bytes of fresh entropy from the host, as hex.
+    pub entropy: String,
+    /// Variables that every exec starts with.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// PEM text of certificate authorities that the host trusts beyond its distribution's.
+    #[serde(default)]
+    pub ca_certificates: Option<String>,
+}
+
+/// Settings of the guest's `eth0`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestNetwork {
+    /// Address of the guest.
+    pub address: Ipv4Addr,
+    /// Length of the network prefix in bits, 0 to 32.
+    pub prefix: u8,
+    /// Default gateway.
+    pub gateway: Ipv4Addr,
+    /// Resolvers, most preferred first.
+    pub dns: Vec<IpAddr>,
+    /// Largest packet in bytes, when not the device's own.
+    #[serde(default)]
+    pub mtu: Option<u32>,
+}
+
+/// Size of a terminal in character cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSize {
+    /// Rows.
+    pub rows: u16,
+    /// Columns.
+    pub columns: u16,
+}
+
+/// Body of `POST /v1/exec`, which upgrades to [`crate::frames`] with `Upgrade: banger-exec`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exec {
+    /// Program and arguments. Empty: a login shell of the user.
+    pub argv: Vec<String>,
+    /// Variables added to the environment, over the configured ones.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Working directory; the user's home if none.
+    #[serde(default)]
+    pub workdir: Option<String>,
+    /// User by name or uid, looked up in the guest's `/etc/passwd`; root if none.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Give the command a terminal of this size; stdout and stderr are then one stream.
+    #[serde(default)]
+    pub tty: Option<WindowSize>,
+    /// Value of TERM, when there is a terminal.
+    #[serde(default)]
+    pub term: Option<String>,
+    /// Whether stdin frames will come; without, the command reads end-of-file.
+    #[serde(default)]
+    pub stdin: bool,
+}
+
+/// What `POST /v1/power` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerAction {
+    /// Ends what banger runs, then asks the image's init to shut down; the agent itself where it is PID 1.
+    Shutdown,
+    /// Syncs, remounts read-only and powers off at once, without the init.
+    PowerOff,
+}
+
+/// Body of `POST /v1/power`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Power {
+    /// The action.
+    pub action: PowerAction,
+}
+
+/// Why the agent refused a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemCode {
+    /// The request does not decode or breaks a rule.
+    BadRequest,
+    /// No such route in this generation.
+    NotFound,
+    /// No program of that name in the guest.
+    CommandNotFound,
+    /// The program exists and cannot be executed.
+    CommandNotExecutable,
+    /// The working directory does not exist or cannot be entered.
+    NoWorkdir,
+    /// No such user in the guest.
+    NoUser,
+    /// Anything that failed inside the agent.
+    Internal,
+}
+
+/// Body of every answer of the agent with a status of 400 or more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Problem {
+    /// What kind of failure.
+    pub code: ProblemCode,
+    /// One line for a person.
+    pub message: String,
+}

@@ -1,0 +1,1 @@
+//! EROFS images, writable layers, initramfs and kernel unpacking.

@@ -1,0 +1,1 @@
+//! What should exist: SQLite tables and their migrations.

@@ -1,0 +1,1 @@
+//! Fixtures for tests: a simulated VMM, fault points, a daemon of one's own.

@@ -1,0 +1,145 @@
+//! What a backend is asked for, and what it gives back.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+/// One machine as the engine wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineSpec {
+    /// The VM's id, for names that a person sees in `ps`.
+    pub id: String,
+    /// The VM's own folder; sockets, logs and `process.json` go here.
+    pub folder: PathBuf,
+    /// Virtual processors, at least 1.
+    pub vcpu: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Uncompressed ELF kernel.
+    pub kernel: PathBuf,
+    /// Initramfs, a cpio archive.
+    pub initramfs: PathBuf,
+    /// What is particular to this VM on the kernel's command line; the backend adds what its devices need.
+    pub command_line: String,
+    /// Disks in the order the guest sees them (`vda`, `vdb`, …).
+    pub drives: Vec<Drive>,
+    /// Network device, if any.
+    pub network: Option<NetworkDevice>,
+}
+
+/// A disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drive {
+    /// Raw image file.
+    pub path: PathBuf,
+    /// Whether the guest may write.
+    pub read_only: bool,
+}
+
+/// The host's side of a network device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkDevice {
+    /// A Unix stream socket that carries length-prefixed Ethernet frames (passt).
+    Stream {
+        /// Where the peer listens.
+        socket: PathBuf,
+        /// The guest's hardware address, `52:54:00:…`.
+        mac: String,
+    },
+    /// The backend's own user network (QEMU only): exposes the host's loopback.
+    BuiltIn {
+        /// The guest's hardware address.
+        mac: String,
+    },
+}
+
+/// Where the agent of a machine is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Unix socket of a virtio-serial port; carries the multiplexer.
+    VirtioSerial {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// Unix socket that speaks `CONNECT port`.
+    Vsock {
+        /// The socket.
+        socket: PathBuf,
+    },
+}
+
+/// A kind of VMM.
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// Name as stored and shown: `qemu/tcg`, `qemu/kvm`, …
+    fn name(&self) -> &str;
+
+    /// Starts a machine. On an error nothing of it is left running.
+    fn start<'a>(&'a self, spec: &'a MachineSpec) -> BoxFuture<'a, Result<Arc<dyn Machine>, VmmError>>;
+
+    /// Finds the machine that `folder` tells of, after a restart of the daemon. `None`: it is gone, or its pid
+    /// belongs to something else now.
+    fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, VmmError>>;
+}
+
+/// A machine that was started and may have ended since.
+pub trait Machine: fmt::Debug + Send + Sync {
+    /// Process id of the VMM.
+    fn pid(&self) -> u32;
+
+    /// Where its agent is reached.
+    fn channel(&self) -> Channel;
+
+    /// Ends when the VMM process has ended (pidfd), whoever started it. May be called any number of times.
+    /// Gives one line that says why, for example the log's last line.
+    fn wait(&self) -> BoxFuture<'_, String>;
+
+    /// Kills the VMM at once and returns when it is gone. Fine if it is gone already.
+    fn kill(&self) -> BoxFuture<'_, Result<(), VmmError>>;
+}
+
+/// What can go wrong with a VMM.
+#[derive(Debug, thiserror::Error)]
+pub enum VmmError {
+    /// The binary is not there or not executable.
+    #[error("{binary} was not found")]
+    BinaryMissing {
+        /// Name or path that was looked for.
+        binary: String,
+    },
+    /// The process could not be started.
+    #[error("{binary} could not be started")]
+    Spawn {
+        /// What was executed.
+        binary: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The process ended before it was ready.
+    #[error("{binary} ended at start: {log}")]
+    DiedAtStart {
+        /// What was executed.
+        binary: PathBuf,
+        /// The last lines of its log, joined.
+        log: String,
+    },
+    /// A file of the VM's folder could not be used.
+    #[error("cannot {action} {path}")]
+    File {
+        /// A verb: read, write, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The VMM's control socket answered with an error, or not at all.
+    #[error("the VMM's control socket: {message}")]
+    Control {
+        /// What was said.
+        message: String,
+    },
+}
