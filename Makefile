@@ -1,0 +1,37 @@
+# One line a target; the work is in scripts/, which say more. `ARGS` is handed on: make test ARGS="-p net".
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build run demo test lint coverage bench install-hooks
+
+ARGS ?=
+
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+setup: ## Install what building, running, testing and checking need (Debian packages)
+	@scripts/setup $(or $(ARGS),run test lint)
+
+build: ## Build banger, bangerd and the static banger-vsock-agent into build/bin
+	@scripts/build
+
+run: build ## Build, then `banger vm run`; ARGS="--rm -- true" are its arguments
+	@build/bin/banger vm run $(ARGS)
+
+demo: build ## Build, then run one command in a real VM that is deleted afterwards
+	@scripts/demo
+
+test: ## Run all tests, those in real guests too; ARGS choose: ARGS="-p engine stop"
+	@scripts/test $(ARGS)
+
+lint: ## rustfmt, clippy, shellcheck, cargo-deny, check-docs: any warning fails
+	@scripts/lint
+
+coverage: ## Run all tests with coverage; the report lies in build/coverage
+	@scripts/coverage $(ARGS)
+
+bench: ## Measure against floors of the same run and write docs/benchmarks.md
+	@scripts/bench $(ARGS)
+
+install-hooks: ## Have git run lint, test and build before each commit
+	@scripts/install-hooks
