@@ -1,0 +1,428 @@
+//! Table `vms`: one row a VM.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, Transaction, named_params};
+
+use crate::sql::{
+    JobError, Word, json_map, json_of, millis, name_taken, optional_time, signed, time, unsigned, word,
+};
+use crate::{Store, StoreError};
+
+/// State of a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum VmState {
+    /// Made, never started.
+    Created,
+    /// On its way to running.
+    Starting,
+    /// Up.
+    Running,
+    /// On its way to stopped.
+    Stopping,
+    /// Off.
+    Stopped,
+    /// Failed; the reason says why.
+    Error,
+}
+
+impl VmState {
+    /// Every state.
+    pub const ALL: [Self; 6] = [
+        Self::Created,
+        Self::Starting,
+        Self::Running,
+        Self::Stopping,
+        Self::Stopped,
+        Self::Error,
+    ];
+}
+
+impl Word for VmState {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Error => "error",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+}
+
+impl fmt::Display for VmState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// How a VM reaches the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// Not at all.
+    None,
+    /// Outbound through a process of the user's.
+    User,
+}
+
+impl Word for Network {
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::User => "user",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::None, Self::User]
+            .into_iter()
+            .find(|network| network.word() == word)
+    }
+}
+
+/// A VM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VmRow {
+    /// Id, never used again.
+    pub id: String,
+    /// Name, unique.
+    pub name: String,
+    /// State; changed by [`Vms::transition`] only.
+    pub state: VmState,
+    /// Why it is in that state, one line.
+    pub reason: Option<String>,
+    /// Name of the image.
+    pub image: String,
+    /// Digest of the image's root file system; empty until it is known.
+    pub image_digest: String,
+    /// Name of the kernel.
+    pub kernel: String,
+    /// Version of the kernel; empty until it is known.
+    pub kernel_version: String,
+    /// Virtual processors.
+    pub vcpu: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Size of the writable layer in bytes.
+    pub disk_size: u64,
+    /// Network mode.
+    pub network: Network,
+    /// Variables that every command starts with.
+    pub env: BTreeMap<String, String>,
+    /// Deleted when the client that made it goes.
+    pub ephemeral: bool,
+    /// VMM that runs it; empty until it is chosen.
+    pub vmm: String,
+    /// Why that one.
+    pub vmm_reason: String,
+    /// The guest's machine-id.
+    pub machine_id: String,
+    /// The guest's boot id while it runs.
+    pub boot_id: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last started.
+    pub started_at: Option<Timestamp>,
+}
+
+/// What becomes of a column that may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It becomes empty.
+    Clear,
+    /// It gets this value.
+    Set(T),
+}
+
+impl<T> Change<T> {
+    /// Whether the column changes, and to what.
+    fn into_parts(self) -> (bool, Option<T>) {
+        match self {
+            Self::Keep => (false, None),
+            Self::Clear => (true, None),
+            Self::Set(value) => (true, Some(value)),
+        }
+    }
+}
+
+/// What changes together with a VM's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transition {
+    /// Why it is in the new state; replaces the old reason, also with none.
+    pub reason: Option<String>,
+    /// The guest's boot id.
+    pub boot_id: Change<String>,
+    /// When it was last started.
+    pub started_at: Change<Timestamp>,
+}
+
+/// What is learned or chosen about a VM apart from its state; `None` keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VmUpdate {
+    /// Digest of the image's root file system.
+    pub image_digest: Option<String>,
+    /// Name of the kernel.
+    pub kernel: Option<String>,
+    /// Version of the kernel.
+    pub kernel_version: Option<String>,
+    /// VMM that runs it.
+    pub vmm: Option<String>,
+    /// Why that one.
+    pub vmm_reason: Option<String>,
+    /// The guest's boot id.
+    pub boot_id: Change<String>,
+    /// Whether it goes when its client goes.
+    pub ephemeral: Option<bool>,
+}
+
+/// The table.
+#[derive(Clone, Debug)]
+pub struct Vms(Store);
+
+impl Vms {
+    pub(crate) fn new(store: Store) -> Self {
+        Self(store)
+    }
+
+    /// Adds a VM.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`] where another VM has the name.
+    pub async fn insert(&self, row: VmRow) -> Result<(), StoreError> {
+        self.0
+            .write("add a VM", move |transaction| insert(transaction, &row))
+            .await
+    }
+
+    /// A VM by its id.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails.
+    pub async fn get(&self, id: &str) -> Result<Option<VmRow>, StoreError> {
+        let id = id.to_owned();
+        self.0
+            .read("read a VM", move |transaction| Ok(select(transaction, &id)?))
+            .await
+    }
+
+    /// A VM by its name.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails.
+    pub async fn by_name(&self, name: &str) -> Result<Option<VmRow>, StoreError> {
+        let name = name.to_owned();
+        let job = move |transaction: &Transaction<'_>| {
+            let mut statement = transaction.prepare_cached("SELECT * FROM vms WHERE name = ?1")?;
+            Ok(statement.query_row([name], read).optional()?)
+        };
+        self.0.read("read a VM", job).await
+    }
+
+    /// Every VM, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails.
+    pub async fn list(&self) -> Result<Vec<VmRow>, StoreError> {
+        let job = |transaction: &Transaction<'_>| {
+            let mut statement = transaction.prepare_cached("SELECT * FROM vms ORDER BY created_at, id")?;
+            Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
+        };
+        self.0.read("list the VMs", job).await
+    }
+
+    /// Moves a VM from one of the states `from` to `to`, in one step: of two that try, one finds it moved.
+    ///
+    /// # Errors
+    /// [`StoreError::NotInState`] where it is in none of `from`, [`StoreError::NotFound`] where it is gone.
+    pub async fn transition(
+        &self,
+        id: &str,
+        from: &[VmState],
+        to: VmState,
+        change: Transition,
+    ) -> Result<VmRow, StoreError> {
+        let (id, from) = (id.to_owned(), from.to_vec());
+        let job = move |transaction: &Transaction<'_>| {
+            if let Some(row) = transition(transaction, &id, &from, to, change)? {
+                return Ok(row);
+            }
+            Err(match select(transaction, &id)? {
+                Some(row) => StoreError::NotInState {
+                    id,
+                    state: row.state,
+                    wanted: from,
+                },
+                None => StoreError::NotFound {
+                    table: "vms",
+                    key: id,
+                },
+            }
+            .into())
+        };
+        self.0.write("change a VM's state", job).await
+    }
+
+    /// Writes down what was learned or chosen about a VM.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where it is gone.
+    pub async fn update(&self, id: &str, update: VmUpdate) -> Result<VmRow, StoreError> {
+        let id = id.to_owned();
+        let job = move |transaction: &Transaction<'_>| match update_row(transaction, &id, update)? {
+            Some(row) => Ok(row),
+            None => Err(StoreError::NotFound {
+                table: "vms",
+                key: id,
+            }
+            .into()),
+        };
+        self.0.write("update a VM", job).await
+    }
+
+    /// Takes a VM's row away; says whether there was one.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails.
+    pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        let job = move |transaction: &Transaction<'_>| {
+            Ok(transaction
+                .prepare_cached("DELETE FROM vms WHERE id = ?1")?
+                .execute([id])?
+                > 0)
+        };
+        self.0.write("delete a VM", job).await
+    }
+}
+
+fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO vms (id, name, state, reason, image, image_digest, kernel, kernel_version, vcpu, memory_mib,
+                          disk_size, network, env, ephemeral, vmm, vmm_reason, machine_id, boot_id, created_at,
+                          started_at)
+         VALUES (:id, :name, :state, :reason, :image, :image_digest, :kernel, :kernel_version, :vcpu, :memory_mib,
+                 :disk_size, :network, :env, :ephemeral, :vmm, :vmm_reason, :machine_id, :boot_id, :created_at,
+                 :started_at)",
+    )?;
+    let inserted = statement.execute(named_params! {
+        ":id": row.id,
+        ":name": row.name,
+        ":state": row.state.word(),
+        ":reason": row.reason,
+        ":image": row.image,
+        ":image_digest": row.image_digest,
+        ":kernel": row.kernel,
+        ":kernel_version": row.kernel_version,
+        ":vcpu": row.vcpu,
+        ":memory_mib": signed(row.memory_mib)?,
+        ":disk_size": signed(row.disk_size)?,
+        ":network": row.network.word(),
+        ":env": json_of(&row.env),
+        ":ephemeral": row.ephemeral,
+        ":vmm": row.vmm,
+        ":vmm_reason": row.vmm_reason,
+        ":machine_id": row.machine_id,
+        ":boot_id": row.boot_id,
+        ":created_at": millis(row.created_at),
+        ":started_at": row.started_at.map(millis),
+    });
+    inserted
+        .map(|_| ())
+        .map_err(|error| name_taken(error, "vms.name", &row.name))
+}
+
+fn select(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<Option<VmRow>> {
+    transaction
+        .prepare_cached("SELECT * FROM vms WHERE id = ?1")?
+        .query_row([id], read)
+        .optional()
+}
+
+/// The one place that writes a state; the condition and the change are one statement.
+fn transition(
+    transaction: &Transaction<'_>,
+    id: &str,
+    from: &[VmState],
+    to: VmState,
+    change: Transition,
+) -> rusqlite::Result<Option<VmRow>> {
+    let from = serde_json::Value::from_iter(from.iter().map(|state| state.word())).to_string();
+    let (boot_changes, boot_id) = change.boot_id.into_parts();
+    let (start_changes, started_at) = change.started_at.into_parts();
+    let mut statement = transaction.prepare_cached(
+        "UPDATE vms SET state = :to, reason = :reason, boot_id = iif(:boot_changes, :boot_id, boot_id),
+                        started_at = iif(:start_changes, :started_at, started_at)
+         WHERE id = :id AND state IN (SELECT value FROM json_each(:from))
+         RETURNING *",
+    )?;
+    let values = named_params! {
+        ":to": to.word(),
+        ":reason": change.reason,
+        ":boot_changes": boot_changes,
+        ":boot_id": boot_id,
+        ":start_changes": start_changes,
+        ":started_at": started_at.map(millis),
+        ":id": id,
+        ":from": from,
+    };
+    statement.query_row(values, read).optional()
+}
+
+fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusqlite::Result<Option<VmRow>> {
+    let (boot_changes, boot_id) = update.boot_id.into_parts();
+    let mut statement = transaction.prepare_cached(
+        "UPDATE vms SET image_digest = coalesce(:image_digest, image_digest), kernel = coalesce(:kernel, kernel),
+                        kernel_version = coalesce(:kernel_version, kernel_version), vmm = coalesce(:vmm, vmm),
+                        vmm_reason = coalesce(:vmm_reason, vmm_reason), ephemeral = coalesce(:ephemeral, ephemeral),
+                        boot_id = iif(:boot_changes, :boot_id, boot_id)
+         WHERE id = :id
+         RETURNING *",
+    )?;
+    let values = named_params! {
+        ":image_digest": update.image_digest,
+        ":kernel": update.kernel,
+        ":kernel_version": update.kernel_version,
+        ":vmm": update.vmm,
+        ":vmm_reason": update.vmm_reason,
+        ":ephemeral": update.ephemeral,
+        ":boot_changes": boot_changes,
+        ":boot_id": boot_id,
+        ":id": id,
+    };
+    statement.query_row(values, read).optional()
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<VmRow> {
+    Ok(VmRow {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        state: word(row, "state")?,
+        reason: row.get("reason")?,
+        image: row.get("image")?,
+        image_digest: row.get("image_digest")?,
+        kernel: row.get("kernel")?,
+        kernel_version: row.get("kernel_version")?,
+        vcpu: row.get("vcpu")?,
+        memory_mib: unsigned(row, "memory_mib")?,
+        disk_size: unsigned(row, "disk_size")?,
+        network: word(row, "network")?,
+        env: json_map(row, "env")?,
+        ephemeral: row.get("ephemeral")?,
+        vmm: row.get("vmm")?,
+        vmm_reason: row.get("vmm_reason")?,
+        machine_id: row.get("machine_id")?,
+        boot_id: row.get("boot_id")?,
+        created_at: time(row, "created_at")?,
+        started_at: optional_time(row, "started_at")?,
+    })
+}
