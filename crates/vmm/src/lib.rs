@@ -5,4 +5,4 @@
 
 mod spec;
 
-pub use spec::{Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, VmmError};
+pub use spec::{Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, NetworkSocket, VmmError};

@@ -1,6 +1,7 @@
 //! What a backend is asked for, and what it gives back.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,10 +42,11 @@ pub struct Drive {
 /// The host's side of a network device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkDevice {
-    /// A Unix stream socket that carries length-prefixed Ethernet frames (passt).
+    /// A connected Unix stream socket that carries length-prefixed Ethernet frames (passt).
     Stream {
-        /// Where the peer listens.
-        socket: PathBuf,
+        /// This machine's end. The VMM gets a copy; the peer sees the end of the stream when all copies are
+        /// closed, so the spec is dropped once the machine runs.
+        socket: NetworkSocket,
         /// The guest's hardware address, `52:54:00:…`.
         mac: String,
     },
@@ -53,6 +55,24 @@ pub enum NetworkDevice {
         /// The guest's hardware address.
         mac: String,
     },
+}
+
+/// One end of a socket pair, shared by whoever holds the spec.
+#[derive(Clone, Debug)]
+pub struct NetworkSocket(pub Arc<OwnedFd>);
+
+impl PartialEq for NetworkSocket {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for NetworkSocket {}
+
+impl From<OwnedFd> for NetworkSocket {
+    fn from(end: OwnedFd) -> Self {
+        Self(Arc::new(end))
+    }
 }
 
 /// Where the agent of a machine is reached.
