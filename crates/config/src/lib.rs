@@ -1,1 +1,21 @@
 //! Configuration file, paths and defaults of both modes.
+//!
+//! This crate reads the process's surroundings (variables, the configuration file, the host's size) and turns them
+//! into checked values. It knows nothing of VMs; what the CLI and the daemon both parse lives in [`values`].
+
+mod certificates;
+mod environment;
+mod file;
+mod paths;
+mod prepare;
+mod settings;
+pub mod values;
+
+pub use certificates::{CertificateError, host_ca_certificates};
+pub use environment::Environment;
+pub use file::ConfigError;
+pub use paths::{Paths, PathsError};
+pub use settings::{
+    Config, GuestSettings, HostShape, LogLevel, Network, RecipeSettings, VmDefaults, VmmChoice,
+};
+pub use values::{DiskSize, MemorySize, Size, ValueError, VcpuCount, VmName};

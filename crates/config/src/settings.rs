@@ -1,0 +1,287 @@
+//! The settings, with the defaults that this host gives.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::values::{DiskSize, MemorySize, VcpuCount, parse_duration};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// What goes to the log. `BANGER_LOG_LEVEL` wins over the file.
+    pub log_level: LogLevel,
+    /// Which VMM.
+    pub vmm: VmmChoice,
+    /// QEMU; found on `PATH` if `None`.
+    pub qemu_bin: Option<PathBuf>,
+    /// passt; found on `PATH` if `None`.
+    pub passt_bin: Option<PathBuf>,
+    /// Image of a VM for which none is named.
+    pub default_image_name: String,
+    /// How long the daemon stays when no VM runs and nobody asks.
+    pub idle_timeout: Duration,
+    /// Where recipes get their packages.
+    pub recipe: RecipeSettings,
+    /// Shape of a VM that says nothing else.
+    pub vm_defaults: VmDefaults,
+    /// What every guest is told.
+    pub guest: GuestSettings,
+}
+
+/// `log_level`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Failures only.
+    Error,
+    /// And what may become one.
+    Warn,
+    /// And what happens.
+    #[default]
+    Info,
+    /// And how.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+
+    /// Reads what [`LogLevel::as_str`] writes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace]
+            .into_iter()
+            .find(|level| level.as_str() == text)
+    }
+}
+
+/// `vmm`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VmmChoice {
+    /// The first that works.
+    #[default]
+    Auto,
+    /// QEMU, with KVM where that is usable.
+    Qemu,
+}
+
+/// `[vm_defaults] network`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// No device.
+    None,
+    /// Outbound through a process of the user's.
+    #[default]
+    User,
+}
+
+/// `[recipe]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecipeSettings {
+    /// Base address of a Debian mirror; the host's apt sources if `None`.
+    #[serde(default, deserialize_with = "mirror")]
+    pub mirror: Option<String>,
+    /// Keys that the mirror's releases are signed with; the distribution's if `None`.
+    #[serde(default, deserialize_with = "absolute_path")]
+    pub keyring: Option<PathBuf>,
+}
+
+/// `[vm_defaults]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VmDefaults {
+    /// Virtual processors: a quarter of the host's, 1 to 4.
+    pub vcpu: VcpuCount,
+    /// Memory: an eighth of the host's, 512 MiB to 8 GiB.
+    pub memory: MemorySize,
+    /// Size of the writable layer: 8 GiB.
+    pub disk_size: DiskSize,
+    /// Network mode.
+    pub network: Network,
+}
+
+/// `[guest]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestSettings {
+    /// PEM files of authorities that guests trust besides those that the host adds to its distribution's.
+    #[serde(default, deserialize_with = "absolute_paths")]
+    pub ca_certificates: Vec<PathBuf>,
+}
+
+/// What of the host the defaults depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostShape {
+    /// Processors that this process may use.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+}
+
+impl HostShape {
+    /// This host's.
+    #[must_use]
+    pub fn of_host() -> Self {
+        let cpus = std::thread::available_parallelism()
+            .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX));
+        let info = rustix::system::sysinfo();
+        #[expect(
+            clippy::useless_conversion,
+            reason = "the field is narrower than u64 on 32-bit hosts"
+        )]
+        let memory = u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit));
+        Self {
+            cpus,
+            memory_mib: memory >> 20,
+        }
+    }
+
+    /// Shape of a VM on such a host.
+    #[must_use]
+    pub fn vm_defaults(self) -> VmDefaults {
+        VmDefaults {
+            vcpu: VcpuCount::new((self.cpus / 4).clamp(1, 4)).expect("1 to 4 is in range"),
+            memory: MemorySize::from_mib((self.memory_mib / 8).clamp(512, 8192))
+                .expect("512 to 8192 is in range"),
+            disk_size: DiskSize::from_bytes(8 << 30).expect("8 GiB is in range"),
+            network: Network::default(),
+        }
+    }
+}
+
+impl Config {
+    /// What holds where nothing is configured.
+    #[must_use]
+    pub fn defaults(host: HostShape) -> Self {
+        ConfigFile::default().resolve(host)
+    }
+}
+
+/// The file as written: what is not there is `None`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfigFile {
+    log_level: Option<LogLevel>,
+    vmm: Option<VmmChoice>,
+    #[serde(default, deserialize_with = "program")]
+    qemu_bin: Option<PathBuf>,
+    #[serde(default, deserialize_with = "program")]
+    passt_bin: Option<PathBuf>,
+    #[serde(default, deserialize_with = "image_name")]
+    default_image_name: Option<String>,
+    #[serde(default, deserialize_with = "duration")]
+    idle_timeout: Option<Duration>,
+    #[serde(default)]
+    recipe: RecipeSettings,
+    #[serde(default)]
+    vm_defaults: VmDefaultsTable,
+    #[serde(default)]
+    guest: GuestSettings,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VmDefaultsTable {
+    vcpu: Option<VcpuCount>,
+    memory_mib: Option<MemorySize>,
+    disk_size: Option<DiskSize>,
+    network: Option<Network>,
+}
+
+impl ConfigFile {
+    pub(crate) fn resolve(self, host: HostShape) -> Config {
+        let shape = host.vm_defaults();
+        Config {
+            log_level: self.log_level.unwrap_or_default(),
+            vmm: self.vmm.unwrap_or_default(),
+            qemu_bin: self.qemu_bin,
+            passt_bin: self.passt_bin,
+            default_image_name: self
+                .default_image_name
+                .unwrap_or_else(|| "debian-minimal".to_owned()),
+            idle_timeout: self.idle_timeout.unwrap_or(Duration::from_secs(600)),
+            recipe: self.recipe,
+            vm_defaults: VmDefaults {
+                vcpu: self.vm_defaults.vcpu.unwrap_or(shape.vcpu),
+                memory: self.vm_defaults.memory_mib.unwrap_or(shape.memory),
+                disk_size: self.vm_defaults.disk_size.unwrap_or(shape.disk_size),
+                network: self.vm_defaults.network.unwrap_or(shape.network),
+            },
+            guest: self.guest,
+        }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A name to look for on `PATH`, or an absolute path: the daemon's working directory is not the user's.
+fn program<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() || text.contains('\0') || (text.contains('/') && !text.starts_with('/')) {
+        return Err(serde::de::Error::custom(format!(
+            "{text:?} is neither an absolute path nor a name to find on PATH"
+        )));
+    }
+    Ok(Some(text.into()))
+}
+
+fn absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    check_absolute(String::deserialize(deserializer)?).map(Some)
+}
+
+fn absolute_paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    Vec::<String>::deserialize(deserializer)?
+        .into_iter()
+        .map(check_absolute)
+        .collect()
+}
+
+fn check_absolute<E: serde::de::Error>(text: String) -> Result<PathBuf, E> {
+    if !text.starts_with('/') || text.contains('\0') {
+        return Err(E::custom(format!("{text:?} is not an absolute path")));
+    }
+    Ok(text.into())
+}
+
+fn mirror<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let rest = ["http://", "https://", "file:///"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    // Brackets and spaces mean something in apt's own files, where this address ends up.
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !b"[]#\"'\\<>`{}|^".contains(&byte));
+    if rest.is_none_or(str::is_empty) || !plain {
+        return Err(serde::de::Error::custom(format!(
+            "{text:?} is not an http, https or file address"
+        )));
+    }
+    Ok(Some(text))
+}
+
+fn image_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() || text.len() > 255 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(serde::de::Error::custom(format!("{text:?} is not an image name")));
+    }
+    Ok(Some(text))
+}

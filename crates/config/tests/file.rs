@@ -1,0 +1,231 @@
+//! What `config.toml` may say, and what is said about one that is wrong.
+
+use std::path::Path;
+use std::time::Duration;
+
+use config::{Config, ConfigError, Environment, HostShape, LogLevel, Network, VmmChoice};
+use proptest::prelude::*;
+
+const HOST: HostShape = HostShape {
+    cpus: 8,
+    memory_mib: 16384,
+};
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("config.toml"), HOST)
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = parse(
+        r#"
+        log_level = "debug"
+        vmm = "qemu"
+        qemu_bin = "/opt/qemu/bin/qemu-system-x86_64"
+        passt_bin = "passt.avx2"
+        default_image_name = "mine"
+        idle_timeout = "30s"
+        [recipe]
+        mirror = "http://mirror.example:3142/debian"
+        keyring = "/usr/share/keyrings/mirror.gpg"
+        [vm_defaults]
+        vcpu = 3
+        memory_mib = 1000
+        disk_size = "20G"
+        network = "none"
+        [guest]
+        ca_certificates = ["/etc/company.pem"]
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.log_level, LogLevel::Debug);
+    assert_eq!(config.vmm, VmmChoice::Qemu);
+    assert_eq!(
+        config.qemu_bin.as_deref(),
+        Some(Path::new("/opt/qemu/bin/qemu-system-x86_64"))
+    );
+    assert_eq!(config.passt_bin.as_deref(), Some(Path::new("passt.avx2")));
+    assert_eq!(config.default_image_name, "mine");
+    assert_eq!(config.idle_timeout, Duration::from_secs(30));
+    assert_eq!(
+        config.recipe.mirror.as_deref(),
+        Some("http://mirror.example:3142/debian")
+    );
+    assert_eq!(
+        config.recipe.keyring.as_deref(),
+        Some(Path::new("/usr/share/keyrings/mirror.gpg"))
+    );
+    assert_eq!(config.vm_defaults.vcpu.get(), 3);
+    assert_eq!(config.vm_defaults.memory.mib(), 1000);
+    assert_eq!(config.vm_defaults.disk_size.bytes(), 20 << 30);
+    assert_eq!(config.vm_defaults.network, Network::None);
+    assert_eq!(config.guest.ca_certificates, [Path::new("/etc/company.pem")]);
+}
+
+#[test]
+fn an_empty_or_missing_file_gives_the_defaults() {
+    let config = parse("").unwrap();
+    assert_eq!(config, Config::defaults(HOST));
+    assert_eq!(config.log_level, LogLevel::Info);
+    assert_eq!(config.vmm, VmmChoice::Auto);
+    assert_eq!(config.default_image_name, "debian-minimal");
+    assert_eq!(config.idle_timeout, Duration::from_secs(600));
+    let folder = tempfile::tempdir().unwrap();
+    let loaded = Config::load(&folder.path().join("none/config.toml"), &Environment::new(0)).unwrap();
+    assert_eq!(loaded, Config::defaults(HostShape::of_host()));
+}
+
+#[test]
+fn the_shape_of_a_vm_follows_the_host_within_limits() {
+    for (cpus, memory_mib, vcpu, memory) in [
+        (1, 1024, 1, 512),
+        (8, 16384, 2, 2048),
+        (64, 1 << 20, 4, 8192),
+        (0, 0, 1, 512),
+        (u32::MAX, u64::MAX, 4, 8192),
+    ] {
+        let shape = HostShape { cpus, memory_mib }.vm_defaults();
+        assert_eq!((shape.vcpu.get(), shape.memory.mib()), (vcpu, memory));
+        assert_eq!(shape.disk_size.bytes(), 8 << 30);
+        assert_eq!(shape.network, Network::User);
+    }
+    let host = HostShape::of_host();
+    assert!(host.cpus >= 1 && host.memory_mib > 64);
+}
+
+#[test]
+fn a_mistake_is_one_line_with_file_line_and_key() {
+    for (text, message) in [
+        (
+            "log_level = \"info\"\n\nimagename = \"x\"\n",
+            "config.toml:3: unknown key `imagename`",
+        ),
+        (
+            "[vm_defaults]\ncpu = 1\n",
+            "config.toml:2: unknown key `vm_defaults.cpu`",
+        ),
+        ("[guests]\n", "config.toml:1: unknown key `guests`"),
+        (
+            "[vm_defaults]\nvcpu = 0\n",
+            "config.toml:2: `vm_defaults.vcpu`: \"0\" is not a number of virtual processors",
+        ),
+        (
+            "[vm_defaults]\nvcpu = \"two\"\n",
+            "config.toml:2: `vm_defaults.vcpu`: ",
+        ),
+        (
+            "\n[vm_defaults]\nmemory_mib = 64\n",
+            "config.toml:3: `vm_defaults.memory_mib`: \"64 MiB\" is not a memory size",
+        ),
+        (
+            "[vm_defaults]\nmemory_mib = -1\n",
+            "config.toml:2: `vm_defaults.memory_mib`: ",
+        ),
+        (
+            "[vm_defaults]\ndisk_size = \"1M\"\n",
+            "config.toml:2: `vm_defaults.disk_size`: \"1M\" is not a disk size",
+        ),
+        (
+            "[vm_defaults]\nnetwork = \"nat\"\n",
+            "config.toml:2: `vm_defaults.network`: unknown variant `nat`",
+        ),
+        (
+            "vmm = \"firecracker\"\n",
+            "config.toml:1: `vmm`: unknown variant `firecracker`",
+        ),
+        ("log_level = 3\n", "config.toml:1: `log_level`: "),
+        (
+            "idle_timeout = \"10\"\n",
+            "config.toml:1: `idle_timeout`: \"10\" is not a length of time",
+        ),
+        ("idle_timeout = 10\n", "config.toml:1: `idle_timeout`: "),
+        (
+            "qemu_bin = \"./qemu\"\n",
+            "config.toml:1: `qemu_bin`: \"./qemu\" is neither",
+        ),
+        (
+            "default_image_name = \"\"\n",
+            "config.toml:1: `default_image_name`: ",
+        ),
+        (
+            "[recipe]\nmirror = \"ftp://x\"\n",
+            "config.toml:2: `recipe.mirror`: \"ftp://x\" is not",
+        ),
+        (
+            "[recipe]\nmirror = \"http://x [trusted=yes]\"\n",
+            "config.toml:2: `recipe.mirror`: ",
+        ),
+        (
+            "[recipe]\nkeyring = \"keys.gpg\"\n",
+            "config.toml:2: `recipe.keyring`: \"keys.gpg\" is not an absolute path",
+        ),
+        (
+            "[guest]\nca_certificates = [\"/a\", \"b\"]\n",
+            "config.toml:2: `guest.ca_certificates",
+        ),
+        ("vmm = \n", "config.toml:1: "),
+        ("vmm = \"auto\"\nvmm = \"qemu\"\n", "config.toml:2: "),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(
+            error.starts_with(message),
+            "{text:?}\n  gives {error}\n  not   {message}"
+        );
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn an_unknown_key_comes_with_the_known_ones() {
+    let hint = parse("[recipe]\nmirrors = \"x\"\n").unwrap_err().hint().unwrap();
+    assert!(hint.contains("`mirror`") && hint.contains("`keyring`"), "{hint}");
+}
+
+#[test]
+fn the_variable_wins_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, "log_level = \"warn\"\n").unwrap();
+    let load = |environment| Config::load(&path, &environment);
+    assert_eq!(load(Environment::new(0)).unwrap().log_level, LogLevel::Warn);
+    assert_eq!(
+        load(Environment::new(0).with("BANGER_LOG_LEVEL", "trace"))
+            .unwrap()
+            .log_level,
+        LogLevel::Trace
+    );
+    assert_eq!(
+        load(Environment::new(0).with("BANGER_LOG_LEVEL", ""))
+            .unwrap()
+            .log_level,
+        LogLevel::Warn
+    );
+    let error = load(Environment::new(0).with("BANGER_LOG_LEVEL", "loud")).unwrap_err();
+    assert!(error.to_string().contains("\"loud\""), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_text_or_too_large_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    for bytes in [b"\xff\xfe".to_vec(), vec![b'#'; (1 << 20) + 1]] {
+        std::fs::write(&path, bytes).unwrap();
+        assert!(matches!(
+            Config::load(&path, &Environment::new(0)),
+            Err(ConfigError::Read { .. })
+        ));
+    }
+    assert!(matches!(
+        Config::load(folder.path(), &Environment::new(0)),
+        Err(ConfigError::Read { .. })
+    ));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused_in_one_line(text in "[\\[\\]a-z_=\"0-9\n .{}#']{0,200}") {
+        if let Err(error) = parse(&text) {
+            prop_assert_eq!(error.to_string().lines().count(), 1);
+        }
+    }
+}
