@@ -97,3 +97,88 @@ fn version(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
 fn newest(migrations: &[M<'_>]) -> u32 {
     u32::try_from(migrations.len()).expect("there are fewer migrations than four thousand million")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATER: &[M<'static>] = &[
+        M::up("CREATE TABLE t (a) STRICT;"),
+        M::up("ALTER TABLE t ADD COLUMN b INTEGER NOT NULL DEFAULT 7;"),
+    ];
+
+    /// A database of version 1 with one row.
+    fn older(path: &Path) -> Connection {
+        let mut connection = file::open(path).unwrap();
+        let first = &[M::up(
+            "CREATE TABLE t (a INTEGER) STRICT; INSERT INTO t VALUES (1);",
+        )];
+        migrate_to(&mut connection, path, first).unwrap();
+        connection
+    }
+
+    #[test]
+    fn the_migrations_are_valid_from_an_empty_file() {
+        Migrations::from_slice(MIGRATIONS).validate().unwrap();
+    }
+
+    #[test]
+    fn a_new_file_is_not_backed_up() {
+        let folder = tempfile::tempdir().unwrap();
+        older(&folder.path().join("a.db"));
+        let names: Vec<_> = folder
+            .path()
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert!(
+            !names.iter().any(|name| name.to_string_lossy().contains("before")),
+            "{names:?}"
+        );
+    }
+
+    #[test]
+    fn a_migration_leaves_a_private_copy_from_before_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let copy = folder.path().join("a.db.before-2");
+        std::fs::write(&copy, "from a try that was cut off").unwrap();
+        let mut connection = older(&path);
+        migrate_to(&mut connection, &path, LATER).unwrap();
+        let b: i64 = connection
+            .query_row("SELECT b FROM t", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(b, 7);
+        assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let before = Connection::open(&copy).unwrap();
+        assert_eq!(version(&before, &copy).unwrap(), 1);
+        assert_eq!(
+            before
+                .query_row("SELECT a FROM t", [], |row| row.get::<_, i64>(0))
+                .unwrap(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_version_and_rows_it_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let mut connection = older(&path);
+        let broken = &[LATER[0].clone(), M::up("DELETE FROM t; CREATE NONSENSE;")];
+        let error = migrate_to(&mut connection, &path, broken).unwrap_err();
+        assert!(
+            matches!(error, StoreError::Migrate { from: 1, to: 2, .. }),
+            "{error:?}"
+        );
+        assert_eq!(version(&connection, &path).unwrap(), 1);
+        assert_eq!(
+            connection
+                .query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))
+                .unwrap(),
+            1
+        );
+    }
+}

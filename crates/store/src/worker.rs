@@ -159,3 +159,64 @@ fn in_transaction<T>(
     transaction.commit()?;
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_as_one_and_leaves_the_rows_readable() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("a.db")).await.unwrap();
+        // A limit on the pages fails in the way that a full disk does.
+        let limit = |pages: u32| {
+            store.read("limit the file", move |transaction| {
+                transaction.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+                Ok(())
+            })
+        };
+        let add = |key: u32| {
+            store.write("add a row", move |transaction| {
+                transaction.execute(
+                    "INSERT INTO kernels VALUES (?1, '', 0, '{}', 0)",
+                    [key.to_string()],
+                )?;
+                let filler = format!("{{\"a\":\"{}\"}}", "x".repeat(100_000));
+                transaction.execute(
+                    "UPDATE kernels SET source = ?2 WHERE name = ?1",
+                    [key.to_string(), filler],
+                )?;
+                Ok(())
+            })
+        };
+        add(1).await.unwrap();
+        limit(1).await.unwrap();
+        let error = add(2).await.unwrap_err();
+        assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+        let names: Vec<_> = store
+            .kernels()
+            .list()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|row| row.name)
+            .collect();
+        assert_eq!(names, ["1"], "what failed has left nothing");
+        limit(1_000_000).await.unwrap();
+        add(2).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_leaves_nothing_of_what_it_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("a.db")).await.unwrap();
+        let failed: Result<(), _> = store
+            .write("add and fail", |transaction| {
+                transaction.execute("INSERT INTO kernels VALUES ('a', '', 0, '{}', 0)", [])?;
+                Err(StoreError::Closed.into())
+            })
+            .await;
+        assert!(failed.is_err());
+        assert!(store.kernels().list().await.unwrap().is_empty());
+    }
+}
