@@ -1,0 +1,94 @@
+//! A tar archive to EROFS: banger's writer on the stream, against unpacking it for `mkfs.erofs`.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::command::{run, run_into};
+use crate::error::BenchError;
+use crate::sandbox::{Sandbox, in_turn};
+use crate::stats::Times;
+
+/// What was measured.
+#[derive(Debug)]
+pub struct Erofs {
+    /// Bytes of the archive.
+    pub tar_bytes: u64,
+    /// `tar -x` and `mkfs.erofs`.
+    pub unpacked: Times,
+    /// Bytes of what that made.
+    pub unpacked_bytes: u64,
+    /// banger's writer.
+    pub streamed: Times,
+    /// Bytes of what that made.
+    pub streamed_bytes: u64,
+}
+
+impl Erofs {
+    /// Whether the goal is met: no slower.
+    pub fn is_met(&self) -> bool {
+        self.streamed.median() <= self.unpacked.median()
+    }
+}
+
+/// Measures `runs` of each, in turn. The archive is the root file system of `reference`, a VM that runs.
+pub fn measure(sandbox: &Sandbox, reference: &str, writer: &Path, runs: usize) -> Result<Erofs, BenchError> {
+    let tar = sandbox.folder().join("root.tar");
+    let archive = File::create(&tar).map_err(BenchError::file("create", &tar))?;
+    let inside = [
+        "vm",
+        "exec",
+        reference,
+        "--",
+        "tar",
+        "--one-file-system",
+        "--numeric-owner",
+        "-C",
+        "/",
+        "-cf",
+        "-",
+    ];
+    // What is written to while it is read would make tar complain; it is a few small files of the hundreds of megabytes.
+    let arguments = [
+        &inside[..],
+        &["--exclude=./var/log", "--exclude=./var/cache", "."],
+    ]
+    .concat();
+    run_into(&mut sandbox.banger(&arguments), &archive)?;
+    let size = |path: &Path| {
+        fs::metadata(path)
+            .map(|data| data.len())
+            .map_err(BenchError::file("read", path))
+    };
+
+    let (tree, image) = (
+        sandbox.folder().join("tree"),
+        sandbox.folder().join("unpacked.erofs"),
+    );
+    let run_unpacked = || -> Result<Duration, BenchError> {
+        fs::create_dir(&tree).map_err(BenchError::file("create", &tree))?;
+        let unpacked = run(Command::new("tar")
+            .arg("-C")
+            .arg(&tree)
+            .arg("--numeric-owner")
+            .arg("-xpf")
+            .arg(&tar))?;
+        let written = run(Command::new("mkfs.erofs").arg("--quiet").arg(&image).arg(&tree))?;
+        fs::remove_dir_all(&tree).map_err(BenchError::file("delete", &tree))?;
+        Ok(unpacked.took + written.took)
+    };
+    let streamed = sandbox.folder().join("streamed.erofs");
+    let run_streamed = || run(Command::new(writer).arg(&tar).arg(&streamed)).map(|ended| ended.took);
+    run_unpacked()?;
+    run_streamed()?;
+    let (unpacked_times, streamed_times) = in_turn(runs, run_unpacked, run_streamed)?;
+    let none = || BenchError::Unexpected("no run was asked for".to_owned());
+    Ok(Erofs {
+        tar_bytes: size(&tar)?,
+        unpacked: Times::new(unpacked_times).ok_or_else(none)?,
+        unpacked_bytes: size(&image)?,
+        streamed: Times::new(streamed_times).ok_or_else(none)?,
+        streamed_bytes: size(&streamed)?,
+    })
+}

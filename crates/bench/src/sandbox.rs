@@ -1,0 +1,175 @@
+//! A banger of this run's own: its state, cache and sockets lie in a temporary folder and go with it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::command::{Ended, run};
+use crate::error::BenchError;
+
+/// How long the daemon may take to end.
+const DAEMON_ENDS: Timespec = Timespec {
+    tv_sec: 30,
+    tv_nsec: 0,
+};
+
+/// Where banger is measured.
+#[derive(Debug)]
+pub struct Sandbox {
+    banger: PathBuf,
+    folder: TempDir,
+}
+
+/// A running VM as `banger vm show` tells of it.
+#[derive(Debug)]
+pub struct Shown {
+    /// Its VMM's process.
+    pub pid: u32,
+    /// `qemu/tcg` or `qemu/kvm`.
+    pub vmm: String,
+    /// Kernel and its version.
+    pub kernel: String,
+    /// Its image.
+    pub image: String,
+    /// Virtual processors.
+    pub vcpu: u64,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Its folder on the host.
+    pub folder: PathBuf,
+}
+
+impl Sandbox {
+    /// Makes the folders. `bin` is where banger's three binaries lie.
+    pub fn new(bin: &Path) -> Result<Self, BenchError> {
+        // Short, since sockets are made below it.
+        let folder = tempfile::Builder::new()
+            .prefix("bb-")
+            .tempdir()
+            .map_err(BenchError::file("create", "a temporary folder"))?;
+        for name in ["config", "state", "cache", "run"] {
+            let path = folder.path().join(name);
+            fs::create_dir(&path).map_err(BenchError::file("create", path))?;
+        }
+        let runtime = folder.path().join("run");
+        fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .map_err(BenchError::file("restrict", runtime))?;
+        let banger = bin
+            .join("banger")
+            .canonicalize()
+            .map_err(BenchError::file("find", bin.join("banger")))?;
+        Ok(Self { banger, folder })
+    }
+
+    /// Scratch space of this run.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `banger` with these arguments, in this sandbox.
+    pub fn banger(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.banger);
+        command
+            .args(arguments)
+            .env_remove("BANGER_SOCKET")
+            .env("NO_COLOR", "1");
+        for (variable, name) in [
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_STATE_HOME", "state"),
+            ("XDG_CACHE_HOME", "cache"),
+            ("XDG_RUNTIME_DIR", "run"),
+        ] {
+            command.env(variable, self.folder.path().join(name));
+        }
+        command
+    }
+
+    /// Runs `banger` to a successful end.
+    pub fn run(&self, arguments: &[&str]) -> Result<Ended, BenchError> {
+        run(&mut self.banger(arguments))
+    }
+
+    /// What banger says of a VM that runs.
+    pub fn show(&self, vm: &str) -> Result<Shown, BenchError> {
+        let shown: Value = serde_json::from_slice(&self.run(&["vm", "show", "--json", vm])?.stdout)
+            .map_err(|error| BenchError::Unexpected(format!("`vm show --json`: {error}")))?;
+        let text = |key: &str| {
+            shown[key]
+                .as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| BenchError::Unexpected(format!("`vm show` has no {key}")))
+        };
+        let number = |key: &str| {
+            shown[key]
+                .as_u64()
+                .ok_or_else(|| BenchError::Unexpected(format!("`vm show` has no {key}")))
+        };
+        let pid = u32::try_from(number("pid")?)
+            .map_err(|_| BenchError::Unexpected("a pid out of range".to_owned()))?;
+        Ok(Shown {
+            pid,
+            vmm: text("vmm")?,
+            kernel: text("kernel")?,
+            image: text("image")?,
+            vcpu: number("vcpu")?,
+            memory_mib: number("memory_mib")?,
+            folder: self.folder.path().join("state/banger/vms").join(text("id")?),
+        })
+    }
+
+    /// The daemon's process, if one answers.
+    fn daemon(&self) -> Option<Pid> {
+        let version = self.run(&["version", "--json"]).ok()?;
+        let version: Value = serde_json::from_slice(&version.stdout).ok()?;
+        let pid = version["daemon"]["pid"]
+            .as_i64()
+            .or_else(|| version["pid"].as_i64())?;
+        Pid::from_raw(i32::try_from(pid).ok()?)
+    }
+
+    /// Deletes the VMs that are left and ends the daemon. The folder goes with `self`.
+    pub fn close(self) -> Result<(), BenchError> {
+        let ids = self.run(&["ps", "-a", "-q"])?.stdout;
+        let ids = String::from_utf8_lossy(&ids).into_owned();
+        let ids: Vec<&str> = ids.split_whitespace().collect();
+        if !ids.is_empty() {
+            self.run(&[&["vm", "delete"], ids.as_slice()].concat())?;
+        }
+        let Some(pid) = self.daemon() else { return Ok(()) };
+        let failed = |error: rustix::io::Errno| BenchError::Run {
+            program: "bangerd".to_owned(),
+            source: error.into(),
+        };
+        let daemon = pidfd_open(pid, PidfdFlags::empty()).map_err(failed)?;
+        pidfd_send_signal(&daemon, Signal::TERM).map_err(failed)?;
+        match poll(&mut [PollFd::new(&daemon, PollFlags::IN)], Some(&DAEMON_ENDS)).map_err(failed)? {
+            0 => Err(BenchError::Stuck {
+                program: "bangerd".to_owned(),
+                seconds: 30,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Runs two things in turn, so that what else happens on the host meets both.
+pub fn in_turn(
+    runs: usize,
+    mut first: impl FnMut() -> Result<Duration, BenchError>,
+    mut second: impl FnMut() -> Result<Duration, BenchError>,
+) -> Result<(Vec<Duration>, Vec<Duration>), BenchError> {
+    let began = Instant::now();
+    let (mut of_first, mut of_second) = (Vec::new(), Vec::new());
+    for run in 1..=runs {
+        of_first.push(first()?);
+        of_second.push(second()?);
+        eprintln!("  {run} of {runs}, {:.0} s", began.elapsed().as_secs_f64());
+    }
+    Ok((of_first, of_second))
+}
