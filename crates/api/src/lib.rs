@@ -24,6 +24,7 @@
 //!
 //! A failure is a status of 400 or more with [`ErrorBody`].
 
+pub mod client;
 mod error;
 mod operation;
 mod report;

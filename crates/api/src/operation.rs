@@ -104,6 +104,9 @@ impl Event {
     /// Whether this is the operation's last event.
     #[must_use]
     pub fn is_end(&self) -> bool {
-        matches!(self, Self::Succeeded { .. } | Self::Failed { .. } | Self::Cancelled)
+        matches!(
+            self,
+            Self::Succeeded { .. } | Self::Failed { .. } | Self::Cancelled
+        )
     }
 }

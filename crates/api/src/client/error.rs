@@ -1,0 +1,53 @@
+//! What can go wrong between a client and the daemon.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::ApiError;
+
+/// Why a call has no answer, or not the one that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens at the socket.
+    #[error("cannot reach the daemon at {socket}: {source}")]
+    Unreachable {
+        /// The socket.
+        socket: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The daemon answered that it failed or refuses.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The connection broke before the answer was whole.
+    #[error("the daemon closed the connection")]
+    Broke(#[source] hyper::Error),
+    /// The daemon took the connection and said nothing.
+    #[error("the daemon did not answer within {waited:?}")]
+    Silent {
+        /// How long the client waited.
+        waited: Duration,
+    },
+    /// The answer is longer than any that a daemon has reason to give.
+    #[error("the daemon's answer is longer than {limit} bytes")]
+    TooLong {
+        /// What is allowed.
+        limit: usize,
+    },
+    /// The answer is none that this client understands.
+    #[error("the daemon's answer makes no sense: {0}")]
+    Protocol(String),
+}
+
+impl ClientError {
+    /// The daemon's own account of the failure, if it gave one.
+    #[must_use]
+    pub fn api(&self) -> Option<&ApiError> {
+        match self {
+            Self::Api(error) => Some(error),
+            _ => None,
+        }
+    }
+}

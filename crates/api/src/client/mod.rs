@@ -1,0 +1,260 @@
+//! The host API's client: a connection a call, over the daemon's Unix socket.
+//!
+//! What arrives is not trusted: answers are bounded in size, and those that have an end in time as well.
+
+mod connection;
+mod error;
+mod stream;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use error::ClientError;
+pub use stream::{Chunks, Events};
+
+use crate::{CreateVm, Operation, Report, Version, Vm};
+use connection::{Call, expect_status, fetch, send};
+
+/// For answers that a daemon has at hand.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// For answers that wait for the guest or for other programs.
+const LONG_PATIENCE: Duration = Duration::from_secs(120);
+
+const EVENTS: &[(&str, &str)] = &[("accept", "application/x-ndjson")];
+const UPGRADE: &[(&str, &str)] = &[("connection", "upgrade"), ("upgrade", "banger-exec")];
+
+/// A call that takes long and therefore becomes an [`Operation`]. VMs are named by any reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Makes a VM, and starts it where the request says so.
+    Create(Box<CreateVm>),
+    /// Starts a VM.
+    Start(String),
+    /// Shuts a VM down.
+    Stop(String),
+    /// Deletes a VM and its disk.
+    Delete(String),
+}
+
+impl Action {
+    fn call(&self) -> Result<Call, ClientError> {
+        match self {
+            Self::Create(create) => Call::new(Method::POST, "/v1/vms").json(create),
+            Self::Start(vm) => Ok(Call::new(Method::POST, format!("{}/start", vm_path(vm)))),
+            Self::Stop(vm) => Ok(Call::new(Method::POST, format!("{}/stop", vm_path(vm)))),
+            Self::Delete(vm) => Ok(Call::new(Method::DELETE, vm_path(vm))),
+        }
+    }
+}
+
+/// A two-way stream of [`guest::frames`] to a command.
+pub trait ExecStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ExecStream for T {}
+
+/// A daemon at a socket. Cheap to clone; holds no connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+    patience: Duration,
+}
+
+impl Client {
+    /// A client of the daemon that listens at `socket`.
+    #[must_use]
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self {
+            socket: socket.into(),
+            patience: PATIENCE,
+        }
+    }
+
+    /// The same, which gives up on an ordinary answer after `patience`.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Where it connects to.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// `GET /v1/version`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn version(&self) -> Result<Version, ClientError> {
+        self.get("/v1/version").await
+    }
+
+    /// `GET /v1/doctor`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn doctor(&self) -> Result<Report, ClientError> {
+        let call = Call::new(Method::GET, "/v1/doctor");
+        fetch(
+            &self.socket,
+            call,
+            StatusCode::OK,
+            LONG_PATIENCE.max(self.patience),
+        )
+        .await
+    }
+
+    /// `GET /v1/vms`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn vms(&self) -> Result<Vec<Vm>, ClientError> {
+        self.get("/v1/vms").await
+    }
+
+    /// `GET /v1/vms/{ref}`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `vm_not_found` and `vm_ambiguous` among the daemon's own.
+    pub async fn vm(&self, vm: &str) -> Result<Vm, ClientError> {
+        self.get(&vm_path(vm)).await
+    }
+
+    /// Starts an operation that goes on whether or not somebody watches it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn begin(&self, action: &Action) -> Result<Operation, ClientError> {
+        fetch(&self.socket, action.call()?, StatusCode::ACCEPTED, self.patience).await
+    }
+
+    /// Starts an operation that is this caller's: dropping the [`Events`] before the operation's end cancels it, and
+    /// dropping those of an ephemeral VM's creation deletes the VM.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn lease(&self, action: &Action) -> Result<Events, ClientError> {
+        self.events(action.call()?.headers(EVENTS)).await
+    }
+
+    /// `GET /v1/operations`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn operations(&self) -> Result<Vec<Operation>, ClientError> {
+        self.get("/v1/operations").await
+    }
+
+    /// `GET /v1/operations/{id}`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn operation(&self, id: &str) -> Result<Operation, ClientError> {
+        self.get(&operation_path(id)).await
+    }
+
+    /// `GET /v1/operations/{id}/events`: all of them, from the first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn operation_events(&self, id: &str) -> Result<Events, ClientError> {
+        let path = format!("{}/events", operation_path(id));
+        self.events(Call::new(Method::GET, path).headers(EVENTS)).await
+    }
+
+    /// `DELETE /v1/operations/{id}`: asks for it to be cancelled and undone, and does not wait for that.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn cancel(&self, id: &str) -> Result<(), ClientError> {
+        let call = Call::new(Method::DELETE, operation_path(id));
+        let answer = send(&self.socket, call, self.patience).await?;
+        expect_status(&answer.response, StatusCode::ACCEPTED)
+    }
+
+    /// `GET /v1/vms/{ref}/logs`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn logs(&self, vm: &str) -> Result<Chunks, ClientError> {
+        let call = Call::new(Method::GET, format!("{}/logs", vm_path(vm)));
+        let answer = send(&self.socket, call, self.patience).await?;
+        expect_status(&answer.response, StatusCode::OK)?;
+        Ok(Chunks::new(answer))
+    }
+
+    /// `POST /v1/vms/{ref}/exec`: runs a command; what is returned carries [`guest::frames`] both ways. Dropping it
+    /// hangs the command up.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `command_not_found` and `command_not_executable` among the daemon's own.
+    pub async fn exec(&self, vm: &str, exec: &guest::Exec) -> Result<impl ExecStream + use<>, ClientError> {
+        let call = Call::new(Method::POST, format!("{}/exec", vm_path(vm)))
+            .json(exec)?
+            .headers(UPGRADE);
+        let mut answer = send(&self.socket, call, LONG_PATIENCE.max(self.patience)).await?;
+        expect_status(&answer.response, StatusCode::SWITCHING_PROTOCOLS)?;
+        let upgraded = hyper::upgrade::on(&mut answer.response)
+            .await
+            .map_err(ClientError::Broke)?;
+        Ok(TokioIo::new(upgraded))
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        fetch(
+            &self.socket,
+            Call::new(Method::GET, path),
+            StatusCode::OK,
+            self.patience,
+        )
+        .await
+    }
+
+    async fn events(&self, call: Call) -> Result<Events, ClientError> {
+        let answer = send(&self.socket, call, self.patience).await?;
+        expect_status(&answer.response, StatusCode::OK)?;
+        Ok(Events::new(answer))
+    }
+}
+
+fn vm_path(vm: &str) -> String {
+    format!("/v1/vms/{}", segment(vm))
+}
+
+fn operation_path(id: &str) -> String {
+    format!("/v1/operations/{}", segment(id))
+}
+
+/// One path segment (RFC 3986, 3.3): all but the unreserved characters are percent-encoded, and so are the dots of `.`
+/// and `..`, which would name another path.
+fn segment(text: &str) -> String {
+    let dots = text.bytes().all(|byte| byte == b'.');
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => encoded.push(char::from(byte)),
+            b'.' if !dots => encoded.push('.'),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_stays_one_path_segment_whatever_is_in_it() {
+        assert_eq!(segment("quick-otter"), "quick-otter");
+        assert_eq!(segment("../operations?x=1#y"), "..%2Foperations%3Fx%3D1%23y");
+        assert_eq!(segment(".."), "%2E%2E");
+        assert_eq!(segment("é\n"), "%C3%A9%0A");
+    }
+}
