@@ -1,0 +1,68 @@
+//! What can go wrong with a process.
+
+use std::io;
+use std::path::PathBuf;
+
+/// One variant for each step that can fail.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// A program, argument or folder holds a zero byte.
+    #[error("`{text}` holds a zero byte")]
+    ZeroByte {
+        /// The text, zero bytes replaced.
+        text: String,
+    },
+    /// There is no executable file of that name.
+    #[error("cannot execute {program}")]
+    Execute {
+        /// What was to be executed.
+        program: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The system gave no new process.
+    #[error("cannot start a process for {program}")]
+    Fork {
+        /// What was to be executed.
+        program: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The record could not be written; the program was not started.
+    #[error("cannot write the process record {path}")]
+    Record {
+        /// The record's file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The record is there but cannot be understood.
+    #[error("the process record {path} is damaged: {reason}")]
+    Damaged {
+        /// The record's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A signal could not be sent.
+    #[error("cannot signal process {pid}")]
+    Signal {
+        /// The process.
+        pid: u32,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The process could not be watched.
+    #[error("cannot watch process {pid}")]
+    Watch {
+        /// The process.
+        pid: u32,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+}

@@ -1,0 +1,133 @@
+//! An open process: wait for its end, signal it, and never hit another one.
+
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
+use tokio::runtime;
+use tokio::sync::watch;
+
+use crate::readiness::until_readable;
+use crate::{Identity, ProcessError};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With an exit code.
+    Exited(i32),
+    /// Killed by a signal.
+    Signalled(i32),
+    /// Somebody else's child: the system tells only its parent.
+    Unknown,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exit code {code}"),
+            Self::Signalled(number) => match nix::sys::signal::Signal::try_from(*number) {
+                Ok(signal) => write!(f, "{}", signal.as_str()),
+                Err(_) => write!(f, "signal {number}"),
+            },
+            Self::Unknown => write!(f, "no exit code known"),
+        }
+    }
+}
+
+/// A descriptor of one process (`pidfd_open(2)`), our child or not.
+#[derive(Debug)]
+pub struct Handle {
+    identity: Identity,
+    descriptor: OwnedFd,
+    /// Filled by the task that reaps it, for a child of ours.
+    reaped: Option<watch::Receiver<Option<Ending>>>,
+}
+
+impl Handle {
+    /// A process that an earlier daemon started.
+    pub(crate) fn found(identity: Identity, descriptor: OwnedFd) -> Self {
+        Self {
+            identity,
+            descriptor,
+            reaped: None,
+        }
+    }
+
+    /// A child of ours, which a task of `runtime` reaps when it ends.
+    pub(crate) fn child(identity: Identity, descriptor: OwnedFd, runtime: &runtime::Handle) -> Self {
+        let (sender, reaped) = watch::channel(None);
+        let pid = identity.pid;
+        match descriptor.try_clone() {
+            Ok(own) => {
+                runtime.spawn(async move {
+                    if let Err(error) = until_readable(&own).await {
+                        tracing::warn!(pid, %error, "cannot watch a child; it stays unreaped");
+                    } else {
+                        let _ = sender.send(Some(reap(&own)));
+                    }
+                });
+            }
+            Err(error) => tracing::warn!(pid, %error, "cannot watch a child; it stays unreaped"),
+        }
+        Self {
+            identity,
+            descriptor,
+            reaped: Some(reaped),
+        }
+    }
+
+    /// Which process this is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Waits until the process has ended and, if it is our child, has been reaped. May be called any number of
+    /// times, also at once.
+    ///
+    /// # Errors
+    /// [`ProcessError::Watch`] where the system has no descriptors left.
+    pub async fn wait(&self) -> Result<Ending, ProcessError> {
+        if let Some(reaped) = &self.reaped {
+            let mut reaped = reaped.clone();
+            if let Ok(ending) = reaped.wait_for(Option::is_some).await {
+                return Ok(ending.unwrap_or(Ending::Unknown));
+            }
+        }
+        until_readable(&self.descriptor)
+            .await
+            .map_err(|source| ProcessError::Watch {
+                pid: self.identity.pid,
+                source,
+            })?;
+        Ok(Ending::Unknown)
+    }
+
+    /// Sends a signal. Fine if the process has ended.
+    ///
+    /// # Errors
+    /// [`ProcessError::Signal`] where the system forbids it.
+    pub fn kill(&self, signal: Signal) -> Result<(), ProcessError> {
+        match pidfd_send_signal(&self.descriptor, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(ProcessError::Signal {
+                pid: self.identity.pid,
+                source: error.into(),
+            }),
+        }
+    }
+}
+
+fn reap(descriptor: &OwnedFd) -> Ending {
+    let status = waitid(WaitId::PidFd(descriptor.as_fd()), WaitIdOptions::EXITED)
+        .ok()
+        .flatten();
+    status.as_ref().map_or(Ending::Unknown, ending_of)
+}
+
+fn ending_of(status: &WaitIdStatus) -> Ending {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Ending::Exited(code),
+        (None, Some(signal)) => Ending::Signalled(signal),
+        (None, None) => Ending::Unknown,
+    }
+}

@@ -1,0 +1,163 @@
+//! Which process a pid stands for: pid, start time and boot.
+
+use std::fs;
+use std::io;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::{Deserialize, Serialize};
+
+use crate::Handle;
+
+/// Names one process for ever: a pid comes back, the three together do not.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Process id.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot (field 22 of `/proc/<pid>/stat`, `proc(5)`).
+    pub start_time: u64,
+    /// The host's boot (`/proc/sys/kernel/random/boot_id`).
+    pub boot_id: String,
+}
+
+impl Identity {
+    /// The identity of the process that has `pid` now.
+    ///
+    /// # Errors
+    /// There is no such process, or it has ended and only waits to be reaped.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let stat = fs::read(format!("/proc/{pid}/stat")).map_err(|error| match error.raw_os_error() {
+            // A process that ends while its file is read.
+            Some(code) if code == nix::libc::ESRCH => io::ErrorKind::NotFound.into(),
+            _ => error,
+        })?;
+        let stat = Stat::parse(&stat).ok_or(io::ErrorKind::InvalidData)?;
+        if stat.has_ended() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Self {
+            pid,
+            start_time: stat.start_time,
+            boot_id: boot_id()?,
+        })
+    }
+
+    /// Whether this very process still runs. A process that ended and waits to be reaped does not.
+    pub fn is_alive(&self) -> bool {
+        Self::of(self.pid).is_ok_and(|now| now == *self)
+    }
+
+    /// Opens the process. `None`: it has ended, whatever has its pid now.
+    ///
+    /// The descriptor is opened first and the identity read after: a descriptor of a later process of the same
+    /// pid is found out by its start time, and one of this process cannot change hands any more.
+    pub fn open(&self) -> Option<Handle> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw)?;
+        let descriptor = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        self.is_alive().then(|| Handle::found(self.clone(), descriptor))
+    }
+}
+
+/// The id of the host's current boot.
+fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim_end()
+        .to_owned())
+}
+
+/// What is read from `/proc/<pid>/stat`.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: u8,
+    start_time: u64,
+}
+
+impl Stat {
+    /// Parses the line. The command's name, in brackets, may itself hold spaces, brackets and line feeds, so the
+    /// fields are counted from its last closing bracket.
+    fn parse(line: &[u8]) -> Option<Self> {
+        let end = line.iter().rposition(|&byte| byte == b')')?;
+        let rest = std::str::from_utf8(line.get(end + 1..)?).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = match fields.next()?.as_bytes() {
+            &[state] => state,
+            _ => return None,
+        };
+        // The state is field 3, the start time field 22.
+        let start_time = fields.nth(22 - 4)?.parse().ok()?;
+        Some(Self { state, start_time })
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_name_with_brackets_and_spaces_does_not_shift_the_fields() {
+        let line = b"42 (a) S 1 (b) R 1 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2 3\n";
+        assert_eq!(
+            Stat::parse(line),
+            Some(Stat {
+                state: b'R',
+                start_time: 987_654
+            })
+        );
+    }
+
+    #[test]
+    fn this_process_is_alive_and_opens() {
+        let identity = Identity::of(std::process::id()).unwrap();
+        assert!(identity.is_alive());
+        assert!(identity.open().is_some());
+    }
+
+    #[test]
+    fn a_pid_that_was_used_again_is_refused() {
+        let now = Identity::of(std::process::id()).unwrap();
+        let earlier = Identity {
+            start_time: now.start_time - 1,
+            ..now.clone()
+        };
+        let other_boot = Identity {
+            boot_id: "00000000-0000-0000-0000-000000000000".into(),
+            ..now
+        };
+        for identity in [earlier, other_boot] {
+            assert!(!identity.is_alive());
+            assert!(identity.open().is_none());
+        }
+    }
+
+    #[test]
+    fn pids_that_cannot_be_are_refused() {
+        for pid in [0, u32::MAX, i32::MAX as u32] {
+            let identity = Identity {
+                pid,
+                start_time: 0,
+                boot_id: boot_id().unwrap(),
+            };
+            assert!(!identity.is_alive(), "{pid}");
+            assert!(identity.open().is_none(), "{pid}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_makes_the_parser_panic(line: Vec<u8>) {
+            let _ = Stat::parse(&line);
+        }
+
+        #[test]
+        fn an_identity_survives_its_file(pid: u32, start_time: u64, boot_id: String) {
+            let identity = Identity { pid, start_time, boot_id };
+            let text = serde_json::to_string(&identity).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Identity>(&text).unwrap(), identity);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What is to run and where, and the start itself.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use tokio::runtime;
+
+use crate::fork::{Image, fork};
+use crate::{Handle, Identity, ProcessError, remove_record, write_record};
+
+/// A program to start apart from this process.
+///
+/// It gets a session of its own, no terminal, an empty standard input, default signals, file mode mask 077, and
+/// of our descriptors and environment only what is listed. No shell is involved.
+#[derive(Debug)]
+pub struct Launch {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    folder: PathBuf,
+    output: Option<OwnedFd>,
+    passed: Vec<OwnedFd>,
+    record: PathBuf,
+    preparation: Option<Preparation>,
+}
+
+/// See [`Launch::prepare`].
+struct Preparation(Box<Prepare>);
+
+type Prepare = dyn FnOnce(&Identity) -> io::Result<()> + Send;
+
+impl fmt::Debug for Preparation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Preparation")
+    }
+}
+
+impl Launch {
+    /// `program` (a path; nothing is searched for) working in `folder`, told of in the file `record`.
+    pub fn new(program: impl Into<PathBuf>, folder: impl Into<PathBuf>, record: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            folder: folder.into(),
+            output: None,
+            passed: Vec::new(),
+            record: record.into(),
+            preparation: None,
+        }
+    }
+
+    /// Adds an argument, handed over as it is.
+    pub fn argument(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds several arguments.
+    pub fn arguments(&mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Self {
+        self.arguments
+            .extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable of the otherwise empty environment.
+    pub fn variable(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> &mut Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Where standard output and standard error go; nowhere without this.
+    pub fn output(&mut self, to: OwnedFd) -> &mut Self {
+        self.output = Some(to);
+        self
+    }
+
+    /// Hands a descriptor over. Gives the number that the program finds it under.
+    pub fn pass(&mut self, descriptor: OwnedFd) -> RawFd {
+        let number = descriptor.as_raw_fd();
+        self.passed.push(descriptor);
+        number
+    }
+
+    /// Has `preparation` called with the process before its record is written and its program runs: the place to
+    /// move it into a cgroup. What it answers with an error is not started.
+    pub fn prepare(
+        &mut self,
+        preparation: impl FnOnce(&Identity) -> io::Result<()> + Send + 'static,
+    ) -> &mut Self {
+        self.preparation = Some(Preparation(Box::new(preparation)));
+        self
+    }
+
+    /// Starts the program, after its identity has been written to the record.
+    ///
+    /// Dropping the future, or what it gives, ends the program again. Must be called within a tokio runtime,
+    /// which reaps the process when it ends; when this process ends first, the system's init does.
+    ///
+    /// # Errors
+    /// Nothing runs and no record is left then.
+    pub async fn start(self) -> Result<Started, ProcessError> {
+        let runtime = runtime::Handle::current();
+        let program = self.program.clone();
+        // The thread that forks has to live until the program runs, so all of it happens on one.
+        tokio::task::spawn_blocking(move || self.start_here(&runtime))
+            .await
+            .map_err(|error| ProcessError::Fork {
+                program,
+                source: io::Error::other(error),
+            })?
+    }
+
+    fn start_here(mut self, runtime: &runtime::Handle) -> Result<Started, ProcessError> {
+        let Self { program, record, .. } = &self;
+        let (program, record) = (program.clone(), record.clone());
+        let preparation = self.preparation.take();
+        let image = self.into_image()?;
+        let cannot_fork = |source| ProcessError::Fork {
+            program: program.clone(),
+            source,
+        };
+        let cannot_execute = |source| ProcessError::Execute {
+            program: program.clone(),
+            source,
+        };
+
+        let mut waiting = fork(&image).map_err(cannot_fork)?;
+        let identity = Identity::of(waiting.pid())
+            .map_err(|error| cannot_fork(waiting.why_it_failed().unwrap_or(error)))?;
+        if let Some(Preparation(prepare)) = preparation {
+            prepare(&identity).map_err(cannot_fork)?;
+        }
+        let forget = || {
+            let _ = remove_record(&record, &identity);
+        };
+        write_record(&record, &identity).inspect_err(|_| forget())?;
+        let descriptor = waiting
+            .release()
+            .inspect_err(|_| forget())
+            .map_err(cannot_execute)?;
+        let handle = Handle::child(identity, descriptor, runtime);
+        Ok(Started {
+            handle: Some(handle),
+            record,
+        })
+    }
+
+    fn into_image(self) -> Result<Image, ProcessError> {
+        let cannot_fork = |source| ProcessError::Fork {
+            program: self.program.clone(),
+            source,
+        };
+        let folder = File::options()
+            .read(true)
+            .custom_flags(nix::libc::O_DIRECTORY)
+            .open(&self.folder)
+            .map_err(cannot_fork)?;
+        let input = File::open("/dev/null").map_err(cannot_fork)?;
+        let output = match self.output {
+            Some(output) => output,
+            None => File::options()
+                .write(true)
+                .open("/dev/null")
+                .map_err(cannot_fork)?
+                .into(),
+        };
+        let first = self.program.as_os_str();
+        let arguments = std::iter::once(first).chain(self.arguments.iter().map(OsString::as_os_str));
+        let environment = self.environment.iter().map(|(name, value)| {
+            let mut pair = name.clone();
+            pair.push("=");
+            pair.push(value);
+            pair
+        });
+        let image = Image {
+            program: c_string(first)?,
+            arguments: arguments.map(c_string).collect::<Result<_, _>>()?,
+            environment: environment
+                .map(|pair| c_string(&pair))
+                .collect::<Result<_, _>>()?,
+            folder: folder.into(),
+            input: input.into(),
+            output,
+            passed: self.passed,
+        };
+        // Below 3 they would be overwritten. It cannot be while the standard descriptors are open.
+        let own = [&image.folder, &image.input, &image.output];
+        if own
+            .into_iter()
+            .chain(&image.passed)
+            .any(|descriptor| descriptor.as_raw_fd() < 3)
+        {
+            return Err(ProcessError::Fork {
+                program: self.program,
+                source: io::Error::other("a standard descriptor was closed"),
+            });
+        }
+        Ok(image)
+    }
+}
+
+fn c_string(text: &OsStr) -> Result<CString, ProcessError> {
+    CString::new(text.as_bytes()).map_err(|_| ProcessError::ZeroByte {
+        text: text.to_string_lossy().replace('\0', "\u{fffd}"),
+    })
+}
+
+/// A program that was started and is ended again, record and all, unless it is [kept](Started::keep).
+#[derive(Debug)]
+pub struct Started {
+    handle: Option<Handle>,
+    record: PathBuf,
+}
+
+impl Started {
+    /// The process.
+    pub fn handle(&self) -> &Handle {
+        self.handle
+            .as_ref()
+            .expect("it is taken only by `keep` and `drop`, which end this value")
+    }
+
+    /// The file that tells of it.
+    pub fn record(&self) -> &Path {
+        &self.record
+    }
+
+    /// Lets it run on.
+    pub fn keep(mut self) -> Handle {
+        self.handle.take().expect("it is taken only here and by `drop`")
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            // It fails only for a process that is gone.
+            let _ = handle.kill(crate::Signal::KILL);
+            let _ = remove_record(&self.record, handle.identity());
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Processes that outlive the daemon: started apart, found again by pid and start time.
+//!
+//! A pid alone names nothing for long: the system hands it out again. Together with the start time and the
+//! boot's id it names one process for ever ([`Identity`]). Whoever acts on a process first opens a descriptor
+//! of it ([`Handle`]), which cannot change hands, and checks the identity through that.
+//!
+//! ```text
+//!  Launch::start ── fork ── child waits ──────────────────────── exec
+//!                     │         ▲ dies with the parent until then
+//!                     └─ record written and synced ─ go
+//! ```
+//!
+//! So there is no moment in which a program runs and no record tells of it, and none in which a crash of the
+//! parent leaves a program that nobody knows. Needs Linux 5.11 or newer.
+
+mod error;
+mod fork;
+mod handle;
+mod identity;
+mod launch;
+mod readiness;
+mod record;
+
+pub use error::ProcessError;
+pub use handle::{Ending, Handle};
+pub use identity::Identity;
+pub use launch::{Launch, Started};
+pub use record::{read_record, remove_record, write_record};
+pub use rustix::process::Signal;
