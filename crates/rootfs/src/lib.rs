@@ -1,1 +1,10 @@
 //! EROFS images, writable layers, initramfs and kernel unpacking.
+//!
+//! Everything here turns streams and files into the artefacts that a VM boots from, without root and without
+//! unpacking a tree. It knows nothing of registries, catalogs or VMs.
+
+pub mod erofs;
+// pub mod initramfs;
+// pub mod kernel;
+// pub mod layer;
+// mod publish;
