@@ -176,7 +176,8 @@ mod tests {
             bytes().prop_map(Frame::Stdin),
             bytes().prop_map(Frame::Stdout),
             bytes().prop_map(Frame::Stderr),
-            (any::<u16>(), any::<u16>()).prop_map(|(rows, columns)| Frame::Resize(WindowSize { rows, columns })),
+            (any::<u16>(), any::<u16>())
+                .prop_map(|(rows, columns)| Frame::Resize(WindowSize { rows, columns })),
             any::<u8>().prop_map(Frame::Signal),
             any::<u8>().prop_map(|code| Frame::Exit(Exit::Code(code))),
             any::<u8>().prop_map(|signal| Frame::Exit(Exit::Signal(signal))),
@@ -209,9 +210,18 @@ mod tests {
 
     #[test]
     fn bad_frames_are_refused_with_their_reason() {
-        assert!(matches!(read_all(&[2, 0, 1, 0, 1]), Err(FrameError::TooLong(65537))));
-        assert!(matches!(read_all(&[9, 0, 0, 0, 0]), Err(FrameError::UnknownKind(9))));
-        assert!(matches!(read_all(&[6, 0, 0, 0, 1, 0]), Err(FrameError::Malformed(6))));
+        assert!(matches!(
+            read_all(&[2, 0, 1, 0, 1]),
+            Err(FrameError::TooLong(65537))
+        ));
+        assert!(matches!(
+            read_all(&[9, 0, 0, 0, 0]),
+            Err(FrameError::UnknownKind(9))
+        ));
+        assert!(matches!(
+            read_all(&[6, 0, 0, 0, 1, 0]),
+            Err(FrameError::Malformed(6))
+        ));
         assert!(matches!(read_all(&[1, 0, 0, 0, 3, 1]), Err(FrameError::Io(_))));
     }
 }

@@ -8,9 +8,18 @@
 //!
 //! Everything that arrives from the other side is hostile: sizes are capped, decoding is strict.
 
+mod client;
+mod error;
 pub mod frames;
+mod http;
+pub mod link;
+pub mod mux;
 mod types;
+mod vsock;
 
+pub use client::{Agent, Channel, ExecStream};
+pub use error::AgentError;
 pub use types::{
-    Configure, Exec, GENERATION, GuestNetwork, Health, PORT, Power, PowerAction, Problem, ProblemCode, WindowSize,
+    Configure, Exec, GENERATION, GuestNetwork, Health, PORT, Power, PowerAction, Problem, ProblemCode,
+    UPGRADE_EXEC, WindowSize,
 };

@@ -11,6 +11,9 @@ pub const GENERATION: u32 = 1;
 /// The vsock port that the agent listens on.
 pub const PORT: u32 = 42070;
 
+/// What `POST /v1/exec` upgrades to.
+pub const UPGRADE_EXEC: &str = "banger-exec";
+
 /// Answer of `GET /v1/health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {

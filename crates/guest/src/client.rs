@@ -1,0 +1,293 @@
+//! The host's handle on the agent of one machine.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::Method;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::compat::FuturesAsyncReadCompatExt;
+
+use crate::http::{self, Ask, Stream};
+use crate::{AgentError, Configure, Exec, Health, Power, PowerAction, link, mux, vsock};
+
+/// Where the agent of a machine is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Unix socket of a virtio-serial port named `banger.agent`; carries the multiplexer.
+    VirtioSerial {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// Unix socket that speaks `CONNECT port`.
+    Vsock {
+        /// The socket.
+        socket: PathBuf,
+    },
+}
+
+/// Commands that a session runs at a time; more of them wait.
+const MAX_COMMANDS: usize = 256;
+
+/// Other requests that a session has under way at a time; more of them wait. Apart from the commands, so that a
+/// machine full of them can still be asked for its health and be shut down.
+const MAX_REQUESTS: usize = 32;
+
+/// How long the news of a link's loss may take from its streams to its handles.
+const LOSS_NEWS: Duration = Duration::from_millis(50);
+
+/// Rest between two tries of a vsock port that nothing listens on yet.
+const VSOCK_REST: Duration = Duration::from_millis(20);
+
+/// A session with the agent of one machine. Clones are handles on the same session; it ends with the last of them
+/// and of their [`ExecStream`]s.
+///
+/// No method has a timeout of its own: the caller drops the future when it has waited enough, and nothing stays.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    transport: Transport,
+    closed: watch::Receiver<bool>,
+    commands: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+enum Transport {
+    Mux(mpsc::Sender<mux::StreamRequest>),
+    Vsock {
+        socket: PathBuf,
+        /// Dropped with the session; ends the watch over the guest's life.
+        _watch: oneshot::Sender<()>,
+    },
+}
+
+impl Agent {
+    /// Opens a session. Waits for as long as the machine is there and its agent is not, as in a guest that boots.
+    ///
+    /// # Errors
+    /// [`AgentError::Unreachable`] when nobody listens on the channel's socket, [`AgentError::Protocol`] when what
+    /// listens there is no VMM.
+    pub async fn connect(channel: &Channel) -> Result<Self, AgentError> {
+        let (lost, closed) = watch::channel(false);
+        let transport = match channel {
+            Channel::VirtioSerial { socket } => {
+                let session = link::connect(socket)
+                    .await
+                    .map_err(|source| unreachable(socket, source))?;
+                let (requests, receiver) = mpsc::channel(16);
+                tokio::spawn(mux::drive_host(session, receiver, lost));
+                Transport::Mux(requests)
+            }
+            Channel::Vsock { socket } => {
+                let stream = connect_when_listening(socket).await?;
+                let (watch, dropped) = oneshot::channel();
+                tokio::spawn(watch_guest(stream, dropped, lost));
+                Transport::Vsock {
+                    socket: socket.clone(),
+                    _watch: watch,
+                }
+            }
+        };
+        let commands = Arc::new(Semaphore::new(MAX_COMMANDS));
+        let requests = Arc::new(Semaphore::new(MAX_REQUESTS));
+        Ok(Self {
+            inner: Arc::new(Inner {
+                transport,
+                closed,
+                commands,
+                requests,
+            }),
+        })
+    }
+
+    /// Ends when the link is lost: the machine has ended, or another session has taken the channel. At once if it is
+    /// lost already.
+    pub async fn closed(&self) {
+        // An error means that the task that watches is gone, and the link with it.
+        let _ = self.inner.closed.clone().wait_for(|closed| *closed).await;
+    }
+
+    /// `GET /v1/health`.
+    ///
+    /// # Errors
+    /// [`AgentError`] when the link or the agent fails.
+    pub async fn health(&self) -> Result<Health, AgentError> {
+        let ask = Ask {
+            method: Method::GET,
+            path: "/v1/health",
+            body: bytes::Bytes::new(),
+        };
+        http::decode(self.ask(ask).await?)
+    }
+
+    /// `PUT /v1/configure`: gives the guest its identity.
+    ///
+    /// # Errors
+    /// [`AgentError::Refused`] when the agent could not carry it out, others when the link fails.
+    pub async fn configure(&self, configure: &Configure) -> Result<(), AgentError> {
+        http::accepted(
+            self.ask(Ask::json(Method::PUT, "/v1/configure", configure)?)
+                .await?,
+        )
+    }
+
+    /// `POST /v1/power`. Returns once the agent has taken it on; the machine's end is seen at the VMM.
+    ///
+    /// # Errors
+    /// [`AgentError::Refused`] when the agent cannot do it. With any other it may have begun all the same.
+    pub async fn power(&self, action: PowerAction) -> Result<(), AgentError> {
+        http::accepted(
+            self.ask(Ask::json(Method::POST, "/v1/power", &Power { action })?)
+                .await?,
+        )
+    }
+
+    /// `POST /v1/exec`: starts a command. Dropping the stream hangs up on it.
+    ///
+    /// # Errors
+    /// [`AgentError::Refused`] when the command cannot be started, others when the link fails.
+    pub async fn exec(&self, exec: &Exec) -> Result<ExecStream, AgentError> {
+        let permit = permit(&self.inner.commands).await?;
+        let ask = Ask::json(Method::POST, "/v1/exec", exec)?;
+        let stream = self.open().await?;
+        match self.unless_closed(http::upgrade(stream, ask)).await? {
+            Ok(upgraded) => Ok(ExecStream {
+                io: TokioIo::new(upgraded),
+                _permit: permit,
+                _agent: self.clone(),
+            }),
+            Err(answer) => {
+                let status = answer.0;
+                http::accepted(answer)?;
+                Err(AgentError::Protocol(format!(
+                    "status {status} in answer to an upgrade"
+                )))
+            }
+        }
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<(hyper::StatusCode, bytes::Bytes), AgentError> {
+        let _permit = permit(&self.inner.requests).await?;
+        let stream = self.open().await?;
+        self.unless_closed(http::ask(stream, ask)).await
+    }
+
+    async fn open(&self) -> Result<Stream, AgentError> {
+        match &self.inner.transport {
+            Transport::Mux(requests) => {
+                let (request, stream) = oneshot::channel();
+                requests.send(request).await.map_err(|_| AgentError::Closed)?;
+                Ok(Box::new(stream.await.map_err(|_| AgentError::Closed)?.compat()))
+            }
+            Transport::Vsock { socket, .. } => match vsock::connect(socket).await {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(vsock::Refusal::NoMachine(_) | vsock::Refusal::NoListener) => Err(AgentError::Closed),
+                Err(vsock::Refusal::Nonsense) => Err(no_vmm()),
+            },
+        }
+    }
+
+    /// An exchange that breaks because the link was lost says so.
+    async fn unless_closed<T>(
+        &self,
+        exchange: impl Future<Output = Result<T, AgentError>>,
+    ) -> Result<T, AgentError> {
+        tokio::select! {
+            biased;
+            result = exchange => match result {
+                // The streams of a link learn of its loss a moment before its handles do.
+                Err(AgentError::Protocol(_)) if timeout(LOSS_NEWS, self.closed()).await.is_ok() => {
+                    Err(AgentError::Closed)
+                }
+                result => result,
+            },
+            () = self.closed() => Err(AgentError::Closed),
+        }
+    }
+}
+
+async fn permit(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, AgentError> {
+    Arc::clone(semaphore)
+        .acquire_owned()
+        .await
+        .map_err(|_| AgentError::Closed)
+}
+
+fn unreachable(socket: &Path, source: io::Error) -> AgentError {
+    AgentError::Unreachable {
+        socket: socket.to_owned(),
+        source,
+    }
+}
+
+fn no_vmm() -> AgentError {
+    AgentError::Protocol("no `OK` in answer to `CONNECT`".to_owned())
+}
+
+async fn connect_when_listening(socket: &Path) -> Result<UnixStream, AgentError> {
+    loop {
+        match vsock::connect(socket).await {
+            Ok(stream) => return Ok(stream),
+            Err(vsock::Refusal::NoMachine(source)) => return Err(unreachable(socket, source)),
+            Err(vsock::Refusal::Nonsense) => return Err(no_vmm()),
+            Err(vsock::Refusal::NoListener) => sleep(VSOCK_REST).await,
+        }
+    }
+}
+
+/// Holds a connection that nothing is asked on: its end is the guest's.
+async fn watch_guest(mut stream: UnixStream, dropped: oneshot::Receiver<()>, lost: watch::Sender<bool>) {
+    let mut byte = [0];
+    tokio::select! {
+        // The agent has nothing to say here; whatever comes is the end.
+        _ = stream.read(&mut byte) => {}
+        _ = dropped => {}
+    }
+    lost.send_replace(true);
+}
+
+/// The two-way stream of a command: [`crate::frames`] both ways. Dropping it, or ending its writing half, hangs up.
+#[derive(Debug)]
+pub struct ExecStream {
+    io: TokioIo<Upgraded>,
+    _permit: OwnedSemaphorePermit,
+    /// The session lives as long as its streams.
+    _agent: Agent,
+}
+
+impl AsyncRead for ExecStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for ExecStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,132 @@
+//! One HTTP/1.1 exchange over one stream, with bounds on everything that comes back.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use hyper::upgrade::Upgraded;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{AgentError, Problem, UPGRADE_EXEC};
+
+/// Most bytes of an answer's head; also the size of what hyper reads ahead.
+const MAX_HEAD: usize = 64 << 10;
+
+/// Most header lines of an answer.
+const MAX_HEADERS: usize = 32;
+
+/// Most bytes of an answer's body.
+const MAX_BODY: usize = 1 << 20;
+
+/// A byte stream to the agent.
+pub(crate) type Stream = Box<dyn Duplex>;
+
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A request without its stream.
+pub(crate) struct Ask {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) body: Bytes,
+}
+
+impl Ask {
+    /// A request with a JSON body.
+    pub(crate) fn json(
+        method: Method,
+        path: &'static str,
+        body: &impl Serialize,
+    ) -> Result<Self, AgentError> {
+        let body = serde_json::to_vec(body).map_err(|error| AgentError::Protocol(error.to_string()))?;
+        Ok(Self {
+            method,
+            path,
+            body: body.into(),
+        })
+    }
+
+    fn request(self) -> hyper::http::request::Builder {
+        Request::builder()
+            .method(self.method)
+            .uri(self.path)
+            .header(HOST, "agent")
+    }
+}
+
+/// Asks and gives the answer's status and body.
+pub(crate) async fn ask(stream: Stream, ask: Ask) -> Result<(StatusCode, Bytes), AgentError> {
+    let body = ask.body.clone();
+    let request = ask
+        .request()
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(body))
+        .map_err(protocol)?;
+    let response = send(stream, request).await?;
+    collect(response).await
+}
+
+/// Asks for an upgrade; gives the stream, or the status and body of the answer that refused it.
+pub(crate) async fn upgrade(
+    stream: Stream,
+    ask: Ask,
+) -> Result<Result<Upgraded, (StatusCode, Bytes)>, AgentError> {
+    let body = ask.body.clone();
+    let request = ask
+        .request()
+        .header(CONTENT_TYPE, "application/json")
+        .header(CONNECTION, "upgrade")
+        .header(UPGRADE, UPGRADE_EXEC)
+        .body(Full::new(body))
+        .map_err(protocol)?;
+    let mut response = send(stream, request).await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return collect(response).await.map(Err);
+    }
+    hyper::upgrade::on(&mut response).await.map(Ok).map_err(protocol)
+}
+
+async fn send(stream: Stream, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, AgentError> {
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(protocol)?;
+    // Ends with the exchange, or when the caller gives up and drops the sender.
+    tokio::spawn(connection.with_upgrades());
+    sender.send_request(request).await.map_err(protocol)
+}
+
+async fn collect(response: Response<Incoming>) -> Result<(StatusCode, Bytes), AgentError> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
+    body.map(|body| (status, body.to_bytes()))
+        .map_err(|error| AgentError::Protocol(error.to_string()))
+}
+
+/// The body of a success, or the problem that the agent states.
+pub(crate) fn decode<T: DeserializeOwned>((status, body): (StatusCode, Bytes)) -> Result<T, AgentError> {
+    accepted((status, body.clone()))?;
+    serde_json::from_slice(&body).map_err(|error| AgentError::Protocol(format!("bad answer: {error}")))
+}
+
+/// Whether the answer is a success.
+pub(crate) fn accepted((status, body): (StatusCode, Bytes)) -> Result<(), AgentError> {
+    if status.is_success() {
+        return Ok(());
+    }
+    match serde_json::from_slice::<Problem>(&body) {
+        Ok(problem) if status.as_u16() >= 400 => Err(AgentError::Refused(problem)),
+        _ => Err(AgentError::Protocol(format!("status {status} without a problem"))),
+    }
+}
+
+fn protocol(error: impl std::error::Error) -> AgentError {
+    AgentError::Protocol(error.to_string())
+}
