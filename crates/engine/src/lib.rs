@@ -1,1 +1,136 @@
 //! Services for VMs, images and kernels; operations, the start plan with its undo, reconcile.
+//!
+//! ```text
+//!  Engine ── Vms ── one task a VM (vms::actor) ── start plan ── vmm, net, guest
+//!     │        └─── Artefacts: kernels, images, initramfs ───── catalog, rootfs
+//!     └── Operations: rows, events, cancelling                 store
+//! ```
+//!
+//! The engine knows no HTTP and no command line. What it needs from the host it asks for through [`Machines`] and
+//! [`Sources`], so that tests can put simulated ones in their place.
+
+mod artefacts;
+mod console;
+mod doctor;
+mod error;
+pub mod faults;
+mod identity;
+mod machines;
+mod operations;
+mod plan;
+mod vms;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use config::Paths;
+use store::Store;
+
+pub use artefacts::{CatalogSources, Known, Made, Progress, SourceError, Sources};
+pub use doctor::Doctor;
+pub use error::EngineError;
+pub use machines::{Choice, HostMachines, Machines};
+pub use operations::{Events, OperationHandle, Operations};
+pub use vms::{Timeouts, Vms};
+
+use artefacts::Artefacts;
+use faults::Faults;
+
+/// What a VM gets where its request says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Image by name.
+    pub image: String,
+    /// Virtual processors.
+    pub vcpu: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Size of the writable layer in bytes.
+    pub disk_size: u64,
+    /// Network mode.
+    pub network: api::NetworkMode,
+}
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where everything lies; the folders exist.
+    pub paths: Paths,
+    /// The agent's binary, for the initramfs.
+    pub agent: PathBuf,
+    /// Where kernels and images come from.
+    pub sources: Arc<dyn Sources>,
+    /// What machines run on.
+    pub machines: Arc<dyn Machines>,
+    /// Named points that tests arm.
+    pub faults: Arc<dyn Faults>,
+    /// How long to wait for guests.
+    pub timeouts: Timeouts,
+    /// passt, if not the one on `PATH`.
+    pub passt: Option<PathBuf>,
+    /// Certificate authorities that guests shall trust, PEM.
+    pub ca_certificates: Option<String>,
+    /// Shape of a VM that says nothing else.
+    pub defaults: Defaults,
+}
+
+/// The engine; cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    vms: Vms,
+    operations: Operations,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Opens the store and brings it together with what runs on the host.
+    ///
+    /// # Errors
+    /// The store cannot be opened or read.
+    pub async fn open(parts: Parts) -> Result<Self, EngineError> {
+        let store = Store::open(parts.paths.database()).await?;
+        let operations = Operations::new(store.clone());
+        let artefacts =
+            Artefacts::new(store.clone(), parts.paths.clone(), parts.agent, Arc::clone(&parts.sources));
+        artefacts.sweep()?;
+        let shared = Arc::new(vms::Shared {
+            store,
+            operations: operations.clone(),
+            artefacts,
+            machines: parts.machines,
+            faults: parts.faults,
+            timeouts: parts.timeouts,
+            passt: parts.passt,
+            ca_certificates: parts.ca_certificates,
+            defaults: parts.defaults,
+            paths: parts.paths,
+            tasks: std::sync::Mutex::default(),
+        });
+        vms::reconcile(&shared).await?;
+        Ok(Self { vms: Vms::new(shared), operations })
+    }
+
+    /// The VMs.
+    #[must_use]
+    pub fn vms(&self) -> &Vms {
+        &self.vms
+    }
+
+    /// The operations.
+    #[must_use]
+    pub fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
+    /// Whether nothing runs and nothing is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.vms.running() == 0 && *self.operations.running().borrow() == 0
+    }
+}

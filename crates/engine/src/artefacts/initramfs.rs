@@ -1,0 +1,56 @@
+//! The initramfs of each (kernel, agent), made once.
+
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex, OnceCell};
+
+use super::Kernel;
+use crate::EngineError;
+
+#[derive(Debug)]
+pub(crate) struct Initramfs {
+    agent: PathBuf,
+    folder: PathBuf,
+    agent_digest: OnceCell<String>,
+    making: Mutex<()>,
+}
+
+impl Initramfs {
+    pub(crate) fn new(agent: PathBuf, folder: PathBuf) -> Self {
+        Self { agent, folder, agent_digest: OnceCell::new(), making: Mutex::new(()) }
+    }
+
+    pub(crate) async fn ensure(&self, kernel: &Kernel) -> Result<PathBuf, EngineError> {
+        let agent = self.agent_digest().await?;
+        let path = self.folder.join(format!("{}-{}-{agent}.cpio", kernel.name, kernel.version));
+        let _one = self.making.lock().await;
+        if path.is_file() {
+            return Ok(path);
+        }
+        let (agent, modules, out) = (self.agent.clone(), kernel.boot_modules(), path.clone());
+        tokio::task::spawn_blocking(move || rootfs::initramfs::write(&out, &agent, &modules))
+            .await
+            .map_err(|panic| EngineError::Internal(format!("making the initramfs: {panic}")))?
+            .map_err(|error| EngineError::Artefact {
+                action: "make",
+                kind: "initramfs",
+                name: kernel.name.clone(),
+                source: Box::new(error),
+                hint: None,
+            })?;
+        Ok(path)
+    }
+
+    /// First 12 digits of the agent's sha256; the binary is read once in the daemon's life.
+    async fn agent_digest(&self) -> Result<&str, EngineError> {
+        self.agent_digest
+            .get_or_try_init(|| async {
+                let bytes = tokio::fs::read(&self.agent).await.map_err(EngineError::file("read", &self.agent))?;
+                let digest = Sha256::digest(&bytes);
+                Ok(digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+            })
+            .await
+            .map(String::as_str)
+    }
+}

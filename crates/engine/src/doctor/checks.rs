@@ -1,0 +1,164 @@
+//! The checks, one function each.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use api::{Check, CheckState};
+use config::Paths;
+
+use super::check;
+use crate::Machines;
+use crate::error::one_line;
+
+/// Free space in bytes below which a check warns, and fails.
+const LITTLE: u64 = 5 << 30;
+const TOO_LITTLE: u64 = 1 << 30;
+
+pub(super) fn architecture() -> Check {
+    let name = std::env::consts::ARCH;
+    if name == "x86_64" {
+        check("architecture", CheckState::Pass, name, None)
+    } else {
+        let message = format!("{name}: kernels and images are for x86_64 so far");
+        check("architecture", CheckState::Fail, message, None)
+    }
+}
+
+pub(super) fn vmm(machines: &dyn Machines) -> Check {
+    match machines.choose() {
+        Ok(choice) if choice.reason.is_empty() => check("vmm", CheckState::Pass, choice.backend.name(), None),
+        Ok(choice) => {
+            check("vmm", CheckState::Pass, format!("{} ({})", choice.backend.name(), choice.reason), None)
+        }
+        Err(error) => {
+            let hint = error.to_api().hint;
+            check("vmm", CheckState::Fail, one_line(&error), hint.as_deref())
+        }
+    }
+}
+
+pub(super) fn kvm() -> Check {
+    match vmm::kvm::usable() {
+        Ok(()) => check("kvm", CheckState::Pass, "usable", None),
+        Err(reason) => check(
+            "kvm",
+            CheckState::Warn,
+            format!("{reason}; VMs run in software emulation, slower"),
+            Some("enable virtualisation in the firmware or the outer hypervisor, and add yourself to the group `kvm`"),
+        ),
+    }
+}
+
+pub(super) fn agent(agent: &Path) -> Check {
+    match fs::metadata(agent) {
+        Ok(metadata) if metadata.permissions().mode() & 0o111 != 0 => {
+            check("agent", CheckState::Pass, agent.display().to_string(), None)
+        }
+        Ok(_) => check(
+            "agent",
+            CheckState::Fail,
+            format!("{} is not executable", agent.display()),
+            Some("chmod +x it, or install banger again"),
+        ),
+        Err(error) => check(
+            "agent",
+            CheckState::Fail,
+            format!("{}: {error}", agent.display()),
+            Some("`banger-vsock-agent` belongs beside `bangerd`: install banger again"),
+        ),
+    }
+}
+
+pub(super) fn passt(configured: Option<&Path>) -> Check {
+    match net::find_passt(configured) {
+        Some(path) => check("passt", CheckState::Pass, path.display().to_string(), None),
+        None => check(
+            "passt",
+            CheckState::Warn,
+            "not found: VMs use the VMM's own network, from which they reach services on this host's loopback",
+            Some("apt-get install passt"),
+        ),
+    }
+}
+
+pub(super) fn mke2fs() -> Check {
+    tool("mke2fs", &["mke2fs"], "formats the disks of VMs", "apt-get install e2fsprogs")
+}
+
+pub(super) fn image_tools() -> Check {
+    tool(
+        "image-tools",
+        &["mmdebstrap", "apt-get", "dpkg-deb"],
+        "fetch kernels and build images",
+        "apt-get install mmdebstrap",
+    )
+}
+
+fn tool(name: &str, programs: &[&str], purpose: &str, hint: &str) -> Check {
+    let missing: Vec<_> = programs.iter().copied().filter(|program| find(program).is_none()).collect();
+    if missing.is_empty() {
+        return check(name, CheckState::Pass, programs.join(", "), None);
+    }
+    check(name, CheckState::Fail, format!("{} not found: {purpose}", missing.join(", ")), Some(hint))
+}
+
+/// Building an image without root needs a range of user ids.
+pub(super) fn user_namespaces() -> Check {
+    const NAME: &str = "user-namespaces";
+    if rustix::process::geteuid().is_root() {
+        return check(NAME, CheckState::Pass, "not needed: this is root", None);
+    }
+    let works = Command::new("unshare")
+        .args(["--user", "--map-auto", "--map-root-user", "true"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if works {
+        return check(NAME, CheckState::Pass, "a range of user ids can be mapped", None);
+    }
+    check(
+        NAME,
+        CheckState::Warn,
+        "no range of user ids can be mapped: images cannot be built",
+        Some("apt-get install uidmap, and: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER"),
+    )
+}
+
+pub(super) fn default_image(paths: &Paths, name: &str) -> Check {
+    const NAME: &str = "default-image";
+    let built = fs::read_dir(paths.images())
+        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|e| e.path().extension().is_some())));
+    let message = if built {
+        format!("{name}; images are in {}", paths.images().display())
+    } else {
+        format!("{name} is not here yet; the first `banger vm run` builds it")
+    };
+    check(NAME, CheckState::Pass, message, None)
+}
+
+pub(super) fn disk(paths: &Paths) -> Check {
+    const NAME: &str = "disk";
+    let free = match rustix::fs::statvfs(paths.state()) {
+        Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
+        Err(error) => {
+            return check(NAME, CheckState::Fail, format!("{}: {error}", paths.state().display()), None);
+        }
+    };
+    let message = format!("{:.1} GiB free in {}", free as f64 / f64::from(1 << 30), paths.state().display());
+    let hint = Some("free some space, or delete VMs that you no longer need: banger ps -a");
+    match free {
+        _ if free < TOO_LITTLE => check(NAME, CheckState::Fail, message, hint),
+        _ if free < LITTLE => check(NAME, CheckState::Warn, message, hint),
+        _ => check(NAME, CheckState::Pass, message, None),
+    }
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        // Where administrators' tools lie, which a user's PATH may lack.
+        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")])
+        .map(|folder| folder.join(program))
+        .find(|path| path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0))
+}

@@ -1,0 +1,300 @@
+//! What can go wrong in the engine, and how the API tells it.
+//!
+//! `Display` says what failed with which value; causes stay in `source()`. [`EngineError::to_api`] joins the chain
+//! into one line and adds the code and, where there is one, the hint.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use api::{ApiError, ErrorCode};
+
+/// A failure of an engine call.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No VM answers to the reference.
+    #[error("no VM is called `{reference}`")]
+    VmNotFound {
+        /// As the user wrote it.
+        reference: String,
+        /// The name that comes nearest.
+        suggestion: Option<String>,
+    },
+    /// Several VMs answer to an id prefix.
+    #[error("`{reference}` is ambiguous: it could be {}", .candidates.join(", "))]
+    VmAmbiguous {
+        /// As the user wrote it.
+        reference: String,
+        /// `name (short id)` of each.
+        candidates: Vec<String>,
+    },
+    /// The name is taken.
+    #[error("a VM called `{name}` exists")]
+    VmExists {
+        /// The name.
+        name: String,
+    },
+    /// The VM's state does not allow the call.
+    #[error("cannot {verb} `{name}`: it is {state}")]
+    WrongState {
+        /// The VM's name.
+        name: String,
+        /// Its state.
+        state: api::VmState,
+        /// What was asked for.
+        verb: &'static str,
+    },
+    /// A value is not allowed.
+    #[error("{what} `{value}`: {why}")]
+    Invalid {
+        /// What the value is for: `name`, `memory`, …
+        what: &'static str,
+        /// The value.
+        value: String,
+        /// The rule that it breaks.
+        why: String,
+    },
+    /// No such image.
+    #[error("no image is called `{name}`")]
+    ImageNotFound {
+        /// The name.
+        name: String,
+        /// Names there are.
+        known: Vec<String>,
+    },
+    /// No such kernel.
+    #[error("no kernel is called `{name}`")]
+    KernelNotFound {
+        /// The name.
+        name: String,
+        /// Names there are.
+        known: Vec<String>,
+    },
+    /// An image or kernel could not be fetched or built.
+    #[error("cannot {action} {kind} `{name}`")]
+    Artefact {
+        /// `fetch` or `build`.
+        action: &'static str,
+        /// `image` or `kernel`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+        /// What the user can do.
+        hint: Option<String>,
+    },
+    /// A step of the start failed.
+    #[error("cannot start `{name}`")]
+    Start {
+        /// The VM's name.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<EngineError>,
+    },
+    /// The VMM failed.
+    #[error(transparent)]
+    Vmm(#[from] vmm::VmmError),
+    /// The network failed.
+    #[error(transparent)]
+    Net(#[from] net::NetError),
+    /// The agent did not answer in time.
+    #[error("the agent in the guest did not answer within {} s{}", .waited.as_secs(), console_suffix(.console))]
+    AgentSilent {
+        /// How long was waited.
+        waited: Duration,
+        /// Last line of the console, escaped.
+        console: Option<String>,
+    },
+    /// The machine ended before its agent answered.
+    #[error("the machine ended before it was ready: {reason}{}", console_suffix(.console))]
+    MachineEnded {
+        /// What the VMM says.
+        reason: String,
+        /// Last line of the console, escaped.
+        console: Option<String>,
+    },
+    /// The agent refused or failed a request.
+    #[error("the agent in the guest: {0}")]
+    Agent(#[source] guest::AgentError),
+    /// The layer could not be made.
+    #[error("cannot make the disk of `{name}`")]
+    Layer {
+        /// The VM's name.
+        name: String,
+        /// Why.
+        #[source]
+        source: rootfs::layer::LayerError,
+    },
+    /// A file could not be used.
+    #[error("cannot {action} {path}")]
+    File {
+        /// A verb: read, write, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The operation was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// No such operation.
+    #[error("no operation has the id `{id}`")]
+    OperationNotFound {
+        /// The id.
+        id: String,
+    },
+    /// A promise inside the daemon was broken.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+fn console_suffix(console: &Option<String>) -> String {
+    console.as_ref().map_or_else(String::new, |line| format!("; its console ends with: {line}"))
+}
+
+impl EngineError {
+    /// A failure to use a file, ready for `map_err`.
+    pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { action, path, source }
+    }
+
+    /// The failure as the API tells it.
+    #[must_use]
+    pub fn to_api(&self) -> ApiError {
+        ApiError { code: self.code(), message: one_line(self), hint: self.hint(), operation: None }
+    }
+
+    fn code(&self) -> ErrorCode {
+        if let Some(code) = host_resource(self) {
+            return code;
+        }
+        match self {
+            Self::VmNotFound { .. } => ErrorCode::VmNotFound,
+            Self::VmAmbiguous { .. } => ErrorCode::VmAmbiguous,
+            Self::VmExists { .. } => ErrorCode::VmExists,
+            Self::WrongState { .. } => ErrorCode::VmState,
+            Self::Invalid { .. } => ErrorCode::Invalid,
+            Self::ImageNotFound { .. } => ErrorCode::ImageNotFound,
+            Self::KernelNotFound { .. } => ErrorCode::KernelNotFound,
+            Self::Artefact { .. } => ErrorCode::ArtefactFailed,
+            Self::Start { source, .. } => source.code(),
+            Self::Vmm(vmm::VmmError::BinaryMissing { .. }) => ErrorCode::VmmMissing,
+            Self::Vmm(_) | Self::Net(_) | Self::MachineEnded { .. } => ErrorCode::VmmFailed,
+            Self::AgentSilent { .. } => ErrorCode::AgentSilent,
+            Self::Agent(guest::AgentError::Refused(problem)) => match problem.code {
+                guest::ProblemCode::CommandNotFound => ErrorCode::CommandNotFound,
+                guest::ProblemCode::CommandNotExecutable => ErrorCode::CommandNotExecutable,
+                _ => ErrorCode::AgentRefused,
+            },
+            Self::Agent(_) => ErrorCode::AgentSilent,
+            Self::Cancelled => ErrorCode::Cancelled,
+            Self::OperationNotFound { .. } => ErrorCode::OperationNotFound,
+            Self::Layer { .. } | Self::File { .. } | Self::Store(_) | Self::Internal(_) => ErrorCode::Internal,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        if host_resource(self).is_some() {
+            return Some("free some space and try again; `banger doctor` shows what is left".into());
+        }
+        match self {
+            Self::VmNotFound { suggestion: Some(name), .. } => {
+                Some(format!("did you mean `{name}`? `banger ps -a` lists all"))
+            }
+            Self::VmNotFound { .. } => Some("`banger ps -a` lists all".into()),
+            Self::VmAmbiguous { .. } => Some("write more of the id, or the name".into()),
+            Self::VmExists { name } => {
+                Some(format!("choose another name, or delete it: banger vm delete {name}"))
+            }
+            Self::WrongState { name, state: api::VmState::Running, .. } => {
+                Some(format!("stop it first: banger vm stop {name}"))
+            }
+            Self::WrongState {
+                name,
+                state: api::VmState::Created | api::VmState::Stopped | api::VmState::Error,
+                ..
+            } => Some(format!("start it first: banger vm start {name}")),
+            Self::ImageNotFound { known, .. } | Self::KernelNotFound { known, .. } => {
+                Some(format!("there is {}", known.join(", ")))
+            }
+            Self::Artefact { hint, .. } => hint.clone(),
+            Self::Start { name, source } => source.hint().or_else(|| match **source {
+                Self::MachineEnded { .. } | Self::AgentSilent { .. } => {
+                    Some(format!("the whole console: banger vm logs {name}"))
+                }
+                _ => None,
+            }),
+            Self::Vmm(vmm::VmmError::BinaryMissing { .. }) => {
+                Some("install it (on Debian: apt-get install qemu-system-x86), or set `qemu_bin`".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A failure and its causes, joined with colons; a cause that its parent already says is left out.
+pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let text = next.to_string();
+        if !line.ends_with(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = next.source();
+    }
+    line.replace(['\n', '\r'], " ")
+}
+
+/// Whether something ran out on the host, anywhere in the chain of causes.
+fn host_resource(error: &(dyn Error + 'static)) -> Option<ErrorCode> {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if let Some(io) = current.downcast_ref::<std::io::Error>()
+            && matches!(
+                io.kind(),
+                std::io::ErrorKind::StorageFull
+                    | std::io::ErrorKind::QuotaExceeded
+                    | std::io::ErrorKind::OutOfMemory
+            )
+        {
+            return Some(ErrorCode::HostResource);
+        }
+        cause = current.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_such_however_deep_it_lies() {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let error = EngineError::Start {
+            name: "a".into(),
+            source: Box::new(EngineError::File { action: "write", path: "/x".into(), source: full }),
+        };
+        let told = error.to_api();
+        assert_eq!(told.code, ErrorCode::HostResource);
+        assert!(told.hint.is_some());
+        assert_eq!(told.message, "cannot start `a`: cannot write /x: no storage space");
+    }
+
+    #[test]
+    fn a_message_is_always_one_line() {
+        let error = EngineError::Internal("a\nb".into());
+        assert_eq!(error.to_api().message, "internal error: a b");
+    }
+}

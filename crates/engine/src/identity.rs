@@ -1,0 +1,74 @@
+//! What makes one guest differ from another.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use guest::{Configure, GuestNetwork};
+use store::{Network, VmRow};
+
+use crate::EngineError;
+
+/// Bytes of entropy that a guest gets with its identity.
+const ENTROPY: usize = 64;
+
+/// The identity of one VM.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    name: String,
+    machine_id: String,
+    network: Option<GuestNetwork>,
+    environment: BTreeMap<String, String>,
+    ca_certificates: Option<String>,
+}
+
+impl Identity {
+    pub(crate) fn of(row: &VmRow, ca_certificates: Option<String>) -> Self {
+        let network = match row.network {
+            Network::None => None,
+            Network::User => {
+                let plan = net::user_plan();
+                Some(GuestNetwork {
+                    address: plan.address,
+                    prefix: plan.prefix,
+                    gateway: plan.gateway,
+                    dns: plan.dns,
+                    mtu: plan.mtu,
+                })
+            }
+        };
+        Self {
+            name: row.name.clone(),
+            machine_id: row.machine_id.clone(),
+            network,
+            environment: row.env.clone(),
+            ca_certificates,
+        }
+    }
+
+    /// The VM's name, also the guest's host name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The request that gives it to a guest, with the time and the entropy of now.
+    pub(crate) fn configure(&self) -> Result<Configure, EngineError> {
+        let mut entropy = [0u8; ENTROPY];
+        let mut filled = 0;
+        while filled < ENTROPY {
+            filled += rustix::rand::getrandom(&mut entropy[filled..], rustix::rand::GetRandomFlags::empty())
+                .map_err(|error| EngineError::Internal(format!("no entropy: {error}")))?;
+        }
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_err(|_| EngineError::Internal("the host's clock is before 1970".into()))?;
+        Ok(Configure {
+            hostname: self.name.clone(),
+            machine_id: self.machine_id.clone(),
+            network: self.network.clone(),
+            unix_time_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+            entropy: entropy.iter().map(|byte| format!("{byte:02x}")).collect(),
+            environment: self.environment.clone(),
+            ca_certificates: self.ca_certificates.clone(),
+        })
+    }
+}

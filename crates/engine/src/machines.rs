@@ -1,0 +1,38 @@
+//! What machines run on: the choice of a VMM on this host, and finding the machines that an earlier daemon started.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use vmm::{Backend, Machine};
+
+use crate::EngineError;
+
+/// The VMM for a start.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The backend.
+    pub backend: Arc<dyn Backend>,
+    /// Why this one, for people; empty where there is nothing to say.
+    pub reason: String,
+}
+
+/// What the engine asks the host for.
+pub trait Machines: fmt::Debug + Send + Sync {
+    /// The VMM that a start would use now.
+    ///
+    /// # Errors
+    /// None works here.
+    fn choose(&self) -> Result<Choice, EngineError>;
+
+    /// The machine that `folder` tells of, whichever backend started it. `None`: it has ended.
+    fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, EngineError>>;
+}
+
+/// The VMMs of this host.
+#[derive(Clone, Debug, Default)]
+pub struct HostMachines {
+    /// QEMU, if not the one on `PATH`.
+    pub qemu: Option<PathBuf>,
+}

@@ -1,0 +1,341 @@
+//! The service for VMs: it resolves references, begins operations and hands them to each VM's own task.
+
+mod actor;
+mod create;
+mod link;
+mod reconcile;
+mod reference;
+mod request;
+mod start;
+mod state;
+mod stop;
+mod view;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use api::{CreateVm, Event};
+use config::Paths;
+use store::{Store, StoreError, VmRow};
+use tokio::sync::{mpsc, watch};
+
+pub(crate) use reconcile::reconcile;
+
+use crate::artefacts::Artefacts;
+use crate::faults::Faults;
+use crate::identity::Identity;
+use crate::operations::{OperationHandle, Operations};
+use crate::{Defaults, EngineError, Machines};
+use actor::{Command, Live};
+
+/// How many made-up names are tried before it is given up.
+const NAME_TRIES: usize = 16;
+/// How long a call waits for the agent of a running VM.
+const AGENT: Duration = Duration::from_secs(20);
+
+/// How long the engine waits for a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the start of the VMM until the agent answers.
+    pub ready: Duration,
+    /// For the guest's own shutdown.
+    pub shutdown: Duration,
+    /// For the agent's sync and power off.
+    pub power_off: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            ready: Duration::from_secs(120),
+            shutdown: Duration::from_secs(60),
+            power_off: Duration::from_secs(15),
+        }
+    }
+}
+
+/// What the tasks of all VMs share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) paths: Paths,
+    pub(crate) operations: Operations,
+    pub(crate) artefacts: Artefacts,
+    pub(crate) machines: Arc<dyn Machines>,
+    pub(crate) faults: Arc<dyn Faults>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) passt: Option<PathBuf>,
+    pub(crate) ca_certificates: Option<String>,
+    pub(crate) defaults: Defaults,
+    pub(crate) tasks: Mutex<HashMap<String, Task>>,
+}
+
+/// The ends of a VM's task that others hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    commands: mpsc::Sender<Command>,
+    live: watch::Receiver<Live>,
+}
+
+impl Shared {
+    /// A named point that tests can arm.
+    pub(crate) async fn hit(&self, point: &str) -> Result<(), EngineError> {
+        self.faults.hit(point).await.map_err(EngineError::Internal)
+    }
+
+    pub(crate) fn identity(&self, row: &VmRow) -> Identity {
+        Identity::of(row, self.ca_certificates.clone())
+    }
+
+    /// Takes a VM's task off the list.
+    pub(crate) fn forget(&self, id: &str) {
+        self.tasks().remove(id);
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, HashMap<String, Task>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gathers what a start needs; also what went missing since the VM was made.
+    pub(crate) async fn start_inputs(
+        &self,
+        row: VmRow,
+        operation: &OperationHandle,
+    ) -> Result<start::Inputs, EngineError> {
+        let choice = self.machines.choose()?;
+        let update = store::VmUpdate {
+            vmm: Some(choice.backend.name().to_owned()),
+            vmm_reason: Some(choice.reason),
+            ..store::VmUpdate::default()
+        };
+        self.store.vms().update(&row.id, update).await?;
+        let kernel = match self.artefacts.kernel_version(&row.kernel, &row.kernel_version) {
+            Some(kernel) => kernel,
+            None => self.artefacts.ensure_kernel(&row.kernel, operation).await?,
+        };
+        let image = match self.artefacts.image_digest(&row.image_digest) {
+            Some(image) => image,
+            None => {
+                let image = self.artefacts.ensure_image(&row.image, operation).await?;
+                if image.digest != row.image_digest {
+                    return Err(EngineError::Internal(format!(
+                        "the image `{}` that this disk was made for is gone, and it builds differently now",
+                        row.image
+                    )));
+                }
+                image
+            }
+        };
+        Ok(start::Inputs {
+            folder: self.paths.vm(&row.id),
+            initramfs: self.artefacts.ensure_initramfs(&kernel).await?,
+            identity: self.identity(&row),
+            machines: Arc::clone(&self.machines),
+            backend: choice.backend,
+            passt: self.passt.clone(),
+            ready_within: self.timeouts.ready,
+            kernel,
+            image,
+            row,
+        })
+    }
+}
+
+/// The service; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Vms {
+    shared: Arc<Shared>,
+}
+
+impl Vms {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// All VMs, oldest first.
+    ///
+    /// # Errors
+    /// What the store fails with.
+    pub async fn list(&self) -> Result<Vec<api::Vm>, EngineError> {
+        let rows = self.shared.store.vms().list().await?;
+        Ok(rows.into_iter().map(|row| self.view(row)).collect())
+    }
+
+    /// One VM.
+    ///
+    /// # Errors
+    /// No or several VMs answer to the reference.
+    pub async fn show(&self, reference: &str) -> Result<api::Vm, EngineError> {
+        Ok(self.view(self.resolve(reference).await?))
+    }
+
+    /// How many VMs run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.shared.tasks().values().filter(|task| task.live.borrow().pid.is_some()).count()
+    }
+
+    /// Creates a VM. When this returns its row exists and its name is taken.
+    ///
+    /// # Errors
+    /// The request breaks a rule, the name is taken, the image is unknown, or no VMM works here.
+    pub async fn create(&self, request: CreateVm) -> Result<OperationHandle, EngineError> {
+        let shared = &self.shared;
+        let start = request.start;
+        let made_up = request.name.is_none();
+        let image = request.image.clone().unwrap_or_else(|| shared.defaults.image.clone());
+        let kernel = shared.artefacts.kernel_of(&image).await?;
+        let mut row = request::to_row(request, kernel, &shared.defaults)?;
+        let choice = shared.machines.choose()?;
+        row.vmm = choice.backend.name().to_owned();
+        row.vmm_reason = choice.reason;
+        let operation = shared.operations.begin("create", Some(row.id.clone())).await?;
+        if let Err(error) = self.insert(&mut row, made_up).await {
+            shared.operations.end(&operation, Err(&error)).await;
+            return Err(error);
+        }
+        operation.push(Event::Resolved { vm: Box::new(self.view(row.clone())) });
+        let (commands, live) = actor::spawn(Arc::clone(shared), &row, None);
+        let task = Task { commands, live };
+        shared.tasks().insert(row.id.clone(), task.clone());
+        self.send(&task, Command::Create { operation: operation.clone(), start }, &operation).await;
+        Ok(operation)
+    }
+
+    async fn insert(&self, row: &mut VmRow, made_up: bool) -> Result<(), EngineError> {
+        for _ in 0..NAME_TRIES {
+            match self.shared.store.vms().insert(row.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(StoreError::NameTaken { .. }) if made_up => row.name = request::made_up_name()?,
+                Err(StoreError::NameTaken { name }) => return Err(EngineError::VmExists { name }),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(EngineError::VmExists { name: row.name.clone() })
+    }
+
+    /// Starts a VM; fine if it runs.
+    ///
+    /// # Errors
+    /// No or several VMs answer to the reference.
+    pub async fn start(&self, reference: &str) -> Result<OperationHandle, EngineError> {
+        let (row, task) = self.task(reference).await?;
+        let operation = self.shared.operations.begin("start", Some(row.id)).await?;
+        self.send(&task, Command::Start { operation: operation.clone() }, &operation).await;
+        Ok(operation)
+    }
+
+    /// Stops a VM; a start under way is cancelled. Fine if it is stopped.
+    ///
+    /// # Errors
+    /// No or several VMs answer to the reference.
+    pub async fn stop(&self, reference: &str) -> Result<OperationHandle, EngineError> {
+        let (row, task) = self.task(reference).await?;
+        cancel_start(&row, &task);
+        let operation = self.shared.operations.begin("stop", Some(row.id)).await?;
+        self.send(&task, Command::Stop { operation: operation.clone() }, &operation).await;
+        Ok(operation)
+    }
+
+    /// Deletes a VM in whatever state, with all that belongs to it.
+    ///
+    /// # Errors
+    /// No or several VMs answer to the reference.
+    pub async fn delete(&self, reference: &str) -> Result<OperationHandle, EngineError> {
+        let (row, task) = self.task(reference).await?;
+        cancel_start(&row, &task);
+        let operation = self.shared.operations.begin("delete", Some(row.id)).await?;
+        self.send(&task, Command::Delete { operation: operation.clone() }, &operation).await;
+        Ok(operation)
+    }
+
+    /// Begins a command in a running VM.
+    ///
+    /// # Errors
+    /// The VM does not run, its agent does not answer, or it refuses the command.
+    pub async fn exec(&self, reference: &str, exec: &guest::Exec) -> Result<guest::ExecStream, EngineError> {
+        let (row, task) = self.task(reference).await?;
+        let link = task.live.borrow().link.clone();
+        let Some(mut link) = link else {
+            return Err(EngineError::WrongState {
+                name: row.name,
+                state: view::state(row.state),
+                verb: "run a command in",
+            });
+        };
+        let agent = tokio::time::timeout(AGENT, link.wait_for(|state| state.agent.is_some()))
+            .await
+            .map_err(|_| EngineError::AgentSilent { waited: AGENT, console: None })?
+            .ok()
+            .and_then(|state| state.agent.clone());
+        let Some(agent) = agent else {
+            return Err(EngineError::WrongState {
+                name: row.name,
+                state: api::VmState::Stopping,
+                verb: "run a command in",
+            });
+        };
+        agent.exec(exec).await.map_err(EngineError::Agent)
+    }
+
+    /// What the console of a VM printed: the newest part, bounded.
+    ///
+    /// # Errors
+    /// No or several VMs answer to the reference, or the log cannot be read.
+    pub async fn logs(&self, reference: &str) -> Result<Vec<u8>, EngineError> {
+        let row = self.resolve(reference).await?;
+        let folder = self.shared.paths.vm(&row.id);
+        match vmm::console_log(&folder) {
+            Ok(log) => Ok(log),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(EngineError::file("read the console log in", folder)(error)),
+        }
+    }
+
+    async fn resolve(&self, reference: &str) -> Result<VmRow, EngineError> {
+        let rows = self.shared.store.vms().list().await?;
+        reference::resolve(&rows, reference).cloned()
+    }
+
+    async fn task(&self, reference: &str) -> Result<(VmRow, Task), EngineError> {
+        let row = self.resolve(reference).await?;
+        let task = self.shared.tasks().get(&row.id).cloned();
+        // A row whose task is gone is a VM on its way out.
+        let task = task
+            .ok_or_else(|| EngineError::VmNotFound { reference: reference.to_owned(), suggestion: None })?;
+        Ok((row, task))
+    }
+
+    async fn send(&self, task: &Task, command: Command, operation: &OperationHandle) {
+        let deletes = matches!(command, Command::Delete { .. });
+        if task.commands.send(command).await.is_err() {
+            // The task ended since: the VM is gone.
+            let gone = EngineError::VmNotFound { reference: operation.id().to_owned(), suggestion: None };
+            let outcome = if deletes { Ok(None) } else { Err(&gone) };
+            self.shared.operations.end(operation, outcome).await;
+        }
+    }
+
+    fn view(&self, row: VmRow) -> api::Vm {
+        let pid = self.shared.tasks().get(&row.id).and_then(|task| task.live.borrow().pid);
+        let folder = self.shared.paths.vm(&row.id);
+        view::vm(row, &folder, pid)
+    }
+}
+
+/// A stop or a delete does not wait for a start to end first.
+fn cancel_start(row: &VmRow, task: &Task) {
+    if let Some(current) = &task.live.borrow().current
+        && matches!(current.kind(), "create" | "start")
+    {
+        tracing::info!(vm = %row.name, operation = current.id(), "cancelled by a stop or a delete");
+        current.cancel();
+    }
+}
+
+/// A VM's writable layer.
+pub(crate) fn layer_path(folder: &Path) -> PathBuf {
+    folder.join("layer.ext4")
+}

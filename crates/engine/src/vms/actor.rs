@@ -1,0 +1,291 @@
+//! The one task that owns a VM. Every change to the VM goes through its queue.
+
+use std::sync::Arc;
+
+use store::{VmRow, VmState};
+use tokio::sync::{mpsc, watch};
+use vmm::Machine;
+
+use super::link::{Link, LinkState};
+use super::{Shared, create, start, state, stop, view};
+use crate::EngineError;
+use crate::error::one_line;
+use crate::operations::OperationHandle;
+
+/// What a VM may be asked to do; each ends the operation it carries.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Fetch what is missing, make the disk and, if asked, start. Failing, the VM is gone again.
+    Create { operation: OperationHandle, start: bool },
+    /// Start.
+    Start { operation: OperationHandle },
+    /// Shut down in order, or by force where the guest does not.
+    Stop { operation: OperationHandle },
+    /// Go away, in whatever state.
+    Delete { operation: OperationHandle },
+}
+
+/// What others may see of a VM's task.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Live {
+    /// Process id of the VMM.
+    pub(crate) pid: Option<u32>,
+    /// The link to the agent.
+    pub(crate) link: Option<watch::Receiver<LinkState>>,
+    /// What is under way.
+    pub(crate) current: Option<OperationHandle>,
+}
+
+/// A running machine and its link.
+struct Running {
+    machine: Arc<dyn Machine>,
+    link: Link,
+}
+
+/// The task's own state.
+pub(crate) struct Actor {
+    shared: Arc<Shared>,
+    id: String,
+    live: watch::Sender<Live>,
+    running: Option<Running>,
+}
+
+/// Begins the task of a VM; `machine` is what an earlier daemon left running, with the state it was in.
+pub(crate) fn spawn(
+    shared: Arc<Shared>,
+    row: &VmRow,
+    machine: Option<Arc<dyn Machine>>,
+) -> (mpsc::Sender<Command>, watch::Receiver<Live>) {
+    let (commands, queue) = mpsc::channel(16);
+    let (live, seen) = watch::channel(Live::default());
+    let mut actor = Actor { shared, id: row.id.clone(), live, running: None };
+    if let Some(machine) = machine {
+        let link = Link::keep(machine.channel(), actor.shared.identity(row));
+        actor.set_running(Some(Running { machine, link }));
+    }
+    let stopping = row.state == VmState::Stopping;
+    tokio::spawn(actor.work(queue, stopping));
+    (commands, seen)
+}
+
+impl Actor {
+    async fn work(mut self, mut queue: mpsc::Receiver<Command>, stopping: bool) {
+        if stopping {
+            self.finish_stop().await;
+        }
+        loop {
+            let command = tokio::select! {
+                command = queue.recv() => command,
+                reason = ended(self.running.as_ref()) => {
+                    self.machine_ended(reason).await;
+                    continue;
+                }
+                boot_id = next_boot(self.running.as_ref()) => {
+                    if let Err(error) = state::rebooted(&self.shared.store, &self.id, &boot_id).await {
+                        tracing::warn!(vm = %self.id, error = %one_line(&error), "cannot record a new boot");
+                    }
+                    continue;
+                }
+            };
+            let Some(command) = command else { return };
+            if self.carry_out(command).await {
+                return;
+            }
+        }
+    }
+
+    /// Carries a command out and ends its operation. True: the VM is gone.
+    async fn carry_out(&mut self, command: Command) -> bool {
+        let operation = match &command {
+            Command::Create { operation, .. }
+            | Command::Start { operation }
+            | Command::Stop { operation }
+            | Command::Delete { operation } => operation.clone(),
+        };
+        self.live.send_modify(|live| live.current = Some(operation.clone()));
+        let (outcome, gone) = match command {
+            Command::Create { start, .. } => {
+                let outcome = self.create(&operation, start).await;
+                let gone = outcome.is_err();
+                (outcome, gone)
+            }
+            Command::Start { .. } => (self.start(&operation).await, false),
+            Command::Stop { .. } => (self.stop(&operation).await, false),
+            Command::Delete { .. } => {
+                let outcome = self.delete().await;
+                let gone = outcome.is_ok();
+                (outcome, gone)
+            }
+        };
+        self.live.send_modify(|live| live.current = None);
+        if gone {
+            self.shared.forget(&self.id);
+        }
+        let vm = if gone { None } else { self.view().await };
+        self.shared.operations.end(&operation, outcome.as_ref().map(|()| vm).map_err(|error| error)).await;
+        gone
+    }
+
+    async fn create(&mut self, operation: &OperationHandle, start: bool) -> Result<(), EngineError> {
+        let made = match create::make(&self.shared, &self.id, operation).await {
+            Ok(()) if start => self.start(operation).await,
+            other => other,
+        };
+        if let Err(error) = made {
+            if let Err(undo) = self.remove().await {
+                tracing::warn!(vm = %self.id, error = %one_line(&undo), "a failed create left something behind");
+            }
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
+        let row = self.row().await?;
+        match row.state {
+            VmState::Running => return Ok(()),
+            VmState::Created | VmState::Stopped | VmState::Error => {}
+            VmState::Starting | VmState::Stopping => {
+                return Err(EngineError::WrongState {
+                    name: row.name,
+                    state: view::state(row.state),
+                    verb: "start",
+                });
+            }
+        }
+        let (before, reason) = (row.state, row.reason.clone());
+        let row = state::begin_start(&self.shared.store, &self.id).await?;
+        let name = row.name.clone();
+        let stage = operation.stage("start", "booting");
+        let started = match self.shared.start_inputs(row, operation).await {
+            Ok(inputs) => start::start(inputs, operation, &*self.shared.faults).await,
+            Err(error) => Err(error),
+        };
+        match started {
+            Ok(started) => {
+                state::running(&self.shared.store, &self.id, &started.boot_id).await?;
+                self.set_running(Some(Running { machine: started.machine, link: started.link }));
+                stage.done("ready");
+                Ok(())
+            }
+            Err(EngineError::Cancelled) => {
+                state::start_taken_back(&self.shared.store, &self.id, before, reason).await?;
+                Err(EngineError::Cancelled)
+            }
+            Err(error) => {
+                state::start_failed(&self.shared.store, &self.id, one_line(&error)).await?;
+                Err(EngineError::Start { name, source: Box::new(error) })
+            }
+        }
+    }
+
+    async fn stop(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
+        let row = self.row().await?;
+        let Some(running) = &self.running else {
+            return match row.state {
+                VmState::Stopped => Ok(()),
+                state => {
+                    Err(EngineError::WrongState { name: row.name, state: view::state(state), verb: "stop" })
+                }
+            };
+        };
+        let stage = operation.stage("stop", "shutting down");
+        state::begin_stop(&self.shared.store, &self.id).await?;
+        let how = stop::shut_down(&running.machine, &running.link, &self.shared.timeouts).await?;
+        self.after_machine(None).await?;
+        if let Some(warning) = how.warning() {
+            operation.warn(warning);
+        }
+        stage.done(how.detail());
+        Ok(())
+    }
+
+    /// Goes on with a stop that the end of an earlier daemon cut off.
+    async fn finish_stop(&mut self) {
+        let Some(running) = &self.running else { return };
+        let outcome = match stop::shut_down(&running.machine, &running.link, &self.shared.timeouts).await {
+            Ok(_) => self.after_machine(None).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(vm = %self.id, error = %one_line(&error), "cannot finish a stop");
+        }
+    }
+
+    async fn delete(&mut self) -> Result<(), EngineError> {
+        if let Some(running) = self.running.take() {
+            self.set_running(None);
+            running.machine.kill().await?;
+        }
+        self.remove().await
+    }
+
+    /// Removes all there is of the VM: what runs, its row, its folder.
+    async fn remove(&mut self) -> Result<(), EngineError> {
+        self.set_running(None);
+        create::remove(&self.shared, &self.id).await
+    }
+
+    async fn machine_ended(&mut self, reason: String) {
+        tracing::info!(vm = %self.id, %reason, "the machine ended");
+        if let Err(error) = self.after_machine(Some(reason)).await {
+            tracing::warn!(vm = %self.id, error = %one_line(&error), "cannot record the end of a machine");
+        }
+    }
+
+    /// The machine is gone: takes down what belonged to it and records the state.
+    async fn after_machine(&mut self, reason: Option<String>) -> Result<(), EngineError> {
+        self.set_running(None);
+        let folder = self.shared.paths.vm(&self.id);
+        let torn_down = start::tear_down(&*self.shared.machines, &folder).await;
+        state::stopped(&self.shared.store, &self.id, reason).await?;
+        torn_down
+    }
+
+    fn set_running(&mut self, running: Option<Running>) {
+        self.live.send_modify(|live| {
+            live.pid = running.as_ref().map(|running| running.machine.pid());
+            live.link = running.as_ref().map(|running| running.link.state());
+        });
+        self.running = running;
+    }
+
+    async fn row(&self) -> Result<VmRow, EngineError> {
+        self.shared
+            .store
+            .vms()
+            .get(&self.id)
+            .await?
+            .ok_or_else(|| EngineError::VmNotFound { reference: self.id.clone(), suggestion: None })
+    }
+
+    async fn view(&self) -> Option<api::Vm> {
+        let row = self.row().await.ok()?;
+        let pid = self.live.borrow().pid;
+        Some(view::vm(row, &self.shared.paths.vm(&self.id), pid))
+    }
+}
+
+/// Ends when the machine does; never where there is none.
+async fn ended(running: Option<&Running>) -> String {
+    match running {
+        Some(running) => running.machine.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends when the link says another boot id than the last time it was asked; never where there is no link.
+async fn next_boot(running: Option<&Running>) -> String {
+    let Some(running) = running else { return std::future::pending().await };
+    let mut state = running.link.state();
+    let before = state.borrow_and_update().boot_id.clone();
+    loop {
+        if state.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        match &state.borrow_and_update().boot_id {
+            Some(boot_id) if before.as_ref() != Some(boot_id) => return boot_id.clone(),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What a VM consists of on disk: made when it is created, removed when it is deleted.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use store::VmUpdate;
+
+use super::{Shared, layer_path, start};
+use crate::EngineError;
+use crate::operations::OperationHandle;
+
+/// Prefix of a VM's folder on its way out.
+pub(crate) const GONE: &str = ".gone-";
+
+/// Fetches kernel and image where they are missing and makes the VM's folder and disk.
+pub(crate) async fn make(shared: &Shared, id: &str, operation: &OperationHandle) -> Result<(), EngineError> {
+    let row = shared.store.vms().get(id).await?.ok_or(EngineError::Cancelled)?;
+    let cancel = operation.cancellation();
+    let work = async {
+        let kernel = shared.artefacts.ensure_kernel(&row.kernel, operation).await?;
+        shared.hit("create.kernel").await?;
+        let image = shared.artefacts.ensure_image(&row.image, operation).await?;
+        shared.hit("create.image").await?;
+        let update = VmUpdate {
+            image_digest: Some(image.digest),
+            kernel_version: Some(kernel.version),
+            ..VmUpdate::default()
+        };
+        shared.store.vms().update(id, update).await?;
+        let (folder, layers, size) = (shared.paths.vm(id), shared.paths.layers(), row.disk_size);
+        make_folder(&folder)?;
+        // Not cancellable in its middle: milliseconds, and what it leaves is removed with the folder.
+        tokio::task::spawn_blocking(move || {
+            let template = rootfs::layer::make_template(&layers, size)?;
+            rootfs::layer::copy(&template, &layer_path(&folder))
+        })
+        .await
+        .map_err(|panic| EngineError::Internal(format!("making a layer: {panic}")))?
+        .map_err(|source| EngineError::Layer { name: row.name.clone(), source })?;
+        shared.hit("create.layer").await
+    };
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(EngineError::Cancelled),
+        outcome = work => outcome,
+    }
+}
+
+/// Removes all there is of a VM, in whatever state: what runs, its row, its folder.
+pub(crate) async fn remove(shared: &Shared, id: &str) -> Result<(), EngineError> {
+    let folder = shared.paths.vm(id);
+    start::tear_down(&*shared.machines, &folder).await?;
+    let aside = set_aside(&folder)?;
+    shared.store.vms().delete(id).await?;
+    if let Some(aside) = aside {
+        tokio::fs::remove_dir_all(&aside).await.map_err(EngineError::file("remove", aside))?;
+    }
+    Ok(())
+}
+
+fn make_folder(folder: &Path) -> Result<(), EngineError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(EngineError::file("create", folder))
+}
+
+/// Renames a folder out of the way: from here on the VM's files are garbage, whatever happens.
+fn set_aside(folder: &Path) -> Result<Option<PathBuf>, EngineError> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let aside = folder.with_file_name(format!("{GONE}{name}"));
+    match fs::rename(folder, &aside) {
+        Ok(()) => Ok(Some(aside)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(EngineError::file("remove", folder)(error)),
+    }
+}

@@ -1,0 +1,126 @@
+//! After a restart of the daemon: what the store says is held against what is there.
+//!
+//! Machines that run are taken up again. Operations that the end of the last daemon cut off are undone by the same
+//! undo that a failure would have run.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use store::{OperationRow, OperationState, VmRow, VmState};
+
+use super::{Shared, Task, actor, create, start, state};
+use crate::EngineError;
+use crate::error::one_line;
+
+const CUT_OFF: &str = "the daemon ended while it was starting";
+
+/// Brings store and host together. Goes on past a VM that cannot be brought in order.
+pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<(), EngineError> {
+    let unfinished = shared.store.operations().unfinished().await?;
+    let mut vms = shared.store.vms().list().await?;
+    let cut_off_creates: HashSet<_> = unfinished
+        .iter()
+        .filter(|operation| operation.kind == "create")
+        .filter_map(|operation| operation.vm.clone())
+        .collect();
+    let mut kept = Vec::new();
+    for row in vms.drain(..) {
+        let unborn = cut_off_creates.contains(&row.id) && row.state != VmState::Running;
+        let deleted = unfinished
+            .iter()
+            .any(|operation| operation.kind == "delete" && operation.vm.as_ref() == Some(&row.id));
+        if row.ephemeral || unborn || deleted {
+            tracing::info!(vm = %row.name, "removing what the last daemon left");
+            if let Err(error) = create::remove(shared, &row.id).await {
+                tracing::warn!(vm = %row.name, error = %one_line(&error), "cannot remove it");
+                kept.push(row.id.clone());
+                take_up(shared, row, None);
+            }
+            continue;
+        }
+        kept.push(row.id.clone());
+        let name = row.name.clone();
+        if let Err(error) = bring_back(shared, row).await {
+            tracing::warn!(vm = %name, error = %one_line(&error), "cannot bring it in order");
+        }
+    }
+    remove_orphans(shared, &kept).await?;
+    for operation in unfinished {
+        finish(shared, &operation, &kept).await?;
+    }
+    Ok(())
+}
+
+async fn bring_back(shared: &Arc<Shared>, row: VmRow) -> Result<(), EngineError> {
+    let folder = shared.paths.vm(&row.id);
+    match row.state {
+        VmState::Running | VmState::Stopping => {
+            let machine = shared.machines.find(&folder).await?;
+            if machine.is_some() {
+                take_up(shared, row, machine);
+                return Ok(());
+            }
+            start::tear_down(&*shared.machines, &folder).await?;
+            let reason = match row.state {
+                VmState::Stopping => None,
+                _ => Some("its machine ended while no daemon was there".to_owned()),
+            };
+            let row = state::stopped(&shared.store, &row.id, reason).await?;
+            take_up(shared, row, None);
+        }
+        VmState::Starting => {
+            start::tear_down(&*shared.machines, &folder).await?;
+            let row = state::stopped(&shared.store, &row.id, Some(CUT_OFF.to_owned())).await?;
+            take_up(shared, row, None);
+        }
+        VmState::Created | VmState::Stopped | VmState::Error => take_up(shared, row, None),
+    }
+    Ok(())
+}
+
+fn take_up(shared: &Arc<Shared>, row: VmRow, machine: Option<Arc<dyn vmm::Machine>>) {
+    let (commands, live) = actor::spawn(Arc::clone(shared), &row, machine);
+    shared.tasks().insert(row.id, Task { commands, live });
+}
+
+/// Folders that no row speaks of: what runs in them is ended, then they are removed.
+async fn remove_orphans(shared: &Shared, kept: &[String]) -> Result<(), EngineError> {
+    let vms = shared.paths.vms();
+    let entries = std::fs::read_dir(&vms).map_err(EngineError::file("read", &vms))?;
+    for entry in entries {
+        let entry = entry.map_err(EngineError::file("read", &vms))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let ours = name.starts_with(create::GONE) || is_id(name);
+        if !ours || kept.iter().any(|id| id == name) {
+            continue;
+        }
+        tracing::info!(folder = name, "removing a folder that no VM owns");
+        let removed = match start::tear_down(&*shared.machines, &entry.path()).await {
+            Ok(()) => tokio::fs::remove_dir_all(entry.path()).await.map_err(EngineError::file("remove", entry.path())),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(folder = name, error = %one_line(&error), "cannot remove it");
+        }
+    }
+    Ok(())
+}
+
+fn is_id(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+async fn finish(shared: &Shared, operation: &OperationRow, kept: &[String]) -> Result<(), EngineError> {
+    let there = operation.vm.as_ref().is_some_and(|vm| kept.contains(vm));
+    let (state, error) = match (operation.kind.as_str(), there) {
+        ("create", true) | ("delete", false) => (OperationState::Succeeded, None),
+        _ => {
+            let error = EngineError::Internal("the daemon ended before the operation did".into()).to_api();
+            (OperationState::Failed, serde_json::to_string(&error).ok())
+        }
+    };
+    shared.store.operations().finish(&operation.id, state, error, Timestamp::now()).await?;
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! The start plan: network, machine, agent; each step with its undo.
+//!
+//! An undo goes by what lies in the VM's folder, so that the same undo serves a failed start, a cancelled one and,
+//! after a crash, the next daemon.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use store::{Network, VmRow};
+use vmm::{Backend, Drive, Machine, MachineSpec, NetworkDevice};
+
+use super::link::Link;
+use crate::artefacts::{Image, Kernel};
+use crate::faults::Faults;
+use crate::identity::Identity;
+use crate::operations::OperationHandle;
+use crate::plan::{self, Step};
+use crate::{EngineError, Machines, console};
+
+/// What a start needs to know.
+pub(crate) struct Inputs {
+    pub(crate) row: VmRow,
+    pub(crate) folder: PathBuf,
+    pub(crate) kernel: Kernel,
+    pub(crate) image: Image,
+    pub(crate) initramfs: PathBuf,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) machines: Arc<dyn Machines>,
+    pub(crate) identity: Identity,
+    pub(crate) passt: Option<PathBuf>,
+    pub(crate) ready_within: Duration,
+}
+
+/// A machine whose agent answers.
+pub(crate) struct Started {
+    pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) link: Link,
+    pub(crate) boot_id: String,
+}
+
+/// Starts a machine; what was done is undone on failure and on cancellation.
+pub(crate) async fn start(
+    inputs: Inputs,
+    operation: &OperationHandle,
+    faults: &dyn Faults,
+) -> Result<Started, EngineError> {
+    let steps: [Box<dyn Step<Start>>; 3] =
+        [Box::new(ConnectNetwork), Box::new(StartMachine), Box::new(ReachAgent)];
+    let mut start =
+        Start { inputs, operation: operation.clone(), network: None, machine: None, link: None, boot_id: None };
+    plan::run("start", &steps, &mut start, operation.cancellation(), faults).await?;
+    match (start.machine, start.link, start.boot_id) {
+        (Some(machine), Some(link), Some(boot_id)) => Ok(Started { machine, link, boot_id }),
+        _ => Err(EngineError::Internal("the start plan ended without a machine".into())),
+    }
+}
+
+/// What the steps hand on.
+struct Start {
+    inputs: Inputs,
+    operation: OperationHandle,
+    network: Option<NetworkDevice>,
+    machine: Option<Arc<dyn Machine>>,
+    link: Option<Link>,
+    boot_id: Option<String>,
+}
+
+impl Start {
+    fn machine_spec(&self) -> MachineSpec {
+        let disk = |path: PathBuf, read_only| Drive { path, read_only };
+        MachineSpec {
+            id: self.inputs.row.id.clone(),
+            folder: self.inputs.folder.clone(),
+            vcpu: self.inputs.row.vcpu,
+            memory_mib: self.inputs.row.memory_mib,
+            kernel: self.inputs.kernel.vmlinux(),
+            initramfs: self.inputs.initramfs.clone(),
+            command_line: String::new(),
+            drives: vec![
+                disk(self.inputs.image.rootfs.clone(), true),
+                disk(super::layer_path(&self.inputs.folder), false),
+                disk(self.inputs.kernel.modules(), true),
+            ],
+            network: self.network.clone(),
+        }
+    }
+}
+
+/// Gives the VM its network.
+struct ConnectNetwork;
+
+impl Step<Start> for ConnectNetwork {
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    fn run<'a>(&'a self, start: &'a mut Start) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            if start.inputs.row.network == Network::None {
+                return Ok(());
+            }
+            let mac = net::mac_for(&start.inputs.row.id);
+            start.network = Some(match net::find_passt(start.inputs.passt.as_deref()) {
+                Some(passt) => {
+                    let network = net::start_user(&start.inputs.folder, &passt).await?;
+                    NetworkDevice::Stream { socket: network.socket.into(), mac }
+                }
+                None => {
+                    start.operation.warn(
+                        "passt was not found: the VM uses the VMM's own network, from which it reaches services \
+                         on this host's loopback; install passt (on Debian: apt-get install passt)",
+                    );
+                    NetworkDevice::BuiltIn { mac }
+                }
+            });
+            Ok(())
+        })
+    }
+
+    fn undo<'a>(&'a self, start: &'a mut Start) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            start.network = None;
+            net::stop(&start.inputs.folder).await.map_err(EngineError::from)
+        })
+    }
+}
+
+/// Starts the VMM.
+struct StartMachine;
+
+impl Step<Start> for StartMachine {
+    fn name(&self) -> &'static str {
+        "machine"
+    }
+
+    fn run<'a>(&'a self, start: &'a mut Start) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            let spec = start.machine_spec();
+            start.machine = Some(start.inputs.backend.start(&spec).await?);
+            // The machine holds its own end of the network now.
+            start.network = None;
+            Ok(())
+        })
+    }
+
+    fn undo<'a>(&'a self, start: &'a mut Start) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            start.machine = None;
+            kill_machine(&*start.inputs.machines, &start.inputs.folder).await
+        })
+    }
+}
+
+/// Waits until the agent answers and has the VM's identity.
+struct ReachAgent;
+
+impl Step<Start> for ReachAgent {
+    fn name(&self) -> &'static str {
+        "agent"
+    }
+
+    fn run<'a>(&'a self, start: &'a mut Start) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            let Some(machine) = start.machine.clone() else {
+                return Err(EngineError::Internal("no machine to reach an agent in".into()));
+            };
+            let link = Link::keep(machine.channel(), start.inputs.identity.clone());
+            tokio::select! {
+                agent = link.agent() => {
+                    let (_, boot_id) = agent?;
+                    start.boot_id = Some(boot_id);
+                    start.link = Some(link);
+                    Ok(())
+                }
+                reason = machine.wait() => {
+                    Err(EngineError::MachineEnded { reason, console: console::last_line(&start.inputs.folder) })
+                }
+                () = tokio::time::sleep(start.inputs.ready_within) => {
+                    let trouble = link.state().borrow().trouble.clone();
+                    if let Some(trouble) = trouble {
+                        tracing::warn!(vm = %start.inputs.row.name, %trouble, "the agent stayed silent");
+                    }
+                    Err(EngineError::AgentSilent {
+                        waited: start.inputs.ready_within,
+                        console: console::last_line(&start.inputs.folder),
+                    })
+                }
+            }
+        })
+    }
+
+    fn undo<'a>(&'a self, start: &'a mut Start) -> BoxFuture<'a, Result<(), EngineError>> {
+        start.link = None;
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Takes back all that a start leaves beside the layer: the machine and its network. Fine where there is nothing.
+pub(crate) async fn tear_down(machines: &dyn Machines, folder: &Path) -> Result<(), EngineError> {
+    let machine = kill_machine(machines, folder).await;
+    let network = net::stop(folder).await.map_err(EngineError::from);
+    machine.and(network)
+}
+
+async fn kill_machine(machines: &dyn Machines, folder: &Path) -> Result<(), EngineError> {
+    if let Some(machine) = machines.find(folder).await? {
+        machine.kill().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! The states of a VM and the ways between them. There is no other way to write a state.
+//!
+//! ```text
+//!  created ─┐
+//!  stopped ─┼─► starting ──► running ──► stopping ──► stopped
+//!  error  ──┘       │           │            │
+//!                   └───────────┴────────────┴──► error, or stopped with a reason
+//! ```
+
+use jiff::Timestamp;
+use store::{Change, Store, Transition, VmRow, VmState};
+
+use crate::EngineError;
+
+/// `created | stopped | error → starting`.
+pub(crate) async fn begin_start(store: &Store, id: &str) -> Result<VmRow, EngineError> {
+    let change = Transition { reason: None, boot_id: Change::Clear, started_at: Change::Keep };
+    to(store, id, &[VmState::Created, VmState::Stopped, VmState::Error], VmState::Starting, change).await
+}
+
+/// `starting → running`.
+pub(crate) async fn running(store: &Store, id: &str, boot_id: &str) -> Result<VmRow, EngineError> {
+    let change =
+        Transition {
+        reason: None,
+        boot_id: Change::Set(boot_id.to_owned()),
+        started_at: Change::Set(Timestamp::now()),
+    };
+    to(store, id, &[VmState::Starting], VmState::Running, change).await
+}
+
+/// `running → running`: the guest rebooted by itself.
+pub(crate) async fn rebooted(store: &Store, id: &str, boot_id: &str) -> Result<VmRow, EngineError> {
+    let change = Transition {
+        reason: None,
+        boot_id: Change::Set(boot_id.to_owned()),
+        started_at: Change::Set(Timestamp::now()),
+    };
+    to(store, id, &[VmState::Running], VmState::Running, change).await
+}
+
+/// `starting → state it came from`: a start that was taken back leaves the VM as it was.
+pub(crate) async fn start_taken_back(
+    store: &Store,
+    id: &str,
+    before: VmState,
+    reason: Option<String>,
+) -> Result<VmRow, EngineError> {
+    let change = Transition { reason, boot_id: Change::Clear, started_at: Change::Keep };
+    to(store, id, &[VmState::Starting], before, change).await
+}
+
+/// `starting → error`: the start failed.
+pub(crate) async fn start_failed(store: &Store, id: &str, reason: String) -> Result<VmRow, EngineError> {
+    let change = Transition { reason: Some(reason), boot_id: Change::Clear, started_at: Change::Keep };
+    to(store, id, &[VmState::Starting], VmState::Error, change).await
+}
+
+/// `running → stopping`.
+pub(crate) async fn begin_stop(store: &Store, id: &str) -> Result<VmRow, EngineError> {
+    let change = Transition { reason: None, boot_id: Change::Keep, started_at: Change::Keep };
+    to(store, id, &[VmState::Running], VmState::Stopping, change).await
+}
+
+/// `starting | running | stopping → stopped`: the machine is gone, for the reason given.
+pub(crate) async fn stopped(store: &Store, id: &str, reason: Option<String>) -> Result<VmRow, EngineError> {
+    let change = Transition { reason, boot_id: Change::Clear, started_at: Change::Keep };
+    to(store, id, &[VmState::Starting, VmState::Running, VmState::Stopping], VmState::Stopped, change).await
+}
+
+async fn to(
+    store: &Store,
+    id: &str,
+    from: &[VmState],
+    to: VmState,
+    change: Transition,
+) -> Result<VmRow, EngineError> {
+    let row = store.vms().transition(id, from, to, change).await?;
+    tracing::info!(vm = %row.name, id, state = ?to, reason = row.reason.as_deref().unwrap_or(""), "state");
+    Ok(row)
+}

@@ -1,0 +1,49 @@
+//! A stored VM as the API shows it.
+
+use std::path::Path;
+
+use store::{Network, VmRow, VmState};
+
+/// The state as the API says it.
+pub(crate) fn state(state: VmState) -> api::VmState {
+    match state {
+        VmState::Created => api::VmState::Created,
+        VmState::Starting => api::VmState::Starting,
+        VmState::Running => api::VmState::Running,
+        VmState::Stopping => api::VmState::Stopping,
+        VmState::Stopped => api::VmState::Stopped,
+        VmState::Error => api::VmState::Error,
+    }
+}
+
+/// A row and what its folder holds.
+pub(crate) fn vm(row: VmRow, folder: &Path, pid: Option<u32>) -> api::Vm {
+    api::Vm {
+        disk_used: rootfs::layer::allocated(&super::layer_path(folder)).unwrap_or(0),
+        state: state(row.state),
+        kernel: if row.kernel_version.is_empty() {
+            row.kernel
+        } else {
+            format!("{} {}", row.kernel, row.kernel_version)
+        },
+        network: match row.network {
+            Network::None => api::NetworkMode::None,
+            Network::User => api::NetworkMode::User,
+        },
+        id: row.id,
+        name: row.name,
+        reason: row.reason,
+        image: row.image,
+        vcpu: row.vcpu,
+        memory_mib: row.memory_mib,
+        disk_size: row.disk_size,
+        address: None,
+        vmm: row.vmm,
+        vmm_reason: row.vmm_reason,
+        pid,
+        boot_id: row.boot_id,
+        ephemeral: row.ephemeral,
+        created_at: row.created_at,
+        started_at: row.started_at,
+    }
+}
