@@ -1,1 +1,16 @@
 //! The daemon: configuration, wiring, HTTP routes and signals.
+//!
+//! Everything that decides is in `engine`; here requests become calls and outcomes become answers.
+
+mod announce;
+mod daemon;
+mod idle;
+mod lock;
+mod logging;
+mod peer;
+mod routes;
+mod socket;
+
+pub use announce::Announcement;
+pub use daemon::{Daemon, DaemonError, Surroundings};
+pub use logging::start_logging;

@@ -1,3 +1,108 @@
-//! The daemon binary.
+//! `bangerd`: banger's daemon.
 
-fn main() {}
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bangerd::{Daemon, DaemonError, Surroundings, start_logging};
+use clap::Parser;
+use config::{Config, Environment, Paths};
+use engine::{CatalogSources, Defaults, HostMachines};
+use store::Compatibility;
+
+/// Runs banger's daemon. `banger` starts it by itself; nobody has to.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// Print one line `ready SOCKET` when the daemon answers, then let go of standard output
+    #[arg(long)]
+    announce: bool,
+    /// Say whether this version can use the database, and change nothing: exit code 0 compatible, 1 will migrate,
+    /// 2 cannot
+    #[arg(long)]
+    check_migrations: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let environment = Environment::of_process();
+    if arguments.check_migrations {
+        return check_migrations(&environment);
+    }
+    match run(&arguments, &environment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bangerd: {}", error.one_line());
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonError> {
+    let paths = Paths::personal(environment)?;
+    paths.prepare()?;
+    let config = Config::load(&paths.config_file(), environment)?;
+    start_logging(config.log_level.as_str(), &paths.daemon_log(), arguments.announce)?;
+    let sources = CatalogSources::new(config.recipe.clone(), paths.recipes())?;
+    let surroundings = Surroundings {
+        agent: agent_binary()?,
+        sources: Arc::new(sources),
+        machines: Arc::new(HostMachines { qemu: config.qemu_bin.clone() }),
+        faults: Arc::new(engine::faults::NoFaults),
+        timeouts: engine::Timeouts::default(),
+        passt: config.passt_bin.clone(),
+        ca_certificates: config::host_ca_certificates(&config.guest.ca_certificates)?,
+        defaults: Defaults {
+            image: config.default_image_name.clone(),
+            vcpu: config.vm_defaults.vcpu.get(),
+            memory_mib: config.vm_defaults.memory.mib(),
+            disk_size: config.vm_defaults.disk_size.bytes(),
+            network: match config.vm_defaults.network {
+                config::Network::None => api::NetworkMode::None,
+                config::Network::User => api::NetworkMode::User,
+            },
+        },
+        idle_timeout: config.idle_timeout,
+        uid: environment.uid(),
+        paths,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()
+        .map_err(DaemonError::Runtime)?;
+    runtime.block_on(Daemon::run(surroundings, arguments.announce))
+}
+
+/// The agent lies beside this binary.
+fn agent_binary() -> Result<PathBuf, DaemonError> {
+    let own = std::env::current_exe().map_err(DaemonError::OwnPath)?;
+    Ok(own.with_file_name("banger-vsock-agent"))
+}
+
+fn check_migrations(environment: &Environment) -> ExitCode {
+    let checked = Paths::personal(environment)
+        .map_err(DaemonError::from)
+        .and_then(|paths| store::check(&paths.database()).map_err(DaemonError::Store));
+    match checked {
+        Ok(Compatibility::Compatible) => {
+            println!("compatible");
+            ExitCode::SUCCESS
+        }
+        Ok(Compatibility::WillMigrate) => {
+            println!("will migrate");
+            ExitCode::from(1)
+        }
+        Ok(Compatibility::TooNew) => {
+            println!("cannot: the database is from a newer version");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("bangerd: {}", error.one_line());
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The daemon from its start to its end.
+
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::{CertificateError, ConfigError, Paths, PathsError};
+use engine::faults::Faults;
+use engine::{Defaults, Doctor, Engine, EngineError, Machines, Parts, Sources, Timeouts};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use store::StoreError;
+use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Announcement;
+use crate::idle::{Connections, until_idle};
+use crate::lock::{Turn, take_turn};
+use crate::peer;
+use crate::routes::{self, App};
+use crate::socket::Socket;
+
+/// How often the daemon looks whether its socket is still there.
+const SOCKET_CHECK: Duration = Duration::from_secs(2);
+/// How long requests may go on after the daemon was told to end.
+const LAST_REQUESTS: Duration = Duration::from_secs(3);
+
+/// What a daemon works with.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// Where everything lies; prepared.
+    pub paths: Paths,
+    /// The agent's binary.
+    pub agent: PathBuf,
+    /// Where kernels and images come from.
+    pub sources: Arc<dyn Sources>,
+    /// What machines run on.
+    pub machines: Arc<dyn Machines>,
+    /// Named points that tests arm.
+    pub faults: Arc<dyn Faults>,
+    /// How long to wait for guests.
+    pub timeouts: Timeouts,
+    /// passt, if not the one on `PATH`.
+    pub passt: Option<PathBuf>,
+    /// Certificate authorities that guests shall trust, PEM.
+    pub ca_certificates: Option<String>,
+    /// Shape of a VM that says nothing else.
+    pub defaults: Defaults,
+    /// How long the daemon stays when nobody needs it.
+    pub idle_timeout: Duration,
+    /// The owner.
+    pub uid: u32,
+}
+
+/// The daemon.
+#[derive(Debug)]
+pub struct Daemon;
+
+impl Daemon {
+    /// Runs until a signal comes or nobody has needed the daemon for a while. Returns at once where another daemon
+    /// has this state directory.
+    ///
+    /// # Errors
+    /// The daemon cannot start: [`DaemonError`] says why.
+    pub async fn run(surroundings: Surroundings, announce: bool) -> Result<(), DaemonError> {
+        let announcement = Announcement::new(announce);
+        let _lock = match take_turn(&surroundings.paths).await? {
+            Turn::Ours(lock) => lock,
+            Turn::Other(socket) => return announcement.ready(&socket).map_err(DaemonError::Announce),
+        };
+        let paths = surroundings.paths.clone();
+        let doctor = Doctor {
+            paths: paths.clone(),
+            agent: surroundings.agent.clone(),
+            machines: Arc::clone(&surroundings.machines),
+            passt: surroundings.passt.clone(),
+            default_image: surroundings.defaults.image.clone(),
+        };
+        let engine = Engine::open(Parts {
+            paths: paths.clone(),
+            agent: surroundings.agent,
+            sources: surroundings.sources,
+            machines: surroundings.machines,
+            faults: surroundings.faults,
+            timeouts: surroundings.timeouts,
+            passt: surroundings.passt,
+            ca_certificates: surroundings.ca_certificates,
+            defaults: surroundings.defaults,
+        })
+        .await
+        .map_err(DaemonError::Engine)?;
+        let app = App { engine: engine.clone(), paths: paths.clone(), doctor };
+        let mut socket = Socket::bind(&paths)?;
+        tracing::info!(socket = %paths.socket().display(), version = env!("CARGO_PKG_VERSION"), "ready");
+        announcement.ready(&paths.socket()).map_err(DaemonError::Announce)?;
+        let connections = Connections::default();
+        let server = Server { app, connections: connections.clone(), owner: surroundings.uid };
+        loop {
+            tokio::select! {
+                signal = told_to_end() => {
+                    tracing::info!(signal, "told to end; VMs go on");
+                    break;
+                }
+                () = until_idle(&engine, &connections, surroundings.idle_timeout) => {
+                    socket.remove(&paths);
+                    // Whoever connected in this very moment is still served.
+                    match tokio::time::timeout(Duration::from_millis(50), socket.listener.accept()).await {
+                        Ok(Ok((stream, _))) => {
+                            socket = Socket::bind(&paths)?;
+                            server.serve(stream);
+                        }
+                        _ => {
+                            tracing::info!("nobody needs the daemon; it ends");
+                            break;
+                        }
+                    }
+                }
+                () = server.accept_all(&socket) => {
+                    tracing::warn!("the socket is gone; binding anew");
+                    socket = Socket::bind(&paths)?;
+                }
+            }
+        }
+        socket.remove(&paths);
+        connections.wait_for_none(LAST_REQUESTS).await;
+        Ok(())
+    }
+}
+
+/// Serves connections.
+struct Server {
+    app: App,
+    connections: Connections,
+    owner: u32,
+}
+
+impl Server {
+    /// Accepts until the socket's path leads here no more.
+    async fn accept_all(&self, socket: &Socket) {
+        let mut check = tokio::time::interval(SOCKET_CHECK);
+        loop {
+            tokio::select! {
+                accepted = socket.listener.accept() => match accepted {
+                    Ok((stream, _)) => self.serve(stream),
+                    Err(error) => {
+                        // Out of descriptors, most likely: the next try may fare better.
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                _ = check.tick() => if !socket.is_there() { return },
+            }
+        }
+    }
+
+    fn serve(&self, stream: UnixStream) {
+        if !peer::is_allowed(&stream, self.owner) {
+            return;
+        }
+        let open = self.connections.open();
+        let service = TowerToHyperService::new(routes::router(self.app.clone()));
+        tokio::spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(open);
+        });
+    }
+}
+
+async fn told_to_end() -> &'static str {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// Why the daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The folders cannot be used.
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    /// The configuration file is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A certificate file is wrong.
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
+    /// The embedded catalog is wrong.
+    #[error(transparent)]
+    Catalog(#[from] catalog::CatalogError),
+    /// The store cannot be looked at.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The engine cannot be opened.
+    #[error(transparent)]
+    Engine(EngineError),
+    /// A file could not be used.
+    #[error("cannot {action} {path}")]
+    File {
+        /// A verb: open, bind, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Another daemon holds the lock and does not answer.
+    #[error("another daemon holds {lock} and has not answered for {} s", .waited.as_secs())]
+    Locked {
+        /// The lock.
+        lock: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Nobody can be told that the daemon is ready.
+    #[error("cannot write to standard output")]
+    Announce(#[source] io::Error),
+    /// No threads.
+    #[error("cannot start threads")]
+    Runtime(#[source] io::Error),
+    /// The path of this binary is unknown.
+    #[error("cannot find the path of bangerd")]
+    OwnPath(#[source] io::Error),
+    /// A logger is there already.
+    #[error("a logger runs already")]
+    Logger,
+}
+
+impl DaemonError {
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { action, path, source }
+    }
+
+    /// The failure and its causes in one line.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(next) = cause {
+            let text = next.to_string();
+            if !line.ends_with(&text) {
+                line.push_str(": ");
+                line.push_str(&text);
+            }
+            cause = next.source();
+        }
+        line.replace(['\n', '\r'], " ")
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Paths(error) => error.hint(),
+            Self::Config(error) => error.hint(),
+            Self::Store(error) | Self::Engine(EngineError::Store(error)) => error.hint(),
+            Self::Engine(error) => error.to_api().hint,
+            Self::Locked { .. } => Some("end it, or wait for it to end".into()),
+            _ => None,
+        }
+    }
+}

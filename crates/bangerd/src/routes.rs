@@ -1,0 +1,47 @@
+//! The host API's routes: requests become engine calls, outcomes become answers.
+
+mod exec;
+mod failure;
+mod follow;
+mod operations;
+mod report;
+mod vms;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use config::Paths;
+use engine::{Doctor, Engine};
+
+use failure::Failure;
+
+/// Largest body of a request in bytes.
+const LARGEST_BODY: usize = 1 << 20;
+
+/// What the routes work with.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    pub(crate) engine: Engine,
+    pub(crate) paths: Paths,
+    pub(crate) doctor: Doctor,
+}
+
+/// All routes; `api`'s documentation lists them.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/v1/version", get(report::version))
+        .route("/v1/doctor", get(report::doctor))
+        .route("/v1/vms", get(vms::list).post(vms::create))
+        .route("/v1/vms/{reference}", get(vms::show).delete(vms::delete))
+        .route("/v1/vms/{reference}/start", post(vms::start))
+        .route("/v1/vms/{reference}/stop", post(vms::stop))
+        .route("/v1/vms/{reference}/exec", post(exec::exec))
+        .route("/v1/vms/{reference}/logs", get(vms::logs))
+        .route("/v1/operations", get(operations::list))
+        .route("/v1/operations/{id}", get(operations::show).delete(operations::cancel))
+        .route("/v1/operations/{id}/events", get(operations::events))
+        .fallback(|| async { Failure::no_route() })
+        .method_not_allowed_fallback(|| async { Failure::no_route() })
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(app)
+}

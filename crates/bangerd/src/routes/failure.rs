@@ -1,0 +1,71 @@
+//! Failures as answers.
+
+use api::{ApiError, ErrorBody, ErrorCode};
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use engine::EngineError;
+
+/// A failure on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Failure(pub(crate) ApiError);
+
+impl Failure {
+    pub(crate) fn no_route() -> Self {
+        Self(ApiError {
+            code: ErrorCode::NotFound,
+            message: "no such route".into(),
+            hint: Some("banger and its daemon may be of different versions: `banger version` shows both".into()),
+            operation: None,
+        })
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self(ApiError {
+            code: ErrorCode::BadRequest,
+            message: message.into().replace('\n', " "),
+            hint: None,
+            operation: None,
+        })
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self(error.to_api())
+    }
+}
+
+impl From<JsonRejection> for Failure {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::bad_request(rejection.body_text())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = match self.0.code {
+            ErrorCode::VmNotFound
+            | ErrorCode::NotFound
+            | ErrorCode::ImageNotFound
+            | ErrorCode::KernelNotFound
+            | ErrorCode::OperationNotFound => StatusCode::NOT_FOUND,
+            ErrorCode::VmAmbiguous | ErrorCode::VmExists | ErrorCode::VmState => StatusCode::CONFLICT,
+            ErrorCode::Invalid
+            | ErrorCode::BadRequest
+            | ErrorCode::CommandNotFound
+            | ErrorCode::CommandNotExecutable
+            | ErrorCode::AgentRefused => StatusCode::BAD_REQUEST,
+            ErrorCode::AgentSilent => StatusCode::GATEWAY_TIMEOUT,
+            ErrorCode::HostResource => StatusCode::INSUFFICIENT_STORAGE,
+            ErrorCode::ArtefactFailed
+            | ErrorCode::VmmMissing
+            | ErrorCode::VmmFailed
+            | ErrorCode::Cancelled
+            | ErrorCode::Internal
+            | ErrorCode::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(ErrorBody { error: self.0 })).into_response()
+    }
+}

@@ -1,0 +1,76 @@
+//! `/v1/vms`.
+
+use api::{CreateVm, Vm};
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+
+use super::follow::{Hold, answer, wants_events};
+use super::{App, Failure};
+
+pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Vm>>, Failure> {
+    Ok(Json(app.engine.vms().list().await?))
+}
+
+pub(crate) async fn show(State(app): State<App>, Path(reference): Path<String>) -> Result<Json<Vm>, Failure> {
+    Ok(Json(app.engine.vms().show(&reference).await?))
+}
+
+pub(crate) async fn create(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Result<Json<CreateVm>, JsonRejection>,
+) -> Result<Response, Failure> {
+    let Json(request) = body?;
+    let ephemeral = request.ephemeral;
+    if ephemeral && !wants_events(&headers) {
+        return Err(Failure::bad_request(
+            "`ephemeral` needs a connection that holds the VM: send `Accept: application/x-ndjson`",
+        ));
+    }
+    let operation = app.engine.vms().create(request).await?;
+    let hold = match operation.view().vm {
+        Some(vm) if ephemeral => Hold::Lease { engine: app.engine, vm },
+        _ => Hold::Cancel,
+    };
+    Ok(answer(&headers, operation, hold))
+}
+
+pub(crate) async fn start(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let operation = app.engine.vms().start(&reference).await?;
+    Ok(answer(&headers, operation, Hold::Cancel))
+}
+
+/// A stop goes on when its client leaves: half a stop is nothing anybody wants.
+pub(crate) async fn stop(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let operation = app.engine.vms().stop(&reference).await?;
+    Ok(answer(&headers, operation, Hold::Watch))
+}
+
+/// So does a delete.
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let operation = app.engine.vms().delete(&reference).await?;
+    Ok(answer(&headers, operation, Hold::Watch))
+}
+
+pub(crate) async fn logs(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Response, Failure> {
+    let log = app.engine.vms().logs(&reference).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log).into_response())
+}

@@ -1,0 +1,85 @@
+//! The daemon's socket: made whole or not at all, made anew when its folder vanishes.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use config::Paths;
+use rustix::fs::{Mode, OFlags};
+use tokio::net::UnixListener;
+
+use crate::DaemonError;
+use crate::lock::Whereabouts;
+
+/// Longest path of a Unix socket in bytes (`unix(7)`: 108 with the closing NUL).
+const LONGEST: usize = 107;
+
+/// A bound socket and what tells it from another of the same name.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) listener: UnixListener,
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+impl Socket {
+    /// Binds the daemon's socket, mode 0600, and says in the state directory where it is.
+    pub(crate) fn bind(paths: &Paths) -> Result<Self, DaemonError> {
+        paths.prepare_runtime()?;
+        let path = paths.socket();
+        let error = || DaemonError::file("bind", &path);
+        // Bound under another name, made private and only then given its own: nobody meets a half-made socket, and
+        // what an earlier daemon left there goes in the same moment.
+        let staging = path.with_extension(format!("new-{}", std::process::id()));
+        let _ = fs::remove_file(&staging);
+        let (short, _open) = short_path(&staging).map_err(error())?;
+        let listener = UnixListener::bind(short).map_err(error())?;
+        fs::set_permissions(&staging, fs::Permissions::from_mode(0o600)).map_err(error())?;
+        fs::rename(&staging, &path).map_err(error())?;
+        let inode = identity(&path).map_err(error())?;
+        tell(paths, &path)?;
+        Ok(Self { listener, path, inode })
+    }
+
+    /// Whether the path still leads here.
+    pub(crate) fn is_there(&self) -> bool {
+        identity(&self.path).is_ok_and(|inode| inode == self.inode)
+    }
+
+    /// Takes the socket away, and the word of it.
+    pub(crate) fn remove(&self, paths: &Paths) {
+        if self.is_there() {
+            let _ = fs::remove_file(paths.daemon_file());
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+fn tell(paths: &Paths, socket: &Path) -> Result<(), DaemonError> {
+    let path = paths.daemon_file();
+    let whereabouts = Whereabouts { pid: std::process::id(), socket: socket.to_owned() };
+    let text = serde_json::to_vec(&whereabouts).map_err(|error| DaemonError::file("write", &path)(error.into()))?;
+    let staging = path.with_extension("json.new");
+    fs::write(&staging, text).map_err(DaemonError::file("write", &staging))?;
+    fs::rename(&staging, &path).map_err(DaemonError::file("write", &path))
+}
+
+/// A path to the same socket that is short enough for the kernel, and the folder that it leads through.
+pub(crate) fn short_path(path: &Path) -> io::Result<(PathBuf, Option<OwnedFd>)> {
+    if path.as_os_str().len() <= LONGEST {
+        return Ok((path.to_owned(), None));
+    }
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let open = rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let short = Path::new("/proc/self/fd").join(open.as_raw_fd().to_string()).join(name);
+    Ok((short, Some(open)))
+}
