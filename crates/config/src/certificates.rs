@@ -30,7 +30,7 @@ const DEEPEST_DIRECTORY: usize = 4;
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// It cannot be read.
-    #[error("cannot read the certificate file {path}: {source}")]
+    #[error("cannot read the certificate file {path}")]
     Read {
         /// The file.
         path: PathBuf,

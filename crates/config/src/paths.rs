@@ -28,7 +28,7 @@ pub enum PathsError {
         variable: &'static str,
     },
     /// A directory could not be made.
-    #[error("cannot create {path}: {source}")]
+    #[error("cannot create {path}")]
     Create {
         /// The directory.
         path: PathBuf,
@@ -37,7 +37,7 @@ pub enum PathsError {
         source: io::Error,
     },
     /// A directory could not be looked at.
-    #[error("cannot open {path}: {source}")]
+    #[error("cannot open {path}")]
     Open {
         /// The directory.
         path: PathBuf,
