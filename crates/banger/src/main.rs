@@ -1,3 +1,29 @@
 //! Command-line client: development sandboxes on microVMs in one command.
 
-fn main() {}
+mod cli;
+mod daemon;
+mod failure;
+mod render;
+mod resolve;
+mod terminal;
+#[cfg(test)]
+mod testing;
+mod verbs;
+
+use std::process::ExitCode;
+
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let outcome = cli::parse(std::env::args_os()).and_then(run);
+    ExitCode::from(outcome.unwrap_or_else(|failure| failure.report()))
+}
+
+fn run(cli: cli::Cli) -> Result<u8, Failure> {
+    // One thread: what the program does is wait. Stdin and stdout have threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
+    runtime.block_on(verbs::run(cli))
+}

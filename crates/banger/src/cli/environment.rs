@@ -1,0 +1,166 @@
+//! `--env` and `--env-file`: variables for commands in a guest.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::failure::Failure;
+
+/// Largest environment file; keeps a wrong path (a disk image, a device) from being read into memory.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// Variables from files and from the command line.
+#[derive(Debug, Default, Args)]
+pub struct EnvironmentArgs {
+    /// Read variables from a file: K=V lines, `#` comments, no quoting.
+    ///
+    /// A line `K` alone takes the variable from your own environment. May be given several times; later files win.
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// Set a variable; `K` alone takes it from your own environment.
+    ///
+    /// May be given several times, and wins over --env-file.
+    #[arg(long, value_name = "K=V")]
+    pub env: Vec<String>,
+}
+
+impl EnvironmentArgs {
+    /// The variables. `own` gives the caller's; one that it does not have is left out.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a name or value that no environment can hold.
+    pub fn resolve(
+        &self,
+        own: impl Fn(&str) -> Option<std::ffi::OsString>,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let mut variables = BTreeMap::new();
+        for path in &self.env_file {
+            let text = read(path).map_err(|why| {
+                Failure::new(format!(
+                    "cannot read the environment file {}: {why}",
+                    path.display()
+                ))
+            })?;
+            for (index, line) in text.lines().enumerate() {
+                let line = line.strip_suffix('\r').unwrap_or(line);
+                if line.trim_start().is_empty() || line.trim_start().starts_with('#') {
+                    continue;
+                }
+                add(line.trim_start(), &own, &mut variables)
+                    .map_err(|why| Failure::usage(format!("{}:{}: {why}", path.display(), index + 1)))?;
+            }
+        }
+        for variable in &self.env {
+            add(variable, &own, &mut variables).map_err(|why| Failure::usage(format!("--env: {why}")))?;
+        }
+        Ok(variables)
+    }
+}
+
+fn add(
+    text: &str,
+    own: impl Fn(&str) -> Option<std::ffi::OsString>,
+    variables: &mut BTreeMap<String, String>,
+) -> Result<(), String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!(
+            "{text:?} is no variable: write it as NAME=VALUE, or NAME to take your own"
+        ));
+    }
+    if value.as_ref().is_some_and(|value| value.contains('\0')) {
+        return Err(format!("the value of {name:?} holds a zero byte"));
+    }
+    let value = match value {
+        Some(value) => value,
+        None => match own(name) {
+            Some(value) => value
+                .into_string()
+                .map_err(|_| format!("the value of your own {name:?} is not UTF-8"))?,
+            None => return Ok(()),
+        },
+    };
+    variables.insert(name.to_owned(), value);
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err("it is larger than 1 MiB".into());
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn resolve(file: Option<&str>, env: &[&str]) -> Result<Vec<(String, String)>, String> {
+        let file = file.map(|text| {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            file
+        });
+        let arguments = EnvironmentArgs {
+            env_file: file.iter().map(|file| file.path().to_owned()).collect(),
+            env: env.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        arguments
+            .resolve(|name| (name == "OWN").then(|| "mine".into()))
+            .map(|variables| variables.into_iter().collect())
+            .map_err(|failure| failure.message().to_owned())
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_name_alone_takes_the_callers_value_and_an_unset_one_is_left_out() {
+        let found = resolve(None, &["A=1", "B=x=y", "C=", "OWN", "NOT_SET"]).unwrap();
+        assert_eq!(
+            found,
+            pairs(&[("A", "1"), ("B", "x=y"), ("C", ""), ("OWN", "mine")])
+        );
+    }
+
+    #[test]
+    fn a_file_has_comments_and_no_quoting_and_the_command_line_wins() {
+        let found = resolve(Some("# c\n\nA=1\r\n  B=\"q\" # no comment\nOWN\n"), &["A=2"]).unwrap();
+        assert_eq!(
+            found,
+            pairs(&[("A", "2"), ("B", "\"q\" # no comment"), ("OWN", "mine")])
+        );
+    }
+
+    #[test]
+    fn what_is_no_variable_is_refused_with_its_place() {
+        assert!(
+            resolve(None, &["=x"])
+                .unwrap_err()
+                .starts_with("--env: \"=x\" is no variable")
+        );
+        assert!(resolve(None, &["A B=x"]).unwrap_err().contains("is no variable"));
+        assert!(
+            resolve(Some("A=1\n=2\n"), &[])
+                .unwrap_err()
+                .contains(":2: \"=2\" is no variable")
+        );
+    }
+}

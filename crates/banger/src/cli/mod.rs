@@ -1,0 +1,194 @@
+//! The command line: what can be typed, and the help that is enough for somebody who reads nothing else.
+
+mod environment;
+mod usage;
+mod vm;
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use environment::EnvironmentArgs;
+pub use vm::{CreateArgs, ExecArgs, ListArgs, NetworkArg, RunArgs, Shape, ShowArgs, VmCommand};
+
+use crate::failure::Failure;
+
+/// Columns of every help screen.
+const WIDTH: usize = 80;
+
+/// Development sandboxes on microVMs, in one command.
+#[derive(Debug, Parser)]
+#[command(
+    name = "banger",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    long_about = "\
+Development sandboxes on microVMs, in one command.
+
+Each sandbox is a virtual machine with a kernel and a disk of its own: break it, \
+delete it, make another. The most used command makes one and opens a root shell \
+in it:
+
+  banger vm run",
+    after_help = "\
+Examples:
+  banger vm run                       a new VM and a root shell in it
+  banger vm run --rm -- make test     run one command, keep nothing
+  banger ps                           what is running
+  banger vm exec NAME -- COMMAND      run something in a VM that is there
+  banger doctor                       what this host lacks, and how to mend it
+
+What a command prints goes to stdout; progress, messages and errors to stderr.
+Exit codes: 0 done, 1 failed, 2 wrong usage. `vm run -- COMMAND` and `vm exec`
+exit with the command's own code: 128+n if signal n ended it, 127 if the guest
+has no such command, 126 if it cannot be executed.
+
+A daemon (`bangerd`) does the work. It is started when needed and ends by
+itself when no VM runs.
+
+Environment:
+  BANGER_SOCKET   as --socket
+  NO_COLOR        no colours, if set to anything"
+)]
+pub struct Cli {
+    /// Talk to the daemon at this socket, and never start one.
+    ///
+    /// BANGER_SOCKET does the same.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The first word.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make, start, enter, stop and delete VMs.
+    Vm(VmGroup),
+    /// List running VMs.
+    ///
+    /// One line for each VM that runs or is about to; `-a` for all of them.
+    #[command(after_help = "\
+Examples:
+  banger ps                           running VMs
+  banger ps -a                        all VMs
+  banger vm stop $(banger ps -q)      stop whatever runs")]
+    Ps(PsArgs),
+    /// Check this host and say how to mend what is missing.
+    ///
+    /// One line a check: PASS, WARN or FAIL, what was found, and under it the command that mends it.
+    /// Exits 1 if any check fails.
+    #[command(after_help = "\
+Examples:
+  banger doctor
+  banger doctor --json | jq '.checks[] | select(.state != \"pass\")'")]
+    Doctor(JsonArgs),
+    /// Show the versions of banger and of its daemon.
+    ///
+    /// The daemon's only if one is running: this starts none.
+    #[command(after_help = "\
+Examples:
+  banger version
+  banger version --json")]
+    Version(JsonArgs),
+}
+
+/// `banger vm`.
+#[derive(Debug, Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    long_about = "\
+Make, start, enter, stop and delete VMs.
+
+A VM is a machine with a name, an image that it starts from, and a disk that keeps \
+what was written until the VM is deleted. The most used command makes one and opens \
+a root shell in it:
+
+  banger vm run",
+    after_help = "\
+Examples:
+  banger vm run --name box            a new VM called box, and a shell in it
+  banger vm run --rm -- uname -a      run one command, keep nothing
+  banger vm run -d --name web         start one and leave it running
+  banger vm exec web -- systemctl is-system-running
+  banger vm shell web                 another shell in it
+  banger vm stop web                  shut it down; its disk stays
+  banger vm start web                 boot it again
+  banger vm delete web                delete it and its disk
+
+A VM is referred to by its name, its id, or as much of the id as is unambiguous."
+)]
+pub struct VmGroup {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: VmCommand,
+}
+
+/// `banger ps`.
+#[derive(Debug, Args)]
+pub struct PsArgs {
+    /// All VMs, not just running ones.
+    #[arg(short, long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub listing: ListingArgs,
+}
+
+/// How a listing is printed.
+#[derive(Debug, Args)]
+pub struct ListingArgs {
+    /// Ids only, one a line.
+    #[arg(short, long, conflicts_with = "json")]
+    pub quiet: bool,
+    /// Print JSON instead of text for people.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `--json`, where that is the only choice.
+#[derive(Debug, Args)]
+pub struct JsonArgs {
+    /// Print JSON instead of text for people.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// Wrong usage, as a failure with exit code 2; help and version that were asked for, as one with code 0.
+pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, Failure> {
+    let matches = Cli::command().term_width(WIDTH).try_get_matches_from(arguments);
+    matches
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(|error| usage::failure(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_help_screen_is_wider_than_its_columns() {
+        fn check(command: &mut clap::Command) {
+            for line in command.render_long_help().to_string().lines() {
+                assert!(line.chars().count() <= WIDTH, "{}: {line}", command.get_name());
+            }
+            for command in command.get_subcommands_mut() {
+                check(command);
+            }
+        }
+        let mut command = Cli::command().term_width(WIDTH);
+        command.build();
+        check(&mut command);
+    }
+}

@@ -1,0 +1,233 @@
+//! `banger vm …`: its verbs and their flags.
+
+use std::ffi::OsString;
+
+use clap::{Args, Subcommand, ValueEnum};
+use config::{DiskSize, MemorySize, VcpuCount, VmName};
+
+use super::{EnvironmentArgs, JsonArgs, ListingArgs};
+
+/// The verbs of `banger vm`.
+#[derive(Debug, Subcommand)]
+pub enum VmCommand {
+    /// Make a VM, boot it, and open a shell or run a command in it.
+    ///
+    /// Without a command it opens a root shell. Leaving the shell keeps the VM: `vm shell` enters it again,
+    /// `vm stop` shuts it down, `vm delete` deletes it. With --rm it is deleted at the end, whatever the end is,
+    /// Ctrl-C included.
+    ///
+    /// With a command, stdin is passed on only with -i, stdout and stderr come back apart, and the exit code is the
+    /// command's own: 128+n if signal n ended it, 127 if the guest has no such command, 126 if it cannot be
+    /// executed. Signals are passed on; a second Ctrl-C within a second kills the command.
+    ///
+    /// An image or kernel that is missing is fetched or built first. Ctrl-C while the VM starts leaves nothing
+    /// behind.
+    #[command(after_help = "\
+Examples:
+  banger vm run                            a shell in a new VM
+  banger vm run --rm -- cargo test         one command, nothing kept
+  banger vm run --rm -t -- htop            a command that needs a terminal
+  banger vm run --vcpu 4 --memory 8G --disk-size 40G --name big
+  banger vm run --network none --rm -- sh -c 'ip addr'
+  banger vm run -d --name web --env-file web.env
+  tar c . | banger vm run --rm -i -- sh -c 'tar x && make'")]
+    Run(RunArgs),
+    /// Make a VM and start it.
+    ///
+    /// Prints the VM's name on stdout once it runs.
+    #[command(after_help = "\
+Examples:
+  banger vm create --name box
+  banger vm create --name later --no-start --memory 4G")]
+    Create(CreateArgs),
+    /// Boot VMs that are not running.
+    ///
+    /// Prints the name of each on stdout once it runs.
+    #[command(after_help = "\
+Examples:
+  banger vm start box
+  banger vm start web db cache")]
+    Start(ReferencesArgs),
+    /// Shut VMs down; their disks stay.
+    ///
+    /// The guest shuts down in order, and is switched off if it does not. What it had written is kept.
+    #[command(after_help = "\
+Examples:
+  banger vm stop box
+  banger vm stop $(banger ps -q)")]
+    Stop(ReferencesArgs),
+    /// Delete VMs and their disks, running or not.
+    #[command(after_help = "\
+Examples:
+  banger vm delete box
+  banger vm delete $(banger ps -a -q)      all of them")]
+    Delete(ReferencesArgs),
+    /// List all VMs.
+    ///
+    /// `banger ps` lists those that run.
+    #[command(
+        visible_alias = "ls",
+        after_help = "\
+Examples:
+  banger vm list
+  banger vm list --json | jq -r '.[] | select(.state == \"stopped\").name'"
+    )]
+    List(ListArgs),
+    /// Show everything about a VM.
+    #[command(after_help = "\
+Examples:
+  banger vm show box
+  banger vm show box --json | jq .boot_id")]
+    Show(ShowArgs),
+    /// Print a VM's serial console and its VMM's log.
+    ///
+    /// On a terminal, control characters of the guest's are made harmless; a pipe gets them as they are.
+    #[command(after_help = "\
+Examples:
+  banger vm logs box
+  banger vm logs box | grep -i oom")]
+    Logs(ReferenceArgs),
+    /// Run a command in a running VM.
+    ///
+    /// Stdout and stderr come back apart, and the exit code is the command's own: 128+n if signal n ended it, 127
+    /// if the guest has no such command, 126 if it cannot be executed. The command is run as it is, without a
+    /// shell. Signals are passed on; a second Ctrl-C within a second kills it.
+    #[command(after_help = "\
+Examples:
+  banger vm exec box -- ls -l /root
+  banger vm exec box -- sh -c 'cd /srv && ls | wc -l'
+  banger vm exec box --workdir /srv --env DEBUG=1 -- ./serve
+  banger vm exec box -it -- bash
+  banger vm exec -i box -- sh -c 'cat > /root/data' < data")]
+    Exec(ExecArgs),
+    /// Open a root shell in a running VM.
+    ///
+    /// Needs a terminal; `vm exec -i NAME -- sh` takes a script on stdin.
+    #[command(after_help = "\
+Examples:
+  banger vm shell box
+  banger vm exec -i box -- sh < script.sh")]
+    Shell(ReferenceArgs),
+}
+
+/// What a VM is made of. What is left out takes the default of `config.toml`.
+#[derive(Debug, Default, Args)]
+pub struct Shape {
+    /// Name, 1 to 63 of a-z, 0-9 and `-`. Made up if left out.
+    #[arg(long, value_name = "NAME", value_parser = VmName::parse)]
+    pub name: Option<VmName>,
+    /// Image to start from.
+    #[arg(long, value_name = "IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub image: Option<String>,
+    /// Virtual processors, 1 to 64.
+    #[arg(long, value_name = "N", value_parser = VcpuCount::parse)]
+    pub vcpu: Option<VcpuCount>,
+    /// Memory: 512M, 4G, 4GiB; a bare number is MiB.
+    #[arg(long, value_name = "SIZE", value_parser = MemorySize::parse)]
+    pub memory: Option<MemorySize>,
+    /// Size of the disk: 20G; a bare number is MiB. It takes what is used.
+    #[arg(long, value_name = "SIZE", value_parser = DiskSize::parse)]
+    pub disk_size: Option<DiskSize>,
+    /// Network: none, or user for outbound connections.
+    #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true)]
+    pub network: Option<NetworkArg>,
+    #[command(flatten)]
+    pub environment: EnvironmentArgs,
+}
+
+/// `--network`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NetworkArg {
+    /// No device.
+    None,
+    /// Outbound.
+    User,
+}
+
+/// `banger vm run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub shape: Shape,
+    /// Delete the VM at the end, whatever the end is.
+    #[arg(long, conflicts_with = "detach")]
+    pub rm: bool,
+    /// Leave the VM running and print its name.
+    #[arg(short, long, conflicts_with_all = ["command", "tty", "interactive"])]
+    pub detach: bool,
+    /// Pass stdin on to the command.
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Give the command your terminal, stdin included.
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Command to run, as it is, without a shell.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `banger vm create`.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    #[command(flatten)]
+    pub shape: Shape,
+    /// Make the VM without starting it.
+    #[arg(long)]
+    pub no_start: bool,
+}
+
+/// Several VMs.
+#[derive(Debug, Args)]
+pub struct ReferencesArgs {
+    /// VMs: names, ids or beginnings of ids.
+    #[arg(required = true, value_name = "REF")]
+    pub references: Vec<String>,
+}
+
+/// One VM.
+#[derive(Debug, Args)]
+pub struct ReferenceArgs {
+    /// VM: name, id or beginning of an id.
+    #[arg(value_name = "REF")]
+    pub reference: String,
+}
+
+/// `banger vm list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub listing: ListingArgs,
+}
+
+/// `banger vm show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub vm: ReferenceArgs,
+    #[command(flatten)]
+    pub output: JsonArgs,
+}
+
+/// `banger vm exec`.
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    #[command(flatten)]
+    pub vm: ReferenceArgs,
+    /// Directory to run in; the user's home if left out.
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    #[command(flatten)]
+    pub environment: EnvironmentArgs,
+    /// User in the guest, by name or number; root if left out.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Pass stdin on.
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Give the command your terminal, stdin included.
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Command to run, as it is, without a shell.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}

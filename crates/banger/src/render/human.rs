@@ -1,0 +1,86 @@
+//! Numbers as a person reads them.
+
+use jiff::Timestamp;
+
+const MIB: f64 = (1u64 << 20) as f64;
+const GIB: f64 = (1u64 << 30) as f64;
+
+/// `2 GiB`, `1536 MiB`.
+pub fn memory(mib: u64) -> String {
+    config::Size::from_bytes(mib.saturating_mul(1 << 20)).to_string()
+}
+
+/// What is used of a disk, in the unit of its size: `0.1 of 8 GiB`.
+pub fn disk(used: u64, size: u64) -> String {
+    let size = config::Size::from_bytes(size).to_string();
+    let used = used as f64;
+    match size.rsplit_once(' ') {
+        Some((_, "TiB")) => format!("{:.1} of {size}", used / GIB / 1024.0),
+        Some((_, "GiB")) => format!("{:.1} of {size}", used / GIB),
+        Some((_, "MiB")) => format!("{:.0} of {size}", used / MIB),
+        _ => format!("{used} B of {size}"),
+    }
+}
+
+/// Time since then, in the largest unit that makes it at least 1: `12 s`, `3 min`, `5 h`, `12 d`. A time that a clock
+/// has put into the future is `0 s`.
+pub fn age(since: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(since).as_secs().max(0);
+    match seconds {
+        ..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Milliseconds as seconds: `2.9 s`.
+pub fn milliseconds(milliseconds: u64) -> String {
+    format!("{:.1} s", milliseconds as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_in_the_unit_that_fits() {
+        assert_eq!(memory(2048), "2 GiB");
+        assert_eq!(memory(1536), "1536 MiB");
+        assert_eq!(disk(107_374_182, 8 << 30), "0.1 of 8 GiB");
+        assert_eq!(disk(12 << 20, 512 << 20), "12 of 512 MiB");
+        assert_eq!(disk(1 << 40, 16 << 40), "1.0 of 16 TiB");
+        assert_eq!(disk(5, 100), "5 B of 100 B");
+        assert_eq!(
+            disk(u64::MAX, u64::MAX),
+            "18446744073709552000 B of 18446744073709551615 B"
+        );
+    }
+
+    #[test]
+    fn ages_are_in_the_largest_unit_that_is_not_zero() {
+        let then = Timestamp::from_second(1_000_000).unwrap();
+        for (seconds, text) in [
+            (-5, "0 s"),
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3_599, "59 min"),
+            (3_600, "1 h"),
+            (86_399, "23 h"),
+            (86_400, "1 d"),
+            (40 * 86_400, "40 d"),
+        ] {
+            assert_eq!(
+                age(then, Timestamp::from_second(1_000_000 + seconds).unwrap()),
+                text
+            );
+        }
+    }
+
+    #[test]
+    fn times_have_one_decimal() {
+        assert_eq!(milliseconds(1_449), "1.4 s");
+        assert_eq!(milliseconds(94_000), "94.0 s");
+    }
+}

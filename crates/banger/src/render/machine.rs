@@ -1,0 +1,66 @@
+//! One VM in words.
+
+use api::Vm;
+
+use super::table::pairs;
+use super::{disk, memory, one_line};
+
+/// What was asked for, as it was resolved: `quick-otter · debian-minimal · 2 vcpu · 2 GiB · …`.
+pub fn spec_line(vm: &Vm) -> String {
+    let disk = config::Size::from_bytes(vm.disk_size);
+    let mut line = format!(
+        "{} · {} · {} vcpu · {} · {disk} disk · {}",
+        vm.name,
+        vm.image,
+        vm.vcpu,
+        memory(vm.memory_mib),
+        vm.vmm
+    );
+    if !vm.vmm_reason.is_empty() {
+        line.push_str(&format!(" ({})", vm.vmm_reason));
+    }
+    one_line(&line)
+}
+
+/// Said when the user leaves a VM that goes on.
+pub fn keeps_running(name: &str) -> String {
+    let name = one_line(name);
+    format!("{name} keeps running: banger vm stop {name}, banger vm delete {name}")
+}
+
+/// Everything about a VM, a line each.
+pub fn show(vm: &Vm) -> String {
+    let some = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
+    let mut lines = vec![
+        ("name", vm.name.clone()),
+        ("id", vm.id.clone()),
+        ("state", vm.state.to_string()),
+        ("image", vm.image.clone()),
+        ("kernel", vm.kernel.clone()),
+        ("vcpu", vm.vcpu.to_string()),
+        ("memory", memory(vm.memory_mib)),
+        ("disk", disk(vm.disk_used, vm.disk_size)),
+        ("network", vm.network.to_string()),
+        ("address", some(&vm.address)),
+        ("vmm", vm.vmm.clone()),
+        ("pid", vm.pid.map_or_else(|| "-".into(), |pid| pid.to_string())),
+        ("boot id", some(&vm.boot_id)),
+        ("created", vm.created_at.to_string()),
+        (
+            "started",
+            vm.started_at.map_or_else(|| "-".into(), |at| at.to_string()),
+        ),
+    ];
+    if let Some(reason) = &vm.reason {
+        lines.insert(3, ("reason", reason.clone()));
+    }
+    if !vm.vmm_reason.is_empty()
+        && let Some(line) = lines.iter_mut().find(|(name, _)| *name == "vmm")
+    {
+        line.1.push_str(&format!(" ({})", vm.vmm_reason));
+    }
+    if vm.ephemeral {
+        lines.push(("ephemeral", "deleted when the command that made it ends".into()));
+    }
+    pairs(lines)
+}

@@ -1,0 +1,69 @@
+//! What the user sees: data on stdout, everything else on stderr, and nothing that could steer the terminal.
+
+mod escape;
+mod human;
+mod machine;
+mod progress;
+mod report;
+mod table;
+
+use std::io::{IsTerminal, Write};
+
+pub use escape::{TerminalFilter, one_line};
+pub use human::{age, disk, memory, milliseconds};
+pub use machine::{keeps_running, show, spec_line};
+pub use progress::Progress;
+pub use report::report;
+pub use table::vms;
+
+use crate::failure::Failure;
+
+/// Writes data to stdout.
+///
+/// # Errors
+/// A reader that has gone ends the command without a word.
+pub fn output(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::output(&error))
+}
+
+/// Writes data to stdout as JSON, one final line end.
+///
+/// # Errors
+/// As [`output`].
+pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(format!("cannot write JSON: {error}")))?;
+    output(&format!("{}\n", escape::json(&text)))
+}
+
+/// A line on stderr, as it is.
+pub fn note(line: &str) {
+    // There is nobody to tell that stderr is gone.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// `banger: …` on stderr.
+pub fn error(message: &str) {
+    note(&format!("banger: {}", one_line(message)));
+}
+
+/// `hint: …` on stderr.
+pub fn hint(message: &str) {
+    note(&format!("hint: {}", one_line(message)));
+}
+
+/// `banger: warning: …` on stderr.
+pub fn warning(message: &str) {
+    note(&format!("banger: warning: {}", one_line(message)));
+}
+
+/// Whether a stream may be coloured: a terminal, and nobody objects (<https://no-color.org>).
+pub fn coloured(stream: &impl IsTerminal) -> bool {
+    let objects = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    stream.is_terminal() && !objects && !dumb
+}

@@ -1,0 +1,169 @@
+//! An operation's stages on stderr: moving while they run on a terminal, one line each when they are done.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use api::{Event, StageState};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{milliseconds, note, one_line, spec_line, warning};
+
+/// Redraws a second.
+const REDRAWS: u8 = 15;
+
+/// The stages of one operation.
+pub struct Progress {
+    /// Only on a terminal.
+    bars: Option<MultiProgress>,
+    running: HashMap<String, ProgressBar>,
+    /// Whether stages are shown; warnings always are.
+    stages: bool,
+}
+
+impl Progress {
+    /// Stages are shown.
+    pub fn shown() -> Self {
+        let moving =
+            std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let bars =
+            moving.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS)));
+        Self {
+            bars,
+            running: HashMap::new(),
+            stages: true,
+        }
+    }
+
+    /// Only warnings are: for several operations at once.
+    pub fn quiet() -> Self {
+        Self {
+            bars: None,
+            running: HashMap::new(),
+            stages: false,
+        }
+    }
+
+    /// Shows what an event says.
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::Resolved { vm } if self.stages => self.line(|| note(&spec_line(vm))),
+            Event::Warning { message } => self.line(|| warning(message)),
+            Event::Stage {
+                name,
+                state,
+                detail,
+                done,
+                total,
+                elapsed_ms,
+            } if self.stages => match state {
+                StageState::Running => self.advance(name, detail, *done, *total),
+                StageState::Done => self.finish(name, &stage_line(name, detail, *elapsed_ms)),
+                StageState::Failed => self.finish(name, &stage_line(name, &failed(detail), *elapsed_ms)),
+            },
+            event if event.is_end() => self.clear(),
+            _ => {}
+        }
+    }
+
+    /// Says something between the stages.
+    pub fn say(&self, message: &str) {
+        self.line(|| note(&format!("banger: {message}")));
+    }
+
+    /// Takes whatever still moves off the screen.
+    pub fn clear(&mut self) {
+        for (_, bar) in self.running.drain() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line(&self, print: impl FnOnce()) {
+        match &self.bars {
+            Some(bars) => bars.suspend(print),
+            None => print(),
+        }
+    }
+
+    fn advance(&mut self, name: &str, detail: &str, done: Option<u64>, total: Option<u64>) {
+        let Some(bars) = &self.bars else { return };
+        let bar = self.running.entry(name.to_owned()).or_insert_with(|| {
+            let bar = bars.add(ProgressBar::new_spinner());
+            bar.set_prefix(format!("{:<6}", one_line(name)));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        bar.set_style(match (done, total) {
+            (Some(_), Some(_)) => style("  {prefix}  {wide_msg}  [{bar:20}] {percent:>3} %  {elapsed:>4}"),
+            _ => style("  {prefix}  {wide_msg}  {spinner}  {elapsed:>4}"),
+        });
+        if let Some(total) = total {
+            bar.set_length(total);
+        }
+        if let Some(done) = done {
+            bar.set_position(total.map_or(done, |total| done.min(total)));
+        }
+        bar.set_message(one_line(detail));
+    }
+
+    fn finish(&mut self, name: &str, line: &str) {
+        if let Some(bar) = self.running.remove(name) {
+            bar.finish_and_clear();
+        }
+        self.line(|| note(line));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .tick_chars("|/-\\ ")
+        .progress_chars("=> ")
+}
+
+fn failed(detail: &str) -> String {
+    let (subject, _) = columns(detail);
+    format!("{subject}  failed")
+}
+
+/// What a stage is about, and what it did: two spaces part them.
+fn columns(detail: &str) -> (&str, &str) {
+    detail
+        .split_once("  ")
+        .map_or((detail, ""), |(subject, result)| (subject.trim(), result.trim()))
+}
+
+/// `  kernel  debian-cloud 6.1.192     fetched, 26 MB        1.4 s`.
+fn stage_line(name: &str, detail: &str, elapsed_ms: u64) -> String {
+    let (subject, result) = columns(detail);
+    format!(
+        "  {:<6}  {:<23}  {:<19}  {:>6}",
+        one_line(name),
+        one_line(subject),
+        one_line(result),
+        milliseconds(elapsed_ms)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stage_lines_are_columns() {
+        let lines = [
+            stage_line("kernel", "debian-cloud 6.1.192  fetched, 26 MB", 1_400),
+            stage_line("image", "debian-bookworm  built from recipe", 94_000),
+            stage_line("start", "ready", 2_900),
+            stage_line("image", &failed("debian-bookworm  3 of 5"), 100),
+            stage_line("evil\x1b[2J", "a\nb", 100),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}

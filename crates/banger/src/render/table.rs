@@ -1,0 +1,66 @@
+//! Listings: columns without borders.
+
+use api::Vm;
+use comfy_table::{ContentArrangement, Table, presets};
+use jiff::Timestamp;
+
+use super::{age, disk, memory, one_line};
+
+/// The VMs, a line each, under a head line.
+pub fn vms(vms: &[Vm], now: Timestamp) -> String {
+    let mut table = new([
+        "NAME", "STATE", "IMAGE", "ADDRESS", "VCPU", "MEMORY", "DISK", "AGE",
+    ]);
+    for vm in vms {
+        table.add_row([
+            one_line(&vm.name),
+            vm.state.to_string(),
+            one_line(&vm.image),
+            vm.address.as_deref().map_or_else(|| "-".into(), one_line),
+            vm.vcpu.to_string(),
+            memory(vm.memory_mib),
+            disk(vm.disk_used, vm.disk_size),
+            age(vm.created_at, now),
+        ]);
+    }
+    print(&table)
+}
+
+/// Names and values, a line each, without a head line.
+pub fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let mut table = plain();
+    for (name, value) in pairs {
+        table.add_row([name, &one_line(&value)]);
+    }
+    pad(&mut table);
+    print(&table)
+}
+
+fn plain() -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
+fn new<const N: usize>(head: [&str; N]) -> Table {
+    let mut table = plain();
+    table.set_header(head);
+    pad(&mut table);
+    table
+}
+
+/// Two spaces between columns, none before the first.
+fn pad(table: &mut Table) {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+}
+
+fn print(table: &Table) -> String {
+    table
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect()
+}

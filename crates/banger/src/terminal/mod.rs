@@ -1,0 +1,11 @@
+//! The user's terminal and standard streams, joined to a command in a guest.
+
+mod attach;
+mod input;
+mod output;
+mod raw;
+mod signals;
+
+pub use attach::{Attachment, Ending, attach};
+pub use raw::window_size;
+pub use signals::{Signals, exit_code};

@@ -1,0 +1,29 @@
+//! A VM for unit tests.
+
+use api::{NetworkMode, Vm, VmState};
+use jiff::Timestamp;
+
+/// A running VM of that name, whose id begins with `id`.
+pub fn vm(name: &str, id: &str) -> Vm {
+    Vm {
+        id: id.into(),
+        name: name.into(),
+        state: VmState::Running,
+        reason: None,
+        image: "debian-minimal".into(),
+        kernel: "debian-cloud 6.1.192".into(),
+        vcpu: 2,
+        memory_mib: 2048,
+        disk_size: 8 << 30,
+        disk_used: 107_374_182,
+        network: NetworkMode::User,
+        address: None,
+        vmm: "qemu/tcg".into(),
+        vmm_reason: "no KVM: the CPU offers no virtualisation".into(),
+        pid: Some(4242),
+        boot_id: Some("5f1b5b0e-7a3c-4f0e-9a55-0d6f4b1f2a33".into()),
+        ephemeral: false,
+        created_at: Timestamp::from_second(1_800_000_000).unwrap(),
+        started_at: Timestamp::from_second(1_800_000_001).ok(),
+    }
+}

@@ -1,0 +1,61 @@
+//! `banger vm create`.
+
+use api::client::Action;
+use api::{CreateVm, NetworkMode};
+
+use super::operation::{self, follow};
+use crate::cli::{CreateArgs, NetworkArg, Shape};
+use crate::daemon::Place;
+use crate::failure::Failure;
+use crate::render::{self, Progress};
+use crate::terminal::{Signals, exit_code};
+
+/// Makes a VM and prints its name.
+///
+/// # Errors
+/// What it failed with; nothing of the VM is left then.
+pub async fn create(place: &Place, args: &CreateArgs) -> Result<u8, Failure> {
+    let request = CreateVm {
+        start: !args.no_start,
+        ..request(&args.shape)?
+    };
+    let mut signals = Signals::for_commands()?;
+    let client = place.connect().await?;
+    let mut progress = Progress::shown();
+    let action = Action::Create(Box::new(request));
+    let done = follow(&client, &action, &mut progress, &mut signals).await?;
+    progress.clear();
+    let Some(vm) = done.vm else { return Err(no_vm()) };
+    if let Some(signal) = done.too_late {
+        operation::delete(&client, &vm.id, &mut signals).await?;
+        return Err(Failure::new("cancelled: what was begun is undone").with_code(exit_code(signal)));
+    }
+    render::output(&format!("{}\n", render::one_line(&vm.name)))?;
+    Ok(0)
+}
+
+/// The daemon says that a VM was made, and not which.
+pub fn no_vm() -> Failure {
+    Failure::new("the daemon does not say which VM it has made").with_hint("`banger ps -a` lists all")
+}
+
+/// What the command line asks for; everything else takes the daemon's defaults.
+///
+/// # Errors
+/// Variables that cannot be read.
+pub fn request(shape: &Shape) -> Result<CreateVm, Failure> {
+    Ok(CreateVm {
+        name: shape.name.as_ref().map(|name| name.as_str().to_owned()),
+        image: shape.image.clone(),
+        vcpu: shape.vcpu.map(|count| count.get()),
+        memory_mib: shape.memory.map(|size| size.mib()),
+        disk_size: shape.disk_size.map(|size| size.bytes()),
+        network: shape.network.map(|mode| match mode {
+            NetworkArg::None => NetworkMode::None,
+            NetworkArg::User => NetworkMode::User,
+        }),
+        env: shape.environment.resolve(|name| std::env::var_os(name))?,
+        start: false,
+        ephemeral: false,
+    })
+}

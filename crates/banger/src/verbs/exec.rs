@@ -1,0 +1,40 @@
+//! `banger vm exec` and `banger vm shell`.
+
+use guest::Exec;
+
+use super::command::{self, Streams};
+use crate::cli::ExecArgs;
+use crate::daemon::Place;
+use crate::failure::Failure;
+use crate::terminal::Signals;
+
+/// Runs a command in a VM and exits with its code.
+///
+/// # Errors
+/// The command did not run to its end.
+pub async fn exec(place: &Place, args: ExecArgs) -> Result<u8, Failure> {
+    let exec = Exec {
+        argv: command::words(args.command)?,
+        env: args.environment.resolve(|name| std::env::var_os(name))?,
+        workdir: args.workdir,
+        user: args.user,
+        ..Exec::default()
+    };
+    let streams = Streams::of(args.interactive, args.tty);
+    let mut signals = Signals::for_commands()?;
+    let client = place.connect().await?;
+    let exit = command::run(&client, &args.vm.reference, exec, streams, &mut signals).await?;
+    Ok(exit.shell_code())
+}
+
+/// Opens a shell in a VM. How its last command ended is nobody's business.
+///
+/// # Errors
+/// There is no terminal, or the shell did not run to its end.
+pub async fn shell(place: &Place, reference: &str) -> Result<u8, Failure> {
+    let streams = command::terminal_for_shell("`banger vm exec -i NAME -- sh` takes a script on stdin")?;
+    let mut signals = Signals::for_commands()?;
+    let client = place.connect().await?;
+    command::run(&client, reference, Exec::default(), streams, &mut signals).await?;
+    Ok(0)
+}

@@ -1,0 +1,96 @@
+//! `banger vm start`, `stop` and `delete`: one verb on several VMs at once.
+
+use std::collections::HashSet;
+
+use api::client::{Action, Client};
+use futures::StreamExt;
+
+use super::operation::follow;
+use crate::daemon::Place;
+use crate::failure::Failure;
+use crate::render::{self, Progress};
+use crate::resolve::resolve;
+use crate::terminal::{Signals, exit_code};
+
+/// So many VMs are worked on at a time.
+const AT_ONCE: usize = 16;
+
+/// What is done to each VM.
+#[derive(Clone, Copy, Debug)]
+pub enum Verb {
+    /// Boots it.
+    Start,
+    /// Shuts it down.
+    Stop,
+    /// Deletes it and its disk.
+    Delete,
+}
+
+/// Does it to all of them at once, and to the valid ones even where others are not. What became of each is said in
+/// the order in which they were given.
+///
+/// # Errors
+/// The daemon cannot be asked. What fails for a VM only shows in the code.
+pub async fn each(place: &Place, verb: Verb, references: &[String]) -> Result<u8, Failure> {
+    let client = place.connect().await?;
+    let vms = client.vms().await?;
+    let mut seen = HashSet::new();
+    let targets: Vec<Result<(String, String), Failure>> = references
+        .iter()
+        .map(|reference| resolve(reference, &vms).map(|vm| (vm.id.clone(), vm.name.clone())))
+        // A VM that is named twice is meant once.
+        .filter(|target| target.as_ref().map_or(true, |(id, _)| seen.insert(id.clone())))
+        .collect();
+    let alone = targets.len() == 1;
+    let mut outcomes = std::pin::pin!(
+        futures::stream::iter(
+            targets
+                .into_iter()
+                .map(|target| one(&client, verb, target, alone))
+        )
+        .buffered(AT_ONCE)
+    );
+    let mut code = 0;
+    while let Some(outcome) = outcomes.next().await {
+        match outcome {
+            Ok(name) => render::output(&format!("{}\n", render::one_line(&name)))?,
+            Err(failure) => {
+                failure.report();
+                // A signal's code says more than that something failed.
+                code = code.max(failure.code());
+            }
+        }
+    }
+    Ok(code)
+}
+
+async fn one(
+    client: &Client,
+    verb: Verb,
+    target: Result<(String, String), Failure>,
+    alone: bool,
+) -> Result<String, Failure> {
+    let (id, name) = target?;
+    let action = match verb {
+        Verb::Start => Action::Start(id),
+        Verb::Stop => Action::Stop(id),
+        Verb::Delete => Action::Delete(id),
+    };
+    let mut progress = if alone {
+        Progress::shown()
+    } else {
+        Progress::quiet()
+    };
+    let mut signals = match verb {
+        Verb::Start => Signals::ending()?,
+        // They go on in the daemon when their client leaves: half a stop is nothing anybody wants.
+        Verb::Stop | Verb::Delete => Signals::none(),
+    };
+    let done = follow(client, &action, &mut progress, &mut signals).await?;
+    match done.too_late {
+        None => Ok(name),
+        Some(signal) => {
+            Err(Failure::new(format!("too late to cancel: `{name}` runs")).with_code(exit_code(signal)))
+        }
+    }
+}

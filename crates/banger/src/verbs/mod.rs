@@ -1,0 +1,43 @@
+//! What each verb does: it asks the daemon and shows the answer.
+
+mod command;
+mod create;
+mod doctor;
+mod exec;
+mod lifecycle;
+mod list;
+mod logs;
+mod operation;
+mod run;
+mod show;
+mod version;
+
+use crate::cli::{Cli, Command, VmCommand};
+use crate::daemon::Place;
+use crate::failure::Failure;
+use lifecycle::Verb;
+
+/// Carries out a command line. Gives the code to exit with.
+///
+/// # Errors
+/// What the command failed with.
+pub async fn run(cli: Cli) -> Result<u8, Failure> {
+    let place = Place::of(cli.socket)?;
+    match cli.command {
+        Command::Ps(args) => list::ps(&place, &args).await,
+        Command::Doctor(args) => doctor::doctor(&place, &args).await,
+        Command::Version(args) => version::version(&place, &args).await,
+        Command::Vm(group) => match group.command {
+            VmCommand::Run(args) => run::run(&place, args).await,
+            VmCommand::Create(args) => create::create(&place, &args).await,
+            VmCommand::Start(args) => lifecycle::each(&place, Verb::Start, &args.references).await,
+            VmCommand::Stop(args) => lifecycle::each(&place, Verb::Stop, &args.references).await,
+            VmCommand::Delete(args) => lifecycle::each(&place, Verb::Delete, &args.references).await,
+            VmCommand::List(args) => list::list(&place, &args).await,
+            VmCommand::Show(args) => show::show(&place, &args).await,
+            VmCommand::Logs(args) => logs::logs(&place, &args.reference).await,
+            VmCommand::Exec(args) => exec::exec(&place, args).await,
+            VmCommand::Shell(args) => exec::shell(&place, &args.reference).await,
+        },
+    }
+}

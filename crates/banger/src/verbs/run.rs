@@ -1,0 +1,95 @@
+//! `banger vm run`: makes a VM, boots it, and opens a shell or runs a command in it.
+
+use api::client::{Action, Client, ClientError};
+use api::{CreateVm, Vm};
+use guest::Exec;
+
+use super::command::{self, Streams};
+use super::create::{no_vm, request};
+use super::operation::{self, follow};
+use crate::cli::RunArgs;
+use crate::daemon::Place;
+use crate::failure::Failure;
+use crate::render::{self, Progress};
+use crate::terminal::{Signals, exit_code};
+
+/// Said where a shell needs a terminal and there is none.
+const INSTEAD: &str = "`vm run -- COMMAND` runs a command, `vm run -d` leaves the VM running";
+
+/// Runs `vm run`. Gives the command's exit code; a shell's is nobody's business.
+///
+/// # Errors
+/// What failed. With `--rm`, and when the start failed, nothing of the VM is left.
+pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
+    let shell = args.command.is_empty();
+    let streams = match (args.detach, shell) {
+        (true, _) => None,
+        (false, true) => Some(command::terminal_for_shell(INSTEAD)?),
+        (false, false) => Some(Streams::of(args.interactive, args.tty)),
+    };
+    let exec = Exec {
+        argv: command::words(args.command)?,
+        ..Exec::default()
+    };
+    let request = CreateVm {
+        start: true,
+        ephemeral: args.rm,
+        ..request(&args.shape)?
+    };
+    let mut signals = Signals::for_commands()?;
+    let client = place.connect().await?;
+    let mut progress = Progress::shown();
+    let action = Action::Create(Box::new(request));
+    let started = follow(&client, &action, &mut progress, &mut signals).await?;
+    progress.clear();
+    let vm = started.vm.ok_or_else(no_vm)?;
+    if let Some(signal) = started.too_late {
+        delete(place, &client, &vm, &mut signals).await?;
+        return Err(Failure::new("cancelled: what was begun is undone").with_code(exit_code(signal)));
+    }
+    let Some(streams) = streams else {
+        render::output(&format!("{}\n", render::one_line(&vm.name)))?;
+        return Ok(0);
+    };
+    let outcome = command::run(&client, &vm.id, exec, streams, &mut signals).await;
+    let code = match &outcome {
+        Ok(_) if shell => 0,
+        Ok(exit) => exit.shell_code(),
+        Err(failure) => failure.report(),
+    };
+    if args.rm {
+        let deleted = delete(place, &client, &vm, &mut signals).await;
+        drop(started.lease);
+        return Ok(match deleted {
+            Err(failure) if code == 0 => failure.report(),
+            Err(failure) => {
+                failure.report();
+                code
+            }
+            Ok(()) => code,
+        });
+    }
+    if runs_on(&client, &vm, outcome.is_ok()).await {
+        render::note(&render::keeps_running(&vm.name));
+    }
+    Ok(code)
+}
+
+/// Whether the VM goes on: surely after a command that ended by itself, else by asking.
+async fn runs_on(client: &Client, vm: &Vm, ended_well: bool) -> bool {
+    ended_well
+        || client
+            .vm(&vm.id)
+            .await
+            .is_ok_and(|vm| vm.state == api::VmState::Running)
+}
+
+/// Deletes the VM, by another daemon if the first one has gone meanwhile.
+async fn delete(place: &Place, client: &Client, vm: &Vm, signals: &mut Signals) -> Result<(), Failure> {
+    match client.version().await {
+        Err(ClientError::Unreachable { .. } | ClientError::Broke(_)) => {
+            operation::delete(&place.connect().await?, &vm.id, signals).await
+        }
+        _ => operation::delete(client, &vm.id, signals).await,
+    }
+}
