@@ -21,7 +21,7 @@ impl Floor {
     /// sizes and devices, but in `folder`, with `init` as the whole initramfs.
     pub fn of(vm: &Shown, init: &Path, folder: &Path) -> Result<Self, BenchError> {
         let initramfs = folder.join("initramfs");
-        rootfs::initramfs::write(&initramfs, init, &[])
+        rootfs::initramfs::write(&initramfs, init, &folder.join("no-modules"))
             .map_err(|error| BenchError::Initramfs(error.to_string()))?;
 
         let process = PathBuf::from(format!("/proc/{}", vm.pid));

@@ -4,7 +4,8 @@
 //! unpacking a tree. It knows nothing of registries, catalogs or VMs.
 
 pub mod erofs;
-// pub mod initramfs;
+pub mod initramfs;
 // pub mod kernel;
-// pub mod layer;
-// mod publish;
+pub mod layer;
+mod publish;
+mod sparse_copy;

@@ -166,7 +166,7 @@ mod tests {
     fn a_binary_value_with_newlines_is_one_record() {
         let mut records = Records::default();
         records
-            .extend(b"30 SCHILY.xattr.user.a=x\n9 y=\0\n\n12 path=ab/\n")
+            .extend(b"32 SCHILY.xattr.user.a=x\n9 y=\0\n\n12 path=ab/\n")
             .unwrap();
         assert_eq!(
             records.xattrs(),
