@@ -232,7 +232,7 @@ mod tests {
             let disk = make_template(folder.path(), size).unwrap();
             assert_eq!(fs::metadata(&disk).unwrap().len(), size);
             assert!(
-                allocated(&disk).unwrap() <= 1 << 20,
+                allocated(&disk).unwrap() <= 16 << 20,
                 "{size}: {:?}",
                 allocated(&disk)
             );
