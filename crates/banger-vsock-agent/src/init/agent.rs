@@ -1,0 +1,147 @@
+//! The agent beside the init: a process of its own, from a copy of this binary that no file of the image touches.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::mount::{MountFlags, mount};
+use rustix::pipe::PipeFlags;
+
+use super::{InitError, early};
+
+/// `argv[0]` of the agent. The `@` asks systemd to leave it alive until the power goes.
+pub const AGENT_NAME: &str = "@banger-agent";
+
+/// Tells the agent that its stdin is the pipe it reports its configuration on.
+const HANDOVER: &str = "--handover";
+
+const CGROUP: &str = "/sys/fs/cgroup";
+const GROUP: &str = "/sys/fs/cgroup/banger/agent";
+
+/// The running agent, and what it is started from again if it dies.
+#[derive(Debug)]
+pub(super) struct Agent {
+    binary: OwnedFd,
+    child: Child,
+}
+
+/// Copies this binary into a sealed memory file.
+pub(super) fn copy_binary() -> Result<OwnedFd, InitError> {
+    copy("/proc/self/exe").map_err(|source| InitError::Agent {
+        step: "copy the binary",
+        source,
+    })
+}
+
+fn copy(path: &str) -> io::Result<OwnedFd> {
+    let mut from = File::open(path)?;
+    let mut to = File::from(rustix::fs::memfd_create(
+        "banger-agent",
+        MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
+    )?);
+    io::copy(&mut from, &mut to)?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&to, seals)?;
+    Ok(to.into())
+}
+
+/// Mounts the control groups and makes the agent's: outside any that an init manages, since systemd would take the
+/// agent into its own scope, and end it with `isolate` or a rescue shell.
+pub(super) fn make_group() -> Result<(), InitError> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let options = c"nsdelegate,memory_recursiveprot";
+    mount(c"cgroup2", CGROUP, c"cgroup2", flags, Some(options)).map_err(|error| InitError::Mount {
+        what: CGROUP.to_owned(),
+        source: error.into(),
+    })?;
+    for group in ["/sys/fs/cgroup/banger", GROUP] {
+        early::make_folder(group)?;
+    }
+    Ok(())
+}
+
+impl Agent {
+    /// Starts the agent. The pipe's other end becomes readable once it is configured, or has died.
+    pub(super) fn start(binary: OwnedFd) -> Result<(Self, OwnedFd), InitError> {
+        let failed = |step| move |source| InitError::Agent { step, source };
+        let (handover, reports) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
+            .map_err(io::Error::from)
+            .map_err(failed("make a pipe"))?;
+        let child = spawn(&binary, Some(reports)).map_err(failed("spawn"))?;
+        Ok((Self { binary, child }, handover))
+    }
+
+    /// Starts it again, after its end.
+    pub(super) fn restart(&mut self) -> io::Result<()> {
+        self.child = spawn(&self.binary, None)?;
+        Ok(())
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+fn spawn(binary: &OwnedFd, reports: Option<OwnedFd>) -> io::Result<Child> {
+    let log = OpenOptions::new().write(true).open("/dev/kmsg")?;
+    let mut command = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()));
+    command.arg0(AGENT_NAME).stdout(log.try_clone()?).stderr(log);
+    match reports {
+        Some(reports) => command.arg(HANDOVER).stdin(reports),
+        None => command.stdin(Stdio::null()),
+    };
+    let child = command.spawn()?;
+    // Before the image's init runs, so that it never finds the agent in the root group.
+    early::write(&format!("{GROUP}/cgroup.procs"), &child.id().to_string())?;
+    Ok(child)
+}
+
+/// What the agent does first: a session of its own, a name, and the pipe that PID 1 waits on taken off its stdin.
+///
+/// # Errors
+/// When the pipe cannot be kept or `/dev/null` not opened.
+pub fn enter(arguments: &[std::ffi::OsString]) -> io::Result<Option<OwnedFd>> {
+    // Started from a memory file, it would be named after a number.
+    let _ = rustix::thread::set_name(c"banger-agent");
+    // Fails for a process that leads its group, as one started by hand may: then it has what it needs.
+    let _ = rustix::process::setsid();
+    if !arguments.iter().any(|argument| argument == HANDOVER) {
+        return Ok(None);
+    }
+    let stdin = io::stdin();
+    let reports = stdin.as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(Some(reports))
+}
+
+/// Says something in the kernel's log.
+pub(super) fn log(line: &str) {
+    // Nobody is told if even that fails.
+    let _ = OpenOptions::new()
+        .write(true)
+        .open("/dev/kmsg")
+        .and_then(|mut log| writeln!(log, "banger: {line}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+
+    use super::*;
+
+    #[test]
+    fn the_copied_binary_is_whole_and_can_never_change() {
+        let copied = copy("/proc/self/exe").unwrap();
+        let mut copied = File::from(copied);
+        let (mut bytes, original) = (Vec::new(), std::fs::read("/proc/self/exe").unwrap());
+        copied.rewind().unwrap();
+        copied.read_to_end(&mut bytes).unwrap();
+        assert!(bytes == original);
+        copied.rewind().unwrap();
+        assert!(copied.write_all(b"x").is_err());
+        assert!(copied.set_len(0).is_err());
+    }
+}

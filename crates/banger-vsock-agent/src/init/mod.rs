@@ -1,0 +1,62 @@
+//! `/init`: from the kernel's hand-over to the image's init and the agent beside it.
+//!
+//! ```text
+//!  early ─► modules ─► root (disks, overlay, binds, /lib/modules, /run) ─► switch ─► agent ─► handover
+//!                                                                                        │
+//!                                  the image's init, as PID 1  ◄── there is one ─────────┤
+//!                                  reaper, as PID 1            ◄── there is none ────────┘
+//! ```
+//! One thread, no runtime, nothing on the console unless it fails. A failure is one line there, and the power goes
+//! off: the host sees a machine that ended and said why, never one that hangs.
+
+mod agent;
+mod disks;
+mod early;
+mod error;
+mod find;
+mod handover;
+mod modules;
+mod parameters;
+mod power;
+mod processes;
+mod reaper;
+mod root;
+mod switch;
+mod tree;
+
+use std::convert::Infallible;
+
+pub use agent::{AGENT_NAME, enter as enter_agent};
+pub use error::InitError;
+pub use root::LAYER;
+
+use agent::Agent;
+use parameters::Parameters;
+
+/// What PID 1 calls itself (`/proc/1/comm`) where the image has no init, so that the agent can tell.
+pub const REAPER_NAME: &str = reaper::NAME;
+
+/// Brings the machine up. Replaces itself by the image's init, or stays and reaps.
+pub fn boot() -> ! {
+    power::never_panic();
+    let Err(error) = run();
+    power::fail(&error)
+}
+
+fn run() -> Result<Infallible, InitError> {
+    early::mount()?;
+    let parameters = Parameters::read()?;
+    modules::load_all()?;
+    root::assemble(&parameters)?;
+    let binary = agent::copy_binary()?;
+    switch::enter_new_root()?;
+    agent::make_group()?;
+    let (agent, handover) = Agent::start(binary)?;
+    if let Some(init) = find::init() {
+        handover::wait(&handover);
+        let error = handover::execute(&init);
+        agent::log(&format!("cannot execute {}: {error}", init.display()));
+    }
+    drop(handover);
+    reaper::run(agent)
+}
