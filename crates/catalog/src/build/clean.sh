@@ -1,0 +1,24 @@
+# Run in the tree: removes what is not the same in every build, and what no two machines may share.
+set -eu
+
+# What the build's apt was told; the image has its own sources.
+rm -f /etc/apt/sources.list.d/0000catalog.sources /etc/apt/apt.conf.d/99mmdebstrap
+# The host's.
+rm -f /etc/resolv.conf /etc/hostname
+
+# Ids and keys: each machine makes its own.
+rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
+: >/etc/machine-id
+chmod 0444 /etc/machine-id
+if [ -d /var/lib/dbus ]; then
+    ln -sfn /etc/machine-id /var/lib/dbus/machine-id
+fi
+
+# Logs, caches and what the tools kept of earlier states.
+rm -rf /var/log/apt /var/log/journal
+rm -f /var/log/dpkg.log /var/log/alternatives.log /var/log/bootstrap.log
+find /var/log -type f -exec truncate --size=0 -- {} +
+rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb /var/cache/ldconfig
+rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old
+rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid-
+find / -xdev -type d -name __pycache__ -prune -exec rm -rf -- {} +

@@ -1,0 +1,362 @@
+//! The catalog: what can be had by name.
+
+use serde::Deserialize;
+
+use crate::error::{CatalogError, DataError};
+use crate::names::ArtefactName;
+use crate::recipe::Recipe;
+
+const IMAGES: &str = include_str!("../data/images.toml");
+const KERNELS: &str = include_str!("../data/kernels.toml");
+const RECIPES: [(&str, &str); 1] = [(
+    "debian-minimal",
+    include_str!("../data/recipes/debian-minimal.toml"),
+)];
+
+/// A machine's architecture, by Debian's name for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Architecture {
+    /// 64-bit PC.
+    Amd64,
+}
+
+impl Architecture {
+    /// Debian's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+        }
+    }
+
+    /// The name that the kernel and Rust use.
+    #[must_use]
+    pub const fn machine(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64",
+        }
+    }
+
+    /// Checks that this machine is one; `name` is what is for it.
+    ///
+    /// # Errors
+    /// [`CatalogError::OtherArchitecture`].
+    pub fn check(self, name: &str) -> Result<(), CatalogError> {
+        let machine = std::env::consts::ARCH;
+        if machine == self.machine() {
+            return Ok(());
+        }
+        Err(CatalogError::OtherArchitecture {
+            name: name.to_owned(),
+            arch: self.as_str(),
+            machine,
+        })
+    }
+}
+
+/// An image that can be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageEntry {
+    /// Its name.
+    pub name: ArtefactName,
+    /// Its distribution.
+    pub distro: String,
+    /// What it runs on.
+    pub arch: Architecture,
+    /// Kernel it boots with.
+    pub kernel: ArtefactName,
+    /// One line.
+    pub description: String,
+    /// How it is got.
+    pub source: ImageSource,
+}
+
+/// How an image is got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageSource {
+    /// Built here.
+    Recipe(Box<Recipe>),
+}
+
+/// A kernel that can be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelEntry {
+    /// Its name.
+    pub name: ArtefactName,
+    /// Its distribution.
+    pub distro: String,
+    /// What it runs on.
+    pub arch: Architecture,
+    /// One line.
+    pub description: String,
+    /// How it is got.
+    pub source: KernelSource,
+}
+
+/// How a kernel is got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelSource {
+    /// A package of a Debian archive.
+    Apt {
+        /// Release.
+        suite: String,
+        /// Part of the archive.
+        component: String,
+        /// The kernel's package, or one that depends on it.
+        package: String,
+    },
+}
+
+/// Everything that can be had by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Catalog {
+    images: Vec<ImageEntry>,
+    kernels: Vec<KernelEntry>,
+}
+
+impl Catalog {
+    /// The catalog that this version of banger carries.
+    #[must_use]
+    pub fn embedded() -> Self {
+        Self::parse(IMAGES, KERNELS, &RECIPES).expect("a test holds the embedded catalog to its rules")
+    }
+
+    /// Reads a catalog; recipes come as pairs of name and text.
+    ///
+    /// # Errors
+    /// [`DataError`]: syntax, unknown keys, bad values, names that come twice or lead nowhere.
+    pub fn parse(images: &str, kernels: &str, recipes: &[(&str, &str)]) -> Result<Self, DataError> {
+        let kernels: KernelsFile = crate::error::parse_toml("kernels.toml", kernels)?;
+        let kernels: Vec<KernelEntry> = kernels.kernel.into_iter().map(KernelEntry::from).collect();
+        let images: ImagesFile = crate::error::parse_toml("images.toml", images)?;
+        let mut entries: Vec<ImageEntry> = Vec::new();
+        for image in images.image {
+            let wrong = |message: String| DataError {
+                file: "images.toml".into(),
+                line: None,
+                message,
+            };
+            if entries.iter().any(|entry| entry.name == image.name) {
+                return Err(wrong(format!("image `{}` comes twice", image.name)));
+            }
+            if !kernels
+                .iter()
+                .any(|kernel| kernel.name == image.kernel && kernel.arch == image.arch)
+            {
+                return Err(wrong(format!(
+                    "image `{}` needs kernel `{}`, there is none",
+                    image.name, image.kernel
+                )));
+            }
+            let (name, text) = recipes
+                .iter()
+                .find(|(name, _)| *name == image.recipe.as_str())
+                .ok_or_else(|| {
+                    wrong(format!(
+                        "image `{}` needs recipe `{}`, there is none",
+                        image.name, image.recipe
+                    ))
+                })?;
+            let recipe = Recipe::parse(text, &format!("recipes/{name}.toml"))?;
+            entries.push(ImageEntry {
+                name: image.name,
+                distro: image.distro,
+                arch: image.arch,
+                kernel: image.kernel,
+                description: image.description,
+                source: ImageSource::Recipe(Box::new(recipe)),
+            });
+        }
+        for (index, kernel) in kernels.iter().enumerate() {
+            if kernels[..index].iter().any(|other| other.name == kernel.name) {
+                let message = format!("kernel `{}` comes twice", kernel.name);
+                return Err(DataError {
+                    file: "kernels.toml".into(),
+                    line: None,
+                    message,
+                });
+            }
+        }
+        Ok(Self {
+            images: entries,
+            kernels,
+        })
+    }
+
+    /// An image by name.
+    #[must_use]
+    pub fn image(&self, name: &str) -> Option<&ImageEntry> {
+        self.images.iter().find(|image| image.name.as_str() == name)
+    }
+
+    /// A kernel by name.
+    #[must_use]
+    pub fn kernel(&self, name: &str) -> Option<&KernelEntry> {
+        self.kernels.iter().find(|kernel| kernel.name.as_str() == name)
+    }
+
+    /// All images, in the catalog's order.
+    pub fn images(&self) -> impl Iterator<Item = &ImageEntry> {
+        self.images.iter()
+    }
+
+    /// All kernels, in the catalog's order.
+    pub fn kernels(&self) -> impl Iterator<Item = &KernelEntry> {
+        self.kernels.iter()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImagesFile {
+    #[serde(default)]
+    image: Vec<ImageTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImageTable {
+    name: ArtefactName,
+    distro: String,
+    arch: Architecture,
+    kernel: ArtefactName,
+    description: String,
+    recipe: ArtefactName,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KernelsFile {
+    #[serde(default)]
+    kernel: Vec<KernelTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KernelTable {
+    name: ArtefactName,
+    distro: String,
+    arch: Architecture,
+    description: String,
+    apt: AptTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AptTable {
+    #[serde(deserialize_with = "crate::recipe::rules::suite")]
+    suite: String,
+    #[serde(deserialize_with = "crate::recipe::rules::component")]
+    component: String,
+    #[serde(deserialize_with = "crate::recipe::rules::package")]
+    package: String,
+}
+
+impl From<KernelTable> for KernelEntry {
+    fn from(table: KernelTable) -> Self {
+        let AptTable {
+            suite,
+            component,
+            package,
+        } = table.apt;
+        Self {
+            name: table.name,
+            distro: table.distro,
+            arch: table.arch,
+            description: table.description,
+            source: KernelSource::Apt {
+                suite,
+                component,
+                package,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECIPE: [(&str, &str); 1] = [("r", "suite = \"x\"\ncomponents = [\"main\"]\npackages = []\n")];
+    const KERNEL: &str = "[[kernel]]\nname=\"k\"\ndistro=\"d\"\narch=\"amd64\"\ndescription=\"\"\n\
+                          [kernel.apt]\nsuite=\"s\"\ncomponent=\"main\"\npackage=\"linux\"\n";
+    const IMAGE: &str =
+        "[[image]]\nname=\"i\"\ndistro=\"d\"\narch=\"amd64\"\nkernel=\"k\"\ndescription=\"\"\nrecipe=\"r\"\n";
+
+    #[test]
+    fn the_embedded_catalog_keeps_its_own_rules() {
+        let catalog = Catalog::parse(IMAGES, KERNELS, &RECIPES).unwrap();
+        assert_eq!(catalog, Catalog::embedded());
+        let image = catalog.image("debian-minimal").unwrap();
+        assert_eq!(image.kernel.as_str(), "debian-cloud");
+        assert!(catalog.kernel("debian-cloud").is_some());
+        assert!(catalog.image("debian").is_none());
+        assert_eq!(catalog.images().count(), 1);
+        assert_eq!(catalog.kernels().count(), 1);
+    }
+
+    #[test]
+    fn a_mistake_in_the_data_names_file_line_and_key() {
+        assert!(Catalog::parse(IMAGE, KERNEL, &RECIPE).is_ok());
+        for (image, kernel, recipe, message) in [
+            (
+                format!("{IMAGE}color=\"red\"\n"),
+                KERNEL.to_owned(),
+                RECIPE,
+                "images.toml:8: image[0].color: unknown field `color`",
+            ),
+            (
+                IMAGE.replace("\"i\"", "\"../i\""),
+                KERNEL.to_owned(),
+                RECIPE,
+                "images.toml:2: image[0].name: \"../i\" is not a name",
+            ),
+            (
+                IMAGE.replace("amd64", "vax"),
+                KERNEL.to_owned(),
+                RECIPE,
+                "images.toml:4: image[0].arch: unknown variant `vax`",
+            ),
+            (
+                IMAGE.replace("\"k\"", "\"other\""),
+                KERNEL.to_owned(),
+                RECIPE,
+                "images.toml: image `i` needs kernel `other`",
+            ),
+            (
+                IMAGE.replace("\"r\"", "\"other\""),
+                KERNEL.to_owned(),
+                RECIPE,
+                "images.toml: image `i` needs recipe `other`",
+            ),
+            (
+                IMAGE.repeat(2),
+                KERNEL.to_owned(),
+                RECIPE,
+                "images.toml: image `i` comes twice",
+            ),
+            (
+                IMAGE.to_owned(),
+                KERNEL.repeat(2),
+                RECIPE,
+                "kernels.toml: kernel `k` comes twice",
+            ),
+            (
+                IMAGE.to_owned(),
+                KERNEL.replace("linux", "--linux"),
+                RECIPE,
+                "kernels.toml:9: kernel[0].apt.package: ",
+            ),
+            (
+                IMAGE.to_owned(),
+                KERNEL.to_owned(),
+                [("r", "suite = 3")],
+                "recipes/r.toml:1: suite: ",
+            ),
+        ] {
+            let error = Catalog::parse(&image, &kernel, &recipe).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}\nnot {message}");
+        }
+    }
+}
