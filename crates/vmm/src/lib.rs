@@ -2,7 +2,27 @@
 //!
 //! A backend turns a [`MachineSpec`] into a running process that outlives the daemon. What is left on disk
 //! (`process.json` in the VM's folder) is enough to find it again.
+//!
+//! ```text
+//!  <folder>/process.json  which process the VMM is          agent.sock  the agent's port
+//!           keeper.json   which process keeps its logs      qmp.sock    QEMU's control socket
+//!           console.log   what the guest printed            vmm.log     what the VMM said
+//! ```
+//!
+//! A program that starts machines calls [`keep_logs_if_asked`] first of all: it is executed once more for each
+//! machine, to keep its logs.
 
+mod choose;
+mod folder;
+pub mod kvm;
+mod logs;
+pub mod qemu;
 mod spec;
+mod text;
 
+use folder::Folder;
+
+pub use choose::{Wanted, choose, find};
+pub use logs::{console_log, keep_logs_if_asked};
+pub use qemu::Qemu;
 pub use spec::{Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, NetworkSocket, VmmError};

@@ -1,0 +1,137 @@
+//! A VM's folder, held open: its sockets are reached through it however long its path is.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::VmmError;
+
+/// Longest path of a Unix socket in bytes: `sun_path` less its zero byte (`unix(7)`).
+const LONGEST_SOCKET: usize = 107;
+/// Connections that wait until the VMM takes them.
+const BACKLOG: i32 = 4;
+
+/// An open folder.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    descriptor: OwnedFd,
+}
+
+impl Folder {
+    /// Opens the folder.
+    pub(crate) fn open(path: &Path) -> Result<Self, VmmError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(descriptor) => Ok(Self {
+                path: path.to_owned(),
+                descriptor,
+            }),
+            Err(error) => Err(VmmError::File {
+                action: "open",
+                path: path.to_owned(),
+                source: error.into(),
+            }),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes everyone's rights but the owner's away.
+    pub(crate) fn close_to_others(&self) -> Result<(), VmmError> {
+        rustix::fs::fchmod(&self.descriptor, Mode::RWXU)
+            .map_err(|error| self.error("protect", "", error.into()))
+    }
+
+    /// A path that a socket of this folder can be connected by. Holds as long as this value lives.
+    pub(crate) fn socket(&self, name: &str) -> PathBuf {
+        let plain = self.path.join(name);
+        if plain.as_os_str().as_bytes().len() <= LONGEST_SOCKET {
+            return plain;
+        }
+        let (process, descriptor) = (std::process::id(), self.descriptor.as_raw_fd());
+        PathBuf::from(format!("/proc/{process}/fd/{descriptor}/{name}"))
+    }
+
+    /// A new listening socket of mode 0600 in the place of what has that name.
+    ///
+    /// Made here and handed to the VMM, so that a connection is possible from the first moment and waits until it
+    /// is taken: nobody has to look again and again whether the VMM has got so far.
+    pub(crate) fn listen(&self, name: &str) -> Result<OwnedFd, VmmError> {
+        self.remove(name)?;
+        let listening = || -> rustix::io::Result<OwnedFd> {
+            let address = SocketAddrUnix::new(self.socket(name))?;
+            let socket = rustix::net::socket_with(
+                AddressFamily::UNIX,
+                SocketType::STREAM,
+                SocketFlags::CLOEXEC,
+                None,
+            )?;
+            // Before it has a name: there is no moment in which others could connect.
+            rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+            rustix::net::bind(&socket, &address)?;
+            rustix::net::listen(&socket, BACKLOG)?;
+            Ok(socket)
+        };
+        listening().map_err(|error| self.error("listen on", name, error.into()))
+    }
+
+    /// Removes a file. Fine if there is none.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), VmmError> {
+        match rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.error("remove", name, error.into())),
+        }
+    }
+
+    fn error(&self, action: &'static str, name: &str, source: io::Error) -> VmmError {
+        VmmError::File {
+            action,
+            path: self.path.join(name),
+            source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_socket_in_a_folder_of_any_depth_is_connected_by_the_path_handed_out() {
+        let root = tempfile::tempdir().unwrap();
+        for depth in ["short".to_owned(), "long/".repeat(60)] {
+            let path = root.path().join(depth);
+            fs::create_dir_all(&path).unwrap();
+            let folder = Folder::open(&path).unwrap();
+            let _listening = folder.listen("agent.sock").unwrap();
+            UnixStream::connect(folder.socket("agent.sock")).unwrap();
+            let mode = fs::metadata(path.join("agent.sock"))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_machine_left_is_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        drop(folder.listen("agent.sock").unwrap());
+        let _listening = folder.listen("agent.sock").unwrap();
+        UnixStream::connect(folder.socket("agent.sock")).unwrap();
+        folder.remove("agent.sock").unwrap();
+        folder.remove("agent.sock").unwrap();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,79 @@
+//! QEMU: machine `q35`, in software (TCG) or hardware (KVM). Written for 7.2 and newer.
+
+mod arguments;
+mod end;
+mod machine;
+mod qmp;
+mod start;
+mod version;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::{Backend, Folder, Machine, MachineSpec, VmmError};
+pub(crate) use machine::find;
+pub use version::version;
+
+/// Which process the VMM is.
+const PROCESS_RECORD: &str = "process.json";
+/// The agent's virtio-serial port.
+const AGENT_SOCKET: &str = "agent.sock";
+/// QEMU's control socket.
+const QMP_SOCKET: &str = "qmp.sock";
+
+/// What runs the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acceleration {
+    /// QEMU itself translates them.
+    Tcg,
+    /// The processor, through KVM.
+    Kvm,
+}
+
+/// QEMU as a backend.
+#[derive(Clone, Debug)]
+pub struct Qemu {
+    binary: PathBuf,
+    acceleration: Acceleration,
+    log_keeper: PathBuf,
+}
+
+impl Qemu {
+    /// One that executes `binary`, a path.
+    pub fn new(binary: impl Into<PathBuf>, acceleration: Acceleration) -> Self {
+        Self {
+            binary: binary.into(),
+            acceleration,
+            // Not the path of this program: an update may have put another one there.
+            log_keeper: "/proc/self/exe".into(),
+        }
+    }
+
+    /// Has another program than this one keep the logs; it must call [`crate::keep_logs_if_asked`].
+    #[must_use]
+    pub fn with_log_keeper(self, log_keeper: impl Into<PathBuf>) -> Self {
+        Self {
+            log_keeper: log_keeper.into(),
+            ..self
+        }
+    }
+}
+
+impl Backend for Qemu {
+    fn name(&self) -> &str {
+        match self.acceleration {
+            Acceleration::Tcg => "qemu/tcg",
+            Acceleration::Kvm => "qemu/kvm",
+        }
+    }
+
+    fn start<'a>(&'a self, spec: &'a MachineSpec) -> BoxFuture<'a, Result<Arc<dyn Machine>, VmmError>> {
+        Box::pin(start::start(self, spec))
+    }
+
+    fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, VmmError>> {
+        Box::pin(async { find(Folder::open(folder)?) })
+    }
+}

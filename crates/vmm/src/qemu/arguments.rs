@@ -1,0 +1,200 @@
+//! QEMU's command line. Names, paths and addresses travel as JSON or as whole arguments, never between commas.
+
+use std::ffi::OsString;
+use std::os::fd::RawFd;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::Acceleration;
+use crate::{Drive, MachineSpec, NetworkDevice, VmmError};
+
+/// For every guest. A serial console that prints, and devices that are probed and not there, cost boot time.
+const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=3 reboot=k panic=1 i8042.noaux i8042.nomux i8042.dumbkbd \
+     8250.nr_uarts=1 random.trust_cpu=on net.ifnames=0";
+
+/// Name of the agent's virtio-serial port, as the guest sees it.
+const PORT: &str = "banger.agent";
+
+/// The descriptors that QEMU finds open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Descriptors {
+    /// Takes what the serial console prints.
+    pub(super) console: RawFd,
+    /// Listens; the agent's port.
+    pub(super) agent: RawFd,
+    /// Listens; QMP.
+    pub(super) control: RawFd,
+    /// The end of a [`NetworkDevice::Stream`].
+    pub(super) network: Option<RawFd>,
+}
+
+/// The arguments for `spec`.
+///
+/// # Errors
+/// A drive's path is not UTF-8, which JSON needs.
+pub(super) fn arguments(
+    spec: &MachineSpec,
+    acceleration: Acceleration,
+    descriptors: Descriptors,
+) -> Result<Vec<OsString>, VmmError> {
+    let mut arguments = Arguments::default();
+    confine(&mut arguments);
+    shape(&mut arguments, spec, acceleration);
+    boot(&mut arguments, spec);
+    control(&mut arguments, descriptors);
+    for (number, drive) in spec.drives.iter().enumerate() {
+        disk(&mut arguments, number, drive)?;
+    }
+    if let Some(network) = &spec.network {
+        self::network(&mut arguments, network, descriptors);
+    }
+    Ok(arguments.0)
+}
+
+#[derive(Default)]
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn flag(&mut self, option: &str) {
+        self.0.push(option.into());
+    }
+
+    fn option(&mut self, option: &str, value: impl Into<OsString>) {
+        self.0.extend([option.into(), value.into()]);
+    }
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "`json!` at the call reads best by value"
+    )]
+    fn json(&mut self, option: &str, value: Value) {
+        self.option(option, value.to_string());
+    }
+}
+
+/// Nothing that was not asked for, and system calls that QEMU needs only to become something else denied.
+fn confine(to: &mut Arguments) {
+    to.flag("-nodefaults");
+    to.flag("-no-user-config");
+    to.option(
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    );
+    to.option("-display", "none");
+    to.option("-vga", "none");
+    to.option("-monitor", "none");
+    to.option("-parallel", "none");
+}
+
+fn shape(to: &mut Arguments, spec: &MachineSpec, acceleration: Acceleration) {
+    // Commas separate what stands in this one option; doubled, they are part of the name.
+    to.option("-name", format!("banger-{}", spec.id.replace(',', ",,")));
+    let (machine, processor) = match acceleration {
+        Acceleration::Tcg => ("tcg", "max"),
+        Acceleration::Kvm => ("kvm", "host"),
+    };
+    to.option(
+        "-machine",
+        format!("q35,accel={machine},usb=off,vmport=off,dump-guest-core=off"),
+    );
+    to.option("-cpu", processor);
+    to.option("-smp", spec.vcpu.to_string());
+    to.option("-m", format!("{}M", spec.memory_mib));
+    to.json("-object", json!({"qom-type": "rng-builtin", "id": "entropy"}));
+    to.json("-device", json!({"driver": "virtio-rng-pci", "rng": "entropy"}));
+}
+
+fn boot(to: &mut Arguments, spec: &MachineSpec) {
+    to.option("-kernel", &spec.kernel);
+    to.option("-initrd", &spec.initramfs);
+    let command_line = match spec.command_line.trim() {
+        "" => COMMAND_LINE.to_owned(),
+        own => format!("{COMMAND_LINE} {own}"),
+    };
+    to.option("-append", command_line);
+}
+
+/// The serial console, the agent's port and QMP.
+fn control(to: &mut Arguments, descriptors: Descriptors) {
+    let Descriptors {
+        console,
+        agent,
+        control,
+        ..
+    } = descriptors;
+    to.option("-add-fd", format!("fd={console},set=1"));
+    to.option("-chardev", "file,id=console,path=/dev/fdset/1,append=on");
+    to.option("-serial", "chardev:console");
+    to.option(
+        "-chardev",
+        format!("socket,id=control,fd={control},server=on,wait=off"),
+    );
+    to.option("-mon", "chardev=control,mode=control");
+    to.option(
+        "-chardev",
+        format!("socket,id=agent,fd={agent},server=on,wait=off"),
+    );
+    to.json("-device", json!({"driver": "virtio-serial-pci", "id": "ports"}));
+    to.json(
+        "-device",
+        json!({"driver": "virtserialport", "bus": "ports.0", "nr": 1, "chardev": "agent", "name": PORT}),
+    );
+}
+
+/// A raw file behind the host's page cache.
+///
+/// The cache is write-back, and the guest is told so: its flushes reach the disk (`no-flush` stays off), so what
+/// a guest has synced survives the host, and what it has not is as safe as on any disk with a cache. QEMU's locks on
+/// the file stay on: readers share it, and no two machines ever write one layer.
+fn disk(to: &mut Arguments, number: usize, drive: &Drive) -> Result<(), VmmError> {
+    let node = format!("disk{number}");
+    let filename = utf8(&drive.path)?;
+    let cache = json!({"direct": false, "no-flush": false});
+    let mut file = json!({
+        "driver": "file", "filename": filename, "read-only": drive.read_only,
+        "auto-read-only": false, "cache": cache,
+    });
+    let mut raw = json!({
+        "driver": "raw", "node-name": node, "read-only": drive.read_only,
+        "auto-read-only": false, "cache": cache,
+    });
+    if !drive.read_only {
+        // What the guest frees, or fills with zeros, is given back to the host.
+        file["discard"] = "unmap".into();
+        raw["discard"] = "unmap".into();
+        raw["detect-zeroes"] = "unmap".into();
+    }
+    raw["file"] = file;
+    to.json("-blockdev", raw);
+    to.json("-device", json!({"driver": "virtio-blk-pci", "drive": node}));
+    Ok(())
+}
+
+fn network(to: &mut Arguments, network: &NetworkDevice, descriptors: Descriptors) {
+    let (NetworkDevice::Stream { mac, .. } | NetworkDevice::BuiltIn { mac }) = network;
+    match descriptors.network {
+        Some(socket) => to.json(
+            "-netdev",
+            json!({"type": "stream", "id": "network", "server": false,
+                   "addr": {"type": "fd", "str": socket.to_string()}}),
+        ),
+        None => to.json(
+            "-netdev",
+            json!({"type": "user", "id": "network", "restrict": false}),
+        ),
+    }
+    // Nothing boots from the network: without its option ROM the firmware is through sooner.
+    to.json(
+        "-device",
+        json!({"driver": "virtio-net-pci", "netdev": "network", "mac": mac, "romfile": ""}),
+    );
+}
+
+fn utf8(path: &Path) -> Result<&str, VmmError> {
+    path.to_str().ok_or_else(|| VmmError::File {
+        action: "hand QEMU a path that is not UTF-8:",
+        path: path.to_owned(),
+        source: std::io::ErrorKind::InvalidInput.into(),
+    })
+}

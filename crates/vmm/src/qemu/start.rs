@@ -1,0 +1,152 @@
+//! Starting QEMU: ready when it answers on its control socket.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use process::{Handle, Launch, ProcessError, Signal, Started};
+
+use super::arguments::{Descriptors, arguments};
+use super::machine::QemuMachine;
+use super::qmp::Session;
+use super::{AGENT_SOCKET, PROCESS_RECORD, QMP_SOCKET, Qemu};
+use crate::logs::{Inlets, Keeper, vmm_log};
+use crate::text::last_lines;
+use crate::{Folder, Machine, MachineSpec, NetworkDevice, VmmError};
+
+/// How many of its log's last lines an early death is explained with.
+const LINES: usize = 3;
+
+/// Starts the machine.
+pub(super) async fn start(qemu: &Qemu, spec: &MachineSpec) -> Result<Arc<dyn Machine>, VmmError> {
+    let folder = Folder::open(&spec.folder)?;
+    folder.close_to_others()?;
+    let started = run(qemu, spec, &folder).await;
+    let (process, keeper, session) = started.inspect_err(|_| tidy(&folder))?;
+    Ok(Arc::new(QemuMachine::started(folder, process, keeper, session)))
+}
+
+async fn run(
+    qemu: &Qemu,
+    spec: &MachineSpec,
+    folder: &Folder,
+) -> Result<(Handle, Handle, Session), VmmError> {
+    let (keeper, inlets) = Keeper::prepare(&qemu.log_keeper, folder.path())?;
+    let launch = prepare(qemu, spec, folder, inlets)?;
+    let running = Running::start(qemu, launch, keeper).await?;
+    match running.until_ready(qemu, folder).await {
+        Ok(session) => Ok((running.process.keep(), running.keeper.keep(), session)),
+        Err(error) => {
+            for process in [running.process, running.keeper] {
+                end(process).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// QEMU's launch with all that it finds open.
+fn prepare(qemu: &Qemu, spec: &MachineSpec, folder: &Folder, inlets: Inlets) -> Result<Launch, VmmError> {
+    let network = match &spec.network {
+        Some(NetworkDevice::Stream { socket, .. }) => {
+            let copy = socket.0.try_clone().map_err(|source| VmmError::Spawn {
+                binary: qemu.binary.clone(),
+                source,
+            })?;
+            Some(copy)
+        }
+        Some(NetworkDevice::BuiltIn { .. }) | None => None,
+    };
+    let mut launch = Launch::new(&qemu.binary, folder.path(), folder.path().join(PROCESS_RECORD));
+    let descriptors = Descriptors {
+        console: launch.pass(inlets.console),
+        agent: launch.pass(folder.listen(AGENT_SOCKET)?),
+        control: launch.pass(folder.listen(QMP_SOCKET)?),
+        network: network.map(|socket| launch.pass(socket)),
+    };
+    launch
+        .output(inlets.log)
+        .arguments(arguments(spec, qemu.acceleration, descriptors)?);
+    Ok(launch)
+}
+
+/// Both processes of a machine; dropped, they are ended.
+struct Running {
+    process: Started,
+    keeper: Started,
+}
+
+impl Running {
+    async fn start(qemu: &Qemu, launch: Launch, keeper: Keeper) -> Result<Self, VmmError> {
+        let process = async {
+            launch
+                .start()
+                .await
+                .map_err(|error| cannot_start(&qemu.binary, error))
+        };
+        match tokio::join!(process, keeper.start()) {
+            (Ok(process), Ok(keeper)) => Ok(Self { process, keeper }),
+            (Ok(other), Err(error)) | (Err(error), Ok(other)) => {
+                end(other).await;
+                Err(error)
+            }
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
+
+    /// Waits until QEMU obeys, or has died.
+    async fn until_ready(&self, qemu: &Qemu, folder: &Folder) -> Result<Session, VmmError> {
+        let socket = folder.socket(QMP_SOCKET);
+        let outcome = tokio::select! {
+            // A QEMU that dies closes its socket as well; its log says more than that.
+            biased;
+            _ = self.process.handle().wait() => None,
+            session = Session::open(&socket) => Some(session),
+        };
+        match outcome {
+            Some(Ok(session)) => Ok(session),
+            Some(Err(error)) if self.process.handle().identity().is_alive() => Err(error),
+            Some(Err(_)) | None => {
+                // The keeper ends when it has read all that QEMU said.
+                let _ = self.keeper.handle().wait().await;
+                Err(VmmError::DiedAtStart {
+                    binary: qemu.binary.clone(),
+                    log: last_lines(&vmm_log(folder.path()).unwrap_or_default(), LINES),
+                })
+            }
+        }
+    }
+}
+
+/// Ends a process and waits until it is gone.
+async fn end(process: Started) {
+    match process.handle().kill(Signal::KILL) {
+        Ok(()) => drop(process.handle().wait().await),
+        Err(error) => tracing::warn!(%error, "cannot end what was started"),
+    }
+}
+
+/// Removes what stands for a running machine; the logs stay.
+fn tidy(folder: &Folder) {
+    for name in [AGENT_SOCKET, QMP_SOCKET] {
+        if let Err(error) = folder.remove(name) {
+            tracing::warn!(%error, "a socket stays behind");
+        }
+    }
+}
+
+fn cannot_start(binary: &Path, error: ProcessError) -> VmmError {
+    let source = match error {
+        ProcessError::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            return VmmError::BinaryMissing {
+                binary: binary.display().to_string(),
+            };
+        }
+        ProcessError::Execute { source, .. } => source,
+        other => io::Error::other(other),
+    };
+    VmmError::Spawn {
+        binary: binary.to_owned(),
+        source,
+    }
+}
