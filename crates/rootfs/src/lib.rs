@@ -5,7 +5,7 @@
 
 pub mod erofs;
 pub mod initramfs;
-// pub mod kernel;
+pub mod kernel;
 pub mod layer;
 mod publish;
 mod sparse_copy;

@@ -16,7 +16,7 @@
 //! A compressed layout would be one more [`content::Content`] beside flat and chunked: chosen in
 //! `content::BlockWriter::store`, encoded in `image`.
 
-mod archive;
+pub(crate) mod archive;
 mod builder;
 mod content;
 mod directory;
@@ -33,5 +33,6 @@ mod xattr;
 
 pub use builder::{Builder, Options, Written};
 pub use entry::{Entry, Kind, Timestamp, Xattr};
+pub(crate) use entry::{components, shown};
 pub use error::ErofsError;
 pub use tar::write_tar;

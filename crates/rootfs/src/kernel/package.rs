@@ -1,0 +1,308 @@
+//! Walks the file tree of a kernel package: the kernel image, the modules, and the lists that come with them.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::decompress::{DecompressError, Format};
+use super::error::KernelError;
+use super::modinfo::ModInfo;
+use super::modules::{Lists, Module, name_of};
+use super::spool::Spool;
+use crate::erofs::archive::{Archive, Member};
+use crate::erofs::{Builder, Entry, ErofsError, Kind, components, shown};
+
+/// Members of the archive; a full distribution kernel has 6,000.
+const MOST_MEMBERS: usize = 200_000;
+const MOST_MODULES: usize = 20_000;
+const LARGEST_IMAGE: u64 = 128 << 20;
+/// A module, compressed or not.
+const LARGEST_MODULE: u64 = 64 << 20;
+const LARGEST_LIST: u64 = 16 << 20;
+/// Longest version; `uname` has room for 64 with a zero behind it.
+const LONGEST_VERSION: usize = 64;
+
+/// What the walk has found. The modules' files have gone to the image and the spool.
+#[derive(Debug)]
+pub(crate) struct Package {
+    /// The kernel's release.
+    pub(crate) version: String,
+    /// Path and bytes of the kernel image.
+    pub(crate) image: (String, Vec<u8>),
+    pub(crate) modules: Vec<Module>,
+    pub(crate) lists: Lists,
+    pub(crate) spool: Spool,
+}
+
+/// What a member of the archive is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Image,
+    Module,
+    List,
+}
+
+impl Part {
+    fn limit(self) -> u64 {
+        match self {
+            Self::Image => LARGEST_IMAGE,
+            Self::Module => LARGEST_MODULE,
+            Self::List => LARGEST_LIST,
+        }
+    }
+}
+
+/// The walk.
+#[derive(Debug)]
+struct Walk {
+    version: Option<String>,
+    image: Option<(String, Vec<u8>)>,
+    modules: Vec<Module>,
+    lists: Lists,
+    spool: Spool,
+}
+
+impl Package {
+    /// Reads an archive to its end. The modules go to `image` as they come, in the form that they have.
+    pub(crate) fn read(tar: impl Read, folder: &Path, image: &mut Builder<'_>) -> Result<Self, KernelError> {
+        let mut archive = Archive::new(tar);
+        let mut walk = Walk {
+            version: None,
+            image: None,
+            modules: Vec::new(),
+            lists: Lists::default(),
+            spool: Spool::new(folder)?,
+        };
+        let mut members = 0;
+        while let Some(member) = archive.next(true).map_err(KernelError::Archive)? {
+            members += 1;
+            if members > MOST_MEMBERS {
+                return Err(KernelError::TooManyFiles { limit: MOST_MEMBERS });
+            }
+            walk.visit(&member, &mut archive, image)?;
+        }
+        let missing = |what| move || KernelError::Missing { what };
+        Ok(Self {
+            image: walk.image.ok_or_else(missing("kernel, /boot/vmlinuz-VERSION"))?,
+            version: walk.version.ok_or_else(missing("kernel"))?,
+            modules: walk.modules,
+            lists: walk.lists,
+            spool: walk.spool,
+        })
+    }
+}
+
+impl Walk {
+    fn visit<R: Read>(
+        &mut self,
+        member: &Member,
+        archive: &mut Archive<R>,
+        image: &mut Builder<'_>,
+    ) -> Result<(), KernelError> {
+        // Links, devices and the like have no place in a kernel.
+        let Kind::File { size } = member.entry.kind else {
+            return Ok(());
+        };
+        let names = components(&member.entry.path).map_err(KernelError::Archive)?;
+        let Some((part, version, names)) = classify(&names) else {
+            return Ok(());
+        };
+        let path = shown(&member.entry.path);
+        self.check_version(version, &path)?;
+        if !names.iter().all(|name| is_name(name)) {
+            return Err(KernelError::BadName { path });
+        }
+        if size > part.limit() {
+            return Err(KernelError::FileTooLarge {
+                path,
+                bytes: size,
+                limit: part.limit(),
+            });
+        }
+        let data = read(member, size, archive, &path)?;
+        let inner = names.join(&b'/');
+        match part {
+            Part::Image => self.image = Some((path, data)),
+            Part::Module => {
+                if self.modules.len() == MOST_MODULES {
+                    return Err(KernelError::TooManyFiles { limit: MOST_MODULES });
+                }
+                add(image, &inner, &data)?;
+                self.modules.push(module(inner, &path, &data, &mut self.spool)?);
+            }
+            Part::List => {
+                add(image, &inner, &data)?;
+                match inner.as_slice() {
+                    b"modules.order" => self.lists.order = data,
+                    b"modules.builtin" => self.lists.builtin = data,
+                    _ => self.lists.builtin_modinfo = data,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All parts have to be of one version.
+    fn check_version(&mut self, version: &[u8], path: &str) -> Result<(), KernelError> {
+        let bad = || KernelError::BadName {
+            path: path.to_owned(),
+        };
+        let text = str::from_utf8(version).map_err(|_| bad())?;
+        if !is_name(version) || version.len() > LONGEST_VERSION || !version[0].is_ascii_alphanumeric() {
+            return Err(bad());
+        }
+        match &self.version {
+            Some(known) if known == text => Ok(()),
+            Some(known) => Err(KernelError::Versions {
+                one: known.clone(),
+                other: text.to_owned(),
+            }),
+            None => {
+                self.version = Some(text.to_owned());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A part, the version in its path, and the path below that version's folder.
+type Place<'p, 'n> = (Part, &'n [u8], &'p [&'n [u8]]);
+
+/// What lies at a path.
+fn classify<'p, 'n>(names: &'p [&'n [u8]]) -> Option<Place<'p, 'n>> {
+    // Where /lib is a link to /usr/lib, a package may hold either.
+    let names = match names {
+        [b"usr", rest @ ..] => rest,
+        all => all,
+    };
+    match names {
+        [b"boot", file] => Some((Part::Image, file.strip_prefix(b"vmlinuz-")?, &[])),
+        [b"lib", b"modules", version, list @ ..]
+            if matches!(
+                list,
+                [b"modules.order" | b"modules.builtin" | b"modules.builtin.modinfo"]
+            ) =>
+        {
+            Some((Part::List, version, list))
+        }
+        [b"lib", b"modules", version, path @ ..] => {
+            name_of(path.last()?)?;
+            Some((Part::Module, version, path))
+        }
+        _ => None,
+    }
+}
+
+/// What occurs in versions and in names of modules, and needs no quoting in the lists of modules.
+fn is_name(name: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-~,@=".contains(byte);
+    !name.is_empty() && name.iter().all(plain)
+}
+
+fn read<R: Read>(
+    member: &Member,
+    size: u64,
+    archive: &mut Archive<R>,
+    path: &str,
+) -> Result<Vec<u8>, KernelError> {
+    // Nothing is allocated before it has come: a header may claim anything.
+    let mut data = Vec::new();
+    let read = match &member.map {
+        Some(map) => map.expand(archive.data()).take(size).read_to_end(&mut data),
+        None => archive.data().take(size).read_to_end(&mut data),
+    };
+    let entry = path.to_owned();
+    match read {
+        Ok(read) if read as u64 == size => Ok(data),
+        Ok(_) => Err(KernelError::Archive(ErofsError::Truncated { entry })),
+        Err(source) => Err(KernelError::Archive(ErofsError::Read { entry, source })),
+    }
+}
+
+/// Puts a file into the modules' image; who built the package and when does not count there.
+pub(crate) fn add(image: &mut Builder<'_>, path: &[u8], data: &[u8]) -> Result<(), KernelError> {
+    image
+        .add(&Entry::file(path, data.len() as u64), data)
+        .map_err(KernelError::Archive)
+}
+
+fn module(inner: Vec<u8>, path: &str, data: &[u8], spool: &mut Spool) -> Result<Module, KernelError> {
+    let plain = decompressed(path, data)?;
+    let info = ModInfo::parse(plain.as_deref().unwrap_or(data)).map_err(|_| KernelError::BadModule {
+        path: path.to_owned(),
+        fault: "it is no module for a 64-bit kernel",
+    })?;
+    Ok(Module {
+        name: name_of(&inner).expect("classify takes only what has a module's name"),
+        path: inner,
+        info,
+        spooled: spool.push(data)?,
+    })
+}
+
+/// A module's own bytes, where the file is compressed.
+pub(crate) fn decompressed(path: &str, data: &[u8]) -> Result<Option<Vec<u8>>, KernelError> {
+    if path.ends_with(".ko") {
+        return Ok(None);
+    }
+    let unpacked = match Format::of(data) {
+        Some(format) => format.decompress(data, LARGEST_MODULE as usize),
+        None => Err(DecompressError::Unknown),
+    };
+    unpacked.map(Some).map_err(|source| KernelError::Decompress {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_kernel_its_modules_and_their_lists_are_taken() {
+        type Found = Option<(Part, &'static str, &'static str)>;
+        let table: [(&str, Found); 14] = [
+            ("./boot/vmlinuz-6.1.0-1", Some((Part::Image, "6.1.0-1", ""))),
+            ("boot/config-6.1.0-1", None),
+            ("boot/grub/vmlinuz-6.1", None),
+            (
+                "lib/modules/6.1/kernel/fs/a.ko",
+                Some((Part::Module, "6.1", "kernel/fs/a.ko")),
+            ),
+            (
+                "usr/lib/modules/6.1/kernel/fs/a.ko.xz",
+                Some((Part::Module, "6.1", "kernel/fs/a.ko.xz")),
+            ),
+            (
+                "/lib/modules/6.1/extra/b.ko.zst",
+                Some((Part::Module, "6.1", "extra/b.ko.zst")),
+            ),
+            (
+                "lib/modules/6.1/modules.order",
+                Some((Part::List, "6.1", "modules.order")),
+            ),
+            (
+                "lib/modules/6.1/modules.builtin",
+                Some((Part::List, "6.1", "modules.builtin")),
+            ),
+            ("lib/modules/6.1/modules.dep", None),
+            ("lib/modules/6.1/kernel/modules.order", None),
+            ("lib/modules/6.1/build", None),
+            ("lib/modules/6.1/.ko", None),
+            ("usr/share/doc/a.ko", None),
+            ("usr/usr/lib/modules/6.1/a.ko", None),
+        ];
+        for (path, expected) in table {
+            let names = components(path.as_bytes()).unwrap();
+            let found = classify(&names).map(|(part, version, path)| {
+                (
+                    part,
+                    str::from_utf8(version).unwrap(),
+                    String::from_utf8(path.join(&b'/')).unwrap(),
+                )
+            });
+            let expected = expected.map(|(part, version, path)| (part, version, path.to_owned()));
+            assert_eq!(found, expected, "{path}");
+        }
+    }
+}
