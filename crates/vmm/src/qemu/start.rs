@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use process::{Handle, Launch, ProcessError, Signal, Started};
 
@@ -16,6 +17,8 @@ use crate::{Folder, Machine, MachineSpec, NetworkDevice, VmmError};
 
 /// How many of its log's last lines an early death is explained with.
 const LINES: usize = 3;
+/// How long a process that has hung up may take to be gone, and the keeper to have read its last words.
+const DYING: Duration = Duration::from_secs(1);
 
 /// Starts the machine.
 pub(super) async fn start(qemu: &Qemu, spec: &MachineSpec) -> Result<Arc<dyn Machine>, VmmError> {
@@ -97,18 +100,25 @@ impl Running {
     /// Waits until QEMU obeys, or has died.
     async fn until_ready(&self, qemu: &Qemu, folder: &Folder) -> Result<Session, VmmError> {
         let socket = folder.socket(QMP_SOCKET);
-        let outcome = tokio::select! {
-            // A QEMU that dies closes its socket as well; its log says more than that.
+        let ended = self.process.handle().wait();
+        let error = tokio::select! {
             biased;
-            _ = self.process.handle().wait() => None,
-            session = Session::open(&socket) => Some(session),
+            _ = ended => None,
+            session = Session::open(&socket) => match session {
+                Ok(session) => return Ok(session),
+                Err(error) => Some(error),
+            },
         };
-        match outcome {
-            Some(Ok(session)) => Ok(session),
-            Some(Err(error)) if self.process.handle().identity().is_alive() => Err(error),
-            Some(Err(_)) | None => {
-                // The keeper ends when it has read all that QEMU said.
-                let _ = self.keeper.handle().wait().await;
+        // A process that dies closes its socket a moment before it is gone, and its log says more than that.
+        let died = tokio::time::timeout(DYING, self.process.handle().wait())
+            .await
+            .is_ok();
+        match error {
+            Some(error) if !died => Err(error),
+            _ => {
+                // The keeper ends when it has read all that QEMU said, and is not waited for if something else holds
+                // QEMU's end open.
+                let _ = tokio::time::timeout(DYING, self.keeper.handle().wait()).await;
                 Err(VmmError::DiedAtStart {
                     binary: qemu.binary.clone(),
                     log: last_lines(&vmm_log(folder.path()).unwrap_or_default(), LINES),

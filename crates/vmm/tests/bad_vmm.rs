@@ -1,0 +1,123 @@
+//! VMMs that are missing, no VMMs at all, or go silent; and records that tell of something else.
+#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use common::{Lab, in_time, qemu_at, until};
+use process::Identity;
+use vmm::{Backend, VmmError};
+
+fn script(lab: &Lab, text: &str) -> PathBuf {
+    let path = lab.root().join("fake-qemu");
+    fs::write(&path, format!("#!/bin/bash\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_vmm_that_was_removed_since_it_was_chosen_is_named() {
+    let lab = Lab::new();
+    let error = qemu_at("/nowhere/qemu")
+        .start(&lab.spec(b"never read"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "/nowhere/qemu was not found");
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_vmm_that_cannot_be_executed_leaves_nothing() {
+    let lab = Lab::new();
+    let path = lab.root().join("initramfs");
+    let error = qemu_at(&path).start(&lab.spec(b"never read")).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("{} could not be started", path.display())
+    );
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_last_lines_of_a_vmm_that_dies_are_told() {
+    let lab = Lab::new();
+    let fake = script(&lab, "printf 'one\\ntwo\\n\\033[31mthree\\n\\nfour' >&2; exit 7");
+    let error = in_time(qemu_at(&fake).start(&lab.spec(b"never read")))
+        .await
+        .unwrap_err();
+    let told = format!("{} ended at start: two; \\u{{1b}}[31mthree; four", fake.display());
+    assert_eq!(error.to_string(), told);
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_vmm_that_hangs_up_on_its_control_socket_is_ended() {
+    let lab = Lab::new();
+    let pid_file = lab.root().join("pid");
+    let text = format!(
+        "echo $$ > {}; for fd in /proc/$$/fd/*; do fd=${{fd##*/}}; [ $fd -gt 2 ] && eval \"exec $fd>&-\"; done; \
+         exec sleep 1000",
+        pid_file.display()
+    );
+    let fake = script(&lab, &text);
+    let error = in_time(qemu_at(&fake).start(&lab.spec(b"never read")))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, VmmError::Control { .. }), "{error}");
+    let pid = fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
+    assert!(Identity::of(pid).is_err());
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_start_that_is_given_up_leaves_no_process() {
+    let lab = Lab::new();
+    let fake = qemu_at(script(&lab, "exec sleep 1000"));
+    let spec = lab.spec(b"never read");
+    let records = || Some((lab.process("process.json")?, lab.process("keeper.json")?));
+    let (vmm, keeper) = tokio::select! {
+        started = fake.start(&spec) => panic!("it never answers: {started:?}"),
+        both = until(records) => both,
+    };
+    until(|| (!vmm.is_alive() && !keeper.is_alive()).then_some(())).await;
+    assert!(lab.process("process.json").is_none());
+    assert!(vmm::find(&lab.folder).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_program_that_keeps_no_logs_is_found_out() {
+    let lab = Lab::new();
+    let fake = script(&lab, "exec sleep 1000");
+    let backend = qemu_at(fake).with_log_keeper("/bin/true");
+    let error = in_time(backend.start(&lab.spec(b"never read")))
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "/bin/true could not be started");
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_record_whose_pid_belongs_to_something_else_is_forgotten_and_nothing_is_signalled() {
+    let lab = Lab::new();
+    let this = Identity::of(std::process::id()).unwrap();
+    let earlier = Identity {
+        start_time: this.start_time - 1,
+        ..this.clone()
+    };
+    process::write_record(&lab.folder.join("process.json"), &earlier).unwrap();
+    assert!(vmm::find(&lab.folder).await.unwrap().is_none());
+    assert_eq!(lab.left(), Vec::<String>::new());
+    assert!(this.is_alive());
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_an_error_and_stays() {
+    let lab = Lab::new();
+    fs::write(lab.folder.join("process.json"), "{\"pid\": 1}").unwrap();
+    let error = vmm::find(&lab.folder).await.unwrap_err();
+    assert!(matches!(error, VmmError::File { .. }), "{error}");
+    assert_eq!(lab.left(), ["process.json"]);
+}

@@ -1,0 +1,94 @@
+//! A folder with all that a machine needs, and the ends that tests wait for.
+#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
+
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use process::Identity;
+use tempfile::TempDir;
+use vmm::qemu::Acceleration;
+use vmm::{MachineSpec, Qemu};
+
+/// Far more than anything here takes, also on a busy host.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The backend with that binary.
+pub fn qemu_at(binary: impl Into<PathBuf>) -> Qemu {
+    Qemu::new(binary, Acceleration::Tcg).with_log_keeper(env!("CARGO_BIN_EXE_vm-log-keeper"))
+}
+
+/// A VM's folder, and beside it a kernel and an initramfs.
+pub struct Lab {
+    root: TempDir,
+    pub folder: PathBuf,
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        Self::at("vm")
+    }
+
+    /// One whose folder has this name, or path.
+    pub fn at(name: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(root.path().join("initramfs"), "none").unwrap();
+        Self { root, folder }
+    }
+
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// A machine with that kernel and nothing else.
+    pub fn spec(&self, kernel: &[u8]) -> MachineSpec {
+        let path = self.root().join("kernel");
+        fs::write(&path, kernel).unwrap();
+        MachineSpec {
+            id: "a-test,of vmm".into(),
+            folder: self.folder.clone(),
+            vcpu: 1,
+            memory_mib: 64,
+            kernel: path,
+            initramfs: self.root().join("initramfs"),
+            command_line: "banger.test=1,2".into(),
+            drives: Vec::new(),
+            network: None,
+        }
+    }
+
+    /// What lies in the VM's folder beside the logs.
+    pub fn left(&self) -> Vec<String> {
+        let names = fs::read_dir(&self.folder).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.contains(".log")).collect()
+    }
+
+    /// The process that `record` tells of.
+    pub fn process(&self, record: &str) -> Option<Identity> {
+        process::read_record(&self.folder.join(record)).unwrap()
+    }
+}
+
+/// Asks until there is an answer.
+pub async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    in_time(async {
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}
+
+/// Fails where something never ends.
+pub async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what)
+        .await
+        .expect("it never ended")
+}
