@@ -1,1 +1,24 @@
-//! The guest's /init and its agent.
+//! The guest's `/init` and its agent.
+//!
+//! ```text
+//!  run_agent ── channel: port (outer frames, yamux) or vsock
+//!                  │ one byte stream a request
+//!               server: HTTP/1.1 routes ── system: Guest (real effects) or Hosted (harmless, for tests)
+//!                  │                           │
+//!                 exec: commands            configure, power
+//! ```
+
+mod agent;
+pub mod channel;
+mod configure;
+mod descriptor;
+mod exec;
+pub mod init;
+mod power;
+mod problem;
+mod server;
+mod system;
+
+pub use agent::run_agent;
+pub use server::serve_connection;
+pub use system::{Guest, Hosted, System};

@@ -22,6 +22,30 @@ use crate::WindowSize;
 /// Longest payload of a frame in bytes.
 pub const MAX_PAYLOAD: usize = 65536;
 
+/// Length of a frame's head in bytes.
+pub const HEADER: usize = 5;
+
+/// The two kinds of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// What goes to standard output.
+    Stdout,
+    /// What goes to standard error.
+    Stderr,
+}
+
+/// The head of an output frame, for a sender that keeps room for it before the bytes it reads.
+#[must_use]
+pub fn output_header(output: Output, length: usize) -> [u8; HEADER] {
+    debug_assert!(length <= MAX_PAYLOAD);
+    let kind = match output {
+        Output::Stdout => 2,
+        Output::Stderr => 3,
+    };
+    let [a, b, c, d] = (length as u32).to_be_bytes();
+    [kind, a, b, c, d]
+}
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -113,7 +137,7 @@ impl Frame {
             }
         };
         debug_assert!(payload.len() <= MAX_PAYLOAD);
-        let mut bytes = Vec::with_capacity(5 + payload.len());
+        let mut bytes = Vec::with_capacity(HEADER + payload.len());
         bytes.push(self.kind());
         bytes.extend_from_slice(&(payload.len() as u32).to_be_bytes());
         bytes.extend_from_slice(payload);
@@ -205,6 +229,16 @@ mod tests {
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = read_all(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_head_by_itself_is_that_of_the_frame() {
+        for (output, frame) in [
+            (Output::Stdout, Frame::Stdout(vec![7; 300])),
+            (Output::Stderr, Frame::Stderr(vec![7; 300])),
+        ] {
+            assert_eq!(output_header(output, 300), frame.encode()[..HEADER]);
         }
     }
 

@@ -1,0 +1,93 @@
+//! All commands of a machine: what they have in common, and how many there may be.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use guest::{Exec, Problem};
+use tokio::sync::Semaphore;
+
+use super::cgroup::Groups;
+use super::launch;
+use super::running::Running;
+use crate::problem::internal;
+
+/// Commands at a time; more of them wait. The host keeps to the same number in each of its sessions.
+const MAX_COMMANDS: usize = 256;
+
+/// Where the commands' cgroups are made; beside them lies the agent's.
+const GROUPS: &str = "/sys/fs/cgroup/banger";
+
+/// What the commands of a machine have in common.
+#[derive(Debug)]
+pub struct Commands {
+    /// Below it lie the files that name users.
+    pub(super) root: PathBuf,
+    /// Who runs commands that name nobody.
+    pub(super) default_user: String,
+    /// Whether commands die with the agent.
+    pub(super) end_with_agent: bool,
+    pub(super) groups: Option<Groups>,
+    environment: Mutex<BTreeMap<String, String>>,
+    slots: Arc<Semaphore>,
+    closing: AtomicBool,
+}
+
+impl Commands {
+    /// Commands of the guest that the agent runs in.
+    pub(crate) fn in_guest() -> Self {
+        Self::new("root".to_owned(), false, Some(Groups::new(GROUPS)))
+    }
+
+    /// Commands of a host process: its own user's, without cgroups, and they die with it.
+    pub(crate) fn hosted() -> Self {
+        Self::new(rustix::process::geteuid().as_raw().to_string(), true, None)
+    }
+
+    fn new(default_user: String, end_with_agent: bool, groups: Option<Groups>) -> Self {
+        Self {
+            root: "/".into(),
+            default_user,
+            end_with_agent,
+            groups,
+            environment: Mutex::default(),
+            slots: Arc::new(Semaphore::new(MAX_COMMANDS)),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    /// Gives later commands these variables.
+    pub(crate) fn set_environment(&self, environment: BTreeMap<String, String>) {
+        *self.environment.lock().unwrap_or_else(PoisonError::into_inner) = environment;
+    }
+
+    pub(super) fn environment(&self) -> BTreeMap<String, String> {
+        self.environment
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Starts a command, once there is room for one more.
+    pub(crate) async fn start(&self, exec: &Exec) -> Result<Running, Problem> {
+        let no_room = |error| internal("no room for the command", error);
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(no_room)?;
+        if self.closing.load(Ordering::Relaxed) {
+            return Err(internal(
+                "cannot start the command",
+                "the machine is shutting down",
+            ));
+        }
+        launch::launch(self, exec, slot)
+    }
+
+    /// Ends all commands and starts no more. Blocks for up to `patience`.
+    pub(crate) fn end_all(&self, patience: Duration) {
+        self.closing.store(true, Ordering::Relaxed);
+        if let Some(groups) = &self.groups {
+            groups.end_all(patience);
+        }
+    }
+}

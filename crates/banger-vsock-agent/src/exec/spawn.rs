@@ -1,0 +1,138 @@
+//! The steps of a new process between fork and exec: group, session, terminal, user, folder.
+#![expect(
+    unsafe_code,
+    reason = "code that runs between fork and exec has to be vouched for"
+)]
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+
+use nix::libc;
+use rustix::process::{Gid, Signal, Uid};
+use tokio::process::{Child, Command};
+
+/// What the new process takes on before it becomes the command.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The cgroup's list of processes, open for writing.
+    pub(super) cgroup: Option<File>,
+    /// Whether its standard output is to be its controlling terminal.
+    pub(super) terminal: bool,
+    /// User, group, supplementary groups; none to stay who the agent is.
+    pub(super) credentials: Option<(u32, u32, Vec<u32>)>,
+    /// Folder to work in.
+    pub(super) workdir: CString,
+    /// Whether `/` does where the folder cannot be entered.
+    pub(super) workdir_optional: bool,
+    /// Whether it dies with the agent.
+    pub(super) ends_with_agent: bool,
+}
+
+/// A step that the process takes before it becomes the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Step {
+    /// Entering the cgroup.
+    Cgroup = 1,
+    /// Its own session, and the terminal that controls it.
+    Session,
+    /// Becoming the user.
+    User,
+    /// Entering the folder.
+    Workdir,
+}
+
+/// A process that did not become the command.
+#[derive(Debug)]
+pub(super) struct NotStarted {
+    /// Where it failed; none: in the exec itself, or before the fork.
+    pub(super) step: Option<Step>,
+    /// What with.
+    pub(super) cause: io::Error,
+}
+
+/// Starts `command` by way of `entry`.
+pub(super) fn spawn(mut command: Command, entry: Entry) -> Result<Child, NotStarted> {
+    let before = |cause: io::Error| NotStarted { step: None, cause };
+    let (report, failures) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| before(error.into()))?;
+    let failures = File::from(failures);
+    let enter = move || {
+        entry.enter().map_err(|(step, error)| {
+            // Nobody to tell if even that fails: the error itself still arrives.
+            let _ = (&failures).write_all(&[step as u8]);
+            error
+        })
+    };
+    // SAFETY: the closure makes system calls only; it allocates and locks nothing, so that it may run in the one
+    // thread that a fork leaves of the agent.
+    unsafe { command.pre_exec(enter) };
+    let spawned = command.spawn();
+    // Closes this process's end for writing, so that the read below ends.
+    drop(command);
+    spawned.map_err(|cause| NotStarted {
+        step: failed_step(report),
+        cause,
+    })
+}
+
+fn failed_step(report: OwnedFd) -> Option<Step> {
+    let mut step = [0];
+    File::from(report).read_exact(&mut step).ok()?;
+    [Step::Cgroup, Step::Session, Step::User, Step::Workdir]
+        .into_iter()
+        .find(|known| *known as u8 == step[0])
+}
+
+impl Entry {
+    /// Runs in the new process. No allocation, no locks.
+    fn enter(&self) -> Result<(), (Step, io::Error)> {
+        let at = |step: Step| move |error: rustix::io::Errno| (step, io::Error::from(error));
+        reset_signals();
+        if self.ends_with_agent {
+            // SAFETY-free wrapper; a failure only means that the process may outlive the agent.
+            let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        }
+        if let Some(cgroup) = &self.cgroup {
+            rustix::io::write(cgroup, b"0\n").map_err(at(Step::Cgroup))?;
+        }
+        rustix::process::setsid().map_err(at(Step::Session))?;
+        if self.terminal {
+            rustix::process::ioctl_tiocsctty(rustix::stdio::stdout()).map_err(at(Step::Session))?;
+        }
+        if let Some((uid, gid, groups)) = &self.credentials {
+            become_user(*uid, *gid, groups).map_err(|error| (Step::User, error))?;
+        }
+        match rustix::process::chdir(&*self.workdir) {
+            Err(_) if self.workdir_optional => rustix::process::chdir(c"/"),
+            result => result,
+        }
+        .map_err(at(Step::Workdir))?;
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        Ok(())
+    }
+}
+
+/// For the one thread that there is between fork and exec; the C library's own would look for the other threads.
+fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    // SAFETY: `groups` is an array of `gid_t` of that length; the kernel only reads it.
+    let result = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    Ok(())
+}
+
+/// What the agent ignores, and what was ignored when it was started, is nothing to the command.
+fn reset_signals() {
+    for signal in 1..=64 {
+        // SAFETY: setting the default action touches no memory of this program. Signals that cannot be set
+        // (KILL, STOP, the C library's own) are refused and left as they are.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}

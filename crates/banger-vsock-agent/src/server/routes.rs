@@ -1,0 +1,95 @@
+//! The routes: decoding what was asked, and answering.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use guest::{Exec, GENERATION, Health, Power, PowerAction, Problem, ProblemCode, UPGRADE_EXEC};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+
+use super::answer::{self, Answer};
+use crate::problem::{bad_request, internal, problem};
+use crate::system::System;
+
+/// Most bytes of a request's body.
+const MAX_BODY: usize = 1 << 20;
+
+/// Answers one request. `power` takes the action that is to follow the answer.
+pub(super) async fn route(
+    request: Request<Incoming>,
+    system: Arc<dyn System>,
+    power: &Mutex<Option<PowerAction>>,
+) -> Result<Answer, Problem> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/v1/health") => Ok(answer::json(StatusCode::OK, &health(&*system))),
+        (&Method::PUT, "/v1/configure") => {
+            let wanted = decode(request).await?;
+            tokio::task::spawn_blocking(move || system.configure(&wanted))
+                .await
+                .map_err(|error| internal("cannot configure", error))??;
+            Ok(answer::empty(StatusCode::NO_CONTENT))
+        }
+        (&Method::POST, "/v1/power") => {
+            let Power { action } = decode(request).await?;
+            *power.lock().unwrap_or_else(PoisonError::into_inner) = Some(action);
+            Ok(answer::empty(StatusCode::NO_CONTENT))
+        }
+        (&Method::POST, "/v1/exec") => exec(request, &*system).await,
+        (method, path) => Err(problem(
+            ProblemCode::NotFound,
+            format!(
+                "generation {GENERATION} of the agent has no `{method} {}`",
+                path.escape_default()
+            ),
+        )),
+    }
+}
+
+fn health(system: &dyn System) -> Health {
+    Health {
+        generation: GENERATION,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: system.boot_id(),
+        uptime_ms: u64::try_from(system.uptime().as_millis()).unwrap_or(u64::MAX),
+        configured: system.is_configured(),
+    }
+}
+
+async fn exec(mut request: Request<Incoming>, system: &dyn System) -> Result<Answer, Problem> {
+    let wanted = request.headers().get(UPGRADE).map(HeaderValue::as_bytes);
+    if !wanted.is_some_and(|protocol| protocol.eq_ignore_ascii_case(UPGRADE_EXEC.as_bytes())) {
+        return Err(bad_request(format!("exec needs `Upgrade: {UPGRADE_EXEC}`")));
+    }
+    let upgrade = hyper::upgrade::on(&mut request);
+    let exec: Exec = decode(request).await?;
+    // Started before the answer, so that what keeps it from starting is the answer.
+    let running = system.commands().start(&exec).await?;
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(stream) => running.attend(TokioIo::new(stream)).await,
+            Err(_) => running.hang_up().await,
+        }
+    });
+    let mut answer = answer::empty(StatusCode::SWITCHING_PROTOCOLS);
+    let headers = answer.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(UPGRADE_EXEC));
+    Ok(answer)
+}
+
+async fn decode<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Problem> {
+    let body = Limited::new(request.into_body(), MAX_BODY)
+        .collect()
+        .await
+        .map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                bad_request(format!("the body is longer than {MAX_BODY} bytes"))
+            } else {
+                bad_request(format!("the body cannot be read: {error}"))
+            }
+        })?;
+    serde_json::from_slice(&body.to_bytes()).map_err(|error| bad_request(format!("bad body: {error}")))
+}

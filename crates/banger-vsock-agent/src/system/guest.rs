@@ -1,0 +1,89 @@
+//! The guest itself: requests have their effects.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use guest::{Configure, PowerAction, Problem};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::System;
+use crate::configure::{self, Machine};
+use crate::exec::Commands;
+use crate::power;
+
+/// The machine that the agent runs in.
+#[derive(Debug)]
+pub struct Guest {
+    commands: Commands,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    machine: Machine,
+    configured: bool,
+    handover: Option<OwnedFd>,
+}
+
+impl Guest {
+    /// This machine. `handover` gets a byte after the first `configure` that was carried out.
+    #[must_use]
+    pub fn new(handover: Option<OwnedFd>) -> Self {
+        Self {
+            commands: Commands::in_guest(),
+            state: Mutex::new(State {
+                machine: Machine::default(),
+                configured: false,
+                handover,
+            }),
+        }
+    }
+}
+
+impl System for Guest {
+    fn boot_id(&self) -> String {
+        // Without /proc there is no machine to speak of, and health has no better place to say so.
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        id.trim_end().to_owned()
+    }
+
+    fn uptime(&self) -> Duration {
+        let up = clock_gettime(ClockId::Boottime);
+        Duration::new(
+            u64::try_from(up.tv_sec).unwrap_or_default(),
+            u32::try_from(up.tv_nsec).unwrap_or_default(),
+        )
+    }
+
+    fn is_configured(&self) -> bool {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .configured
+    }
+
+    fn configure(&self, wanted: &Configure) -> Result<(), Problem> {
+        configure::check(wanted)?;
+        // One at a time, and health does not answer in the middle of one.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.machine.configure(wanted)?;
+        self.commands.set_environment(wanted.environment.clone());
+        state.configured = true;
+        if let Some(handover) = state.handover.take() {
+            // PID 1 has its own idea of how long it waits; one that has given up is no failure of this request.
+            let _ = File::from(handover).write_all(&[1]);
+        }
+        Ok(())
+    }
+
+    fn power(&self, action: PowerAction) {
+        power::act(action, &self.commands);
+    }
+
+    fn commands(&self) -> &Commands {
+        &self.commands
+    }
+}

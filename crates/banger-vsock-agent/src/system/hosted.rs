@@ -1,0 +1,82 @@
+//! A host process that stands for a guest: commands run for real, nothing else has an effect.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use guest::{Configure, PowerAction, Problem};
+use tokio::sync::watch;
+
+use super::System;
+use crate::configure;
+use crate::exec::Commands;
+
+/// A stand-in for a guest, for tests and simulated machines.
+///
+/// Commands run as processes of the host, as the user that the agent runs as, and end with the agent. `configure`
+/// is checked and kept, `power` is told to whoever watches.
+#[derive(Debug)]
+pub struct Hosted {
+    boot_id: String,
+    started: Instant,
+    configured: Mutex<Option<Configure>>,
+    powered: watch::Sender<Option<PowerAction>>,
+    commands: Commands,
+}
+
+impl Hosted {
+    /// A machine that has just booted, with this boot id.
+    #[must_use]
+    pub fn new(boot_id: impl Into<String>) -> Self {
+        Self {
+            boot_id: boot_id.into(),
+            started: Instant::now(),
+            configured: Mutex::new(None),
+            powered: watch::Sender::new(None),
+            commands: Commands::hosted(),
+        }
+    }
+
+    /// What it was configured with last.
+    #[must_use]
+    pub fn configuration(&self) -> Option<Configure> {
+        self.configured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Turns to the action once one is asked for.
+    #[must_use]
+    pub fn powered(&self) -> watch::Receiver<Option<PowerAction>> {
+        self.powered.subscribe()
+    }
+}
+
+impl System for Hosted {
+    fn boot_id(&self) -> String {
+        self.boot_id.clone()
+    }
+
+    fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn is_configured(&self) -> bool {
+        self.configuration().is_some()
+    }
+
+    fn configure(&self, wanted: &Configure) -> Result<(), Problem> {
+        configure::check(wanted)?;
+        self.commands.set_environment(wanted.environment.clone());
+        *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted.clone());
+        Ok(())
+    }
+
+    fn power(&self, action: PowerAction) {
+        self.powered.send_replace(Some(action));
+    }
+
+    fn commands(&self) -> &Commands {
+        &self.commands
+    }
+}

@@ -1,0 +1,37 @@
+//! What requests act on: the guest itself, or a stand-in that does no harm.
+
+mod guest;
+mod hosted;
+
+use std::time::Duration;
+
+use ::guest::{Configure, PowerAction, Problem};
+
+use crate::exec::Commands;
+
+pub use guest::Guest;
+pub use hosted::Hosted;
+
+/// The machine that the agent speaks for.
+pub trait System: Send + Sync + 'static {
+    /// The id of this boot.
+    fn boot_id(&self) -> String;
+
+    /// How long the machine has been up.
+    fn uptime(&self) -> Duration;
+
+    /// Whether `configure` has been carried out in this boot.
+    fn is_configured(&self) -> bool;
+
+    /// Gives the machine its identity. Blocks; again and again is fine.
+    ///
+    /// # Errors
+    /// What is wrong with the request, or which step of it failed.
+    fn configure(&self, wanted: &Configure) -> Result<(), Problem>;
+
+    /// Carries out the action. Blocks; called after the request has been answered.
+    fn power(&self, action: PowerAction);
+
+    /// The commands that run in the machine.
+    fn commands(&self) -> &Commands;
+}
