@@ -105,7 +105,9 @@ pub(super) fn line(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     // Parameters and file names come from outside: no control character reaches the console.
-    line.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    line.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -132,7 +134,10 @@ mod tests {
             source: io::Error::from_raw_os_error(2),
         };
         let line = line(&error);
-        assert!(line.contains("virtio: nothing loaded before it has `vring_new`"), "{line}");
+        assert!(
+            line.contains("virtio: nothing loaded before it has `vring_new`"),
+            "{line}"
+        );
     }
 
     #[test]
@@ -140,6 +145,9 @@ mod tests {
         let error = InitError::ModuleName {
             file: "a\n\u{1b}[2Jb".to_owned(),
         };
-        assert_eq!(line(&error), "`a??[2Jb` among the modules is not named NN-name.ko");
+        assert_eq!(
+            line(&error),
+            "`a??[2Jb` among the modules is not named NN-name.ko"
+        );
     }
 }

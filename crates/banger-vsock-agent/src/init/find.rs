@@ -115,7 +115,11 @@ mod tests {
     #[test]
     fn busybox_is_an_init_only_where_it_has_something_to_start() {
         let busybox = ("/bin/busybox", "", 0o755);
-        let inittab = ("/etc/inittab", "# a\n::sysinit:/sbin/openrc sysinit\n::wait:/bin/busybox\n", 0o644);
+        let inittab = (
+            "/etc/inittab",
+            "# a\n::sysinit:/sbin/openrc sysinit\n::wait:/bin/busybox\n",
+            0o644,
+        );
         let with_link = |files: &[(&str, &str, u32)]| {
             let root = image(files);
             fs::create_dir_all(root.path().join("sbin")).unwrap();
@@ -125,7 +129,10 @@ mod tests {
         assert_eq!(with_link(&[busybox]), None);
         assert_eq!(with_link(&[busybox, inittab]), None);
         let openrc = ("/sbin/openrc", "", 0o755);
-        assert_eq!(with_link(&[busybox, inittab, openrc]).as_deref(), Some("/sbin/init"));
+        assert_eq!(
+            with_link(&[busybox, inittab, openrc]).as_deref(),
+            Some("/sbin/init")
+        );
         let rcs = ("/etc/init.d/rcS", "", 0o755);
         assert_eq!(with_link(&[busybox, rcs]).as_deref(), Some("/sbin/init"));
     }

@@ -22,6 +22,7 @@ mod processes;
 mod reaper;
 mod root;
 mod switch;
+mod systemd;
 mod tree;
 
 use std::convert::Infallible;
@@ -53,10 +54,13 @@ fn run() -> Result<Infallible, InitError> {
     agent::make_group()?;
     let (agent, handover) = Agent::start(binary)?;
     if let Some(init) = find::init() {
+        // Worth a line in the log, not a machine.
+        if let Err(error) = systemd::leave_consoles_alone() {
+            agent::log(&format!("cannot keep logins off the consoles: {error}"));
+        }
         handover::wait(&handover);
         let error = handover::execute(&init);
         agent::log(&format!("cannot execute {}: {error}", init.display()));
     }
-    drop(handover);
-    reaper::run(agent)
+    reaper::run(agent, &handover)
 }

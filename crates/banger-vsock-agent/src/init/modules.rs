@@ -50,7 +50,10 @@ pub(super) fn load_all() -> Result<(), InitError> {
 }
 
 fn list() -> Result<Vec<ModuleFile>, InitError> {
-    let failed = |source| InitError::Modules { folder: FOLDER, source };
+    let failed = |source| InitError::Modules {
+        folder: FOLDER,
+        source,
+    };
     let entries = match fs::read_dir(FOLDER) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -115,10 +118,15 @@ mod tests {
 
     #[test]
     fn modules_load_in_the_order_of_their_numbers() {
-        let mut files: Vec<ModuleFile> = ["10-virtio_net.ko", "02-virtio.ko", "100-ext4.ko", "01-virtio_ring.ko"]
-            .iter()
-            .map(|name| ModuleFile::parse(OsStr::new(name)).unwrap())
-            .collect();
+        let mut files: Vec<ModuleFile> = [
+            "10-virtio_net.ko",
+            "02-virtio.ko",
+            "100-ext4.ko",
+            "01-virtio_ring.ko",
+        ]
+        .iter()
+        .map(|name| ModuleFile::parse(OsStr::new(name)).unwrap())
+        .collect();
         files.sort_unstable();
         let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
         assert_eq!(names, ["virtio_ring", "virtio", "virtio_net", "ext4"]);
@@ -132,7 +140,16 @@ mod tests {
 
     #[test]
     fn files_that_are_no_modules_are_refused() {
-        for name in ["virtio.ko", "1-virtio.ko", "01-virtio.ko.xz", "01-.ko", "01virtio.ko", "-1-a.ko", "+1-a.ko", "00001-a.ko"] {
+        for name in [
+            "virtio.ko",
+            "1-virtio.ko",
+            "01-virtio.ko.xz",
+            "01-.ko",
+            "01virtio.ko",
+            "-1-a.ko",
+            "+1-a.ko",
+            "00001-a.ko",
+        ] {
             assert!(ModuleFile::parse(OsStr::new(name)).is_err(), "{name}");
         }
     }
@@ -140,7 +157,10 @@ mod tests {
     #[test]
     fn the_kernels_log_names_the_missing_symbol() {
         let record = "4,401,1203442,-;virtio: Unknown symbol vring_create_virtqueue (err -2)\n";
-        assert_eq!(unknown_symbol(record, "virtio").as_deref(), Some("vring_create_virtqueue"));
+        assert_eq!(
+            unknown_symbol(record, "virtio").as_deref(),
+            Some("vring_create_virtqueue")
+        );
         assert_eq!(unknown_symbol(record, "virtio_pci"), None);
         assert_eq!(unknown_symbol("6,1,2,-;virtio: loaded\n", "virtio"), None);
         assert_eq!(unknown_symbol("virtio: Unknown symbol", "virtio"), None);

@@ -125,7 +125,10 @@ mod tests {
         let expected = ("/dev/vda".into(), "/dev/vdb".into(), Some("/dev/vdc".into()));
         assert_eq!(devices("console=ttyS0 quiet"), expected);
         assert_eq!(devices(""), expected);
-        assert_eq!(devices("root=\"a banger.image=/dev/x\" -- banger.layer=/dev/y\n"), expected);
+        assert_eq!(
+            devices("root=\"a banger.image=/dev/x\" -- banger.layer=/dev/y\n"),
+            expected
+        );
     }
 
     #[test]
@@ -140,18 +143,38 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused_with_its_name() {
         for (command_line, expected) in [
-            ("banger.image", "bad kernel parameter `banger.image`: it has no value"),
-            ("banger.root=/dev/vda", "bad kernel parameter `banger.root=/dev/vda`: there is none of that name"),
+            (
+                "banger.image",
+                "bad kernel parameter `banger.image`: it has no value",
+            ),
+            (
+                "banger.root=/dev/vda",
+                "bad kernel parameter `banger.root=/dev/vda`: there is none of that name",
+            ),
             (
                 "banger.layer=/dev/vdb banger.layer=/dev/vdb",
                 "bad kernel parameter `banger.layer=/dev/vdb`: it is given twice",
             ),
-            ("banger.image=vda", "bad kernel parameter `banger.image=vda`: a device lies below /dev"),
+            (
+                "banger.image=vda",
+                "bad kernel parameter `banger.image=vda`: a device lies below /dev",
+            ),
         ] {
             assert_eq!(refusal(command_line), expected);
         }
-        for path in ["/dev/", "/dev/../etc", "/dev/a/b", "/dev/VDA", "/dev/vda,ro", "none", "/sys/x"] {
-            assert!(Parameters::parse(&format!("banger.image={path}")).is_err(), "{path}");
+        for path in [
+            "/dev/",
+            "/dev/../etc",
+            "/dev/a/b",
+            "/dev/VDA",
+            "/dev/vda,ro",
+            "none",
+            "/sys/x",
+        ] {
+            assert!(
+                Parameters::parse(&format!("banger.image={path}")).is_err(),
+                "{path}"
+            );
         }
     }
 

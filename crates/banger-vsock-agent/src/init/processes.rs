@@ -58,7 +58,9 @@ fn wait_for_ends(mut processes: Vec<OwnedFd>, longest: Duration) {
     let deadline = Instant::now() + longest;
     while !processes.is_empty() {
         let left = deadline.saturating_duration_since(Instant::now());
-        let Ok(timeout) = Timespec::try_from(left) else { return };
+        let Ok(timeout) = Timespec::try_from(left) else {
+            return;
+        };
         let mut polled: Vec<PollFd<'_>> = processes
             .iter()
             .map(|process| PollFd::new(process, PollFlags::IN))

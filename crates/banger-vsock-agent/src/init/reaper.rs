@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
@@ -24,8 +25,8 @@ const LIVED: Duration = Duration::from_secs(1);
 /// `SIGRTMIN` as C libraries number it: they keep the first two for themselves.
 const REALTIME: u32 = 34;
 
-/// Runs until somebody ends the machine.
-pub(super) fn run(agent: Agent) -> Result<Infallible, InitError> {
+/// Runs until somebody ends the machine. The handover pipe only has to stay open: the agent reports on it.
+pub(super) fn run(agent: Agent, _handover: &OwnedFd) -> Result<Infallible, InitError> {
     let _ = rustix::thread::set_name(c"banger-init");
     // Ctrl-Alt-Del comes as a signal instead of resetting the machine.
     let _ = reboot(RebootCommand::CadOff);

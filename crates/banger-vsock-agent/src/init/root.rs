@@ -51,10 +51,17 @@ pub(super) fn assemble(parameters: &Parameters) -> Result<(), InitError> {
     }
     mount_image(&parameters.image)?;
     mount_layer(&parameters.layer)?;
-    mount(c"overlay", NEW_ROOT, c"overlay", MountFlags::empty(), Some(OVERLAY))
-        .map_err(|error| cannot_mount("the overlay of image and layer".to_owned(), error))?;
+    mount(
+        c"overlay",
+        NEW_ROOT,
+        c"overlay",
+        MountFlags::empty(),
+        Some(OVERLAY),
+    )
+    .map_err(|error| cannot_mount("the overlay of image and layer".to_owned(), error))?;
     // The overlay has its own hold on it, and nothing else needs the bare image.
-    unmount(IMAGE_MOUNT, UnmountFlags::DETACH).map_err(|error| cannot_mount("the image away".to_owned(), error))?;
+    unmount(IMAGE_MOUNT, UnmountFlags::DETACH)
+        .map_err(|error| cannot_mount("the image away".to_owned(), error))?;
     let tree = Tree::open(NEW_ROOT).map_err(|source| InitError::File {
         action: "open",
         path: NEW_ROOT.to_owned(),
@@ -81,15 +88,26 @@ fn mount_image(device: &Device) -> Result<(), InitError> {
         Err(Errno::INVAL | Errno::NODEV) => read_only(c"ext4"),
         result => result,
     }
-    .map_err(|error| cannot_mount(format!("the image {}", device.path()), error))
+    .map_err(|error| cannot_mount(format!("the image {} as EROFS or ext4", device.path()), error))
 }
 
 fn mount_layer(device: &Device) -> Result<(), InitError> {
     disks::wait("the layer", device)?;
-    mount(device.path(), LAYER_MOUNT, c"ext4", MountFlags::NOATIME, Some(LAYER_OPTIONS))
-        .map_err(|error| cannot_mount(format!("the layer {}", device.path()), error))?;
-    // No inode of a layer is seen but through `upper` and the binds.
-    for (folder, mode) in [("upper", 0o755), ("work", 0o700), ("binds", 0o700)] {
+    mount(
+        device.path(),
+        LAYER_MOUNT,
+        c"ext4",
+        MountFlags::NOATIME,
+        Some(LAYER_OPTIONS),
+    )
+    .map_err(|error| cannot_mount(format!("the layer {}", device.path()), error))?;
+    // What lies on a layer is seen through the overlay and the binds, with the modes that it has there.
+    rustix::fs::chmod(LAYER_MOUNT, Mode::from_raw_mode(0o700)).map_err(|error| InitError::File {
+        action: "close",
+        path: "the layer to users".to_owned(),
+        source: error.into(),
+    })?;
+    for (folder, mode) in [("upper", 0o755), ("work", 0o700), ("binds", 0o711)] {
         make_layer_folder(folder, mode)?;
     }
     Ok(())
@@ -131,7 +149,9 @@ fn mount_modules(tree: &Tree, device: &Device) -> Result<(), InitError> {
     disks::wait("the kernel's modules", device)?;
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let path = format!("lib/modules/{release}");
-    let folder = tree.make_folder(&path).map_err(|error| cannot_make(&path, error))?;
+    let folder = tree
+        .make_folder(&path)
+        .map_err(|error| cannot_make(&path, error))?;
     let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOATIME;
     mount(device.path(), path_of(&folder), c"erofs", flags, None::<&CStr>)
         .map_err(|error| cannot_mount(format!("the kernel's modules {}", device.path()), error))
@@ -140,15 +160,21 @@ fn mount_modules(tree: &Tree, device: &Device) -> Result<(), InitError> {
 /// An init that finds `/run` mounted keeps it, and what was put there.
 fn mount_run(tree: &Tree) -> Result<(), InitError> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    let folder = tree.make_folder("run").map_err(|error| cannot_make("run", error))?;
-    mount(c"tmpfs", path_of(&folder), c"tmpfs", flags, Some(c"mode=755,size=20%"))
-        .map_err(|error| cannot_mount("/run".to_owned(), error))?;
+    let folder = tree
+        .make_folder("run")
+        .map_err(|error| cannot_make("run", error))?;
+    mount(
+        c"tmpfs",
+        path_of(&folder),
+        c"tmpfs",
+        flags,
+        Some(c"mode=755,size=20%"),
+    )
+    .map_err(|error| cannot_mount("/run".to_owned(), error))?;
     let layer = tree
         .make_folder(LAYER.trim_start_matches('/'))
         .map_err(|error| cannot_make(LAYER, error))?;
-    mount_move(LAYER_MOUNT, path_of(&layer)).map_err(|error| cannot_mount(LAYER.to_owned(), error))?;
-    let private = tree.folder("run/banger").map_err(|error| cannot_make("run/banger", error))?;
-    rustix::fs::fchmod(&private, Mode::from_raw_mode(0o711)).map_err(|error| cannot_make("run/banger", error))
+    mount_move(LAYER_MOUNT, path_of(&layer)).map_err(|error| cannot_mount(LAYER.to_owned(), error))
 }
 
 /// Moves a mount of the initramfs to the same place in the new root.

@@ -115,7 +115,11 @@ mod tests {
     }
 
     fn place(folder: &OwnedFd) -> String {
-        fs::read_link(path_of(folder)).unwrap().to_str().unwrap().to_owned()
+        fs::read_link(path_of(folder))
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
     }
 
     #[test]
@@ -123,10 +127,18 @@ mod tests {
         let (outside, tree) = tree();
         let root = outside.path().join("root");
         fs::create_dir_all(root.join("usr/lib")).unwrap();
-        for (target, name) in [("usr/lib", "lib"), ("/usr/lib", "absolute"), ("../../../usr/lib", "upwards")] {
+        for (target, name) in [
+            ("usr/lib", "lib"),
+            ("/usr/lib", "absolute"),
+            ("../../../usr/lib", "upwards"),
+        ] {
             symlink(target, root.join(name)).unwrap();
             let made = tree.make_folder(&format!("{name}/modules/6.1")).unwrap();
-            assert_eq!(Path::new(&place(&made)), root.join("usr/lib/modules/6.1"), "{name}");
+            assert_eq!(
+                Path::new(&place(&made)),
+                root.join("usr/lib/modules/6.1"),
+                "{name}"
+            );
         }
     }
 
@@ -138,7 +150,10 @@ mod tests {
         symlink("..", root.join("up")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
         assert_eq!(tree.make_folder("out/made").unwrap_err(), Errno::NOENT);
-        assert_eq!(Path::new(&place(&tree.make_folder("up/made").unwrap())), root.join("made"));
+        assert_eq!(
+            Path::new(&place(&tree.make_folder("up/made").unwrap())),
+            root.join("made")
+        );
         assert_eq!(tree.make_folder("loop/made").unwrap_err(), Errno::LOOP);
         assert!(!outside.path().join("made").exists());
     }
