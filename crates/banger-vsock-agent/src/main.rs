@@ -1,3 +1,36 @@
-//! The agent binary: `/init` in the guest.
+//! The one binary inside a guest: `/init` of the initramfs, then the agent.
 
-fn main() {}
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use banger_vsock_agent::{init, run_agent};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let arguments: Vec<OsString> = arguments.collect();
+    if name == "/init" && std::process::id() == 1 {
+        init::boot();
+    }
+    if name == init::AGENT_NAME {
+        return agent(&arguments);
+    }
+    if arguments == ["--version"] {
+        println!("banger-vsock-agent {}", env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
+    }
+    eprintln!(
+        "banger-vsock-agent is what banger runs inside a guest: /init of its initramfs, then the agent"
+    );
+    ExitCode::from(2)
+}
+
+fn agent(arguments: &[OsString]) -> ExitCode {
+    match init::enter_agent(arguments).and_then(run_agent) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("banger-vsock-agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
