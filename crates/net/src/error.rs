@@ -1,0 +1,52 @@
+//! What can go wrong with a VM's network.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use process::{Ending, ProcessError};
+
+/// One variant for each step that can fail.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// The system gave no socket pair.
+    #[error("cannot make the socket between the VMM and passt")]
+    Socket(#[source] io::Error),
+    /// The system gave no memory for passt's messages.
+    #[error("cannot keep the messages of passt")]
+    Messages(#[source] io::Error),
+    /// passt could not be started.
+    #[error("cannot start {passt}")]
+    Start {
+        /// The program.
+        passt: PathBuf,
+        /// What the start said.
+        #[source]
+        source: ProcessError,
+    },
+    /// passt ended before it answered.
+    #[error("passt ended at its start ({ending}): {log}")]
+    PasstDied {
+        /// How it ended.
+        ending: Ending,
+        /// The last that it said.
+        log: String,
+    },
+    /// passt runs but does not answer.
+    #[error("passt did not answer within {waited:?}: {log}")]
+    PasstSilent {
+        /// How long it had.
+        waited: Duration,
+        /// The last that it said.
+        log: String,
+    },
+    /// A recorded process could not be ended.
+    #[error("cannot end the network process that {record} tells of")]
+    Stop {
+        /// The record.
+        record: PathBuf,
+        /// What the attempt said.
+        #[source]
+        source: ProcessError,
+    },
+}

@@ -1,0 +1,96 @@
+//! The addresses of user mode: the same in every VM, since no VM's frames ever meet another's.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The guest.
+pub(crate) const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+/// Where the guest sends what is not on its own network. Nothing answers there but ARP.
+pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+/// Stands for the host's resolver, wherever that is.
+pub(crate) const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
+/// Length of the network prefix in bits.
+pub(crate) const PREFIX: u8 = 24;
+/// The gateway's hardware address.
+pub(crate) const GATEWAY_MAC: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
+/// Large, since each packet costs a walk through guest, VMM and passt; but small enough that a Unix socket carries
+/// a frame whole (16 KiB and less is one buffer of the kernel's): passt before 2024 loses its place in the stream
+/// when it reads a frame in more than two pieces.
+pub(crate) const MTU: u32 = 16_000;
+
+/// What a guest's `eth0` is given in user mode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserPlan {
+    /// Address of the guest.
+    pub address: Ipv4Addr,
+    /// Length of the network prefix in bits.
+    pub prefix: u8,
+    /// Default gateway.
+    pub gateway: Ipv4Addr,
+    /// Resolvers, most preferred first.
+    pub dns: Vec<IpAddr>,
+    /// Largest packet in bytes.
+    pub mtu: Option<u32>,
+}
+
+/// The plan of user mode.
+///
+/// The addresses are those of QEMU's built-in user network, so that a guest is set up alike on either. The
+/// resolver's stands for the first IPv4 resolver of the host's `/etc/resolv.conf`: a guest could not reach one
+/// on the host's loopback, and a routable one may change while the guest sleeps.
+pub fn user_plan() -> UserPlan {
+    UserPlan {
+        address: GUEST,
+        prefix: PREFIX,
+        gateway: GATEWAY,
+        dns: vec![RESOLVER.into()],
+        mtu: Some(MTU),
+    }
+}
+
+/// The hardware address of the VM `id`: the same each time, spread over the 24 bits after `52:54:00`.
+pub fn mac_for(id: &str) -> String {
+    // FNV-1a, and a final mix, since the low bits of FNV alone follow the last character.
+    let mut hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let [.., a, b, c] = (hash ^ (hash >> 33)).to_be_bytes();
+    format!("52:54:00:{a:02x}:{b:02x}:{c:02x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn hardware_addresses_are_stable_and_spread() {
+        assert_eq!(mac_for("a"), mac_for("a"));
+        let made: HashSet<_> = (0..1000).map(|number| mac_for(&format!("vm-{number}"))).collect();
+        // 1000 of 16 million: a tenth of a percent chance that any two are the same, were they random.
+        assert!(made.len() >= 999, "{}", made.len());
+        assert!(
+            made.iter()
+                .all(|mac| mac.len() == 17 && mac.starts_with("52:54:00:"))
+        );
+        assert_eq!(
+            mac_for("0198a1b2-0000-7000-8000-000000000001"),
+            "52:54:00:ce:00:d9"
+        );
+    }
+
+    #[test]
+    fn every_address_of_the_plan_lies_on_its_network() {
+        let plan = user_plan();
+        let network = |address: Ipv4Addr| address.to_bits() >> (32 - plan.prefix);
+        let IpAddr::V4(resolver) = plan.dns[0] else {
+            panic!("user mode is IPv4")
+        };
+        assert!(
+            [plan.gateway, resolver]
+                .into_iter()
+                .all(|address| network(address) == network(plan.address))
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! A real passt between a guest of hand-made frames and a host of its own.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as well")]
+
+mod support;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use net::{NetError, find_passt, start_user, stop, user_plan};
+use process::{Identity, read_record};
+use support::guest::{Answer, Guest};
+use support::host::{ADDRESS, ip, on_a_host};
+
+/// As where systemd-resolved runs.
+const LOCAL_RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
+const GREETING: &[u8] = b"how do you do";
+
+fn passt() -> PathBuf {
+    find_passt(None).expect("needs passt: apt-get install passt")
+}
+
+fn recorded(folder: &Path) -> Option<Identity> {
+    read_record(&folder.join("passt.json")).unwrap()
+}
+
+fn listen(address: Ipv4Addr) -> (TcpListener, u16) {
+    let listener = TcpListener::bind((address, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+/// Whether somebody has connected; does not wait for it.
+fn has_a_client(listener: &TcpListener) -> bool {
+    listener.set_nonblocking(true).unwrap();
+    match listener.accept() {
+        Ok(_) => true,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Has the guest reach what it may reach.
+fn reach_the_host(guest: &mut Guest) {
+    let (listener, port) = listen(ADDRESS);
+    let own = guest.connect(ADDRESS, port);
+    assert_eq!(guest.wait_for(ADDRESS, own), Answer::Accepted);
+    assert!(has_a_client(&listener));
+
+    let socket = UdpSocket::bind((ADDRESS, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let own = guest.send_datagram(ADDRESS, socket.local_addr().unwrap().port(), GREETING);
+    answer_in_capitals(&socket);
+    assert_eq!(
+        guest.wait_for(ADDRESS, own),
+        Answer::Datagram(GREETING.to_ascii_uppercase())
+    );
+}
+
+fn answer_in_capitals(socket: &UdpSocket) {
+    let mut received = [0; 100];
+    let (length, from) = socket.recv_from(&mut received).unwrap();
+    socket
+        .send_to(&received[..length].to_ascii_uppercase(), from)
+        .unwrap();
+}
+
+#[test]
+fn the_guest_reaches_the_hosts_network() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        let folder = tempfile::tempdir().unwrap();
+        let mut guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+        reach_the_host(&mut guest);
+        let own = guest.connect(ADDRESS, 9);
+        assert_eq!(
+            guest.wait_for(ADDRESS, own),
+            Answer::Refused,
+            "nobody listens there"
+        );
+    });
+}
+
+#[test]
+fn a_host_with_a_default_route_serves_as_well_as_one_without() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        ip("route add default via 198.51.100.254");
+        let folder = tempfile::tempdir().unwrap();
+        let mut guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+        reach_the_host(&mut guest);
+    });
+}
+
+#[test]
+fn the_resolver_of_the_plan_is_the_hosts_wherever_that_is() {
+    for resolver in [LOCAL_RESOLVER, Ipv4Addr::LOCALHOST, ADDRESS] {
+        on_a_host(resolver, move || async move {
+            let socket = UdpSocket::bind((resolver, 53)).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let mut guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+            let [IpAddr::V4(known)] = user_plan().dns[..] else {
+                panic!("one resolver, of IPv4")
+            };
+            let own = guest.send_datagram(known, 53, GREETING);
+            answer_in_capitals(&socket);
+            assert_eq!(
+                guest.wait_for(known, own),
+                Answer::Datagram(GREETING.to_ascii_uppercase())
+            );
+        });
+    }
+}
+
+#[test]
+fn passt_ends_when_the_vmms_end_closes() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        let folder = tempfile::tempdir().unwrap();
+        let network = start_user(folder.path(), &passt()).await.unwrap();
+        let running = recorded(folder.path()).unwrap().open().expect("it runs");
+        drop(network);
+        running.wait().await.unwrap();
+        stop(folder.path()).await.unwrap();
+        assert_eq!(recorded(folder.path()), None);
+    });
+}
+
+#[test]
+fn stop_ends_passt_and_may_be_called_again() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        let folder = tempfile::tempdir().unwrap();
+        stop(folder.path()).await.expect("nothing was started");
+        let guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+        let identity = recorded(folder.path()).unwrap();
+        stop(folder.path()).await.unwrap();
+        assert!(!identity.is_alive());
+        guest.wait_for_the_end();
+        assert_eq!(recorded(folder.path()), None);
+        stop(folder.path()).await.unwrap();
+        stop(&folder.path().join("never made")).await.unwrap();
+    });
+}
+
+#[test]
+fn a_second_start_takes_the_place_of_the_first() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+        let mut second = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+        first.wait_for_the_end();
+        reach_the_host(&mut second);
+    });
+}
+
+#[test]
+fn a_start_that_fails_says_why_in_a_line_and_leaves_nothing() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        let folder = tempfile::tempdir().unwrap();
+        let nowhere = Path::new("/nowhere/passt");
+        let error = start_user(folder.path(), nowhere).await.unwrap_err();
+        assert!(
+            matches!(&error, NetError::Start { passt, .. } if passt == nowhere),
+            "{error}"
+        );
+        assert_eq!(recorded(folder.path()), None);
+
+        // It takes none of passt's options.
+        let error = start_user(folder.path(), Path::new("/bin/cat"))
+            .await
+            .unwrap_err();
+        let text = "passt ended at its start (exit code 1): Try '/bin/cat --help' for more information.";
+        assert_eq!(error.to_string(), text);
+        assert_eq!(recorded(folder.path()), None);
+    });
+}
+
+/// Where the tests that need another user keep their folder.
+const FOLDER: &str = "NET_TEST_FOLDER";
+
+/// Runs the test `name` of this file in a process that `command` prepares, with a folder of its user's.
+fn run_apart(mut command: Command, name: &str, user: u32) {
+    let folder = tempfile::tempdir().unwrap();
+    chown(folder.path(), Some(user), Some(user)).unwrap();
+    // By an open descriptor, since the build folder may be closed to that user.
+    let binary = rustix::io::dup(fs::File::open(std::env::current_exe().unwrap()).unwrap()).unwrap();
+    command.arg(format!("/proc/self/fd/{}", binary.as_raw_fd()));
+    command
+        .args(["--exact", name, "--ignored", "--nocapture"])
+        .env(FOLDER, folder.path());
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+}
+
+fn own_folder() -> PathBuf {
+    std::env::var_os(FOLDER)
+        .expect("run by another test, which says where")
+        .into()
+}
+
+#[tokio::test]
+#[ignore = "run by it_works_for_a_user_without_rights"]
+async fn as_a_user_without_rights() {
+    let folder = own_folder();
+    assert!(!rustix::process::geteuid().is_root());
+    let mut guest = Guest::new(start_user(&folder, &passt()).await.unwrap());
+    reach_the_host(&mut guest);
+    stop(&folder).await.unwrap();
+    assert_eq!(recorded(&folder), None);
+}
+
+#[test]
+fn it_works_for_a_user_without_rights() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        if !is_root_of_the_machine() {
+            // Then every test here is one.
+            return;
+        }
+        let mut command = Command::new("env");
+        command.uid(1000).gid(1000).env_remove("RUST_BACKTRACE");
+        run_apart(command, "as_a_user_without_rights", 1000);
+    });
+}
+
+fn is_root_of_the_machine() -> bool {
+    fs::read_to_string("/proc/self/uid_map")
+        .unwrap()
+        .split_ascii_whitespace()
+        .eq(["0", "0", "4294967295"])
+}
+
+#[tokio::test]
+#[ignore = "run by a_host_that_forbids_the_sandbox_is_named_as_the_reason"]
+async fn where_no_user_namespace_can_be_made() {
+    let folder = own_folder();
+    let error = start_user(&folder, &passt()).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        matches!(error, NetError::PasstDied { .. })
+            && text.contains("user namespace")
+            && !text.contains('\n'),
+        "{text}"
+    );
+    assert_eq!(recorded(&folder), None);
+}
+
+#[test]
+fn a_host_that_forbids_the_sandbox_is_named_as_the_reason() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        // The limit is set in a user namespace of its own, so that nobody else meets it.
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-euc"]);
+        command.args(["echo 0 > /proc/sys/user/max_user_namespaces; exec \"$@\"", "sh"]);
+        run_apart(command, "where_no_user_namespace_can_be_made", 0);
+    });
+}
