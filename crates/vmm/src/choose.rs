@@ -46,7 +46,12 @@ pub fn choose(wanted: Wanted, qemu: Option<&Path>) -> Result<(Arc<dyn Backend>, 
 /// # Errors
 /// The folder or its record cannot be read.
 pub async fn find(folder: &Path) -> Result<Option<Arc<dyn Machine>>, VmmError> {
-    crate::qemu::find(Folder::open(folder)?)
+    match Folder::open(folder) {
+        Ok(folder) => crate::qemu::find(folder),
+        // Nothing was ever started in a folder that is not there.
+        Err(VmmError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn find_qemu(configured: Option<&Path>, path: Option<&OsStr>) -> Result<PathBuf, VmmError> {

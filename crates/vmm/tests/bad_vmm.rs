@@ -85,6 +85,7 @@ async fn a_start_that_is_given_up_leaves_no_process() {
     until(|| (!vmm.is_alive() && !keeper.is_alive()).then_some(())).await;
     assert!(lab.process("process.json").is_none());
     assert!(vmm::find(&lab.folder).await.unwrap().is_none());
+    assert_eq!(lab.left(), Vec::<String>::new());
 }
 
 #[tokio::test]

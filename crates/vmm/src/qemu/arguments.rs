@@ -167,7 +167,11 @@ fn disk(to: &mut Arguments, number: usize, drive: &Drive) -> Result<(), VmmError
     }
     raw["file"] = file;
     to.json("-blockdev", raw);
-    to.json("-device", json!({"driver": "virtio-blk-pci", "drive": node}));
+    // A full disk of the host is an error in the guest. By default the machine would stand still, and nobody knows.
+    to.json(
+        "-device",
+        json!({"driver": "virtio-blk-pci", "drive": node, "werror": "report", "rerror": "report"}),
+    );
     Ok(())
 }
 
@@ -198,3 +202,6 @@ fn utf8(path: &Path) -> Result<&str, VmmError> {
         source: std::io::ErrorKind::InvalidInput.into(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,9 +89,7 @@ impl QemuMachine {
         if read_record(&record).map_err(|error| control(&error))?.as_ref() != Some(identity) {
             return Ok(());
         }
-        for name in [AGENT_SOCKET, QMP_SOCKET, KEEPER_RECORD] {
-            self.folder.remove(name)?;
-        }
+        remove_traces(&self.folder)?;
         // Last: as long as it is there, all of this is done again.
         remove_record(&record, identity).map_err(|error| control(&error))
     }
@@ -132,7 +130,8 @@ impl Machine for QemuMachine {
     }
 }
 
-/// The machine of `folder`. What one that is gone has left (its sockets, its record) is removed.
+/// The machine of `folder`. What one that is gone has left (its sockets, its record) is removed, and so is what a
+/// start that was given up has left.
 pub(crate) fn find(folder: Folder) -> Result<Option<Arc<dyn Machine>>, VmmError> {
     let record = folder.path().join(PROCESS_RECORD);
     let unreadable = |error: ProcessError| VmmError::File {
@@ -140,18 +139,16 @@ pub(crate) fn find(folder: Folder) -> Result<Option<Arc<dyn Machine>>, VmmError>
         path: record.clone(),
         source: io::Error::other(error),
     };
-    let Some(identity) = read_record(&record).map_err(unreadable)? else {
+    let identity = read_record(&record).map_err(unreadable)?;
+    let Some(process) = identity.as_ref().and_then(|identity| identity.open()) else {
+        remove_traces(&folder)?;
+        if let Some(identity) = identity {
+            remove_record(&record, &identity).map_err(unreadable)?;
+        }
         return Ok(None);
     };
     let keeper = read_record(&folder.path().join(KEEPER_RECORD));
     let keeper = keeper.ok().flatten().and_then(|keeper| keeper.open());
-    let Some(process) = identity.open() else {
-        for name in [AGENT_SOCKET, QMP_SOCKET, KEEPER_RECORD] {
-            folder.remove(name)?;
-        }
-        remove_record(&record, &identity).map_err(unreadable)?;
-        return Ok(None);
-    };
     let socket = folder.socket(QMP_SOCKET);
     let session = async move {
         match Session::open(&socket).await {
@@ -163,6 +160,13 @@ pub(crate) fn find(folder: Folder) -> Result<Option<Arc<dyn Machine>>, VmmError>
         }
     };
     Ok(Some(Arc::new(QemuMachine::new(folder, process, keeper, session))))
+}
+
+/// Removes all that stands for a running machine but its record.
+fn remove_traces(folder: &Folder) -> Result<(), VmmError> {
+    [AGENT_SOCKET, QMP_SOCKET, KEEPER_RECORD]
+        .into_iter()
+        .try_for_each(|name| folder.remove(name))
 }
 
 fn control(error: &ProcessError) -> VmmError {

@@ -1,0 +1,139 @@
+use super::*;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+const DESCRIPTORS: Descriptors = Descriptors {
+    console: 5,
+    agent: 6,
+    control: 7,
+    network: None,
+};
+
+fn spec() -> MachineSpec {
+    MachineSpec {
+        id: "a,b".into(),
+        folder: "/vm".into(),
+        vcpu: 2,
+        memory_mib: 512,
+        kernel: "/k,ernel".into(),
+        initramfs: "/initramfs".into(),
+        command_line: " own=1 ".into(),
+        drives: vec![
+            Drive {
+                path: "/im,age\"".into(),
+                read_only: true,
+            },
+            Drive {
+                path: "/layer".into(),
+                read_only: false,
+            },
+        ],
+        network: None,
+    }
+}
+
+fn built(spec: &MachineSpec, acceleration: Acceleration) -> Vec<String> {
+    let network = matches!(spec.network, Some(NetworkDevice::Stream { .. })).then_some(8);
+    let descriptors = Descriptors {
+        network,
+        ..DESCRIPTORS
+    };
+    let arguments = arguments(spec, acceleration, descriptors).unwrap();
+    arguments
+        .into_iter()
+        .map(|argument| argument.into_string().unwrap())
+        .collect()
+}
+
+/// The values of each time an option is given.
+fn values<'a>(arguments: &'a [String], option: &str) -> Vec<&'a str> {
+    arguments
+        .windows(2)
+        .filter(|pair| pair[0] == option)
+        .map(|pair| pair[1].as_str())
+        .collect()
+}
+
+#[test]
+fn odd_names_and_paths_arrive_as_they_are() {
+    let built = built(&spec(), Acceleration::Tcg);
+    assert_eq!(values(&built, "-kernel"), ["/k,ernel"]);
+    assert_eq!(values(&built, "-name"), ["banger-a,,b"]);
+    let image: Value = serde_json::from_str(values(&built, "-blockdev")[0]).unwrap();
+    assert_eq!(image["file"]["filename"], "/im,age\"");
+    let mut odd = spec();
+    odd.drives[0].path = PathBuf::from(OsString::from_vec(vec![b'/', 0xff]));
+    assert!(matches!(
+        arguments(&odd, Acceleration::Tcg, DESCRIPTORS),
+        Err(VmmError::File { .. })
+    ));
+}
+
+#[test]
+fn only_what_may_be_written_gives_space_back_and_every_flush_reaches_the_disk() {
+    let built = built(&spec(), Acceleration::Tcg);
+    let drives: Vec<Value> = values(&built, "-blockdev")
+        .into_iter()
+        .map(|drive| serde_json::from_str(drive).unwrap())
+        .collect();
+    for (drive, read_only) in drives.iter().zip([true, false]) {
+        for node in [drive, &drive["file"]] {
+            assert_eq!(node["read-only"], read_only);
+            assert_eq!(node["cache"]["no-flush"], false);
+            assert_eq!(node.get("discard").is_some(), !read_only);
+        }
+    }
+}
+
+#[test]
+fn the_command_line_ends_with_what_is_the_vms_own() {
+    let built = built(&spec(), Acceleration::Tcg);
+    let line = values(&built, "-append")[0];
+    assert!(
+        line.starts_with("console=ttyS0 quiet ") && line.ends_with(" net.ifnames=0 own=1"),
+        "{line}"
+    );
+}
+
+#[test]
+fn hardware_is_used_where_it_is_asked_for() {
+    for (acceleration, machine, processor) in [
+        (Acceleration::Tcg, "accel=tcg", "max"),
+        (Acceleration::Kvm, "accel=kvm", "host"),
+    ] {
+        let built = built(&spec(), acceleration);
+        assert!(values(&built, "-machine")[0].contains(machine));
+        assert_eq!(values(&built, "-cpu"), [processor]);
+        assert!(values(&built, "-sandbox")[0].contains("spawn=deny"));
+    }
+}
+
+#[test]
+fn a_machine_without_a_network_has_no_device_for_one() {
+    let mac = "52:54:00:00:00:01".to_owned();
+    let (socket, _peer) = UnixStream::pair().unwrap();
+    let stream = NetworkDevice::Stream {
+        socket: OwnedFd::from(socket).into(),
+        mac: mac.clone(),
+    };
+    let table = [
+        (None, None, 0),
+        (Some(stream), Some(json!({"type": "fd", "str": "8"})), 1),
+        (Some(NetworkDevice::BuiltIn { mac: mac.clone() }), None, 1),
+    ];
+    for (network, address, count) in table {
+        let built = built(&MachineSpec { network, ..spec() }, Acceleration::Tcg);
+        let devices: Vec<_> = values(&built, "-device")
+            .into_iter()
+            .filter(|device| device.contains(&mac))
+            .collect();
+        let backends = values(&built, "-netdev");
+        assert_eq!((devices.len(), backends.len()), (count, count));
+        let backend: Value = backends
+            .first()
+            .map_or(Value::Null, |backend| serde_json::from_str(backend).unwrap());
+        assert_eq!(backend.get("addr"), address.as_ref());
+    }
+}
