@@ -54,10 +54,7 @@ fn run() -> Result<Infallible, InitError> {
     agent::make_group()?;
     let (agent, handover) = Agent::start(binary)?;
     if let Some(init) = find::init() {
-        // Worth a line in the log, not a machine.
-        if let Err(error) = systemd::leave_consoles_alone() {
-            agent::log(&format!("cannot keep logins off the consoles: {error}"));
-        }
+        systemd::prepare(&init);
         handover::wait(&handover);
         let error = handover::execute(&init);
         agent::log(&format!("cannot execute {}: {error}", init.display()));
