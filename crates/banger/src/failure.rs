@@ -150,6 +150,8 @@ impl From<ClientError> for Failure {
         match error {
             ClientError::Api(error) => error.into(),
             ClientError::Unreachable { .. } => Self::new(error.to_string()),
+            ClientError::ForeignDaemon { .. } => Self::new(error.to_string())
+                .with_hint("find out who made that socket, and remove it or name another by --socket"),
             ClientError::Broke(_) | ClientError::Silent { .. } => {
                 Self::new(error.to_string()).with_hint("`banger doctor` looks at the daemon")
             }

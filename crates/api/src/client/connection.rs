@@ -11,10 +11,9 @@ use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
-use super::ClientError;
+use super::{ClientError, socket};
 use crate::ErrorBody;
 
 /// Longest JSON answer: some thousands of VMs.
@@ -98,12 +97,7 @@ pub(super) async fn send(socket: &Path, call: Call, patience: Duration) -> Resul
 
 async fn exchange(socket: &Path, call: Call) -> Result<Answer, ClientError> {
     let request = call.request()?;
-    let stream = UnixStream::connect(socket)
-        .await
-        .map_err(|source| ClientError::Unreachable {
-            socket: socket.to_owned(),
-            source,
-        })?;
+    let stream = socket::connect(socket).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(ClientError::Broke)?;

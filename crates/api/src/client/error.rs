@@ -18,6 +18,14 @@ pub enum ClientError {
         #[source]
         source: io::Error,
     },
+    /// Somebody else listens there, who would see whatever is sent.
+    #[error("the daemon at {socket} belongs to uid {owner}")]
+    ForeignDaemon {
+        /// The socket.
+        socket: PathBuf,
+        /// Who listens.
+        owner: u32,
+    },
     /// The daemon answered that it failed or refuses.
     #[error(transparent)]
     Api(#[from] ApiError),

@@ -4,6 +4,7 @@
 
 mod connection;
 mod error;
+mod socket;
 mod stream;
 
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ mod environment;
 mod usage;
 mod vm;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -34,7 +35,7 @@ in it:
     after_help = "\
 Examples:
   banger vm run                       a new VM and a root shell in it
-  banger vm run --rm -- make test     run one command, keep nothing
+  banger vm run --rm -- uname -a      run one command, keep nothing
   banger ps                           what is running
   banger vm exec NAME -- COMMAND      run something in a VM that is there
   banger doctor                       what this host lacks, and how to mend it
@@ -55,7 +56,7 @@ pub struct Cli {
     /// Talk to the daemon at this socket, and never start one.
     ///
     /// BANGER_SOCKET does the same.
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", display_order = 900)]
     pub socket: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
@@ -66,6 +67,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make, start, enter, stop and delete VMs.
+    #[command(long_about = "\
+Make, start, enter, stop and delete VMs.
+
+A VM is a machine with a name, an image that it starts from, and a disk that keeps \
+what was written until the VM is deleted. The most used command makes one and opens \
+a root shell in it:
+
+  banger vm run")]
     Vm(VmGroup),
     /// List running VMs.
     ///
@@ -101,14 +110,6 @@ Examples:
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
-    long_about = "\
-Make, start, enter, stop and delete VMs.
-
-A VM is a machine with a name, an image that it starts from, and a disk that keeps \
-what was written until the VM is deleted. The most used command makes one and opens \
-a root shell in it:
-
-  banger vm run",
     after_help = "\
 Examples:
   banger vm run --name box            a new VM called box, and a shell in it
@@ -161,11 +162,33 @@ pub struct JsonArgs {
 ///
 /// # Errors
 /// Wrong usage, as a failure with exit code 2; help and version that were asked for, as one with code 0.
-pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, Failure> {
-    let matches = Cli::command().term_width(WIDTH).try_get_matches_from(arguments);
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let matches = command().try_get_matches_from(&arguments);
     matches
         .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(|error| usage::failure(&error))
+        .map_err(|error| usage::failure(&error, &meant(&arguments)))
+}
+
+/// The whole command line, with help screens of a width that fits every terminal.
+fn command() -> clap::Command {
+    Cli::command().term_width(WIDTH)
+}
+
+/// The command that was meant, as far as its words are commands: `banger vm run`.
+fn meant(arguments: &[OsString]) -> String {
+    let (mut names, mut command) = (vec!["banger".to_owned()], command());
+    for word in arguments.iter().skip(1).take_while(|word| *word != "--") {
+        if let Some(found) = word
+            .to_str()
+            .and_then(|word| command.find_subcommand(word))
+            .cloned()
+        {
+            names.push(found.get_name().to_owned());
+            command = found;
+        }
+    }
+    names.join(" ")
 }
 
 #[cfg(test)]
@@ -174,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
@@ -187,7 +210,7 @@ mod tests {
                 check(command);
             }
         }
-        let mut command = Cli::command().term_width(WIDTH);
+        let mut command = command();
         command.build();
         check(&mut command);
     }

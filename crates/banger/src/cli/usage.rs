@@ -1,49 +1,124 @@
 //! Wrong usage in the words of all other failures: one line, and a hint.
 
-use clap::error::{ContextKind, ErrorKind};
+use std::error::Error;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::failure::Failure;
 
-/// What to tell about a command line that does not parse, or that asks for help.
-pub fn failure(error: &clap::Error) -> Failure {
+/// What to tell about a command line that does not parse, or that asks for help. `command` is the command that was
+/// meant: `banger vm run`.
+pub fn failure(error: &clap::Error, command: &str) -> Failure {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            Failure::requested_text(error.render().to_string())
+            Failure::requested_text(format!("{}\n", error.render().to_string().trim_end()))
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Failure::help_instead(error.render().to_string())
         }
-        _ => explain(error),
+        _ => Failure::usage(message(error, command)).with_hint(hint(error, command)),
     }
 }
 
-/// Takes apart what clap writes: `error: …`, `tip: …` lines, then the usage.
-fn explain(error: &clap::Error) -> Failure {
-    let text = error.render().to_string();
-    let body = text.split("\n\nUsage:").next().unwrap_or_default();
-    let body = body.split("\n\nFor more information").next().unwrap_or_default();
-    let (mut message, mut tips) = (Vec::new(), Vec::new());
-    for line in body.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        match line.strip_prefix("tip: ") {
-            Some(tip) => tips.push(tip),
-            None => message.push(line.strip_prefix("error: ").unwrap_or(line)),
+/// What is wrong, in one line.
+fn message(error: &clap::Error, command: &str) -> String {
+    let argument = texts(error, ContextKind::InvalidArg);
+    let first = argument.first().map_or("", String::as_str);
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let words = texts(error, ContextKind::InvalidSubcommand);
+            format!("`{command}` has no command `{}`", words.join(" "))
+        }
+        ErrorKind::UnknownArgument if first.starts_with('-') => {
+            format!("`{command}` has no flag `{first}`")
+        }
+        ErrorKind::UnknownArgument => format!("`{command}` does not take `{first}`"),
+        ErrorKind::ValueValidation => {
+            let why = error
+                .source()
+                .map_or_else(|| "it is not allowed".to_owned(), ToString::to_string);
+            format!("{}: {why}", flag(first))
+        }
+        ErrorKind::InvalidValue => match texts(error, ContextKind::InvalidValue).first() {
+            Some(value) if !value.is_empty() => {
+                format!("{}: `{value}` is not one of its values", flag(first))
+            }
+            _ => format!("{} needs a value", flag(first)),
+        },
+        ErrorKind::MissingRequiredArgument => {
+            let names: Vec<&str> = argument.iter().map(|argument| flag(argument)).collect();
+            format!("`{command}` needs {}", names.join(" and "))
+        }
+        ErrorKind::ArgumentConflict => {
+            let others = texts(error, ContextKind::PriorArg);
+            match others.first() {
+                Some(other) if other != first => {
+                    format!("{} and {} cannot go together", flag(first), flag(other))
+                }
+                _ => format!("{} is given more than once", flag(first)),
+            }
+        }
+        _ => {
+            let text = error.render().to_string();
+            let line = text.lines().next().unwrap_or_default();
+            line.strip_prefix("error: ").unwrap_or(line).to_owned()
         }
     }
-    let failure = Failure::usage(message.join(" "));
-    match tips.first() {
-        Some(tip) => failure.with_hint(*tip),
-        None => failure.with_hint(format!("`{} --help` says how it is used", command(error, &text))),
+}
+
+/// What to do about it.
+fn hint(error: &clap::Error, command: &str) -> String {
+    for kind in [
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedValue,
+    ] {
+        if let Some(suggestion) = texts(error, kind).first() {
+            return format!(
+                "did you mean `{}`? `{command} --help` lists all",
+                flag(suggestion)
+            );
+        }
+    }
+    match error.kind() {
+        // What is left over where only a command may stand, which follows `--`.
+        ErrorKind::UnknownArgument if command == "banger vm run" || command == "banger vm exec" => {
+            let word = texts(error, ContextKind::InvalidArg).pop().unwrap_or_default();
+            match word.starts_with('-') {
+                true => format!("flags of the command to run follow `--`; `{command} --help` lists banger's"),
+                false => format!("the command to run follows `--`, for example: {command} … -- {word}"),
+            }
+        }
+        ErrorKind::MissingRequiredArgument => match error.get(ContextKind::Usage) {
+            Some(ContextValue::StyledStr(usage)) => {
+                let usage = usage.to_string();
+                format!("use it like this: {}", usage.trim_start_matches("Usage: ").trim())
+            }
+            _ => format!("`{command} --help` says how it is used"),
+        },
+        ErrorKind::InvalidValue => {
+            let values = texts(error, ContextKind::ValidValue);
+            match values.is_empty() {
+                true => format!("`{command} --help` says how it is used"),
+                false => format!("its values are: {}", values.join(", ")),
+            }
+        }
+        _ => format!("`{command} --help` says how it is used"),
     }
 }
 
-/// The command that was meant, as far as clap understood it: `banger vm run`.
-fn command(error: &clap::Error, text: &str) -> String {
-    let usage = error
-        .get(ContextKind::Usage)
-        .map_or_else(|| text.to_owned(), ToString::to_string);
-    let usage = usage.split("Usage: ").nth(1).unwrap_or("banger");
-    let words = usage
-        .split_whitespace()
-        .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
-    words.collect::<Vec<_>>().join(" ")
+/// The argument alone: `--memory` of `--memory <SIZE>`, `REF` of `<REF>...`.
+fn flag(argument: &str) -> &str {
+    match argument.split_once(' ') {
+        Some((flag, _)) if flag.starts_with('-') => flag,
+        _ => argument.trim_matches(['<', '>', '[', ']', '.']),
+    }
+}
+
+fn texts(error: &clap::Error, kind: ContextKind) -> Vec<String> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(texts)) => texts.clone(),
+        _ => Vec::new(),
+    }
 }

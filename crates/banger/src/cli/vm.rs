@@ -20,17 +20,18 @@ pub enum VmCommand {
     /// command's own: 128+n if signal n ended it, 127 if the guest has no such command, 126 if it cannot be
     /// executed. Signals are passed on; a second Ctrl-C within a second kills the command.
     ///
-    /// An image or kernel that is missing is fetched or built first. Ctrl-C while the VM starts leaves nothing
+    /// Image, shape and network that are not given come from ~/.config/banger/config.toml, which has defaults for
+    /// all. An image or kernel that is missing is fetched or built first. Ctrl-C while the VM starts leaves nothing
     /// behind.
     #[command(after_help = "\
 Examples:
   banger vm run                            a shell in a new VM
-  banger vm run --rm -- cargo test         one command, nothing kept
-  banger vm run --rm -t -- htop            a command that needs a terminal
+  banger vm run --rm -- uname -a           one command, nothing kept
+  banger vm run --rm -t -- top             a command that needs a terminal
   banger vm run --vcpu 4 --memory 8G --disk-size 40G --name big
   banger vm run --network none --rm -- sh -c 'ip addr'
   banger vm run -d --name web --env-file web.env
-  tar c . | banger vm run --rm -i -- sh -c 'tar x && make'")]
+  tar c . | banger vm run --rm -i -- sh -c 'tar x && ls -lR'")]
     Run(RunArgs),
     /// Make a VM and start it.
     ///
@@ -114,19 +115,19 @@ Examples:
 #[derive(Debug, Default, Args)]
 pub struct Shape {
     /// Name, 1 to 63 of a-z, 0-9 and `-`. Made up if left out.
-    #[arg(long, value_name = "NAME", value_parser = VmName::parse)]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, value_parser = VmName::parse)]
     pub name: Option<VmName>,
     /// Image to start from.
     #[arg(long, value_name = "IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub image: Option<String>,
     /// Virtual processors, 1 to 64.
-    #[arg(long, value_name = "N", value_parser = VcpuCount::parse)]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = VcpuCount::parse)]
     pub vcpu: Option<VcpuCount>,
     /// Memory: 512M, 4G, 4GiB; a bare number is MiB.
-    #[arg(long, value_name = "SIZE", value_parser = MemorySize::parse)]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = MemorySize::parse)]
     pub memory: Option<MemorySize>,
     /// Size of the disk: 20G; a bare number is MiB. It takes what is used.
-    #[arg(long, value_name = "SIZE", value_parser = DiskSize::parse)]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = DiskSize::parse)]
     pub disk_size: Option<DiskSize>,
     /// Network: none, or user for outbound connections.
     #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true)]

@@ -130,11 +130,15 @@ async fn lost(client: &Client, vm: &str, cause: Option<FrameError>) -> Failure {
         }
     });
     match asked.await {
-        Ok(Ok(vm)) => match (vm.state, vm.reason) {
-            (VmState::Stopping, _) => failed(&format!("`{}` is being stopped", vm.name)),
-            (state, None) => failed(&format!("`{}` is {state}", vm.name)),
-            (state, Some(reason)) => failed(&format!("`{}` is {state}: {reason}", vm.name)),
-        },
+        Ok(Ok(vm)) => {
+            let became = match vm.state {
+                VmState::Stopping => "is being stopped",
+                VmState::Error => "has failed",
+                _ => "has stopped",
+            };
+            let reason = vm.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            failed(&format!("`{}` {became}{reason}", vm.name))
+        }
         Ok(Err(ClientError::Api(error))) if error.code == ErrorCode::VmNotFound => {
             failed("the VM was deleted")
         }

@@ -39,13 +39,13 @@ pub async fn follow(
         let event = tokio::select! {
             event = events.next() => event?,
             signal = ending(signals) => {
-                match (&operation, asked.replace(signal)) {
-                    (Some(id), None) => {
-                        progress.say("cancelling, once more to leave at once");
-                        cancel(client, id);
-                    }
+                if asked.replace(signal).is_some() {
                     // Dropping the stream cancels, too.
-                    _ => return Err(Failure::quiet(exit_code(signal))),
+                    return Err(Failure::quiet(exit_code(signal)));
+                }
+                progress.say("cancelling; a second signal leaves at once");
+                if let Some(id) = &operation {
+                    cancel(client, id);
                 }
                 continue;
             }
@@ -55,7 +55,12 @@ pub async fn follow(
         };
         progress.event(&event);
         match event {
-            Event::Started { operation: id } => operation = Some(id),
+            Event::Started { operation: id } => {
+                if asked.is_some() {
+                    cancel(client, &id);
+                }
+                operation = Some(id);
+            }
             Event::Succeeded { vm } => {
                 return Ok(Done {
                     vm: vm.map(|vm| *vm),

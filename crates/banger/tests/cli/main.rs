@@ -1,0 +1,14 @@
+//! The command line from outside: the built `banger` against a small daemon of the test's own, which speaks the real
+//! API over a Unix socket and whose guests are programs of this host.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod exec;
+mod lifecycle;
+mod listing;
+mod logs;
+mod run;
+mod start;
+mod support;
+mod terminal;
+mod usage;
