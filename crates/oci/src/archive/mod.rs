@@ -1,0 +1,105 @@
+//! Tar archives as container tools write them: ustar, GNU and PAX; long names, large numbers, sparse files, binary
+//! extended attributes. Strict and bounded, since whoever made the archive may wish us ill.
+
+mod number;
+mod pax;
+mod reader;
+mod sparse;
+
+use std::io;
+
+pub(crate) use reader::{Archive, Content};
+
+use crate::entry::{NAME_MAX, PATH_MAX};
+
+/// What is wrong with an archive or with one entry of it.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The source failed.
+    #[error("cannot be read: {0}")]
+    Read(#[source] io::Error),
+    /// The archive ends in the middle of an entry.
+    #[error("the archive is truncated here")]
+    Truncated,
+    /// A header's checksum does not hold.
+    #[error("the archive's header after this is broken")]
+    BrokenHeader,
+    /// A field of a header does not hold what it has to.
+    #[error("bad {0} in its header")]
+    Field(&'static str),
+    /// An extension header (long name, PAX records, sparse map) is larger than any sane one.
+    #[error("extension header of {0} bytes is too large")]
+    ExtensionTooLarge(u64),
+    /// The entry is of a kind that no file system holds.
+    #[error("unknown entry type `{0}`")]
+    Kind(String),
+    /// The entry has no name.
+    #[error("empty name")]
+    EmptyName,
+    /// A path with `..` in it.
+    #[error("`..` leads out of the image")]
+    Traversal,
+    /// A path or link target with a zero byte in it.
+    #[error("zero byte in a name")]
+    ZeroInName,
+    /// A name of more than 255 bytes.
+    #[error("name of {0} bytes; 255 is the most")]
+    NameTooLong(usize),
+    /// A path or link target of more than 4095 bytes.
+    #[error("path of {0} bytes; 4095 is the most")]
+    PathTooLong(usize),
+    /// A whiteout of nothing, of `.` or of `..`, or an entry below a whiteout.
+    #[error("bad whiteout")]
+    BadWhiteout,
+    /// The root is to be something other than a directory.
+    #[error("the root must be a directory")]
+    RootNotDirectory,
+    /// The path leads through something that is neither a directory nor a link to one.
+    #[error("`{0}` on its path is not a directory")]
+    ParentNotDirectory(String),
+    /// Symbolic links on the path lead in a circle, or on for too long.
+    #[error("too many symbolic links on its path")]
+    LinkLoop,
+    /// A symbolic link to nothing.
+    #[error("symbolic link without a target")]
+    NoLinkTarget,
+    /// A hard link to what is not there.
+    #[error("hard link to `{0}`, which is not there")]
+    LinkTargetMissing(String),
+    /// More entries, with the directories that they need, than an image may have.
+    #[error("more than {0} entries and directories above them")]
+    TooManyEntries(u32),
+    /// A hard link to a directory.
+    #[error("hard link to directory `{0}`")]
+    LinkToDirectory(String),
+}
+
+/// A fault and where it is: the entry at hand, or the last one before it.
+#[derive(Debug)]
+pub(crate) struct ArchiveError {
+    pub(crate) entry: String,
+    pub(crate) fault: Fault,
+}
+
+/// Splits a path into names, refusing what no entry may be called. The root has none.
+pub(crate) fn components(path: &[u8]) -> Result<Vec<&[u8]>, Fault> {
+    if path.is_empty() {
+        return Err(Fault::EmptyName);
+    }
+    if path.len() > PATH_MAX {
+        return Err(Fault::PathTooLong(path.len()));
+    }
+    if path.contains(&0) {
+        return Err(Fault::ZeroInName);
+    }
+    let mut names = Vec::new();
+    for name in path.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => return Err(Fault::Traversal),
+            name if name.len() > NAME_MAX => return Err(Fault::NameTooLong(name.len())),
+            name => names.push(name),
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,330 @@
+//! What can go wrong between a reference and a file system.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::archive::{ArchiveError, Fault};
+use crate::digest::Digest;
+
+/// Why there is no image. Text that came from outside is escaped and may be shown as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum OciError {
+    /// The reference does not read as one.
+    #[error("image reference `{text}`: {reason}")]
+    BadReference {
+        /// What was given.
+        text: String,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// Something that should be a digest is none.
+    #[error("`{text}` is no digest; only `sha256:` with 64 lower-case hexadecimal digits is")]
+    BadDigest {
+        /// What it was.
+        text: String,
+    },
+    /// The caller has cancelled.
+    #[error("cancelled")]
+    Cancelled,
+
+    /// The registry could not be reached, or the connection broke more often than is bearable.
+    #[error("cannot reach registry {host}")]
+    Unreachable {
+        /// Host and port.
+        host: String,
+        /// What the last try said.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    /// The trusted certificates do not parse.
+    #[error("trusted certificates at {path} cannot be read")]
+    Certificates {
+        /// The file, or `(configuration)`.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    /// The registry answered with an error that has no better name.
+    #[error("registry answered {status} for {url}{detail}")]
+    Status {
+        /// The address.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it said, after a colon.
+        detail: String,
+    },
+    /// The registry wants other credentials, or some.
+    #[error("registry {host} refuses access to {repository}{detail}")]
+    Unauthorised {
+        /// Host and port.
+        host: String,
+        /// The repository.
+        repository: String,
+        /// What it said, after a colon.
+        detail: String,
+    },
+    /// There is no such image.
+    #[error("{what} not found in registry {host}")]
+    NotFound {
+        /// The manifest or blob.
+        what: String,
+        /// Host and port.
+        host: String,
+    },
+    /// The registry asks for an authentication that nobody understands.
+    #[error("registry {host} asks for an unknown authentication: `{challenge}`")]
+    BadChallenge {
+        /// Host and port.
+        host: String,
+        /// Its `WWW-Authenticate`.
+        challenge: String,
+    },
+    /// The token server's answer holds no token.
+    #[error("{url} answered without a token")]
+    NoToken {
+        /// The address.
+        url: String,
+    },
+    /// A redirect to nowhere, from HTTPS to HTTP, or one too many.
+    #[error("registry redirects {from} to `{to}`, which is refused")]
+    BadRedirect {
+        /// The address asked.
+        from: String,
+        /// Where it points.
+        to: String,
+    },
+    /// The answer is larger than such a thing may be, or than it was said to be.
+    #[error("{what} is larger than {limit} bytes")]
+    TooLarge {
+        /// The document or blob.
+        what: String,
+        /// Most bytes.
+        limit: u64,
+    },
+    /// A document or blob is not what its digest says.
+    #[error("{what} has digest {found}, expected {expected}")]
+    WrongDigest {
+        /// The document or blob.
+        what: String,
+        /// Its name.
+        expected: Digest,
+        /// What its bytes say.
+        found: Digest,
+    },
+    /// A blob is shorter or longer than its descriptor says.
+    #[error("blob {digest} has {found} bytes, expected {expected}")]
+    WrongSize {
+        /// The blob.
+        digest: Digest,
+        /// What the descriptor says.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// A download broke and could not be continued.
+    #[error("download of {digest} from {host} broke after {received} of {size} bytes")]
+    Broken {
+        /// The blob.
+        digest: Digest,
+        /// Host and port.
+        host: String,
+        /// Bytes that came.
+        received: u64,
+        /// Bytes that should have come.
+        size: u64,
+        /// What broke.
+        #[source]
+        source: io::Error,
+    },
+    /// The registry asks to come back later than anybody would wait.
+    #[error("registry {host} asks to wait {wait:?}")]
+    Throttled {
+        /// Host and port.
+        host: String,
+        /// How long.
+        wait: Duration,
+    },
+
+    /// A manifest, index or configuration is not JSON of the right shape.
+    #[error("{what} does not parse")]
+    BadDocument {
+        /// Which one.
+        what: String,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A manifest or layer is of a kind that is no container image, or too old a one.
+    #[error("{what} has media type `{media_type}`, which is not supported")]
+    MediaType {
+        /// Which one.
+        what: String,
+        /// Its media type.
+        media_type: String,
+    },
+    /// The image is not made for the platform asked for.
+    #[error("{image} has no image for {wanted}; it has {available}")]
+    NoPlatform {
+        /// The image.
+        image: String,
+        /// The platform asked for.
+        wanted: String,
+        /// Those that are there.
+        available: String,
+    },
+    /// A value of the image's configuration is none.
+    #[error("image configuration: {field} `{value}` {reason}")]
+    BadConfig {
+        /// The field.
+        field: &'static str,
+        /// Its value, or the start of it.
+        value: String,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// Manifest and configuration do not tell of the same number of layers.
+    #[error("manifest has {layers} layers, configuration {diff_ids}")]
+    LayerCount {
+        /// In the manifest.
+        layers: usize,
+        /// In the configuration.
+        diff_ids: usize,
+    },
+    /// A layout or docker archive lacks a file, or holds something else.
+    #[error("{path}: {reason}")]
+    BadStore {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The tag is not in the layout or archive, or there are several images and no tag was given.
+    #[error("{path} has {wanted}; it has {available}")]
+    NoSuchTag {
+        /// The folder or file.
+        path: PathBuf,
+        /// What was asked.
+        wanted: String,
+        /// The tags that are there.
+        available: String,
+    },
+    /// A file of the cache, a layout or an archive cannot be opened, read or written.
+    #[error("{path}: cannot {action}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// A layer is not compressed as its media type says, or its stream is damaged.
+    #[error("layer {layer} is labelled {labelled} but does not start like it")]
+    Mislabelled {
+        /// The layer.
+        layer: String,
+        /// What it should be.
+        labelled: &'static str,
+    },
+    /// A layer unpacks to something else than the configuration says.
+    #[error("layer {layer} unpacks to {found}, the image's configuration says {expected}")]
+    WrongContent {
+        /// The layer.
+        layer: String,
+        /// The `diff_id`.
+        expected: Digest,
+        /// What came out.
+        found: Digest,
+    },
+    /// An entry of a layer is refused, or the layer's archive is damaged there.
+    #[error("layer {layer}, `{entry}`: {fault}")]
+    Entry {
+        /// The layer.
+        layer: String,
+        /// The entry, or the last one before.
+        entry: String,
+        /// What is wrong.
+        fault: Fault,
+    },
+    /// The layers together hold more than an image may.
+    #[error("the layers hold more than {limit} {what}")]
+    TooMuch {
+        /// Entries, bytes or bytes of names.
+        what: &'static str,
+        /// The bound.
+        limit: u64,
+    },
+
+    /// The docker auth file is not what it should be.
+    #[error("{path} does not parse")]
+    AuthFile {
+        /// The file.
+        path: PathBuf,
+        /// Where and why; never its content.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// An entry of the docker auth file is no user and password.
+    #[error("{path}: bad entry for {host}")]
+    AuthEntry {
+        /// The file.
+        path: PathBuf,
+        /// The registry.
+        host: String,
+    },
+    /// A credential helper failed.
+    #[error("credential helper {helper} failed: {reason}")]
+    Helper {
+        /// Its name.
+        helper: String,
+        /// What it said, or what happened to it.
+        reason: String,
+    },
+}
+
+/// Carried through the `io::Error`s of decoders by readers that want to stop them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stop {
+    #[error("cancelled")]
+    Cancelled,
+    #[error("more than {0} bytes")]
+    TooMuch(u64),
+}
+
+impl Stop {
+    pub(crate) fn error(self) -> io::Error {
+        io::Error::other(self)
+    }
+
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+impl OciError {
+    /// The error for what an archive reader found in a layer.
+    pub(crate) fn in_layer(layer: &str, error: ArchiveError) -> Self {
+        if let Fault::Read(source) = &error.fault {
+            match Stop::of(source) {
+                Some(Stop::Cancelled) => return Self::Cancelled,
+                Some(Stop::TooMuch(limit)) => return Self::TooMuch { what: "bytes", limit },
+                None => {}
+            }
+        }
+        Self::Entry {
+            layer: layer.to_owned(),
+            entry: error.entry,
+            fault: error.fault,
+        }
+    }
+
+    pub(crate) fn file(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, action, source }
+    }
+}

@@ -1,0 +1,44 @@
+//! Container images: from registries, layouts and docker archives, through a cache of layers, to one stream of the
+//! entries of the merged file system.
+//!
+//! ```text
+//! Reference ─┬─ Registry::pull ──────┐
+//!            ├─ open_layout ─────────┼─ Image { config, layers } ── flatten ── Merged, Merged, …
+//!            └─ open_docker_archive ─┘
+//! ```
+//!
+//! How a file system is written is not known here. Everything that comes in is hostile: bounded and checked.
+
+mod archive;
+mod cache;
+mod cancel;
+mod config;
+pub mod credentials;
+mod digest;
+mod document;
+mod entry;
+mod error;
+mod flatten;
+mod image;
+mod layer;
+mod progress;
+mod reference;
+mod registry;
+mod store;
+
+pub use archive::Fault;
+pub use cache::{LayerCache, Pruned};
+pub use cancel::Cancel;
+pub use config::{ExposedPort, ImageConfig, Protocol};
+pub use credentials::Login;
+pub use digest::Digest;
+pub use document::Platform;
+pub use entry::{Entry, Kind, Timestamp, Xattr};
+pub use error::OciError;
+pub use flatten::{Flattened, Limits, Merged, flatten};
+pub use image::Image;
+pub use layer::{Compression, Layer};
+pub use progress::{Event, Progress};
+pub use reference::{DEFAULT_REGISTRY, Reference, RegistryReference};
+pub use registry::{Mirror, Options, Patience, Registry};
+pub use store::{open_docker_archive, open_layout};

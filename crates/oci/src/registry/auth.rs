@@ -1,0 +1,170 @@
+//! Tokens: what a registry is shown so that it hands out a repository (distribution specification, "Token
+//! Authentication").
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::sync::Mutex;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use ureq::http::header;
+
+use super::challenge::Challenge;
+use super::http::{Again, Endpoint, Failure, Http, complaint, parse_uri};
+use crate::credentials::Login;
+use crate::document::shown;
+use crate::error::OciError;
+
+/// `Authorization` values by endpoint and repository.
+pub(super) type Authorisations = Mutex<HashMap<(String, String), String>>;
+
+const ANSWER_MAX: u64 = 1 << 20;
+
+#[derive(Deserialize)]
+struct Answer {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl Http {
+    /// What to answer a challenge with; nothing if there is no login to answer it with.
+    pub(super) fn authorise(
+        &self,
+        endpoint: &Endpoint,
+        repository: &str,
+        challenge: &Challenge,
+    ) -> Result<Option<String>, Failure> {
+        match challenge {
+            Challenge::Basic => Ok(match &endpoint.login {
+                Some(Login::Password { user, password }) => Some(basic(user, password)),
+                _ => None,
+            }),
+            Challenge::Bearer {
+                realm,
+                service,
+                scope,
+            } => {
+                let pull = format!("repository:{repository}:pull");
+                let scope = scope.as_deref().unwrap_or(&pull);
+                let token = self.token(endpoint, repository, realm, service.as_deref(), scope)?;
+                Ok(Some(format!("Bearer {token}")))
+            }
+        }
+    }
+
+    fn token(
+        &self,
+        endpoint: &Endpoint,
+        repository: &str,
+        realm: &str,
+        service: Option<&str>,
+        scope: &str,
+    ) -> Result<String, Failure> {
+        let plain = endpoint.plain_http && realm.starts_with("http://");
+        if !plain && !realm.starts_with("https://") {
+            let challenge = format!("Bearer realm=\"{realm}\"");
+            return Err(Failure::from(OciError::BadChallenge {
+                host: endpoint.name.clone(),
+                challenge: shown(&challenge),
+            }));
+        }
+        let mut fields = vec![("scope", scope)];
+        fields.extend(service.map(|service| ("service", service)));
+        let response = match &endpoint.login {
+            Some(Login::IdentityToken(token)) => {
+                fields.extend([
+                    ("grant_type", "refresh_token"),
+                    ("client_id", "banger"),
+                    ("refresh_token", token),
+                ]);
+                let request = self.agent.post(parse_uri(realm)?);
+                let form = "application/x-www-form-urlencoded";
+                request.header(header::CONTENT_TYPE, form).send(encode(&fields))
+            }
+            login => {
+                let separator = if realm.contains('?') { '&' } else { '?' };
+                let url = format!("{realm}{separator}{}", encode(&fields));
+                let mut request = self.agent.get(parse_uri(&url)?);
+                if let Some(Login::Password { user, password }) = login {
+                    request = request.header(header::AUTHORIZATION, basic(user, password));
+                }
+                request.call()
+            }
+        };
+        let response = response.map_err(|error| self.unreachable(&endpoint.name, error))?;
+        match response.status().as_u16() {
+            200 => {}
+            400 | 401 | 403 => {
+                return Err(Failure::from(OciError::Unauthorised {
+                    host: endpoint.name.clone(),
+                    repository: repository.to_owned(),
+                    detail: complaint(response),
+                }));
+            }
+            status => {
+                let error = OciError::Status {
+                    url: shown(realm),
+                    status,
+                    detail: complaint(response),
+                };
+                let again = match status {
+                    429 | 500..=599 => Again::Later,
+                    _ => Again::Never,
+                };
+                return Err(Failure { error, again });
+            }
+        }
+        let no_token = || OciError::NoToken { url: shown(realm) };
+        let mut bytes = Vec::new();
+        let read = response
+            .into_body()
+            .into_reader()
+            .take(ANSWER_MAX)
+            .read_to_end(&mut bytes);
+        read.map_err(|error| self.unreachable(&endpoint.name, ureq::Error::Io(error)))?;
+        let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| no_token())?;
+        let token = answer.token.or(answer.access_token).unwrap_or_default();
+        // It goes into a header: only what may stand there (RFC 6750, `b64token`, and what registries add to it).
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(no_token().into());
+        }
+        Ok(token)
+    }
+}
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// A query or form.
+fn encode(fields: &[(&str, &str)]) -> String {
+    let escape = |text: &str| -> String {
+        let escaped = text.bytes().map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02X}"),
+        });
+        escaped.collect()
+    };
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", escape(value)))
+        .collect();
+    fields.join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_escaped() {
+        let fields = [("scope", "repository:a/b:pull,push"), ("service", "x y&z=ä")];
+        assert_eq!(
+            encode(&fields),
+            "scope=repository%3Aa%2Fb%3Apull%2Cpush&service=x%20y%26z%3D%C3%A4"
+        );
+    }
+}

@@ -1,0 +1,427 @@
+//! One GET to a registry: authorisation, redirects, and trying again what may work the next time.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use ureq::http::{Response, StatusCode, Uri, header};
+use ureq::tls::TlsConfig;
+use ureq::{Agent, Body};
+
+use super::auth::Authorisations;
+use super::challenge;
+use crate::cancel::{Cancel, Guard};
+use crate::credentials::Login;
+use crate::document::shown;
+use crate::error::OciError;
+
+const REDIRECTS: usize = 5;
+/// Most that is read of an answer that says what went wrong.
+const COMPLAINT_MAX: u64 = 8 << 10;
+
+/// How stubborn a client is.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Tries in a row that may bring nothing.
+    pub tries: u32,
+    /// Wait before the second try; doubles with each.
+    pub pause: Duration,
+    /// The longest wait, also where a server asks for a longer one.
+    pub longest_pause: Duration,
+    /// Wait for a connection, for the start of an answer, and for each next piece of it.
+    pub silence: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            tries: 5,
+            pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(30),
+            silence: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Patience {
+    /// The wait after that many tries that brought nothing.
+    pub(super) fn pause_after(&self, tries: u32) -> Duration {
+        let doubled = 1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.pause.saturating_mul(doubled).min(self.longest_pause)
+    }
+}
+
+/// A server that may have the image.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    /// As the user knows it.
+    pub(super) name: String,
+    /// Where it answers.
+    pub(super) address: String,
+    pub(super) plain_http: bool,
+    pub(super) login: Option<Login>,
+    /// It could not be reached in this pull: others are asked first from then on.
+    pub(super) dead: AtomicBool,
+}
+
+impl Endpoint {
+    fn scheme(&self) -> &'static str {
+        if self.plain_http { "http" } else { "https" }
+    }
+}
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want<'w> {
+    pub(super) endpoint: &'w Endpoint,
+    pub(super) repository: &'w str,
+    /// `manifests/…` or `blobs/…`.
+    pub(super) path: &'w str,
+    /// How errors call it.
+    pub(super) what: &'w str,
+    pub(super) accept: &'w str,
+    /// The first byte that is wanted.
+    pub(super) from: u64,
+}
+
+/// Why there is no answer, and whether there may be one later.
+pub(super) struct Failure {
+    pub(super) error: OciError,
+    pub(super) again: Again,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    Never,
+    Later,
+    After(Duration),
+}
+
+impl From<OciError> for Failure {
+    fn from(error: OciError) -> Self {
+        Self {
+            error,
+            again: Again::Never,
+        }
+    }
+}
+
+/// Connections and tokens of one pull.
+pub(super) struct Http {
+    pub(super) agent: Agent,
+    pub(super) cancel: Cancel,
+    pub(super) patience: Patience,
+    pub(super) authorisations: Authorisations,
+    _guards: [Guard; 2],
+}
+
+impl Http {
+    pub(super) fn new(tls: TlsConfig, patience: Patience, cancel: &Cancel) -> Self {
+        let silence = Some(patience.silence);
+        let agent: Agent = Agent::config_builder()
+            .tls_config(tls)
+            .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
+            .http_status_as_error(false)
+            // Followed here: ureq does not know where credentials may go.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_resolve(silence)
+            .timeout_connect(silence)
+            .timeout_recv_response(silence)
+            .timeout_per_read(silence)
+            .timeout_per_write(silence)
+            .build()
+            .into();
+        // Of its own: the first failure of a pull ends what else is under way, and not the caller's other work.
+        let own = Cancel::default();
+        let (linked, other) = (own.clone(), agent.clone());
+        let guards = [
+            cancel.on_cancel(move || linked.cancel()),
+            own.on_cancel(move || other.shutdown()),
+        ];
+        Self {
+            agent,
+            cancel: own,
+            patience,
+            authorisations: Mutex::new(HashMap::new()),
+            _guards: guards,
+        }
+    }
+
+    /// Asks until there is an answer or no hope.
+    pub(super) fn get(&self, want: &Want<'_>) -> Result<Response<Body>, OciError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let failure = match self.try_get(want) {
+                Ok(response) => return Ok(response),
+                Err(failure) => failure,
+            };
+            self.wait(want.endpoint, failure, tries)?;
+        }
+    }
+
+    /// Waits before the next try, or gives back the error where there is to be none.
+    pub(super) fn wait(&self, endpoint: &Endpoint, failure: Failure, tries: u32) -> Result<(), OciError> {
+        self.cancel.check()?;
+        let pause = match failure.again {
+            Again::Never => return Err(failure.error),
+            Again::Later => self.patience.pause_after(tries),
+            Again::After(wait) if wait > self.patience.longest_pause => {
+                return Err(OciError::Throttled {
+                    host: endpoint.name.clone(),
+                    wait,
+                });
+            }
+            Again::After(wait) => wait,
+        };
+        if tries >= self.patience.tries {
+            if matches!(failure.error, OciError::Unreachable { .. }) {
+                endpoint.dead.store(true, Ordering::Relaxed);
+            }
+            return Err(failure.error);
+        }
+        tracing::debug!(error = %failure.error, ?pause, "trying again");
+        self.cancel.sleep(pause)
+    }
+
+    /// Asks once; that is, as often as authorisation and redirects take.
+    pub(super) fn try_get(&self, want: &Want<'_>) -> Result<Response<Body>, Failure> {
+        let endpoint = want.endpoint;
+        let url = format!(
+            "{}://{}/v2/{}/{}",
+            endpoint.scheme(),
+            endpoint.address,
+            want.repository,
+            want.path
+        );
+        let key = (endpoint.name.clone(), want.repository.to_owned());
+        let known = self.authorisations().get(&key).cloned();
+        let response = self.follow(want, &url, known.as_deref())?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return self.accept(want, &url, response);
+        }
+        let headers = response.headers().get_all(header::WWW_AUTHENTICATE);
+        let headers: Vec<&str> = headers.iter().filter_map(|value| value.to_str().ok()).collect();
+        let Some(challenge) = challenge::parse(headers.iter().copied()) else {
+            return match headers.is_empty() {
+                true => self.accept(want, &url, response),
+                false => Err(Failure::from(OciError::BadChallenge {
+                    host: endpoint.name.clone(),
+                    challenge: shown(&headers.join(", ")),
+                })),
+            };
+        };
+        let Some(fresh) = self.authorise(endpoint, want.repository, &challenge)? else {
+            return self.accept(want, &url, response);
+        };
+        self.authorisations().insert(key, fresh.clone());
+        let response = self.follow(want, &url, Some(&fresh))?;
+        self.accept(want, &url, response)
+    }
+
+    /// Sends the request and goes where it is sent on. Credentials stay with the server they are for.
+    fn follow(
+        &self,
+        want: &Want<'_>,
+        url: &str,
+        authorisation: Option<&str>,
+    ) -> Result<Response<Body>, Failure> {
+        let mut from = parse_uri(url)?;
+        let origin = origin(&from);
+        for _ in 0..=REDIRECTS {
+            let mut request = self.agent.get(from.clone()).header(header::ACCEPT, want.accept);
+            if want.from > 0 {
+                request = request.header(header::RANGE, format!("bytes={}-", want.from));
+            }
+            if let Some(authorisation) = authorisation.filter(|_| self::origin(&from) == origin) {
+                request = request.header(header::AUTHORIZATION, authorisation);
+            }
+            let response = request
+                .call()
+                .map_err(|error| self.unreachable(&want.endpoint.name, error))?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            let location = response.headers().get(header::LOCATION);
+            let location = location.and_then(|value| value.to_str().ok()).unwrap_or_default();
+            from = join(&from, location).ok_or_else(|| bad_redirect(&from, location))?;
+        }
+        Err(bad_redirect(&from, "(one more)").into())
+    }
+
+    /// The answer if it is one, else what it complains of.
+    fn accept(
+        &self,
+        want: &Want<'_>,
+        url: &str,
+        response: Response<Body>,
+    ) -> Result<Response<Body>, Failure> {
+        let status = response.status().as_u16();
+        let host = want.endpoint.name.clone();
+        if matches!(status, 200 | 206) {
+            return Ok(response);
+        }
+        let after = response.headers().get(header::RETRY_AFTER);
+        let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let detail = complaint(response);
+        let error = match status {
+            401 | 403 => OciError::Unauthorised {
+                host,
+                repository: want.repository.to_owned(),
+                detail,
+            },
+            404 => OciError::NotFound {
+                what: want.what.to_owned(),
+                host,
+            },
+            status => OciError::Status {
+                url: shown(url),
+                status,
+                detail,
+            },
+        };
+        let again = match status {
+            429 | 503 => after.map_or(Again::Later, |seconds| Again::After(Duration::from_secs(seconds))),
+            408 | 500..=599 => Again::Later,
+            _ => Again::Never,
+        };
+        Err(Failure { error, again })
+    }
+
+    pub(super) fn unreachable(&self, host: &str, error: ureq::Error) -> Failure {
+        if self.cancel.is_cancelled() {
+            return OciError::Cancelled.into();
+        }
+        let again = match &error {
+            // A wrong certificate or address does not get better.
+            ureq::Error::Rustls(_) | ureq::Error::Tls(_) | ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+                Again::Never
+            }
+            ureq::Error::Io(inner) if inner.kind() == std::io::ErrorKind::InvalidData => Again::Never,
+            _ => Again::Later,
+        };
+        Failure {
+            error: OciError::Unreachable {
+                host: host.to_owned(),
+                source: Box::new(error),
+            },
+            again,
+        }
+    }
+
+    fn authorisations(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), String>> {
+        // Nothing that holds the lock can panic half-way.
+        self.authorisations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn parse_uri(url: &str) -> Result<Uri, OciError> {
+    url.parse().map_err(|_| OciError::BadRedirect {
+        from: shown(url),
+        to: "(no address)".to_owned(),
+    })
+}
+
+fn bad_redirect(from: &Uri, to: &str) -> OciError {
+    OciError::BadRedirect {
+        from: shown(&from.to_string()),
+        to: shown(to),
+    }
+}
+
+/// Scheme, host and port.
+fn origin(uri: &Uri) -> (String, String) {
+    let part = |part: Option<&str>| part.unwrap_or_default().to_ascii_lowercase();
+    (
+        part(uri.scheme_str()),
+        part(uri.authority().map(|authority| authority.as_str())),
+    )
+}
+
+/// Where a redirect leads, if it may: nowhere but to HTTP or HTTPS, and from HTTPS to HTTPS only.
+fn join(from: &Uri, location: &str) -> Option<Uri> {
+    let (scheme, authority) = origin(from);
+    let target = match location {
+        "" => return None,
+        _ if location.starts_with("//") => format!("{scheme}:{location}"),
+        _ if location.starts_with('/') => format!("{scheme}://{authority}{location}"),
+        _ => location.to_owned(),
+    };
+    let target: Uri = target.parse().ok()?;
+    let to = target.scheme_str()?;
+    let allowed = to == "https" || to == "http" && scheme == "http";
+    (allowed
+        && target
+            .authority()
+            .is_some_and(|authority| !authority.as_str().contains('@')))
+    .then_some(target)
+}
+
+/// What a registry says of its own failure, as the end of a message (distribution specification, "Error Codes").
+pub(super) fn complaint(response: Response<Body>) -> String {
+    #[derive(Deserialize)]
+    struct Complaints {
+        errors: Vec<Complaint>,
+    }
+    #[derive(Deserialize)]
+    struct Complaint {
+        code: Option<String>,
+        message: Option<String>,
+    }
+    let mut bytes = Vec::new();
+    // Whatever came of it is better than nothing.
+    let _ = response
+        .into_body()
+        .into_reader()
+        .take(COMPLAINT_MAX)
+        .read_to_end(&mut bytes);
+    let Ok(complaints) = serde_json::from_slice::<Complaints>(&bytes) else {
+        return String::new();
+    };
+    match complaints.errors.into_iter().next() {
+        Some(Complaint { code, message }) => [code, message]
+            .into_iter()
+            .flatten()
+            .map(|text| format!(": {}", shown(&text)))
+            .collect(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_lead_to_https_or_stay_what_they_were() {
+        for (from, location, to) in [
+            ("https://a.x/v2/", "https://b.x/c?d", Some("https://b.x/c?d")),
+            ("https://a.x:5/v2/", "/c", Some("https://a.x:5/c")),
+            ("https://a.x/v2/", "//b.x/c", Some("https://b.x/c")),
+            ("http://a.x/", "https://b.x/", Some("https://b.x/")),
+            ("http://a.x/", "http://b.x/", Some("http://b.x/")),
+            ("https://a.x/", "http://a.x/", None),
+            ("https://a.x/", "ftp://a.x/", None),
+            ("https://a.x/", "file:///etc/passwd", None),
+            ("https://a.x/", "https://u:p@b.x/", None),
+            ("https://a.x/", "c", None),
+            ("https://a.x/", "", None),
+        ] {
+            let found = join(&from.parse().unwrap(), location).map(|uri| uri.to_string());
+            assert_eq!(found.as_deref(), to, "{from} {location}");
+        }
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let patience = Patience::default();
+        let pauses: Vec<u128> = [1, 2, 3, 8, 40]
+            .map(|tries| patience.pause_after(tries).as_millis())
+            .into();
+        assert_eq!(pauses, [250, 500, 1000, 30_000, 30_000]);
+    }
+}
