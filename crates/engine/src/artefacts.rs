@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-pub use sources::{CatalogSources, Known, Made, Progress, SourceError, Sources};
+pub use sources::{Known, Made, Progress, SourceError, Sources};
 
 use crate::EngineError;
 use crate::operations::{OperationHandle, Stage};

@@ -33,6 +33,19 @@ pub trait Machines: fmt::Debug + Send + Sync {
 /// The VMMs of this host.
 #[derive(Clone, Debug, Default)]
 pub struct HostMachines {
+    /// Which one the configuration asks for.
+    pub wanted: vmm::Wanted,
     /// QEMU, if not the one on `PATH`.
     pub qemu: Option<PathBuf>,
+}
+
+impl Machines for HostMachines {
+    fn choose(&self) -> Result<Choice, EngineError> {
+        let (backend, reason) = vmm::choose(self.wanted, self.qemu.as_deref())?;
+        Ok(Choice { backend, reason })
+    }
+
+    fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, EngineError>> {
+        Box::pin(async move { Ok(vmm::find(folder).await?) })
+    }
 }

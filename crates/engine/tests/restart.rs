@@ -1,0 +1,141 @@
+//! A daemon that ends or is killed, and the next one on the same state directory.
+#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
+
+mod support;
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+
+use api::VmState;
+use engine::Engine;
+use support::{Host, becomes, delete, run, vm};
+use testkit::{Again, Points, POINTS_VARIABLE};
+
+const ROOT: &str = "ENGINE_TEST_ROOT";
+
+fn root_of_child() -> PathBuf {
+    std::env::var_os(ROOT).unwrap().into()
+}
+
+/// One daemon's life on a host: what it runs ends with it, but for its machines.
+fn daemon<T>(host: &Host, work: impl AsyncFnOnce(&Engine) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let engine = host.engine().await;
+        work(&engine).await
+    })
+}
+
+#[test]
+fn the_next_daemon_drives_a_running_vm_on() {
+    let host = Host::new();
+    daemon(&host, async |_| ());
+    let leaks = host.leaks();
+    let before = daemon(&host, async |engine| run(engine, "a").await);
+    daemon(&host, async |engine| {
+        let after = becomes(engine, "a", VmState::Running).await;
+        assert_eq!((&after.pid, &after.boot_id), (&before.pid, &before.boot_id));
+        let exec = guest::Exec { argv: vec!["true".into()], ..guest::Exec::default() };
+        engine.vms().exec("a", &exec).await.unwrap();
+        engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+        delete(engine, "a").await;
+        leaks.assert_none_since().await;
+    });
+}
+
+#[test]
+fn a_machine_that_ended_while_no_daemon_was_there_is_found_stopped() {
+    let host = Host::new();
+    let before = daemon(&host, async |engine| run(engine, "a").await);
+    let killed = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    killed.block_on(async {
+        let machine = vmm::Backend::find(&host.backend, &host.paths.vm(&before.id)).await.unwrap().unwrap();
+        machine.kill().await.unwrap();
+    });
+    daemon(&host, async |engine| {
+        let after = engine.vms().show("a").await.unwrap();
+        assert_eq!(after.state, VmState::Stopped);
+        assert!(after.reason.unwrap().contains("while no daemon was there"));
+        delete(engine, "a").await;
+    });
+}
+
+#[test]
+fn an_ephemeral_vm_does_not_outlive_the_daemon_that_held_its_lease() {
+    let host = Host::new();
+    daemon(&host, async |_| ());
+    let leaks = host.leaks();
+    daemon(&host, async |engine| {
+        let request = api::CreateVm { ephemeral: true, ..vm("a", true) };
+        engine.vms().create(request).await.unwrap().wait().await.unwrap();
+    });
+    daemon(&host, async |engine| {
+        assert!(engine.vms().list().await.unwrap().is_empty());
+        leaks.assert_none_since().await;
+    });
+}
+
+/// The child is a daemon that dies at an armed point, as by `kill -9`, while it creates and starts a VM.
+#[test]
+fn a_daemon_killed_at_any_step_of_a_start_undoes_it_on_the_next() {
+    let this = Again::of("a_daemon_killed_at_any_step_of_a_start_undoes_it_on_the_next");
+    if this.is_child() {
+        let mut host = Host::at(&root_of_child());
+        host.points = Points::from_environment();
+        daemon(&host, async |engine| run(engine, "a").await);
+        return;
+    }
+    let points = {
+        let host = Host::new();
+        daemon(&host, async |engine| {
+            run(engine, "a").await;
+            delete(engine, "a").await;
+        });
+        host.points.hits()
+    };
+    assert!(points.iter().any(|point| point == "start.machine"), "{points:?}");
+    for point in points {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::at(folder.path());
+        // The database and what surrounds it are there before.
+        daemon(&host, async |_| ());
+        let leaks = host.leaks();
+        let mut child = this.command();
+        child.env(ROOT, folder.path()).env(POINTS_VARIABLE, format!("{point}=crash"));
+        assert_eq!(child.status().unwrap().signal(), Some(9), "{point}");
+        daemon(&host, async |engine| {
+            assert!(engine.vms().list().await.unwrap().is_empty(), "{point}");
+            leaks.assert_none_since().await;
+            run(engine, "a").await;
+            delete(engine, "a").await;
+            leaks.assert_none_since().await;
+        });
+    }
+}
+
+/// The same with a VM that existed before: it is kept, stopped, with the reason.
+#[test]
+fn a_daemon_killed_during_the_start_of_an_older_vm_leaves_it_stopped() {
+    let this = Again::of("a_daemon_killed_during_the_start_of_an_older_vm_leaves_it_stopped");
+    if this.is_child() {
+        let mut host = Host::at(&root_of_child());
+        host.points = Points::from_environment();
+        daemon(&host, async |engine| engine.vms().start("a").await.unwrap().wait().await.unwrap());
+        return;
+    }
+    for point in ["start.network", "start.machine", "start.agent"] {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::at(folder.path());
+        daemon(&host, async |engine| engine.vms().create(vm("a", false)).await.unwrap().wait().await.unwrap());
+        let mut child = this.command();
+        child.env(ROOT, folder.path()).env(POINTS_VARIABLE, format!("{point}=crash"));
+        assert_eq!(child.status().unwrap().signal(), Some(9), "{point}");
+        daemon(&host, async |engine| {
+            let kept = engine.vms().show("a").await.unwrap();
+            assert_eq!((kept.state, kept.pid), (VmState::Stopped, None), "{point}");
+            assert!(kept.reason.unwrap().contains("while it was starting"), "{point}");
+            engine.vms().start("a").await.unwrap().wait().await.unwrap();
+            delete(engine, "a").await;
+        });
+    }
+}

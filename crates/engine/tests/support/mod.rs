@@ -1,0 +1,140 @@
+//! An engine over simulated machines, in a state directory of its own.
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
+
+mod sources;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{CreateVm, NetworkMode, Vm, VmState};
+use config::{Environment, Paths};
+use engine::faults::Faults;
+use engine::{Choice, Defaults, Engine, EngineError, Machines, Parts, Timeouts};
+use futures::future::BoxFuture;
+use testkit::{Leaks, Points, SimulatedBackend};
+use vmm::{Backend, Machine};
+
+pub use sources::SimulatedSources;
+
+/// What an engine keeps when no VM is left.
+const KEPT: [&str; 4] = ["state/banger/banger.db", "state/banger/images", "state/banger/kernels", "cache"];
+
+/// One host: a state directory, its machines, its sources, its fault points.
+pub struct Host {
+    root: PathBuf,
+    _owned: Option<tempfile::TempDir>,
+    pub paths: Paths,
+    pub backend: SimulatedBackend,
+    pub sources: Arc<SimulatedSources>,
+    pub points: Points,
+    pub timeouts: Timeouts,
+}
+
+impl Host {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        Self { _owned: Some(folder), ..Self::at(&root) }
+    }
+
+    /// One whose directory somebody else owns: the same for several engines, one after the other.
+    pub fn at(root: &Path) -> Self {
+        let environment = Environment::new(rustix::process::geteuid().as_raw())
+            .with("XDG_CONFIG_HOME", root.join("config"))
+            .with("XDG_STATE_HOME", root.join("state"))
+            .with("XDG_CACHE_HOME", root.join("cache"))
+            .with("XDG_RUNTIME_DIR", root.join("run"));
+        let paths = Paths::personal(&environment).unwrap();
+        paths.prepare().unwrap();
+        std::fs::write(root.join("agent"), "an agent").unwrap();
+        Self {
+            root: root.to_owned(),
+            _owned: None,
+            paths,
+            backend: SimulatedBackend::new(),
+            sources: Arc::new(SimulatedSources::default()),
+            points: Points::new(),
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    pub async fn engine(&self) -> Engine {
+        Engine::open(Parts {
+            paths: self.paths.clone(),
+            agent: self.root.join("agent"),
+            sources: Arc::clone(&self.sources) as _,
+            machines: Arc::new(SimulatedMachines(self.backend.clone())),
+            faults: Arc::new(TestFaults(self.points.clone())),
+            timeouts: self.timeouts,
+            passt: None,
+            ca_certificates: None,
+            defaults: Defaults {
+                image: "debian".into(),
+                vcpu: 1,
+                memory_mib: 128,
+                disk_size: 256 << 20,
+                network: NetworkMode::None,
+            },
+        })
+        .await
+        .unwrap()
+    }
+
+    /// What there is now; what an engine keeps for later VMs does not count.
+    pub fn leaks(&self) -> Leaks {
+        Leaks::snapshot(&self.root).ignoring(&KEPT)
+    }
+}
+
+/// A VM of that name; started if asked.
+pub fn vm(name: &str, start: bool) -> CreateVm {
+    CreateVm { name: Some(name.into()), start, ..CreateVm::default() }
+}
+
+/// Creates and starts a VM.
+pub async fn run(engine: &Engine, name: &str) -> Vm {
+    engine.vms().create(vm(name, true)).await.unwrap().wait().await.unwrap().unwrap()
+}
+
+/// Deletes a VM.
+pub async fn delete(engine: &Engine, name: &str) {
+    engine.vms().delete(name).await.unwrap().wait().await.unwrap();
+}
+
+/// Waits until a VM is in that state.
+pub async fn becomes(engine: &Engine, name: &str, state: VmState) -> Vm {
+    let waiting = async {
+        loop {
+            let vm = engine.vms().show(name).await.unwrap();
+            if vm.state == state {
+                return vm;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("the state comes within 30 s")
+}
+
+#[derive(Debug)]
+struct SimulatedMachines(SimulatedBackend);
+
+impl Machines for SimulatedMachines {
+    fn choose(&self) -> Result<Choice, EngineError> {
+        Ok(Choice { backend: Arc::new(self.0.clone()), reason: String::new() })
+    }
+
+    fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, EngineError>> {
+        Box::pin(async move { Ok(self.0.find(folder).await?) })
+    }
+}
+
+#[derive(Debug)]
+struct TestFaults(Points);
+
+impl Faults for TestFaults {
+    fn hit<'a>(&'a self, point: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { self.0.hit(point).await.map_err(|injected| injected.to_string()) })
+    }
+}

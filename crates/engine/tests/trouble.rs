@@ -1,0 +1,197 @@
+//! What goes wrong with machines and sources: one clear line, nothing left.
+#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
+
+mod support;
+
+use std::time::Duration;
+
+use api::{ErrorCode, VmState};
+use engine::Engine;
+use support::{Host, becomes, delete, run, vm};
+use testkit::{Action, Lie, MachineFaults};
+
+/// Every point that a create with a start passes.
+async fn points_of_a_start() -> Vec<String> {
+    let host = Host::new();
+    let engine = host.engine().await;
+    run(&engine, "a").await;
+    delete(&engine, "a").await;
+    let points = host.points.hits();
+    assert!(points.len() >= 6, "{points:?}");
+    points
+}
+
+async fn fails(engine: &Engine, name: &str) -> api::ApiError {
+    match engine.vms().create(vm(name, true)).await {
+        Ok(operation) => operation.wait().await.unwrap_err(),
+        Err(error) => error.to_api(),
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_fails_at_any_step_leaves_nothing() {
+    for point in points_of_a_start().await {
+        let host = Host::new();
+        let engine = host.engine().await;
+        let leaks = host.leaks();
+        host.points.arm(&point, Action::Fail);
+        let error = fails(&engine, "a").await;
+        assert!(error.message.contains(&format!("injected failure at `{point}`")), "{error:?}");
+        assert!(engine.vms().list().await.unwrap().is_empty(), "{point}");
+        leaks.assert_none_since().await;
+        // The name is free again and all works.
+        run(&engine, "a").await;
+        delete(&engine, "a").await;
+        leaks.assert_none_since().await;
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_is_cancelled_at_any_step_leaves_nothing() {
+    for point in points_of_a_start().await {
+        let host = Host::new();
+        let engine = host.engine().await;
+        let leaks = host.leaks();
+        let hold = host.points.hold(&point);
+        let operation = engine.vms().create(vm("a", true)).await.unwrap();
+        hold.reached().await;
+        operation.cancel();
+        assert_eq!(operation.wait().await.unwrap_err().code, ErrorCode::Cancelled, "{point}");
+        assert!(engine.vms().list().await.unwrap().is_empty(), "{point}");
+        leaks.assert_none_since().await;
+    }
+}
+
+#[tokio::test]
+async fn a_failed_start_of_a_vm_that_exists_keeps_it_with_the_reason() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    engine.vms().create(vm("a", false)).await.unwrap().wait().await.unwrap();
+    host.points.arm("start.machine", Action::Fail);
+    let error = engine.vms().start("a").await.unwrap().wait().await.unwrap_err();
+    assert!(error.message.starts_with("cannot start `a`: "), "{error:?}");
+    let failed = engine.vms().show("a").await.unwrap();
+    assert_eq!((failed.state, failed.pid), (VmState::Error, None));
+    assert!(failed.reason.unwrap().contains("start.machine"));
+    engine.vms().start("a").await.unwrap().wait().await.unwrap();
+    delete(&engine, "a").await;
+}
+
+#[tokio::test]
+async fn a_vmm_that_dies_leaves_the_vm_stopped_with_the_reason() {
+    let host = Host::new();
+    host.backend.fault_next(MachineFaults { dies_after_ms: Some(300), ..MachineFaults::default() });
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    run(&engine, "a").await;
+    let stopped = becomes(&engine, "a", VmState::Stopped).await;
+    assert!(stopped.reason.unwrap().contains("died as it was told to"));
+    assert_eq!((stopped.pid, engine.vms().running()), (None, 0));
+    run(&engine, "b").await;
+    for name in ["a", "b"] {
+        delete(&engine, name).await;
+    }
+    leaks.assert_none_since().await;
+}
+
+#[tokio::test]
+async fn a_vmm_that_dies_at_start_says_why_and_leaves_nothing() {
+    let host = Host::new();
+    let dies_at_start = Some("no such machine type".to_owned());
+    host.backend.fault_all(MachineFaults { dies_at_start, ..MachineFaults::default() });
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    let error = fails(&engine, "a").await;
+    assert!(error.message.contains("ended at start: no such machine type"), "{error:?}");
+    assert!(!error.message.contains('\n'));
+    assert!(engine.vms().list().await.unwrap().is_empty());
+    leaks.assert_none_since().await;
+}
+
+#[tokio::test]
+async fn a_missing_vmm_is_named_with_what_to_install() {
+    let mut host = Host::new();
+    host.backend = testkit::SimulatedBackend::with_binary("/nonexistent/vmm");
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    let error = fails(&engine, "a").await;
+    assert_eq!(error.code, ErrorCode::VmmMissing);
+    assert!(error.message.contains("/nonexistent/vmm was not found") && error.hint.is_some(), "{error:?}");
+    leaks.assert_none_since().await;
+}
+
+#[tokio::test]
+async fn a_silent_agent_ends_the_start() {
+    let silent = [
+        MachineFaults { silent: true, ..MachineFaults::default() },
+        MachineFaults { never_boots: true, ..MachineFaults::default() },
+    ];
+    let lies = [Lie::Garbage, Lie::EndlessHeaders, Lie::EndlessBody, Lie::NotJson, Lie::CutOff]
+        .map(|lie| MachineFaults { lies: Some(lie), ..MachineFaults::default() });
+    for faults in silent.into_iter().chain(lies) {
+        let mut host = Host::new();
+        host.timeouts.ready = Duration::from_millis(300);
+        host.backend.fault_all(faults.clone());
+        let engine = host.engine().await;
+        let leaks = host.leaks();
+        let error = fails(&engine, "a").await;
+        assert_eq!(error.code, ErrorCode::AgentSilent, "{faults:?}: {error:?}");
+        assert!(error.message.contains("did not answer within") && !error.message.contains('\n'), "{error:?}");
+        assert!(engine.vms().list().await.unwrap().is_empty());
+        leaks.assert_none_since().await;
+    }
+}
+
+#[tokio::test]
+async fn a_missing_image_with_no_mirror_is_one_clear_line() {
+    let host = Host::new();
+    host.sources.lose_images();
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    let error = fails(&engine, "a").await;
+    assert_eq!(
+        error.message,
+        "cannot build image `debian`: cannot reach the mirror deb.test: connection refused"
+    );
+    assert_eq!(error.hint.as_deref(), Some("is the network up?"));
+    assert!(engine.vms().list().await.unwrap().is_empty());
+    leaks.assert_none_since().await;
+    assert_eq!(std::fs::read_dir(host.paths.images()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_missing_kernel_with_no_mirror_is_one_clear_line() {
+    let host = Host::new();
+    host.sources.lose_kernels();
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    let error = fails(&engine, "a").await;
+    assert_eq!(
+        error.message,
+        "cannot fetch kernel `cloud`: cannot reach the mirror deb.test: connection refused"
+    );
+    assert!(engine.vms().list().await.unwrap().is_empty());
+    leaks.assert_none_since().await;
+    assert_eq!(std::fs::read_dir(host.paths.kernels()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_unknown_image_is_refused_with_the_known_ones() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let request = api::CreateVm { image: Some("debain".into()), ..vm("a", true) };
+    let error = engine.vms().create(request).await.unwrap_err().to_api();
+    assert_eq!(error.code, ErrorCode::ImageNotFound);
+    assert!(error.hint.unwrap().contains("debian"));
+    assert!(engine.vms().list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_command_in_a_stopped_vm_is_refused_with_its_state() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    engine.vms().create(vm("a", false)).await.unwrap().wait().await.unwrap();
+    let error = engine.vms().exec("a", &guest::Exec::default()).await.unwrap_err().to_api();
+    assert_eq!(error.code, ErrorCode::WrongState);
+    assert!(error.message.contains("`a` is created"), "{error:?}");
+}
