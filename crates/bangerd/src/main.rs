@@ -24,6 +24,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = vmm::keep_logs_if_asked() {
+        return code;
+    }
     let arguments = Arguments::parse();
     let environment = Environment::of_process();
     if arguments.check_migrations {
@@ -50,7 +53,13 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
     let surroundings = Surroundings {
         agent: agent_binary()?,
         sources: Arc::new(sources),
-        machines: Arc::new(HostMachines { qemu: config.qemu_bin.clone() }),
+        machines: Arc::new(HostMachines {
+            wanted: match config.vmm {
+                config::VmmChoice::Auto => vmm::Wanted::Auto,
+                config::VmmChoice::Qemu => vmm::Wanted::Qemu,
+            },
+            qemu: config.qemu_bin.clone(),
+        }),
         faults: Arc::new(engine::faults::NoFaults),
         timeouts: engine::Timeouts::default(),
         passt: config.passt_bin.clone(),
