@@ -46,6 +46,8 @@ struct Extensions {
     records: Records,
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
+    /// Bytes of all of them.
+    bytes: u64,
 }
 
 /// The data of the member at hand.
@@ -105,7 +107,7 @@ impl<R: Read> Archive<R> {
             let size = self.field(number(&header.as_old().size), "size")?;
             match header.entry_type() {
                 EntryType::XHeader => {
-                    let data = self.extension(size)?;
+                    let data = self.extension(&mut extensions.bytes, size)?;
                     extensions
                         .records
                         .extend(&data)
@@ -119,13 +121,17 @@ impl<R: Read> Archive<R> {
                             bytes: size,
                         });
                     }
-                    let data = self.extension(size)?;
+                    let data = self.extension(&mut 0, size)?;
                     let mut records = Records::default();
                     records.extend(&data).map_err(|_| self.bad("global PAX record"))?;
                     self.global = records;
                 }
-                EntryType::GNULongName => extensions.name = Some(until_zero(self.extension(size)?)),
-                EntryType::GNULongLink => extensions.link = Some(until_zero(self.extension(size)?)),
+                EntryType::GNULongName => {
+                    extensions.name = Some(until_zero(self.extension(&mut extensions.bytes, size)?));
+                }
+                EntryType::GNULongLink => {
+                    extensions.link = Some(until_zero(self.extension(&mut extensions.bytes, size)?));
+                }
                 // A volume's label; nothing of the file system.
                 other if other.as_byte() == b'V' => self.expect(size),
                 _ => return self.member(&header, size, extensions).map(Some),
@@ -317,12 +323,14 @@ impl<R: Read> Archive<R> {
         self.padding = size.wrapping_neg() % RECORD as u64;
     }
 
-    /// Reads the data of an extension header.
-    fn extension(&mut self, size: u64) -> Result<Vec<u8>, ErofsError> {
-        if size > EXTENSION {
+    /// Reads the data of an extension header. `taken` counts those of one member together: any number of them may
+    /// come before it.
+    fn extension(&mut self, taken: &mut u64, size: u64) -> Result<Vec<u8>, ErofsError> {
+        *taken = taken.saturating_add(size);
+        if *taken > EXTENSION {
             return Err(ErofsError::ExtensionTooLarge {
                 entry: self.last.clone(),
-                bytes: size,
+                bytes: *taken,
             });
         }
         self.expect(size);

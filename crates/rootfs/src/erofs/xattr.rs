@@ -1,6 +1,6 @@
 //! Extended attributes: each distinct one is kept once, and stored once where several inodes have it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::entry::{Xattr, shown};
 use super::error::ErofsError;
@@ -15,6 +15,8 @@ const HEADER: usize = 12;
 const PER_INODE: usize = 64 * 1024 * 3;
 /// All distinct attributes of an image: they stay in memory.
 const TOTAL: usize = 64 * 1024 * 1024;
+/// Attributes of all inodes, each counted as often as one has it: so many numbers stay in memory.
+const USES: usize = 1 << 22;
 /// Shared attributes are counted in a byte.
 const SHARED_MOST: usize = 255;
 
@@ -36,7 +38,7 @@ struct Stored {
 
 impl Stored {
     fn bytes(&self) -> usize {
-        (4 + self.name.len() + self.value.len()).next_multiple_of(4)
+        stored_bytes(&self.name, &self.value)
     }
 
     /// `erofs_xattr_entry`, name, value, padding.
@@ -51,11 +53,17 @@ impl Stored {
     }
 }
 
+/// Bytes of `erofs_xattr_entry` with what follows it.
+fn stored_bytes(name: &[u8], value: &[u8]) -> usize {
+    (4 + name.len() + value.len()).next_multiple_of(4)
+}
+
 /// Every distinct attribute of the image.
 #[derive(Debug, Default)]
 pub(crate) struct XattrTable {
     ids: HashMap<Stored, XattrId>,
     bytes: usize,
+    uses: usize,
 }
 
 impl XattrTable {
@@ -70,7 +78,8 @@ impl XattrTable {
             name: xattr.shown().into_owned(),
             fault,
         };
-        let mut stored: Vec<Stored> = Vec::with_capacity(xattrs.len());
+        // By prefix and name, which is the order they are stored in; the last of a name counts.
+        let mut stored: BTreeMap<(u8, &[u8]), &[u8]> = BTreeMap::new();
         let mut bytes = HEADER;
         for xattr in xattrs {
             let Some((prefix, name)) = split(&xattr.name) else {
@@ -83,19 +92,10 @@ impl XattrTable {
             if xattr.value.len() > usize::from(u16::MAX) {
                 return Err(fail(xattr, "with a value of more than 65535 bytes"));
             }
-            let new = Stored {
-                prefix,
-                name: name.into(),
-                value: xattr.value.as_slice().into(),
-            };
-            match stored
-                .iter_mut()
-                .find(|old| old.prefix == new.prefix && old.name == new.name)
-            {
-                Some(old) => *old = new,
-                None => stored.push(new),
+            bytes += stored_bytes(name, &xattr.value);
+            if let Some(old) = stored.insert((prefix, name), &xattr.value) {
+                bytes -= stored_bytes(name, old);
             }
-            bytes = HEADER + stored.iter().map(Stored::bytes).sum::<usize>();
             if bytes > PER_INODE {
                 return Err(fail(
                     xattr,
@@ -103,9 +103,20 @@ impl XattrTable {
                 ));
             }
         }
-        stored.sort();
+        self.uses += stored.len();
+        if self.uses > USES {
+            return Err(fail(
+                &xattrs[0],
+                "which is one too many: there are more than 4194304",
+            ));
+        }
         let mut ids = Vec::with_capacity(stored.len());
-        for attribute in stored {
+        for ((prefix, name), value) in stored {
+            let attribute = Stored {
+                prefix,
+                name: name.into(),
+                value: value.into(),
+            };
             let next = self.ids.len() as XattrId;
             let size = attribute.bytes();
             let id = *self.ids.entry(attribute).or_insert(next);

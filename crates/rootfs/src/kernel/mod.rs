@@ -19,6 +19,8 @@ mod modinfo;
 mod modules;
 mod package;
 mod spool;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, File};
 use std::io::{Read, Write as _};
