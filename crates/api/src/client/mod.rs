@@ -8,11 +8,13 @@ mod socket;
 mod stream;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
 
 pub use error::ClientError;
 pub use stream::{Chunks, Events};
@@ -58,11 +60,13 @@ pub trait ExecStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ExecStream for T {}
 
-/// A daemon at a socket. Cheap to clone; holds no connection.
+/// A daemon at a socket. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
     patience: Duration,
+    /// A connection without a call on it, if the daemon is to stay.
+    _hold: Option<Arc<UnixStream>>,
 }
 
 impl Client {
@@ -72,7 +76,21 @@ impl Client {
         Self {
             socket: socket.into(),
             patience: PATIENCE,
+            _hold: None,
         }
+    }
+
+    /// The same, which keeps the daemon from ending for want of work while it, or a clone, exists: between two calls
+    /// nobody would be connected.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub async fn hold(self) -> Result<Self, ClientError> {
+        let stream = socket::connect(&self.socket).await?;
+        Ok(Self {
+            _hold: Some(Arc::new(stream)),
+            ..self
+        })
     }
 
     /// The same, which gives up on an ordinary answer after `patience`.

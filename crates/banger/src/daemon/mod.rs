@@ -76,9 +76,8 @@ impl Place {
             Self::Personal(paths) => socket_in(&paths.daemon_file()),
         };
         let Some(socket) = socket else { return Ok(None) };
-        let client = Client::new(socket);
-        match client.clone().with_patience(PATIENCE).version().await {
-            Ok(version) => Ok(Some((client, version))),
+        match greet(socket).await {
+            Ok(found) => Ok(Some(found)),
             // A daemon that ends at this very moment closes the connection without an answer.
             Err(ClientError::Unreachable { .. } | ClientError::Broke(_)) => Ok(None),
             Err(error) => Err(error.into()),
@@ -105,21 +104,22 @@ impl Place {
         if let Some(found) = self.running().await? {
             return Ok(found);
         }
-        let socket = match self {
-            Self::Fixed(socket) => {
-                let client = Client::new(socket);
-                let version = client.with_patience(PATIENCE).version().await.map_err(|error| {
-                    Failure::from(error)
-                        .with_hint("a daemon named by --socket or BANGER_SOCKET is never started: start it, or leave that out")
-                })?;
-                return Ok((Client::new(socket), version));
-            }
-            Self::Personal(paths) => start::start(paths).await?,
-        };
-        let client = Client::new(socket);
-        let version = client.clone().with_patience(PATIENCE).version().await?;
-        Ok((client, version))
+        match self {
+            Self::Fixed(socket) => greet(socket.clone()).await.map_err(|error| {
+                Failure::from(error).with_hint(
+                    "a daemon named by --socket or BANGER_SOCKET is never started: start it, or leave that out",
+                )
+            }),
+            Self::Personal(paths) => Ok(greet(start::start(paths).await?).await?),
+        }
     }
+}
+
+/// Asks for the version of whoever listens there, and keeps it from ending meanwhile and afterwards.
+async fn greet(socket: PathBuf) -> Result<(Client, Version), ClientError> {
+    let client = Client::new(socket).hold().await?;
+    let version = client.clone().with_patience(PATIENCE).version().await?;
+    Ok((client, version))
 }
 
 /// Said when client and daemon are of different versions.

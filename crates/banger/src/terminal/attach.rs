@@ -211,3 +211,19 @@ async fn read_frames(stream: impl AsyncRead + Unpin, output: Output) -> Ending {
         Err(error) => Ending::Output(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_signals_within_a_second_insist_and_two_that_are_further_apart_do_not() {
+        let start = Instant::now();
+        let mut insistence = Insistence::default();
+        let mut add = |milliseconds| insistence.add(start + Duration::from_millis(milliseconds));
+        assert_eq!(
+            [0, 1_100, 2_200, 3_100].map(&mut add),
+            [false, false, false, true]
+        );
+    }
+}

@@ -85,6 +85,11 @@ impl Client {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
+    /// Whether it has not ended yet.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Reads its stdout up to a text.
     pub fn read_out_until(&mut self, text: &str) -> String {
         read_until(self.child.stdout.as_mut().unwrap(), text)
