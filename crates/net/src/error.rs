@@ -10,10 +10,10 @@ use process::{Ending, ProcessError};
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// The system gave no socket pair.
-    #[error("cannot make the socket between the VMM and passt")]
+    #[error("cannot make the sockets between the VMM and passt")]
     Socket(#[source] io::Error),
-    /// The system gave no memory for passt's messages.
-    #[error("cannot keep the messages of passt")]
+    /// The system gave no memory for the messages of a start.
+    #[error("cannot keep the messages of the network's start")]
     Messages(#[source] io::Error),
     /// passt could not be started.
     #[error("cannot start {passt}")]
@@ -37,6 +37,20 @@ pub enum NetError {
     PasstSilent {
         /// How long it had.
         waited: Duration,
+        /// The last that it said.
+        log: String,
+    },
+    /// The frame filter could not be laid out in memory.
+    #[error("cannot keep the frame filter in memory")]
+    FilterProgram(#[source] io::Error),
+    /// The frame filter could not be started.
+    #[error("cannot start the frame filter before passt")]
+    FilterStart(#[source] ProcessError),
+    /// The frame filter ended before anything answered through it.
+    #[error("the frame filter before passt ended at its start ({ending}): {log}")]
+    FilterDied {
+        /// How it ended.
+        ending: Ending,
         /// The last that it said.
         log: String,
     },

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::plan::{GATEWAY, GUEST};
+use crate::addresses::{GATEWAY, GUEST};
 
 /// The asker's hardware address; the guest's own takes its place with its first frame.
 const ASKER: [u8; 6] = [0x52, 0x54, 0, 0, 0, 0];

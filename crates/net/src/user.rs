@@ -1,24 +1,27 @@
-//! User mode: one passt for each VM.
+//! User mode: one passt for each VM, behind a frame filter.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use process::{Ending, Launch, ProcessError, Signal, Started, read_record, remove_record};
+use process::{Ending, Handle, Launch, ProcessError, Signal, Started, read_record, remove_record};
 
-use crate::NetError;
+use crate::addresses::{GATEWAY, GUEST, MTU, PREFIX, RESOLVER};
 use crate::messages::Messages;
-use crate::plan::{GATEWAY, GATEWAY_MAC, GUEST, MTU, PREFIX, RESOLVER};
 use crate::ready::until_it_answers;
+use crate::{NetError, filter};
 
-const RECORD: &str = "passt.json";
+const PASST_RECORD: &str = "passt.json";
+const FILTER_RECORD: &str = "frame-filter.json";
 const LOG: &str = "passt.log";
+/// What the guest takes for its gateway's.
+const GATEWAY_MAC: &str = "52:55:0a:00:02:02";
 /// passt keeps its log below this many bytes.
 const LARGEST_LOG: u32 = 256 << 10;
 /// passt starts in milliseconds; a busy machine gets its time.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
-/// A passt that closes its socket is about to end.
+/// Who closes a socket is about to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A network that runs as long as its socket is open.
@@ -29,44 +32,73 @@ pub struct UserNetwork {
     pub socket: OwnedFd,
 }
 
-/// Starts `passt` for the VM whose folder this is, and waits until it forwards.
+/// Starts `passt` and the frame filter before it for the VM whose folder this is, and waits until they forward.
 ///
-/// The process is told of in `<folder>/passt.json` and logs to `<folder>/passt.log`. It outlives the caller, and
-/// ends when the VMM's end is closed or by [`stop`].
+/// The processes are told of in `<folder>/passt.json` and `<folder>/frame-filter.json`; passt logs to
+/// `<folder>/passt.log`. They outlive the caller, and end when the VMM's end is closed or by [`stop`].
 ///
 /// # Errors
 /// Nothing runs and no record is left then.
 pub async fn start_user(folder: &Path, passt: &Path) -> Result<UserNetwork, NetError> {
     stop(folder).await?;
-    let (socket, peer) = UnixStream::pair().map_err(NetError::Socket)?;
-    let messages = Messages::new().map_err(NetError::Messages)?;
-    let mut launch = Launch::new(passt, folder, folder.join(RECORD));
+    let (socket, vmm_side) = UnixStream::pair().map_err(NetError::Socket)?;
+    let (passt_side, passt_socket) = UnixStream::pair().map_err(NetError::Socket)?;
+    let said_by_passt = Messages::new().map_err(NetError::Messages)?;
+    let said_by_filter = Messages::new().map_err(NetError::Messages)?;
+    let (record, filter_record) = (folder.join(PASST_RECORD), folder.join(FILTER_RECORD));
+    let (passt, filter) = tokio::join!(
+        start_passt(folder, &record, passt, &said_by_passt, passt_socket),
+        filter::start(folder, &filter_record, &said_by_filter, vmm_side, passt_side),
+    );
+    // Not before both are there: one that is still starting when the other has failed would end a moment later.
+    let (passt, filter) = (passt?, filter?);
+
+    let answer = tokio::time::timeout(ANSWERS_WITHIN, until_it_answers(socket)).await;
+    match answer {
+        Ok(Ok(socket)) => {
+            passt.keep();
+            filter.keep();
+            Ok(UserNetwork {
+                socket: socket.into(),
+            })
+        }
+        // The filter ends in order when passt does.
+        Ok(Err(_)) => match ending_of(filter.handle()).await {
+            Ending::Exited(0) => Err(NetError::PasstDied {
+                ending: ending_of(passt.handle()).await,
+                log: said_by_passt.last(),
+            }),
+            ending => Err(NetError::FilterDied {
+                ending,
+                log: said_by_filter.last(),
+            }),
+        },
+        Err(_) => Err(NetError::PasstSilent {
+            waited: ANSWERS_WITHIN,
+            log: said_by_passt.last(),
+        }),
+    }
+}
+
+async fn start_passt(
+    folder: &Path,
+    record: &Path,
+    passt: &Path,
+    messages: &Messages,
+    socket: UnixStream,
+) -> Result<Started, NetError> {
+    let mut launch = Launch::new(passt, folder, record);
     launch.output(messages.writer().map_err(NetError::Messages)?);
-    let number = launch.pass(peer.into());
+    let number = launch.pass(socket.into());
     launch.arguments(["--fd", &number.to_string()]);
     launch.arguments(ARGUMENTS);
     for (option, value) in values() {
         launch.arguments([option, &value]);
     }
-    let started = launch.start().await.map_err(|source| NetError::Start {
+    launch.start().await.map_err(|source| NetError::Start {
         passt: passt.to_owned(),
         source,
-    })?;
-
-    let answer = tokio::time::timeout(ANSWERS_WITHIN, until_it_answers(socket)).await;
-    match answer {
-        Ok(Ok(socket)) => {
-            started.keep();
-            Ok(UserNetwork {
-                socket: socket.into(),
-            })
-        }
-        Ok(Err(_)) => Err(why_it_died(&started, &messages).await),
-        Err(_) => Err(NetError::PasstSilent {
-            waited: ANSWERS_WITHIN,
-            log: messages.last(),
-        }),
-    }
+    })
 }
 
 /// What needs no value.
@@ -92,12 +124,11 @@ const ARGUMENTS: [&str; 14] = [
 ];
 
 fn values() -> [(&'static str, String); 8] {
-    let mac = GATEWAY_MAC.map(|byte| format!("{byte:02x}")).join(":");
     [
         ("--address", GUEST.to_string()),
         ("--netmask", PREFIX.to_string()),
         ("--gateway", GATEWAY.to_string()),
-        ("--mac-addr", mac),
+        ("--mac-addr", GATEWAY_MAC.into()),
         ("--dns-forward", RESOLVER.to_string()),
         ("--mtu", MTU.to_string()),
         ("--log-file", LOG.into()),
@@ -105,9 +136,8 @@ fn values() -> [(&'static str, String); 8] {
     ]
 }
 
-/// The socket's other end is gone, or something else than passt speaks there.
-async fn why_it_died(started: &Started, messages: &Messages) -> NetError {
-    let handle = started.handle();
+/// How a process ends whose socket is closed already.
+async fn ending_of(handle: &Handle) -> Ending {
     let ending = match tokio::time::timeout(ENDS_WITHIN, handle.wait()).await {
         Ok(ending) => ending,
         Err(_) => match handle.kill(Signal::KILL) {
@@ -115,31 +145,31 @@ async fn why_it_died(started: &Started, messages: &Messages) -> NetError {
             Err(error) => Err(error),
         },
     };
-    NetError::PasstDied {
-        ending: ending.unwrap_or(Ending::Unknown),
-        log: messages.last(),
-    }
+    ending.unwrap_or(Ending::Unknown)
 }
 
-/// Ends what `folder` tells of, if it still runs, and removes the record. Fine where there is none.
+/// Ends what `folder` tells of, if it still runs, and removes the records. Fine where there is none.
 ///
 /// # Errors
-/// [`NetError::Stop`] where the process cannot be ended; the record stays then.
+/// [`NetError::Stop`] where a process cannot be ended; its record stays then. The other is ended all the same.
 pub async fn stop(folder: &Path) -> Result<(), NetError> {
-    let record = folder.join(RECORD);
-    end(&record)
-        .await
-        .map_err(|source| NetError::Stop { record, source })
+    let passt = end(folder.join(PASST_RECORD)).await;
+    let filter = end(folder.join(FILTER_RECORD)).await;
+    passt.and(filter)
 }
 
-async fn end(record: &Path) -> Result<(), ProcessError> {
-    let Some(identity) = read_record(record)? else {
-        return Ok(());
+async fn end(record: PathBuf) -> Result<(), NetError> {
+    let ended = async {
+        let Some(identity) = read_record(&record)? else {
+            return Ok(());
+        };
+        if let Some(handle) = identity.open() {
+            // It holds nothing that could be lost.
+            handle.kill(Signal::KILL)?;
+            handle.wait().await?;
+        }
+        remove_record(&record, &identity)
     };
-    if let Some(handle) = identity.open() {
-        // It holds nothing that could be lost.
-        handle.kill(Signal::KILL)?;
-        handle.wait().await?;
-    }
-    remove_record(record, &identity)
+    let ended: Result<(), ProcessError> = ended.await;
+    ended.map_err(|source| NetError::Stop { record, source })
 }

@@ -15,7 +15,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use net::{NetError, find_passt, start_user, stop, user_plan};
-use process::{Identity, read_record};
+use process::{Handle, Identity, Signal, read_record};
 use support::guest::{Answer, Guest};
 use support::host::{ADDRESS, ip, on_a_host};
 
@@ -27,14 +27,23 @@ fn passt() -> PathBuf {
     find_passt(None).expect("needs passt: apt-get install passt")
 }
 
-fn recorded(folder: &Path) -> Option<Identity> {
-    read_record(&folder.join("passt.json")).unwrap()
+/// The processes that `folder` tells of: passt and the filter before it.
+fn recorded(folder: &Path) -> Vec<Identity> {
+    let records = ["passt.json", "frame-filter.json"].map(|name| read_record(&folder.join(name)).unwrap());
+    records.into_iter().flatten().collect()
 }
 
 fn listen(address: Ipv4Addr) -> (TcpListener, u16) {
     let listener = TcpListener::bind((address, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
+}
+
+fn running(folder: &Path) -> Vec<Handle> {
+    recorded(folder)
+        .into_iter()
+        .map(|identity| identity.open().expect("it runs"))
+        .collect()
 }
 
 /// Whether somebody has connected; does not wait for it.
@@ -119,29 +128,90 @@ fn the_resolver_of_the_plan_is_the_hosts_wherever_that_is() {
 }
 
 #[test]
-fn passt_ends_when_the_vmms_end_closes() {
+fn no_address_leads_the_guest_to_the_hosts_loopback() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
-        let network = start_user(folder.path(), &passt()).await.unwrap();
-        let running = recorded(folder.path()).unwrap().open().expect("it runs");
-        drop(network);
-        running.wait().await.unwrap();
-        stop(folder.path()).await.unwrap();
-        assert_eq!(recorded(folder.path()), None);
+        let mut guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+        let (local, port) = listen(Ipv4Addr::LOCALHOST);
+        let local_datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let (resolver, dns) = (
+            TcpListener::bind((LOCAL_RESOLVER, 53)).unwrap(),
+            user_plan().dns[0],
+        );
+        let IpAddr::V4(dns) = dns else {
+            panic!("user mode is IPv4")
+        };
+        let zero = Ipv4Addr::UNSPECIFIED;
+        for to in [
+            Ipv4Addr::LOCALHOST,
+            zero,
+            user_plan().gateway,
+            user_plan().address,
+            dns,
+            LOCAL_RESOLVER,
+        ] {
+            let own = guest.connect(to, port);
+            assert_eq!(guest.wait_for(to, own), Answer::Prohibited, "{to}");
+            let own = guest.send_datagram(to, port, GREETING);
+            assert_eq!(guest.wait_for(to, own), Answer::Prohibited, "{to}");
+        }
+        for to in [dns, LOCAL_RESOLVER] {
+            let own = guest.connect(to, 53);
+            assert_eq!(guest.wait_for(to, own), Answer::Prohibited, "{to}");
+        }
+        // passt takes frames in order: had one gone through, it would be there before this one.
+        reach_the_host(&mut guest);
+        assert!(!has_a_client(&local) && !has_a_client(&resolver));
+        local_datagrams.set_nonblocking(true).unwrap();
+        assert_eq!(
+            local_datagrams.recv(&mut [0]).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
     });
 }
 
 #[test]
-fn stop_ends_passt_and_may_be_called_again() {
+fn the_processes_end_when_the_vmms_end_closes() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        let folder = tempfile::tempdir().unwrap();
+        let network = start_user(folder.path(), &passt()).await.unwrap();
+        let running = running(folder.path());
+        assert_eq!(running.len(), 2);
+        drop(network);
+        for process in running {
+            process.wait().await.unwrap();
+        }
+        stop(folder.path()).await.unwrap();
+        assert_eq!(recorded(folder.path()), []);
+    });
+}
+
+#[test]
+fn neither_process_stays_without_the_other() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        let folder = tempfile::tempdir().unwrap();
+        for victim in 0..2 {
+            let guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+            let running = running(folder.path());
+            running[victim].kill(Signal::KILL).unwrap();
+            running[1 - victim].wait().await.unwrap();
+            guest.wait_for_the_end();
+        }
+    });
+}
+
+#[test]
+fn stop_ends_the_processes_and_may_be_called_again() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
         stop(folder.path()).await.expect("nothing was started");
         let guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
-        let identity = recorded(folder.path()).unwrap();
+        let running = recorded(folder.path());
+        assert_eq!(running.len(), 2);
         stop(folder.path()).await.unwrap();
-        assert!(!identity.is_alive());
+        assert!(!running.iter().any(Identity::is_alive));
         guest.wait_for_the_end();
-        assert_eq!(recorded(folder.path()), None);
+        assert_eq!(recorded(folder.path()), []);
         stop(folder.path()).await.unwrap();
         stop(&folder.path().join("never made")).await.unwrap();
     });
@@ -168,7 +238,7 @@ fn a_start_that_fails_says_why_in_a_line_and_leaves_nothing() {
             matches!(&error, NetError::Start { passt, .. } if passt == nowhere),
             "{error}"
         );
-        assert_eq!(recorded(folder.path()), None);
+        assert_eq!(recorded(folder.path()), []);
 
         // It takes none of passt's options.
         let error = start_user(folder.path(), Path::new("/bin/cat"))
@@ -176,7 +246,7 @@ fn a_start_that_fails_says_why_in_a_line_and_leaves_nothing() {
             .unwrap_err();
         let text = "passt ended at its start (exit code 1): Try '/bin/cat --help' for more information.";
         assert_eq!(error.to_string(), text);
-        assert_eq!(recorded(folder.path()), None);
+        assert_eq!(recorded(folder.path()), []);
     });
 }
 
@@ -216,7 +286,7 @@ async fn as_a_user_without_rights() {
     let mut guest = Guest::new(start_user(&folder, &passt()).await.unwrap());
     reach_the_host(&mut guest);
     stop(&folder).await.unwrap();
-    assert_eq!(recorded(&folder), None);
+    assert_eq!(recorded(&folder), []);
 }
 
 #[test]
@@ -251,7 +321,7 @@ async fn where_no_user_namespace_can_be_made() {
             && !text.contains('\n'),
         "{text}"
     );
-    assert_eq!(recorded(&folder), None);
+    assert_eq!(recorded(&folder), []);
 }
 
 #[test]

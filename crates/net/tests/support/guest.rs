@@ -8,6 +8,7 @@ use std::time::Duration;
 use net::UserNetwork;
 
 const MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
+const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const SYN: u8 = 2;
@@ -28,6 +29,8 @@ pub enum Answer {
     Accepted,
     /// The connection was refused.
     Refused,
+    /// The network said at once that this is not allowed.
+    Prohibited,
     /// A datagram.
     Datagram(Vec<u8>),
 }
@@ -95,10 +98,15 @@ impl Guest {
     pub fn wait_for(&mut self, from: Ipv4Addr, port: u16) -> Answer {
         loop {
             let frame = self.receive();
-            if frame[12..14] != [8, 0]
-                || frame[26..30] != from.octets()
-                || frame[36..38] != port.to_be_bytes()
-            {
+            if frame[12..14] != [8, 0] {
+                continue;
+            }
+            // An error quotes the packet that it is about: its header, then its ports.
+            let is_error = frame[23] == ICMP && frame[26..30] == net::user_plan().gateway.octets();
+            if is_error && frame[34..36] == [3, 13] && frame[58..64] == quoted(from, port) {
+                return Answer::Prohibited;
+            }
+            if frame[26..30] != from.octets() || frame[36..38] != port.to_be_bytes() {
                 continue;
             }
             return match (frame[23], frame[47]) {
@@ -160,6 +168,12 @@ impl Guest {
         self.socket.read_exact(&mut frame).unwrap();
         frame
     }
+}
+
+/// Target address and own port, as they lie in a packet.
+fn quoted(to: Ipv4Addr, own_port: u16) -> [u8; 6] {
+    let ([a, b, c, d], [e, f]) = (to.octets(), own_port.to_be_bytes());
+    [a, b, c, d, e, f]
 }
 
 /// The Internet checksum (RFC 1071).
