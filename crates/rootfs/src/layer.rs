@@ -32,10 +32,10 @@ const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetyp
                         large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 
 /// The file is new, so all of it reads as zeros, and mke2fs need write none. It sees this by itself for the inode
-/// tables when it is allowed to discard, and then marks them as zeroed: the guest's kernel starts no background
-/// thread to do it (`nodiscard` with `lazy_itable_init` would leave that to it, which fills the host's file and takes
-/// time from the boot). For the journal it has to be told. A first mount then reads the superblock, the descriptors
-/// and an empty journal's header.
+/// tables when it is allowed to discard, and then marks them as zeroed: the guest's kernel has nothing to zero in the
+/// background (`nodiscard` with `lazy_itable_init` would leave it to that, which fills the host's file and takes time
+/// from the boot). For the journal it has to be told. A first mount then reads the superblock, the descriptors and an
+/// empty journal's header.
 const OPTIONS: &str = "discard,lazy_journal_init=1,root_owner=0:0,resize=";
 
 /// Why there is no layer.

@@ -81,12 +81,9 @@ fn encode_node(keys: &[Key<'_>], depth: usize, out: &mut Vec<u8>) -> Result<u32,
         [] => (&[][..], &[][..]),
         [(first, _), ..] => (*first, keys[keys.len() - 1].0),
     };
-    // Sorted, so what first and last have in common, all have.
-    let common = first
-        .iter()
-        .zip(last)
-        .take_while(|(one, other)| one == other)
-        .count();
+    // Sorted, so what first and last have in common, all have. The root has no prefix, as depmod writes it.
+    let agree = first.iter().zip(last).take_while(|(one, other)| one == other);
+    let common = if depth == 0 { 0 } else { agree.count() };
     let (own, below) = match keys {
         [(key, values), below @ ..] if key.len() == common => (*values, below),
         _ => (&[][..], keys),

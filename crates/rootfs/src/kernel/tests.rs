@@ -66,10 +66,8 @@ impl Made {
             "modules.builtin.modinfo",
             b"ext4.alias=fs-ext4\0ext4.license=GPL\0",
         );
-        package.put_module(
-            "modules.order",
-            b"kernel/drivers/virtio/virtio.ko\nkernel/fs/fuse/fuse.ko\n",
-        );
+        let order = modules.map(|(path, ..)| format!("kernel/{path}\n")).concat();
+        package.put_module("modules.order", (order + "kernel/fs/erofs/erofs.ko\n").as_bytes());
         package
     }
 
@@ -293,19 +291,19 @@ fn a_package_that_cannot_be_used_is_refused_with_the_reason() {
         ),
         (
             |package| package.put("boot/vmlinuz-6 1", b""),
-            "`./boot/vmlinuz-6 1` of the kernel package has an impossible name",
+            "`boot/vmlinuz-6 1` of the kernel package has an impossible name",
         ),
         (
             |package| package.put("boot/vmlinuz--6", b""),
-            "`./boot/vmlinuz--6` of the kernel package has an impossible name",
+            "`boot/vmlinuz--6` of the kernel package has an impossible name",
         ),
         (
             |package| package.put("boot/vmlinuz-", b""),
-            "`./boot/vmlinuz-` of the kernel package has an impossible name",
+            "`boot/vmlinuz-` of the kernel package has an impossible name",
         ),
         (
             |package| package.put_module("kernel/a\nb.ko", b""),
-            "`./lib/modules/6.1.0-9-test/kernel/a\\nb.ko` of the kernel package has an impossible name",
+            "`lib/modules/6.1.0-9-test/kernel/a\\nb.ko` of the kernel package has an impossible name",
         ),
         (
             |package| package.put(&format!("boot/vmlinuz-{VERSION}"), b"no kernel"),
@@ -313,11 +311,11 @@ fn a_package_that_cannot_be_used_is_refused_with_the_reason() {
         ),
         (
             |package| package.put_module("kernel/text.ko", b"text"),
-            "the module `./lib/modules/6.1.0-9-test/kernel/text.ko` is broken: it is no module for a 64-bit kernel",
+            "the module `lib/modules/6.1.0-9-test/kernel/text.ko` is broken: it is no module for a 64-bit kernel",
         ),
         (
             |package| package.put_module("kernel/a.ko.zst", b"text"),
-            "cannot decompress `./lib/modules/6.1.0-9-test/kernel/a.ko.zst` of the kernel package",
+            "cannot decompress `lib/modules/6.1.0-9-test/kernel/a.ko.zst` of the kernel package",
         ),
         (
             |package| package.put_module("extra/virtio-blk.ko", &module(b"a=b\0", &[])),
@@ -333,7 +331,7 @@ fn a_package_that_cannot_be_used_is_refused_with_the_reason() {
         ),
         (
             |package| package.put_module("modules.order", &vec![0; (16 << 20) + 1]),
-            "`./lib/modules/6.1.0-9-test/modules.order` of the kernel package has 16777217 bytes; 16777216 is the most",
+            "`lib/modules/6.1.0-9-test/modules.order` of the kernel package has 16777217 bytes; 16777216 is the most",
         ),
     ];
     for (change, message) in table {
