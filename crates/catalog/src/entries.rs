@@ -76,7 +76,12 @@ pub struct ImageEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageSource {
     /// Built here.
-    Recipe(Box<Recipe>),
+    Recipe {
+        /// The recipe's name.
+        name: ArtefactName,
+        /// What it says.
+        recipe: Box<Recipe>,
+    },
 }
 
 /// A kernel that can be had.
@@ -165,7 +170,10 @@ impl Catalog {
                 arch: image.arch,
                 kernel: image.kernel,
                 description: image.description,
-                source: ImageSource::Recipe(Box::new(recipe)),
+                source: ImageSource::Recipe {
+                    name: image.recipe,
+                    recipe: Box::new(recipe),
+                },
             });
         }
         for (index, kernel) in kernels.iter().enumerate() {

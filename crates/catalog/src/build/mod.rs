@@ -75,7 +75,8 @@ pub fn build(
         "--format=tar",
         "--verbose",
     ]);
-    command.args(["--architectures=amd64"]);
+    // Its own clean-up for reproducible trees comes after the hook's and would undo a part of it.
+    command.args(["--architectures=amd64", "--skip=cleanup/reproducible"]);
     command
         .arg(option("--aptopt=", &apt_options))
         .arg(option("--customize-hook=", &hook));
