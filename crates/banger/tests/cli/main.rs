@@ -7,6 +7,7 @@ mod exec;
 mod lifecycle;
 mod listing;
 mod logs;
+mod refused;
 mod run;
 mod start;
 mod support;

@@ -3,9 +3,11 @@
 mod client;
 mod daemon;
 mod guest;
+mod home;
 mod routes;
 mod terminal;
 
-pub use client::{Client, Finished, banger_beside_its_daemon, surroundings, wait_for};
+pub use client::{Client, Finished, wait_for};
 pub use daemon::{FakeDaemon, vm};
+pub use home::Home;
 pub use terminal::Terminal;
