@@ -139,11 +139,11 @@ fn columns(detail: &str) -> (&str, &str) {
         .map_or((detail, ""), |(subject, result)| (subject.trim(), result.trim()))
 }
 
-/// `  kernel  debian-cloud 6.1.192     fetched, 26 MB        1.4 s`.
+/// `  kernel  debian-cloud 6.1.0-56-cloud-amd64  fetched, 26 MB        1.4 s`.
 fn stage_line(name: &str, detail: &str, elapsed_ms: u64) -> String {
     let (subject, result) = columns(detail);
     format!(
-        "  {:<6}  {:<23}  {:<19}  {:>6}",
+        "  {:<6}  {:<33}  {:<19}  {:>6}",
         one_line(name),
         one_line(subject),
         one_line(result),
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn stage_lines_are_columns() {
         let lines = [
-            stage_line("kernel", "debian-cloud 6.1.192  fetched, 26 MB", 1_400),
+            stage_line("kernel", "debian-cloud 6.1.0-56-cloud-amd64  fetched, 26 MB", 1_400),
             stage_line("image", "debian-bookworm  built from recipe", 94_000),
             stage_line("start", "ready", 2_900),
             stage_line("image", &failed("debian-bookworm  3 of 5"), 100),

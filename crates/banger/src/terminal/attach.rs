@@ -5,7 +5,8 @@
 //! signals, resize ─┴► writer task ─► stream ─► reader ┘─► exit
 //! ```
 
-use std::io;
+use std::cell::RefCell;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use api::client::ExecStream;
@@ -16,10 +17,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::input::Input;
+use super::modes::Modes;
 use super::output::{Output, Piece};
 use super::raw::{RawMode, window_size};
 use super::signals::Signals;
 use crate::failure::Failure;
+use crate::render;
 
 /// How long a command that was killed, or whose terminal has gone, may take to end.
 const LAST_MOMENT: Duration = Duration::from_secs(3);
@@ -77,7 +80,8 @@ pub async fn attach(
     let (reader, writer) = split(stream);
     let (control, commands) = mpsc::unbounded_channel();
     let writer = tokio::spawn(write_frames(writer, commands, input));
-    let mut reading = std::pin::pin!(read_frames(reader, output));
+    let modes = RefCell::new(Modes::default());
+    let mut reading = std::pin::pin!(read_frames(reader, output, attachment.tty.then_some(&modes)));
     let mut deadline = Deadline::default();
     let mut insistence = Insistence::default();
     let ending = loop {
@@ -107,6 +111,10 @@ pub async fn attach(
         }
     };
     writer.abort();
+    if io::stdout().is_terminal() {
+        // Nobody is left to tell of a terminal that has gone.
+        let _ = render::output(&modes.borrow().restore());
+    }
     drop(raw);
     // The user has insisted and left, whatever the command has made of it.
     Ok(match (ending, deadline.signal()) {
@@ -190,11 +198,20 @@ async fn next_input(input: &mut Option<Input>) -> Vec<u8> {
 }
 
 /// Passes output on until the command ends, and waits until all of it is written.
-async fn read_frames(stream: impl AsyncRead + Unpin, output: Output) -> Ending {
+async fn read_frames(
+    stream: impl AsyncRead + Unpin,
+    output: Output,
+    modes: Option<&RefCell<Modes>>,
+) -> Ending {
     let mut stream = BufReader::with_capacity(128 << 10, stream);
     let ending = loop {
         let piece = match Frame::read(&mut stream).await {
-            Ok(Some(Frame::Stdout(bytes))) => Piece::Out(bytes),
+            Ok(Some(Frame::Stdout(bytes))) => {
+                if let Some(modes) = modes {
+                    modes.borrow_mut().follow(&bytes);
+                }
+                Piece::Out(bytes)
+            }
             Ok(Some(Frame::Stderr(bytes))) => Piece::Err(bytes),
             Ok(Some(Frame::Exit(exit))) => break Ending::Exit(exit),
             // What only goes the other way means nothing here.

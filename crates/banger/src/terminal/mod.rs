@@ -2,6 +2,7 @@
 
 mod attach;
 mod input;
+mod modes;
 mod output;
 mod raw;
 mod signals;

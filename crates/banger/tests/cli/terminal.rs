@@ -29,6 +29,17 @@ fn the_terminal_is_restored_when_the_vm_dies() {
 }
 
 #[test]
+fn the_screen_of_a_program_that_died_with_its_vm_is_left() {
+    let daemon = FakeDaemon::with_box();
+    let (mut terminal, client, _) = shell(&daemon);
+    terminal.type_keys(b"vim");
+    terminal.read_until("\x1b[?1049h\x1b[?25lvim\r\n");
+    daemon.kill_machine("box");
+    assert_eq!(terminal.read_until("banger: "), "\x1b[?25h\x1b[?1049lbanger: ");
+    assert_eq!(client.wait(), 1);
+}
+
+#[test]
 fn the_terminal_is_restored_when_the_daemon_dies() {
     let mut daemon = FakeDaemon::with_box();
     let (mut terminal, client, before) = shell(&daemon);

@@ -144,7 +144,7 @@ async fn pump(mut stream: impl AsyncRead + Unpin, frames: mpsc::Sender<Frame>, k
     }
 }
 
-/// Says what it gets; `exit` ends it with code 7.
+/// Says what it gets; `vim` takes the whole screen, `exit` ends it with code 7.
 async fn shell<S: AsyncRead + AsyncWrite>(
     size: Option<WindowSize>,
     mut reader: ReadHalf<S>,
@@ -162,6 +162,7 @@ async fn shell<S: AsyncRead + AsyncWrite>(
                 let _ = Frame::Exit(Exit::Code(7)).write(&mut writer).await;
                 return;
             }
+            Ok(Some(Frame::Stdin(bytes))) if bytes.starts_with(b"vim") => "\x1b[?1049h\x1b[?25lvim".into(),
             Ok(Some(Frame::Stdin(bytes))) => format!("keys {bytes:?}"),
             Ok(Some(Frame::Resize(size))) => format!("size {}x{}", size.rows, size.columns),
             Ok(Some(frame)) => format!("{frame:?}"),
