@@ -4,6 +4,8 @@
 //! streams open for ever (`server &`): ssh would wait for it, which has hung many a script; here the exit follows once
 //! nothing has come for a moment, or enough of them.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout};
 
+use super::running::Ends;
 use crate::descriptor::Descriptor;
 
 /// Room for output to begin with. Most commands write little, and there may be hundreds.
@@ -38,6 +41,30 @@ pub(super) async fn carry_all(
         }
     };
     futures::try_join!(carry(stdout, Output::Stdout, writer, ended.clone()), stderr).map(|_| ())
+}
+
+/// Lets a command that was hung up on end: a terminal is closed, so that the kernel hangs up on its foreground job;
+/// pipes are read, so that what a handler of the signal writes is not the end of it.
+pub(super) async fn discard_while(ends: Ends, ending: impl Future<Output = ()>) {
+    let Ends::Pipes {
+        stdin,
+        stdout,
+        stderr,
+    } = ends
+    else {
+        drop(ends);
+        return ending.await;
+    };
+    drop(stdin);
+    tokio::select! {
+        () = ending => {}
+        ((), (), never) = async { futures::join!(discard(&stdout), discard(&stderr), pending::<Infallible>()) } => match never {},
+    }
+}
+
+async fn discard(source: &Descriptor) {
+    let mut buffer = vec![0; SMALL];
+    while source.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
 }
 
 /// What is still to come from a stream whose command has ended.

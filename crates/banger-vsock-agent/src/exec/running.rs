@@ -156,15 +156,13 @@ impl Running {
             let _ = kill_process_group(leader, Signal::HUP);
             let _ = kill_process_group(leader, Signal::CONT);
         }
-        // The kernel hangs up on the foreground job of a terminal that is closed.
-        drop(ends);
         let gone = async {
             let _ = child.wait().await;
             if let Some(group) = &group {
                 group.emptied().await;
             }
         };
-        if timeout(HANGUP, gone).await.is_err() {
+        if timeout(HANGUP, output::discard_while(ends, gone)).await.is_err() {
             if child.id().is_some() {
                 let _ = kill_process_group(leader, Signal::KILL);
             }
