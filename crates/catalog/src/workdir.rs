@@ -8,12 +8,17 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use crate::build::namespace;
 use crate::error::CatalogError;
 
 /// Begins the name of each work folder.
 const PREFIX: &str = "work-";
+/// How often, and how soon again, removing is tried while something still writes there.
+const MOST_ATTEMPTS: u32 = 100;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
 
 /// A folder of one fetch or build, removed with everything in it when dropped.
 #[derive(Debug)]
@@ -115,7 +120,18 @@ fn lock(folder: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
+/// Processes of a build that was killed may need a moment to die, and fill folders meanwhile.
 fn remove_tree(path: &Path) -> io::Result<()> {
+    for _ in 0..MOST_ATTEMPTS {
+        match remove_once(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => thread::sleep(BETWEEN_ATTEMPTS),
+            done => return done,
+        }
+    }
+    remove_once(path)
+}
+
+fn remove_once(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error)
             if error.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root() => {}
@@ -127,12 +143,16 @@ fn remove_tree(path: &Path) -> io::Result<()> {
         .args(["rm", "--recursive", "--force", "--one-file-system", "--"])
         .arg(path);
     let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
-    if !output.status.success() {
-        return Err(io::Error::other(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        ));
+    if output.status.success() {
+        return Ok(());
     }
-    Ok(())
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let kind = if said.contains("Directory not empty") {
+        io::ErrorKind::DirectoryNotEmpty
+    } else {
+        io::ErrorKind::Other
+    };
+    Err(io::Error::new(kind, said))
 }
 
 #[cfg(test)]
@@ -155,6 +175,29 @@ mod tests {
         assert!(used.path().join("a").exists());
         assert!(!left.exists() && work.join("other").exists());
         assert_eq!(fs::read_dir(&work).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_folder_that_something_still_writes_into_is_removed_once_that_has_ended() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = WorkDir::new(parent.path()).unwrap();
+        let path = folder.path().to_owned();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0.. {
+                    if fs::write(path.join(number.to_string()), "").is_err() || number == 2000 {
+                        break;
+                    }
+                    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+            drop(folder);
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 # Run in the tree: removes what is not the same in every build, and what no two machines may share.
 set -eu
 
-# What the build's apt was told; the image has its own sources.
-rm -f /etc/apt/sources.list.d/0000catalog.sources /etc/apt/apt.conf.d/99mmdebstrap
+# What the build's apt and dpkg were told; the image has its own sources.
+rm -f /etc/apt/sources.list.d/0000catalog.sources /etc/apt/apt.conf.d/99mmdebstrap /etc/dpkg/dpkg.cfg.d/99mmdebstrap
 # The host's.
 rm -f /etc/resolv.conf /etc/hostname
 
@@ -10,9 +10,8 @@ rm -f /etc/resolv.conf /etc/hostname
 rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
 : >/etc/machine-id
 chmod 0444 /etc/machine-id
-if [ -d /var/lib/dbus ]; then
-    ln -sfn /etc/machine-id /var/lib/dbus/machine-id
-fi
+# dbus's tmpfiles.d makes it a link to the other.
+rm -f /var/lib/dbus/machine-id
 
 # Logs, caches and what the tools kept of earlier states.
 rm -rf /var/log/apt /var/log/journal

@@ -77,6 +77,8 @@ pub fn build(
     ]);
     // Its own clean-up for reproducible trees comes after the hook's and would undo a part of it.
     command.args(["--architectures=amd64", "--skip=cleanup/reproducible"]);
+    // Nobody keeps the tree: syncing each file of it takes longer than writing it.
+    command.arg("--dpkgopt=force-unsafe-io");
     command
         .arg(option("--aptopt=", &apt_options))
         .arg(option("--customize-hook=", &hook));
