@@ -1,5 +1,7 @@
 //! Archives whose maker wishes us ill, or whose disk did. Each is refused with one line that names layer and entry.
 
+#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
+
 mod support;
 
 use oci::{Compression, Digest, Limits, OciError};

@@ -1,5 +1,7 @@
 //! Merging: what later layers hide, replace and link to.
 
+#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
+
 mod support;
 
 use std::collections::BTreeMap;

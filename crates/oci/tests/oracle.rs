@@ -1,5 +1,7 @@
 //! The merged tree, file by file with every attribute, against what `umoci unpack` as root puts on a disk.
 
+#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
+
 mod support;
 
 use std::collections::{BTreeMap, HashMap};

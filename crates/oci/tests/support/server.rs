@@ -156,6 +156,12 @@ impl Files {
         }
     }
 
+    /// The blob with this digest.
+    pub fn blob(&self, name: &str) -> Vec<u8> {
+        let found = self.blobs.iter().find(|(digest, _)| digest.to_string() == name);
+        found.unwrap().1.clone()
+    }
+
     /// As a well-behaved registry answers.
     pub fn answer(&self, request: &Request) -> Response {
         let mut parts = request.path.rsplit('/');

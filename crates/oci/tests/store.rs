@@ -1,0 +1,225 @@
+//! Images that lie on disk: layouts, and what `docker save` writes.
+
+#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use oci::{Cancel, Compression, Digest, Image, OciError, Platform};
+use serde_json::json;
+use support::tar::Tar;
+use support::{TAG, TestImage, flatten, has, names, pack, tree};
+
+fn archives() -> [Vec<u8>; 2] {
+    [
+        Tar::new().file("a", "1").file("b", "1").finish(),
+        Tar::new().file(".wh.a", "").file("c", "2").finish(),
+    ]
+}
+
+fn image() -> TestImage {
+    let [first, second] = archives();
+    TestImage::new(&[(first, Compression::Gzip), (second, Compression::Zstd)])
+}
+
+fn layout(folder: &Path, tag: Option<&str>) -> Result<Image, OciError> {
+    oci::open_layout(folder, tag, Platform::Amd64, &Cancel::default())
+}
+
+fn archive(file: &Path, scratch: &Path) -> Result<Image, OciError> {
+    oci::open_docker_archive(file, scratch, 1 << 30, Platform::Amd64, &Cancel::default())
+}
+
+fn assert_whole(image: &Image) {
+    let tree = tree(&flatten(&image.layers).unwrap());
+    let lines: Vec<_> = tree.into_iter().collect();
+    assert_eq!(
+        lines,
+        [support::pair("b", "file 1"), support::pair("c", "file 2")]
+    );
+}
+
+#[test]
+fn a_layout_is_opened_with_its_tag_or_with_none_where_there_is_one_image() {
+    let image = image();
+    let folder = image.folder.path();
+    for tag in [Some(TAG), None] {
+        let opened = layout(folder, tag).unwrap();
+        assert_eq!(opened.digest, image.manifest);
+        assert_whole(&opened);
+    }
+    let text = layout(folder, Some("2")).unwrap_err().to_string();
+    assert_eq!(text, format!("{} has no image `2`; it has 1", folder.display()));
+    let index = folder.join("index.json");
+    let mut value: serde_json::Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    let mut second = value["manifests"][0].clone();
+    second["annotations"]["org.opencontainers.image.ref.name"] = json!("other");
+    value["manifests"].as_array_mut().unwrap().push(second);
+    fs::write(&index, value.to_string()).unwrap();
+    assert_whole(&layout(folder, Some("other")).unwrap());
+    let text = layout(folder, None).unwrap_err().to_string();
+    assert!(
+        text.ends_with("has several images, and none was named; it has 1, other"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_layouts_blobs_are_held_to_digest_and_size() {
+    let damage: [fn(&Path); 3] = [
+        |path| fs::write(path, b"").unwrap(),
+        |path| {
+            let mut bytes = fs::read(path).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            fs::write(path, bytes).unwrap();
+        },
+        |path| fs::remove_file(path).unwrap(),
+    ];
+    for damage in damage {
+        let names = names(&image().folder.path().join("blobs/sha256"));
+        assert_eq!(names.len(), 4);
+        for name in names {
+            let image = image();
+            damage(&image.folder.path().join("blobs/sha256").join(&name));
+            let error = layout(image.folder.path(), None).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    OciError::WrongDigest { .. } | OciError::WrongSize { .. } | OciError::File { .. }
+                ),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_is_no_layout_is_said_to_be_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = layout(folder.path(), None).unwrap_err().to_string();
+    assert_eq!(
+        text,
+        format!(
+            "{}: is no OCI layout: it has no oci-layout",
+            folder.path().display()
+        )
+    );
+    fs::write(
+        folder.path().join("oci-layout"),
+        r#"{"imageLayoutVersion":"2.0.0"}"#,
+    )
+    .unwrap();
+    let text = layout(folder.path(), None).unwrap_err().to_string();
+    assert!(text.ends_with("layout version `2.0.0` is not known"), "{text}");
+}
+
+#[test]
+fn what_skopeo_writes_as_a_docker_archive_is_opened_packed_or_not() {
+    if !has("skopeo") {
+        eprintln!("left out: needs Debian's package `skopeo`");
+        return;
+    }
+    // Docker knows no zstd.
+    let image = TestImage::new(&archives().map(|archive| (archive, Compression::Gzip)));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("image.tar");
+    let output = Command::new("skopeo")
+        .args(["copy", "--insecure-policy"])
+        .arg(format!("oci:{}:{TAG}", image.folder.path().display()))
+        .arg(format!("docker-archive:{}:name:1", file.display()))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let opened = archive(&file, folder.path()).unwrap();
+    assert_whole(&opened);
+    assert_eq!(opened.config.env, [("A".to_owned(), "b".to_owned())]);
+    let plain = fs::read(&file).unwrap();
+    for compression in [Compression::Gzip, Compression::Zstd] {
+        fs::write(&file, pack(&plain, compression)).unwrap();
+        assert_whole(&archive(&file, folder.path()).unwrap());
+        let bounded =
+            oci::open_docker_archive(&file, folder.path(), 1000, Platform::Amd64, &Cancel::default());
+        assert!(matches!(bounded, Err(OciError::TooMuch { limit: 1000, .. })));
+    }
+    assert_eq!(names(folder.path()), ["image.tar"]);
+}
+
+/// A docker archive, as `docker save` of old has made it, and parts of it that may be wrong.
+fn docker(manifest: &str, layers: &[(&str, Vec<u8>)]) -> Result<Image, OciError> {
+    let folder = tempfile::tempdir().unwrap();
+    let diff_ids = archives().map(|archive| Digest::of(&archive));
+    let config =
+        json!({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}});
+    let mut tar = Tar::new().dir("one").file("config.json", &config.to_string());
+    for (name, bytes) in layers {
+        let meta = support::tar::Meta::default();
+        tar = tar.entry(tar::EntryType::Regular, name, "", bytes, meta);
+    }
+    let tar = tar
+        .dir("two")
+        .symlink("two/layer.tar", "../one/second.tar")
+        .file("manifest.json", manifest);
+    let file = folder.path().join("x.tar");
+    fs::write(&file, tar.finish()).unwrap();
+    archive(&file, folder.path())
+}
+
+#[test]
+fn links_among_layers_are_followed_and_layers_may_be_packed() {
+    let manifest =
+        r#"[{"Config":"config.json","RepoTags":["x:1"],"Layers":["one/layer.tar","two/layer.tar"]}]"#;
+    let [first, second] = archives();
+    let layers = [
+        ("one/layer.tar", pack(&first, Compression::Gzip)),
+        ("./one/second.tar", second),
+    ];
+    assert_whole(&docker(manifest, &layers).unwrap());
+}
+
+#[test]
+fn a_docker_archive_that_lacks_or_repeats_something_is_refused() {
+    let entry = r#"{"Config":"config.json","RepoTags":["x:1"],"Layers":["one/layer.tar","two/layer.tar"]}"#;
+    let [first, second] = archives();
+    let whole = [("one/layer.tar", first), ("one/second.tar", second)];
+    for (manifest, layers, message) in [
+        (format!("[{entry}]"), &whole[..1], "holds no `two/layer.tar`"),
+        (
+            format!("[{entry},{entry}]"),
+            &whole[..],
+            "has 2 images where one is wanted; it has x:1, x:1",
+        ),
+        (
+            "[]".to_owned(),
+            &whole[..],
+            "has 0 images where one is wanted; it has ",
+        ),
+        ("{".to_owned(), &whole[..], "manifest.json does not parse"),
+        (
+            format!("[{}]", entry.replace(",\"two/layer.tar\"", "")),
+            &whole[..],
+            "manifest has 1 layers, configuration 2",
+        ),
+        (
+            format!("[{}]", entry.replace("config.json", "../../etc/passwd")),
+            &whole[..],
+            "holds no `../../etc/passwd`",
+        ),
+    ] {
+        let text = docker(&manifest, layers).unwrap_err().to_string();
+        assert!(text.ends_with(message), "{text}");
+    }
+    let [first, second] = archives();
+    let swapped = [("one/layer.tar", second), ("one/second.tar", first)];
+    let opened = docker(&format!("[{entry}]"), &swapped).unwrap();
+    assert!(matches!(
+        flatten(&opened.layers),
+        Err(OciError::WrongContent { .. })
+    ));
+}
