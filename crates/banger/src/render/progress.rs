@@ -158,7 +158,11 @@ mod tests {
     #[test]
     fn stage_lines_are_columns() {
         let lines = [
-            stage_line("kernel", "debian-cloud 6.1.0-56-cloud-amd64  fetched, 26 MB", 1_400),
+            stage_line(
+                "kernel",
+                "debian-cloud 6.1.0-56-cloud-amd64  fetched, 26 MB",
+                1_400,
+            ),
             stage_line("image", "debian-bookworm  built from recipe", 94_000),
             stage_line("start", "ready", 2_900),
             stage_line("image", &failed("debian-bookworm  3 of 5"), 100),

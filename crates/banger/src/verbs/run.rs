@@ -1,7 +1,7 @@
 //! `banger vm run`: makes a VM, boots it, and opens a shell or runs a command in it.
 
 use api::client::{Action, Client, ClientError};
-use api::{CreateVm, Vm};
+use api::{CreateVm, Vm, VmState};
 use guest::Exec;
 
 use super::command::{self, Streams};
@@ -69,19 +69,14 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
             Ok(()) => code,
         });
     }
-    if runs_on(&client, &vm, outcome.is_ok()).await {
+    if client
+        .vm(&vm.id)
+        .await
+        .is_ok_and(|vm| vm.state == VmState::Running)
+    {
         render::note(&render::keeps_running(&vm.name));
     }
     Ok(code)
-}
-
-/// Whether the VM goes on: surely after a command that ended by itself, else by asking.
-async fn runs_on(client: &Client, vm: &Vm, ended_well: bool) -> bool {
-    ended_well
-        || client
-            .vm(&vm.id)
-            .await
-            .is_ok_and(|vm| vm.state == api::VmState::Running)
 }
 
 /// Deletes the VM, by another daemon if the first one has gone meanwhile.
