@@ -1,1 +1,12 @@
-//! Fixtures for tests: a simulated VMM, fault points, a daemon of one's own.
+//! What tests need: machines that are host processes, points to fail at, and a look at what was left behind.
+
+mod again;
+mod leaks;
+mod points;
+pub mod simulated;
+pub mod trouble;
+
+pub use again::Again;
+pub use leaks::Leaks;
+pub use points::{Action, Hold, Injected, Points, VARIABLE as POINTS_VARIABLE};
+pub use simulated::{Lie, MachineFaults, SimulatedBackend};

@@ -1,0 +1,242 @@
+//! The backend of simulated machines.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use process::{Handle, Launch, ProcessError, Signal, read_record, remove_record};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use vmm::{Backend, Channel, Machine, MachineSpec, VmmError};
+
+use super::{AGENT_SOCKET, CONSOLE_LOG, MachineFaults, PROCESS_RECORD, VMM_LOG, binary};
+
+/// Starts machines as host processes, with the faults that a test asks for.
+#[derive(Clone, Debug)]
+pub struct SimulatedBackend {
+    binary: PathBuf,
+    plans: Arc<Mutex<Plans>>,
+}
+
+#[derive(Debug, Default)]
+struct Plans {
+    next: VecDeque<MachineFaults>,
+    of_vm: HashMap<String, MachineFaults>,
+    of_all: MachineFaults,
+    starts: Vec<String>,
+}
+
+impl SimulatedBackend {
+    /// One whose machines do nothing wrong.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_binary(binary::locate())
+    }
+
+    /// One that executes something else: a path that does not exist stands for a VMM that is not installed.
+    #[must_use]
+    pub fn with_binary(binary: impl Into<PathBuf>) -> Self {
+        Self {
+            binary: binary.into(),
+            plans: Arc::default(),
+        }
+    }
+
+    /// The faults of the next machine that starts, once; several calls queue up.
+    pub fn fault_next(&self, faults: MachineFaults) {
+        self.plan(|plans| plans.next.push_back(faults));
+    }
+
+    /// The faults of the VM of this id, whenever it starts.
+    pub fn fault_vm(&self, id: &str, faults: MachineFaults) {
+        self.plan(|plans| plans.of_vm.insert(id.to_owned(), faults));
+    }
+
+    /// The faults of every machine that has no others.
+    pub fn fault_all(&self, faults: MachineFaults) {
+        self.plan(|plans| plans.of_all = faults);
+    }
+
+    /// Ids of the VMs that were to be started so far, in order.
+    #[must_use]
+    pub fn starts(&self) -> Vec<String> {
+        self.plan(|plans| plans.starts.clone())
+    }
+
+    fn plan<T>(&self, change: impl FnOnce(&mut Plans) -> T) -> T {
+        change(&mut self.plans.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn faults_of(&self, id: &str) -> MachineFaults {
+        self.plan(|plans| {
+            plans.starts.push(id.to_owned());
+            let faults = plans.next.pop_front().or_else(|| plans.of_vm.get(id).cloned());
+            faults.unwrap_or_else(|| plans.of_all.clone())
+        })
+    }
+
+    async fn launch(&self, spec: &MachineSpec) -> Result<SimulatedMachine, VmmError> {
+        if !self.binary.is_file() {
+            return Err(VmmError::BinaryMissing {
+                binary: self.binary.display().to_string(),
+            });
+        }
+        let folder = &spec.folder;
+        let log = folder.join(VMM_LOG);
+        let cannot_write = |path: &Path| {
+            let path = path.to_owned();
+            move |source| VmmError::File {
+                action: "write",
+                path,
+                source,
+            }
+        };
+        self.faults_of(&spec.id)
+            .write(folder)
+            .map_err(cannot_write(folder))?;
+        let output = File::create(&log).map_err(cannot_write(&log))?;
+        let spawn = |source| VmmError::Spawn {
+            binary: self.binary.clone(),
+            source,
+        };
+        let (ready, signal) = io::pipe().map_err(spawn)?;
+
+        let mut launch = Launch::new(&self.binary, folder, folder.join(PROCESS_RECORD));
+        launch.argument("--folder").argument(folder).output(output.into());
+        let number = launch.pass(signal.into());
+        launch.argument("--ready-descriptor").argument(number.to_string());
+        if let Some(path) = std::env::var_os("PATH") {
+            launch.variable("PATH", path);
+        }
+        let started = launch.start().await.map_err(|error| self.spawn_error(error))?;
+
+        let mut ready = pipe::Receiver::from_owned_fd(ready.into()).map_err(spawn)?;
+        let mut byte = [0];
+        if ready.read(&mut byte).await.map_err(spawn)? == 0 {
+            // Dropping what was started ends it, if it has not ended, and takes its record away.
+            let _ = started.handle().kill(Signal::KILL);
+            let _ = started.handle().wait().await;
+            return Err(VmmError::DiedAtStart {
+                binary: self.binary.clone(),
+                log: last_line(&log),
+            });
+        }
+        Ok(SimulatedMachine {
+            folder: folder.clone(),
+            handle: started.keep(),
+        })
+    }
+
+    fn spawn_error(&self, error: ProcessError) -> VmmError {
+        VmmError::Spawn {
+            binary: self.binary.clone(),
+            source: io::Error::other(error),
+        }
+    }
+}
+
+impl Default for SimulatedBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Backend for SimulatedBackend {
+    fn name(&self) -> &str {
+        "simulated"
+    }
+
+    fn start<'a>(&'a self, spec: &'a MachineSpec) -> BoxFuture<'a, Result<Arc<dyn Machine>, VmmError>> {
+        Box::pin(async move { Ok(Arc::new(self.launch(spec).await?) as Arc<dyn Machine>) })
+    }
+
+    fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, VmmError>> {
+        Box::pin(async move {
+            let record = folder.join(PROCESS_RECORD);
+            let cannot_read = |error| VmmError::File {
+                action: "read",
+                path: record.clone(),
+                source: io::Error::other(error),
+            };
+            let Some(identity) = read_record(&record).map_err(cannot_read)? else {
+                return Ok(None);
+            };
+            let machine = |handle| {
+                Arc::new(SimulatedMachine {
+                    folder: folder.to_owned(),
+                    handle,
+                }) as Arc<dyn Machine>
+            };
+            Ok(identity.open().map(machine))
+        })
+    }
+}
+
+/// A machine that was started, by this daemon or an earlier one.
+struct SimulatedMachine {
+    folder: PathBuf,
+    handle: Handle,
+}
+
+impl fmt::Debug for SimulatedMachine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatedMachine")
+            .field("folder", &self.folder)
+            .field("pid", &self.pid())
+            .finish()
+    }
+}
+
+impl Machine for SimulatedMachine {
+    fn pid(&self) -> u32 {
+        self.handle.identity().pid
+    }
+
+    fn channel(&self) -> Channel {
+        Channel::Vsock {
+            socket: self.folder.join(AGENT_SOCKET),
+        }
+    }
+
+    fn wait(&self) -> BoxFuture<'_, String> {
+        Box::pin(async {
+            match self.handle.wait().await {
+                Ok(ending) => {
+                    let log = last_line(&self.folder.join(VMM_LOG));
+                    let log = if log.is_empty() {
+                        last_line(&self.folder.join(CONSOLE_LOG))
+                    } else {
+                        log
+                    };
+                    format!("the simulated machine ended ({ending}): {log}")
+                }
+                Err(error) => format!("the simulated machine cannot be watched: {error}"),
+            }
+        })
+    }
+
+    fn kill(&self) -> BoxFuture<'_, Result<(), VmmError>> {
+        Box::pin(async {
+            let failed = |error: ProcessError| VmmError::Control {
+                message: error.to_string(),
+            };
+            self.handle.kill(Signal::KILL).map_err(failed)?;
+            self.handle.wait().await.map_err(failed)?;
+            remove_record(&self.folder.join(PROCESS_RECORD), self.handle.identity()).map_err(failed)
+        })
+    }
+}
+
+fn last_line(log: &Path) -> String {
+    let bytes = fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&bytes)
+        .trim_end()
+        .lines()
+        .next_back()
+        .unwrap_or_default()
+        .to_owned()
+}
