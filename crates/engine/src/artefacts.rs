@@ -1,5 +1,6 @@
 //! Kernels and images: found in the store, or made on first use, once however many ask at once.
 
+mod catalog_sources;
 mod initramfs;
 mod locks;
 mod sources;
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
+pub use catalog_sources::CatalogSources;
 pub use sources::{Known, Made, Progress, SourceError, Sources};
 
 use crate::EngineError;

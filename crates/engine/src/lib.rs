@@ -27,7 +27,7 @@ use std::sync::Arc;
 use config::Paths;
 use store::Store;
 
-pub use artefacts::{Known, Made, Progress, SourceError, Sources};
+pub use artefacts::{CatalogSources, Known, Made, Progress, SourceError, Sources};
 pub use doctor::Doctor;
 pub use error::EngineError;
 pub use machines::{Choice, HostMachines, Machines};

@@ -192,6 +192,6 @@ async fn a_command_in_a_stopped_vm_is_refused_with_its_state() {
     let engine = host.engine().await;
     engine.vms().create(vm("a", false)).await.unwrap().wait().await.unwrap();
     let error = engine.vms().exec("a", &guest::Exec::default()).await.unwrap_err().to_api();
-    assert_eq!(error.code, ErrorCode::WrongState);
+    assert_eq!(error.code, ErrorCode::VmState);
     assert!(error.message.contains("`a` is created"), "{error:?}");
 }
