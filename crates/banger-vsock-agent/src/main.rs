@@ -1,6 +1,7 @@
 //! The one binary inside a guest: `/init` of the initramfs, then the agent.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use banger_vsock_agent::{init, run_agent};
@@ -29,7 +30,9 @@ fn agent(arguments: &[OsString]) -> ExitCode {
     match init::enter_agent(arguments).and_then(run_agent) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("banger-vsock-agent: {error}");
+            // In one write: stderr is the kernel's log, where each is an entry of its own.
+            let line = format!("banger-vsock-agent: {error}\n");
+            let _ = std::io::stderr().write_all(line.as_bytes());
             ExitCode::FAILURE
         }
     }

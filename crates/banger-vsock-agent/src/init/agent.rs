@@ -1,7 +1,7 @@
 //! The agent beside the init: a process of its own, from a copy of this binary that no file of the image touches.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -119,16 +119,13 @@ pub fn enter(arguments: &[std::ffi::OsString]) -> io::Result<Option<OwnedFd>> {
 
 /// Says something in the kernel's log.
 pub(super) fn log(line: &str) {
-    // Nobody is told if even that fails.
-    let _ = OpenOptions::new()
-        .write(true)
-        .open("/dev/kmsg")
-        .and_then(|mut log| writeln!(log, "banger: {line}"));
+    // Each write is an entry of its own there. Nobody is told if even that fails.
+    let _ = early::write("/dev/kmsg", &format!("banger: {line}"));
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Seek};
+    use std::io::{Read, Seek, Write};
 
     use super::*;
 
