@@ -83,26 +83,30 @@ mod tests {
         }
     }
 
+    fn set_mtu(configure: &mut Configure, mtu: u32) {
+        configure.network.as_mut().unwrap().mtu = Some(mtu);
+    }
+
     #[test]
     fn a_request_that_breaks_a_rule_is_refused_before_it_does_anything() {
+        type Change = fn(&mut Configure);
         assert_eq!(check(&good()), Ok(()));
-        let with_mtu = |configure: &mut Configure, mtu| configure.network.as_mut().unwrap().mtu = Some(mtu);
-        let bad: [(&str, &dyn Fn(&mut Configure)); 13] = [
-            ("empty name", &|c| c.hostname.clear()),
-            ("name with a dot", &|c| c.hostname = "a.b".into()),
-            ("name with a line", &|c| c.hostname = "a\nb".into()),
-            ("name that starts with -", &|c| c.hostname = "-a".into()),
-            ("long name", &|c| c.hostname = "a".repeat(64)),
-            ("short id", &|c| c.machine_id.truncate(31)),
-            ("upper-case id", &|c| c.machine_id = "A".repeat(32)),
-            ("little entropy", &|c| c.entropy.truncate(126)),
-            ("no hex", &|c| c.entropy = "zz".repeat(64)),
-            ("variable with =", &|c| {
-                drop(c.environment.insert("A=B".into(), String::new()))
+        let bad: [(&str, Change); 13] = [
+            ("empty name", |c| c.hostname.clear()),
+            ("name with a dot", |c| c.hostname = "a.b".into()),
+            ("name with a line", |c| c.hostname = "a\nb".into()),
+            ("name that starts with -", |c| c.hostname = "-a".into()),
+            ("long name", |c| c.hostname = "a".repeat(64)),
+            ("short id", |c| c.machine_id.truncate(31)),
+            ("upper-case id", |c| c.machine_id = "A".repeat(32)),
+            ("little entropy", |c| c.entropy.truncate(126)),
+            ("no hex", |c| c.entropy = "zz".repeat(64)),
+            ("variable with =", |c| {
+                c.environment.extend([("A=B".to_owned(), String::new())]);
             }),
-            ("tiny mtu", &|c| with_mtu(c, 67)),
-            ("huge mtu", &|c| with_mtu(c, 65536)),
-            ("no certificate", &|c| c.ca_certificates = Some("hello".into())),
+            ("tiny mtu", |c| set_mtu(c, 67)),
+            ("huge mtu", |c| set_mtu(c, 65536)),
+            ("no certificate", |c| c.ca_certificates = Some("hello".into())),
         ];
         for (what, break_it) in bad {
             let mut configure = good();

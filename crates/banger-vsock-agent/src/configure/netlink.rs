@@ -4,13 +4,12 @@
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::libc;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
 };
-use rustix::io::Errno;
 
 /// Length of `struct nlmsghdr`.
 const HEADER: usize = 16;
@@ -152,6 +151,12 @@ impl Netlink {
     }
 }
 
+impl AsFd for Netlink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 /// The verdict on request `sequence`, if that is what the answer is about: a `struct nlmsgerr`.
 fn acknowledgement(answer: &[u8], sequence: u32) -> Option<io::Result<()>> {
     let word = |at: usize| {
@@ -165,6 +170,42 @@ fn acknowledgement(answer: &[u8], sequence: u32) -> Option<io::Result<()>> {
     }
     match i32::from_ne_bytes(word(HEADER)?) {
         0 => Some(Ok(())),
-        error => Some(Err(Errno::from_raw_os_error(error.saturating_neg()).into())),
+        error => Some(Err(io::Error::from_raw_os_error(error.saturating_neg()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn answer(kind: i32, sequence: u32, error: i32) -> Vec<u8> {
+        let mut bytes = vec![0; 20];
+        bytes[4..6].copy_from_slice(&(kind as u16).to_ne_bytes());
+        bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        bytes[16..].copy_from_slice(&error.to_ne_bytes());
+        bytes
+    }
+
+    #[test]
+    fn only_the_verdict_on_the_request_counts() {
+        assert!(
+            acknowledgement(&answer(libc::NLMSG_ERROR, 7, 0), 7)
+                .unwrap()
+                .is_ok()
+        );
+        let refused = acknowledgement(&answer(libc::NLMSG_ERROR, 7, -libc::EPERM), 7).unwrap();
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert!(acknowledgement(&answer(libc::NLMSG_ERROR, 6, 0), 7).is_none());
+        assert!(acknowledgement(&answer(libc::NLMSG_DONE, 7, 0), 7).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), error: i32) {
+            let _ = acknowledgement(&bytes, 0);
+            let _ = acknowledgement(&answer(libc::NLMSG_ERROR, 1, error), 1);
+        }
     }
 }

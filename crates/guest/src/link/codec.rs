@@ -11,7 +11,7 @@ pub const HEADER: usize = 20;
 /// Longest payload of a frame in bytes.
 ///
 /// A frame of this size is 32 KiB with its header: the most that Linux' virtio-console takes in one write, and so
-/// one buffer of the virtqueue. Measured on a software-emulated guest, see [`crate::mux`] for the figures.
+/// one buffer of the virtqueue.
 pub const MAX_PAYLOAD: usize = 32 * 1024 - HEADER;
 
 /// What a frame is.
