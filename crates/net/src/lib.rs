@@ -7,11 +7,11 @@
 //!  10.0.2.15                       10.0.2.2 gateway, 10.0.2.3 the host's resolver
 //! ```
 //!
-//! Outbound IPv4 works (TCP, UDP, ping), and DNS over UDP through the host's resolver. No port of the host leads
-//! in. The guest does not reach the host's loopback, nor link-local addresses such as a cloud's metadata: passt
-//! before 2024 (Debian 12 has one of 2023) hands a frame to 127.0.0.1 on as it is, whatever its options say, so a
-//! filter of ours stands before it. Since the filter sees the frames outside the VM, root in the guest cannot get
-//! around it.
+//! Outbound IPv4 works (TCP, UDP, and ping where the host's `ping_group_range` lets users ping), and DNS over UDP
+//! through the host's resolver. No port of the host leads in. The guest does not reach the host's loopback, nor
+//! link-local addresses such as a cloud's metadata: passt before 2024 (Debian 12 has one of 2023) hands a frame to
+//! 127.0.0.1 on as it is, whatever its options say, so a filter of ours stands before it. Since the filter sees the
+//! frames outside the VM, root in the guest cannot get around it.
 //!
 //! What is not kept from the guest yet: the private networks that the host is on, and what the host serves on
 //! addresses of its own other than the loopback's.
