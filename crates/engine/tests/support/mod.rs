@@ -19,7 +19,8 @@ use vmm::{Backend, Machine};
 pub use sources::SimulatedSources;
 
 /// What an engine keeps when no VM is left.
-const KEPT: [&str; 4] = ["state/banger/banger.db", "state/banger/images", "state/banger/kernels", "cache"];
+const KEPT: [&str; 6] =
+    ["state/banger/banger.db", "state/banger/banger.db-wal", "state/banger/banger.db-shm", "state/banger/images", "state/banger/kernels", "cache"];
 
 /// One host: a state directory, its machines, its sources, its fault points.
 pub struct Host {

@@ -32,7 +32,7 @@ pub async fn read_connect(stream: &mut UnixStream) -> Option<u32> {
 }
 
 /// Reads the head of the request, and does what the faults say or lets `agent` answer it.
-pub async fn follow<F: Future<Output = ()>>(
+pub async fn follow<F: Future<Output = ()> + Send + 'static>(
     mut stream: UnixStream,
     faults: &MachineFaults,
     agent: impl FnOnce(DuplexStream) -> F,
@@ -54,11 +54,9 @@ pub async fn follow<F: Future<Output = ()>>(
     } else {
         let budget = faults.drops_exec_after.filter(|_| is_exec);
         let (ours, theirs) = tokio::io::duplex(LONGEST_HEAD);
-        tokio::select! {
-            ended = relay(stream, &head, ours, budget) => ended,
-            // The agent has closed its end, and `relay` sees that when it has carried the rest.
-            () = async { agent(theirs).await; std::future::pending().await } => Ok(()),
-        }
+        // A task of its own: what was asked for happens even if the client has left meanwhile.
+        tokio::spawn(agent(theirs));
+        relay(stream, &head, ours, budget).await
     };
 }
 
