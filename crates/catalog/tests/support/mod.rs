@@ -1,6 +1,5 @@
 //! A signed Debian archive on loopback, made by hand and served over HTTP.
 
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
