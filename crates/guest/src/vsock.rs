@@ -23,7 +23,13 @@ pub(crate) enum Refusal {
 
 /// Connects to the agent's port.
 pub(crate) async fn connect(socket: &Path) -> Result<UnixStream, Refusal> {
-    let mut stream = UnixStream::connect(socket).await.map_err(Refusal::NoMachine)?;
+    let mut stream = UnixStream::connect(socket)
+        .await
+        .map_err(|error| match error.kind() {
+            // The backlog is full: the VMM is there, and busy.
+            io::ErrorKind::WouldBlock => Refusal::NoListener,
+            _ => Refusal::NoMachine(error),
+        })?;
     let request = format!("CONNECT {PORT}\n");
     stream
         .write_all(request.as_bytes())

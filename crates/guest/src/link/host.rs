@@ -32,7 +32,15 @@ const REST: Duration = Duration::from_millis(30);
 /// What connecting fails with: nobody listens on the socket, so there is no machine.
 pub async fn connect(socket: &Path) -> io::Result<Session<UnixStream>> {
     loop {
-        let mut stream = UnixStream::connect(socket).await?;
+        let mut stream = match UnixStream::connect(socket).await {
+            Ok(stream) => stream,
+            // The backlog is full: QEMU's holds one, the connection that it has not noticed the end of yet.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                sleep(REST).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         // A stream that breaks here is the old connection's end; whether the machine is gone shows in connecting.
         if let Ok(Some((decoder, id))) = greet(&mut stream).await {
             return Ok(Session::over(stream, decoder, id));

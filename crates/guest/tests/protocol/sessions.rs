@@ -18,11 +18,7 @@ async fn a_new_session_ends_the_one_before_and_its_commands() {
     tokio::spawn(async move {
         let mut port = guest::link::Port::new(far);
         while let Ok(Some(session)) = port.accept().await {
-            guest::mux::serve(session, |stream| {
-                use tokio_util::compat::FuturesAsyncReadCompatExt;
-                tokio::spawn(serve(stream.compat(), commands.clone()));
-            })
-            .await;
+            serve_session(session, commands.clone()).await;
         }
     });
     tokio::spawn(carry(listener, near));
@@ -141,11 +137,7 @@ async fn a_machine_that_ends_is_told_to_everyone_who_waits() {
                             if port {
                                 let mut port = guest::link::Port::new(stream);
                                 while let Ok(Some(session)) = port.accept().await {
-                                    guest::mux::serve(session, |stream| {
-                                        use tokio_util::compat::FuturesAsyncReadCompatExt;
-                                        tokio::spawn(serve(stream.compat(), commands.clone()));
-                                    })
-                                    .await;
+                                    serve_session(session, commands.clone()).await;
                                 }
                             } else {
                                 let mut line = [0; 14];
@@ -173,5 +165,62 @@ async fn a_machine_that_ends_is_told_to_everyone_who_waits() {
         std::fs::remove_file(place.socket()).unwrap();
         let again = Agent::connect(&channel).await;
         assert!(matches!(again, Err(AgentError::Unreachable { .. })), "{again:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_whose_backlog_is_full_is_tried_again() {
+    for port in [true, false] {
+        let place = Place::new();
+        // As QEMU listens: for one connection at a time.
+        let listener = rustix::net::socket_with(
+            rustix::net::AddressFamily::UNIX,
+            rustix::net::SocketType::STREAM,
+            rustix::net::SocketFlags::NONBLOCK | rustix::net::SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let address = rustix::net::SocketAddrUnix::new(place.socket()).unwrap();
+        rustix::net::bind(&listener, &address).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = UnixStream::connect(place.socket()).await {
+            waiting.push(stream);
+        }
+        assert!(!waiting.is_empty());
+
+        let channel = if port { place.port() } else { place.vsock() };
+        let connecting = tokio::spawn(async move { Agent::connect(&channel).await });
+        let (commands, _receiver) = tokio::sync::mpsc::unbounded_channel();
+        let listener = tokio::net::UnixListener::from_std(listener.into()).unwrap();
+        // It has met the full backlog before there is room in it.
+        tokio::task::yield_now().await;
+        drop(waiting);
+        let serving = async {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let commands = commands.clone();
+                tokio::spawn(async move {
+                    if port {
+                        let mut port = guest::link::Port::new(stream);
+                        while let Ok(Some(session)) = port.accept().await {
+                            serve_session(session, commands.clone()).await;
+                        }
+                    } else {
+                        let mut line = [0; 14];
+                        if stream.read_exact(&mut line).await.is_ok() {
+                            stream.write_all(b"OK 7\n").await.unwrap();
+                            serve(stream, commands).await;
+                        }
+                    }
+                });
+            }
+        };
+        tokio::select! {
+            () = serving => {}
+            agent = connecting => {
+                agent.unwrap().unwrap();
+            }
+        }
     }
 }

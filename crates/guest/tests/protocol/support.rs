@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use guest::link::Port;
+use guest::link::{Port, Session};
 use guest::{Channel, Exec, Health, mux};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -72,10 +72,7 @@ pub fn agent_on_port(socket: &Path) -> mpsc::UnboundedReceiver<Command> {
             let (stream, _) = listener.accept().await.unwrap();
             let mut port = Port::new(stream);
             while let Ok(Some(session)) = port.accept().await {
-                mux::serve(session, |stream| {
-                    tokio::spawn(serve(stream.compat(), commands.clone()));
-                })
-                .await;
+                serve_session(session, commands.clone()).await;
             }
         }
     });
@@ -100,6 +97,17 @@ pub fn agent_on_vsock(socket: &Path) -> mpsc::UnboundedReceiver<Command> {
         }
     });
     receiver
+}
+
+/// All exchanges of a session.
+pub async fn serve_session<T>(session: Session<T>, commands: mpsc::UnboundedSender<Command>)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    mux::serve(session, |stream| {
+        tokio::spawn(serve(stream.compat(), commands.clone()));
+    })
+    .await;
 }
 
 /// One exchange: health, or an upgrade whose stream goes to the test.
