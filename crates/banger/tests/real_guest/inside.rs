@@ -1,0 +1,88 @@
+//! What a user finds inside the default image.
+
+use std::process::Command;
+
+use crate::Home;
+
+/// `is-system-running --wait` fails as long as the bus is not there.
+const BOOTED: &str = "until [ -S /run/dbus/system_bus_socket ]; do sleep 0.2; done; systemctl is-system-running --wait; \
+                      systemctl --failed --no-legend --plain";
+
+#[test]
+fn the_default_image_boots_cleanly_has_git_and_reaches_its_mirror() {
+    let home = Home::new();
+    home.succeeds(&["vm", "run", "-d", "--name", "a"]);
+    assert_eq!(
+        home.succeeds(&["vm", "exec", "a", "--", "sh", "-c", BOOTED]),
+        "running\n"
+    );
+    let clone = "git init -q /tmp/from && cd /tmp/from && echo hi > file && git add file && \
+                 git -c user.name=a -c user.email=a@b commit -qm first && git clone -q /tmp/from /tmp/to && \
+                 cat /tmp/to/file";
+    assert_eq!(
+        home.succeeds(&["vm", "exec", "a", "--", "sh", "-c", clone]),
+        "hi\n"
+    );
+    home.succeeds(&["vm", "exec", "a", "--", "apt-get", "-q", "update"]);
+    home.succeeds(&["vm", "exec", "a", "--", "modprobe", "nf_tables"]);
+    let loopback = home.run(&["vm", "exec", "a", "--", "sh", "-c", &reach_host()]);
+    assert_ne!(
+        loopback.code,
+        Some(0),
+        "the host's loopback answered: {}",
+        loopback.out
+    );
+    home.succeeds(&["vm", "delete", "a"]);
+}
+
+/// Tries the gateway, which some user networks map to the host's loopback.
+fn reach_host() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || while listener.accept().is_ok() {});
+    format!(
+        "gateway=$(ip route | sed -n 's/^default via \\([0-9.]*\\).*/\\1/p'); \
+             test -n \"$gateway\" && timeout 3 bash -c \"</dev/tcp/$gateway/{port}\""
+    )
+}
+
+#[test]
+fn an_image_without_an_init_runs_commands_and_stops() {
+    // The same image, its init out of the way: what a container image looks like.
+    let home = Home::new();
+    home.succeeds(&["vm", "run", "-d", "--name", "a", "--network", "none"]);
+    home.succeeds(&[
+        "vm",
+        "exec",
+        "a",
+        "--",
+        "rm",
+        "/sbin/init",
+        "/usr/lib/systemd/systemd",
+    ]);
+    home.succeeds(&["vm", "stop", "a"]);
+    home.succeeds(&["vm", "start", "a"]);
+    let first = home.succeeds(&[
+        "vm",
+        "exec",
+        "a",
+        "--",
+        "sh",
+        "-c",
+        "tr '\\0' ' ' < /proc/1/cmdline",
+    ]);
+    assert!(!first.contains("systemd"), "{first}");
+    home.succeeds(&["vm", "stop", "a"]);
+    home.succeeds(&["vm", "delete", "a"]);
+}
+
+#[test]
+fn the_demo_of_the_readme_prints_what_a_guest_says() {
+    let home = Home::new();
+    let printed = home.succeeds(&["vm", "run", "--rm", "--", "cat", "/proc/version"]);
+    let host = String::from_utf8(Command::new("uname").arg("-r").output().unwrap().stdout).unwrap();
+    assert!(
+        printed.starts_with("Linux version ") && !printed.contains(host.trim()),
+        "{printed}"
+    );
+}

@@ -1,0 +1,102 @@
+//! The kernel and the image that all tests share, made once.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::home::{Home, binaries, wait_for};
+
+/// Gives a state folder what the shared one has.
+pub fn link_into(state: &Path) {
+    let shared = shared();
+    fs::create_dir_all(state).unwrap();
+    for folder in ["images", "kernels"] {
+        link_tree(&shared.join(folder), &state.join(folder));
+    }
+    fs::copy(shared.join("banger.db"), state.join("banger.db")).unwrap();
+}
+
+/// The shared state folder, made by `banger` itself where it is missing or from other recipes.
+fn shared() -> PathBuf {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kept-{}", recipes_digest()));
+    fs::create_dir_all(&root).unwrap();
+    let lock = File::create(root.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let state = root.join("state/banger");
+    let complete = root.join("complete");
+    if !complete.exists() {
+        let _ = fs::remove_dir_all(root.join("state"));
+        make(&state);
+        File::create(&complete).unwrap();
+    }
+    state
+}
+
+fn make(state: &Path) {
+    println!("fetching the kernel and building the image that the tests share");
+    let home = Home::bare(tempfile::tempdir().unwrap());
+    home.succeeds(&["vm", "create", "--no-start", "--name", "first"]);
+    home.succeeds(&["vm", "delete", "first"]);
+    home.end_daemon(nix::sys::signal::Signal::SIGTERM);
+    let made = home.state();
+    // The last connection has gone: everything is in the one file.
+    wait_for("the database's last write", || {
+        !made.join("banger.db-wal").exists()
+    });
+    fs::create_dir_all(state).unwrap();
+    for folder in ["images", "kernels"] {
+        copy_tree(&made.join(folder), &state.join(folder));
+    }
+    fs::copy(made.join("banger.db"), state.join("banger.db")).unwrap();
+}
+
+fn recipes_digest() -> String {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../catalog/data");
+    let mut texts: Vec<(PathBuf, String)> = Vec::new();
+    let mut folders = vec![data];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path => texts.push((path.clone(), fs::read_to_string(path).unwrap())),
+            }
+        }
+    }
+    texts.sort();
+    // FNV-1a: stable from one build to the next, and nothing hangs on it but a rebuild.
+    let digest = texts
+        .iter()
+        .flat_map(|(_, text)| text.bytes())
+        .fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+            (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
+    // What writes the image belongs to it too.
+    let writer = binaries().join("bangerd").metadata().unwrap().len();
+    format!("{digest:016x}-{writer}")
+}
+
+fn link_tree(from: &Path, to: &Path) {
+    walk(from, to, &|from, to| {
+        if fs::hard_link(from, to).is_err() {
+            fs::copy(from, to).unwrap();
+        }
+    });
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    walk(from, to, &|from, to| {
+        fs::copy(from, to).unwrap();
+    });
+}
+
+fn walk(from: &Path, to: &Path, file: &dyn Fn(&Path, &Path)) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            walk(&entry.path(), &to, file);
+        } else {
+            file(&entry.path(), &to);
+        }
+    }
+}
