@@ -294,6 +294,8 @@ pub(crate) enum Stop {
     Cancelled,
     #[error("more than {0} bytes")]
     TooMuch(u64),
+    #[error("unpacks to {found}, expected {expected}")]
+    WrongContent { expected: Digest, found: Digest },
 }
 
 impl Stop {
@@ -313,6 +315,13 @@ impl OciError {
             match Stop::of(source) {
                 Some(Stop::Cancelled) => return Self::Cancelled,
                 Some(Stop::TooMuch(limit)) => return Self::TooMuch { what: "bytes", limit },
+                Some(Stop::WrongContent { expected, found }) => {
+                    return Self::WrongContent {
+                        layer: layer.to_owned(),
+                        expected,
+                        found,
+                    };
+                }
                 None => {}
             }
         }

@@ -105,8 +105,25 @@ impl Layer {
         self.diff_id
     }
 
-    /// The unpacked archive from its start.
-    pub(crate) fn unpack(&self) -> Result<Box<dyn Read + Send>, OciError> {
+    /// The archive from its start, held to its digest at its end and to a bound that all who share `read` share.
+    pub(crate) fn open(
+        &self,
+        cancel: &Cancel,
+        read: Arc<AtomicU64>,
+        limit: u64,
+    ) -> Result<Checked, OciError> {
+        Ok(Checked {
+            source: Some(Hashing::new(Bounded {
+                source: self.unpack()?,
+                cancel: cancel.clone(),
+                read,
+                limit,
+            })),
+            expected: self.diff_id,
+        })
+    }
+
+    fn unpack(&self) -> Result<Box<dyn Read + Send>, OciError> {
         let mut start = [0; 4];
         let mut head = self.raw();
         let failed = |source| OciError::file(&self.name, "read")(source);
@@ -189,6 +206,33 @@ impl<R: Read> Read for Bounded<R> {
             return Err(Stop::TooMuch(self.limit).error());
         }
         Ok(read)
+    }
+}
+
+/// A layer's archive. Its end is reached only if its digest is right.
+pub(crate) struct Checked {
+    source: Option<Hashing<Bounded<Box<dyn Read + Send>>>>,
+    expected: Option<Digest>,
+}
+
+impl Read for Checked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(source) = &mut self.source else {
+            return Ok(0);
+        };
+        let read = source.read(buffer)?;
+        if read > 0 || buffer.is_empty() {
+            return Ok(read);
+        }
+        let Some(source) = self.source.take().filter(|source| source.bytes > 0) else {
+            // No archive is that short: a download that was cut off at its first byte is.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let found = source.digest();
+        match self.expected {
+            Some(expected) if expected != found => Err(Stop::WrongContent { expected, found }.error()),
+            _ => Ok(0),
+        }
     }
 }
 

@@ -4,12 +4,12 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oci::Kind;
 use proptest::prelude::*;
 use support::tar::Tar;
-use support::{files, flatten, layers, pair, tree};
+use support::{files, flatten, flatten_and_tell, layers, pair, tree};
 
 #[test]
 fn whiteouts_hide_what_older_layers_have_and_nothing_of_their_own() {
@@ -218,7 +218,7 @@ fn entries_may_be_dropped_unread() {
     let base = Tar::new().file("a", &"x".repeat(100_000)).file("b", "b").finish();
     let next = Tar::new().file("c", "c").finish();
     let layers = layers(&[base, next]);
-    let mut flattened = oci::flatten(&layers, &oci::Limits::default(), &oci::Cancel::default()).unwrap();
+    let mut flattened = oci::flatten(&layers, &oci::Limits::default(), &oci::Cancel::default());
     let mut paths = Vec::new();
     while let Some(merged) = flattened.next().unwrap() {
         paths.push(merged.entry.path.clone());
@@ -319,33 +319,70 @@ fn whiteout(path: &str) -> String {
     }
 }
 
+/// Archives of those layers that a disk would take, and what is then on it. `named` layers tell of all directories above
+/// what they hold, as those of builders do.
+fn archives(layers: &[Vec<Op>], named: bool) -> (Vec<Vec<u8>>, Model) {
+    let mut model = Model::default();
+    let mut archives = Vec::new();
+    for (number, ops) in layers.iter().enumerate() {
+        let mut archive = Tar::new();
+        ops.iter().for_each(|op| model.hide(op));
+        let mut told = BTreeSet::new();
+        let mut touched: Vec<String> = Vec::new();
+        for (place, op) in ops.iter().enumerate() {
+            let (Op::Directory(path)
+            | Op::File(path)
+            | Op::Symlink(path)
+            | Op::Link(path, _)
+            | Op::Hide(path)
+            | Op::Opaque(path)) = op;
+            let opaque = matches!(op, Op::Opaque(_)).then_some(path.len());
+            let ends = path.match_indices('/').map(|(at, _)| at).chain(opaque);
+            for parent in ends.map(|end| &path[..end]).filter(|_| named) {
+                if told.insert(parent.to_owned()) {
+                    touched.push(format!("{parent}/"));
+                    model.put(&Op::Directory(parent.to_owned()), "");
+                    archive = archive.dir(parent);
+                }
+            }
+            // Links to nowhere, so that no path leads through them.
+            let data = format!("nowhere-{number}-{place}");
+            let directory = |touched: &String| touched.starts_with(&format!("{path}/"));
+            if matches!(op, Op::File(_) | Op::Symlink(_) | Op::Link(..)) && touched.iter().any(directory) {
+                // It would take back what is in a directory of the same layer.
+                continue;
+            }
+            if !model.put(op, &data) {
+                continue;
+            }
+            match op {
+                Op::Hide(_) => {}
+                Op::Opaque(path) | Op::Directory(path) => touched.push(format!("{path}/")),
+                _ => touched.push(path.clone()),
+            }
+            archive = match op {
+                Op::Directory(path) => archive.dir(path),
+                Op::File(path) => archive.file(path, &data),
+                Op::Symlink(path) => archive.symlink(path, &data),
+                Op::Link(path, target) => archive.link(path, target),
+                Op::Hide(path) => archive.file(&whiteout(path), ""),
+                Op::Opaque(path) => archive.file(&format!("{path}/.wh..wh..opq"), ""),
+            };
+        }
+        archives.push(archive.finish());
+    }
+    (archives, model)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn merging_gives_what_a_naive_model_gives(layers in proptest::collection::vec(proptest::collection::vec(op(), 0..12), 1..5)) {
-        let mut model = Model::default();
-        let mut archives = Vec::new();
-        for (number, ops) in layers.iter().enumerate() {
-            let mut archive = Tar::new();
-            ops.iter().for_each(|op| model.hide(op));
-            for (place, op) in ops.iter().enumerate() {
-                // Links to nowhere, so that no path leads through them.
-                let data = format!("nowhere-{number}-{place}");
-                if !model.put(op, &data) {
-                    continue;
-                }
-                archive = match op {
-                    Op::Directory(path) => archive.dir(path),
-                    Op::File(path) => archive.file(path, &data),
-                    Op::Symlink(path) => archive.symlink(path, &data),
-                    Op::Link(path, target) => archive.link(path, target),
-                    Op::Hide(path) => archive.file(&whiteout(path), ""),
-                    Op::Opaque(path) => archive.file(&format!("{path}/.wh..wh..opq"), ""),
-                };
-            }
-            archives.push(archive.finish());
-        }
+    fn merging_gives_what_a_naive_model_gives(
+        layers in proptest::collection::vec(proptest::collection::vec(op(), 0..12), 1..5),
+        named: bool,
+    ) {
+        let (archives, model) = archives(&layers, named);
         let flat = flatten(&support::layers(&archives)).unwrap();
         let mut found = tree(&flat);
         let mut expected = model.0;
@@ -354,4 +391,65 @@ proptest! {
         expected.retain(|_, line| line != "directory");
         prop_assert_eq!(found, expected);
     }
+}
+
+#[test]
+fn layers_as_builders_make_them_are_read_once() {
+    let base = Tar::new()
+        .dir("./")
+        .dir("etc")
+        .file("etc/a", "1")
+        .link("etc/b", "etc/a")
+        .symlink("lib", "usr/lib")
+        .finish();
+    let next = Tar::new()
+        .dir("etc")
+        .file("etc/.wh.b", "")
+        .file("etc/c", "2")
+        .link("etc/d", "etc/c")
+        .finish();
+    let last = Tar::new()
+        .dir("etc")
+        .file("etc/.wh..wh..opq", "")
+        .file("etc/e", "3")
+        .finish();
+    for (archives, plan) in [
+        (vec![base.clone()], false),
+        (vec![base.clone(), next.clone()], false),
+        (vec![base.clone(), next, last], false),
+        (
+            vec![Tar::new().file("a/b/c", "").file("a/b/d", "").finish()],
+            false,
+        ),
+        // A hard link whose first name is hidden, one into an older layer, a parent that nobody names, a path twice.
+        (
+            vec![base.clone(), Tar::new().dir("etc").file("etc/.wh.a", "").finish()],
+            true,
+        ),
+        (vec![base.clone(), Tar::new().link("x", "etc/a").finish()], true),
+        (vec![base.clone(), Tar::new().file("lib/x", "").finish()], true),
+        (
+            vec![base, Tar::new().file("x", "1").file("x", "2").finish()],
+            true,
+        ),
+    ] {
+        let (_, planned) = flatten_and_tell(&layers(&archives), &oci::Limits::default()).unwrap();
+        assert_eq!(planned, plan);
+    }
+}
+
+#[test]
+fn a_whiteout_in_a_directory_that_replaces_a_link_does_not_reach_through_it() {
+    let base = Tar::new()
+        .dir("usr")
+        .file("usr/x", "1")
+        .symlink("bin", "usr")
+        .finish();
+    let next = Tar::new().dir("bin").file("bin/.wh.x", "").file("bin/y", "2");
+    let expected = [pair("bin/y", "file 2"), pair("usr/x", "file 1")];
+    assert_eq!(files(&[base.clone(), next.clone().finish()]), expected);
+    // The same by plan, which the path that comes twice asks for.
+    assert_eq!(files(&[base.clone(), next.file("bin/y", "2").finish()]), expected);
+    let through = Tar::new().file("bin/.wh.x", "").finish();
+    assert_eq!(files(&[base, through]), [pair("bin", "link usr")]);
 }

@@ -8,7 +8,8 @@ mod sparse;
 
 use std::io;
 
-pub(crate) use reader::{Archive, Content};
+pub(crate) use reader::{Archive, Content, Member};
+pub(crate) use sparse::SparseMap;
 
 use crate::entry::{NAME_MAX, PATH_MAX};
 
@@ -69,6 +70,12 @@ pub enum Fault {
     /// More entries, with the directories that they need, than an image may have.
     #[error("more than {0} entries and directories above them")]
     TooManyEntries(u32),
+    /// A later entry of the same layer puts something else in the place of a directory above it.
+    #[error("a later entry of the same layer takes it back")]
+    TakenBack,
+    /// The archive is another than it was a moment ago.
+    #[error("the layer changed while it was read")]
+    Changed,
     /// A hard link to a directory.
     #[error("hard link to directory `{0}`")]
     LinkToDirectory(String),

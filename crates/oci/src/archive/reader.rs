@@ -104,9 +104,11 @@ impl<R: Read> Archive<R> {
         }
     }
 
-    /// The source with what is behind the archive.
-    pub(crate) fn into_rest(self) -> BufReader<R> {
-        self.source
+    /// Reads what is behind the archive, so that a source that checks itself at its end does so.
+    pub(crate) fn finish(mut self) -> Result<(), ArchiveError> {
+        let read = io::copy(&mut self.source, &mut io::sink());
+        self.last = "(end)".to_owned();
+        read.map(drop).map_err(|source| self.read_error(source))
     }
 
     fn data(&mut self) -> Data<'_, R> {

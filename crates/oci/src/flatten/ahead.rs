@@ -4,6 +4,8 @@ use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use crate::error::Stop;
+
 const CHUNK: usize = 256 << 10;
 /// Chunks that may wait to be taken.
 const CHUNKS: usize = 4;
@@ -13,6 +15,8 @@ const CHUNKS: usize = 4;
 pub(crate) struct Ahead {
     chunks: Option<Receiver<io::Result<Vec<u8>>>>,
     current: io::Cursor<Vec<u8>>,
+    /// Given out again and again, so that whoever asks later hears it too.
+    failed: Option<io::Error>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -22,6 +26,7 @@ impl Ahead {
         Self {
             chunks: Some(chunks),
             current: io::Cursor::default(),
+            failed: None,
             thread: Some(std::thread::spawn(move || fill(source, &sender))),
         }
     }
@@ -47,6 +52,14 @@ fn fill(mut source: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
     }
 }
 
+/// The same error once more.
+fn again(error: &io::Error) -> io::Error {
+    match Stop::of(error) {
+        Some(stop) => stop.error(),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
 impl Read for Ahead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
@@ -54,8 +67,12 @@ impl Read for Ahead {
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
+            if let Some(error) = &self.failed {
+                return Err(again(error));
+            }
             match self.chunks.as_ref().map(Receiver::recv) {
-                Some(Ok(chunk)) => self.current = io::Cursor::new(chunk?),
+                Some(Ok(Ok(chunk))) => self.current = io::Cursor::new(chunk),
+                Some(Ok(Err(error))) => self.failed = Some(error),
                 _ => return Ok(0),
             }
         }
@@ -99,6 +116,7 @@ mod tests {
         let mut rest = Vec::new();
         assert_eq!(ahead.read_to_end(&mut rest).unwrap_err().to_string(), "broken");
         assert!(rest.iter().all(|byte| *byte == 7));
+        assert!(ahead.read(&mut byte).is_err());
     }
 
     #[test]

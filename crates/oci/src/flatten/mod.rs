@@ -1,30 +1,33 @@
 //! Layers into one stream of the entries that are left when all are applied.
 //!
-//! Two passes over each layer. The first reads headers only, of several layers at once, and checks the unpacked digest;
-//! from it the final tree of names is made, as unpacking layer after layer would make it. The second streams the data of
-//! what is in that tree, newest layer first. So nothing that is hidden is ever given out, hard links whose first name is
-//! hidden keep their data, paths that lead through a link of another layer end where they would on a disk, and a
-//! refused layer is known before anything is written. Memory goes by the number of entries, never by their size.
-//!
-//! Why not one pass: an entry's meaning depends on older layers (a parent that is a link there) and on later members of
-//! its own (a hard link to a hidden file), so a single pass would have to guess or to keep data of what is hidden.
+//! Layers are read newest first, so that nothing a later one hides is ever given out. Nearly always each is read once:
+//! layers name the directories above what they hold, and link within themselves (`single`). Where an entry's meaning
+//! depends on older layers (a parent that may be a link there, a hard link into one) or on a name that is hidden, it
+//! cannot be told in one pass. Then the headers of all layers are read, the final tree is made as unpacking layer after
+//! layer would make it, and the rest is given out from that plan (`planned`). Memory goes by the number of entries,
+//! never by their size.
 
 mod ahead;
+mod budget;
 mod plan;
+mod planned;
 mod scan;
+mod single;
 mod tree;
+mod upper;
 mod whiteout;
 
 use std::io::{self, Read};
-use std::sync::Arc;
 
 use self::ahead::Ahead;
-use self::plan::Plan;
-use crate::archive::{Archive, Content, Fault};
+use self::budget::Budget;
+use self::planned::Planned;
+use self::single::{Single, Step};
+use crate::archive::{Archive, ArchiveError, Content, Member, SparseMap};
 use crate::cancel::Cancel;
-use crate::entry::{Entry, Kind, shown};
+use crate::entry::{Entry, Kind};
 use crate::error::OciError;
-use crate::layer::{Bounded, Layer};
+use crate::layer::Layer;
 
 /// Bounds on what all layers of an image may hold together.
 #[derive(Clone, Copy, Debug)]
@@ -47,62 +50,68 @@ impl Default for Limits {
     }
 }
 
-/// Reads the layers' headers, oldest layer first in `layers`, and plans the merged tree.
-///
-/// # Errors
-/// Each names the layer and the entry: a damaged or hostile archive, a `diff_id` that does not hold, a bound of
-/// `limits`, or that the caller has cancelled.
-pub fn flatten(layers: &[Layer], limits: &Limits, cancel: &Cancel) -> Result<Flattened, OciError> {
-    let scans = scan::scan_all(layers, limits, cancel)?;
-    let mut tree = tree::Tree::new(limits.entries);
-    for (index, (layer, scan)) in layers.iter().zip(scans).enumerate() {
-        cancel.check()?;
-        tree.apply(index, &scan)
-            .map_err(|error| OciError::in_layer(layer.name(), error))?;
-    }
-    Ok(Flattened {
-        plan: Plan::new(tree, layers.len()),
+/// Merges layers, given oldest first. Nothing is read before the first entry is asked for.
+#[must_use]
+pub fn flatten(layers: &[Layer], limits: &Limits, cancel: &Cancel) -> Flattened {
+    Flattened {
+        passes: Passes::One(Box::new(Single::new(Budget::new(*limits), layers.len()))),
         layers: layers.to_vec(),
-        left: layers.len(),
-        open: None,
+        limits: *limits,
         cancel: cancel.clone(),
-    })
+    }
 }
 
-/// The stream of merged entries. Each path comes once. A directory may come after what is in it, and one that no layer
-/// describes does not come at all. A hard link comes after the entry that it is one more name of.
+/// The stream of merged entries.
+///
+/// A directory may come after what is in it; one that no layer describes does not come at all. A hard link comes after
+/// the entry that it is one more name of. A path may come again: then the later one replaces the earlier, as in any
+/// archive, and hard links that follow mean the later. That happens only within a layer that turns out to need a plan.
 #[derive(Debug)]
 pub struct Flattened {
-    plan: Plan,
+    passes: Passes,
     layers: Vec<Layer>,
-    /// Layers that have not been started.
-    left: usize,
-    open: Option<Open>,
+    limits: Limits,
     cancel: Cancel,
+}
+
+#[derive(Debug)]
+enum Passes {
+    One(Box<Single>),
+    Two(Box<Planned>),
 }
 
 /// The layer that is being read.
 #[derive(Debug)]
-struct Open {
-    layer: usize,
-    archive: Archive<Ahead>,
-    /// Ordinal of the archive's next member.
-    next: u32,
-    /// Next of what the plan wants of this layer.
-    wanted: usize,
-    /// Names still to be given to the entry before.
-    links: Option<Links>,
+struct Open(Archive<Ahead>);
+
+impl Open {
+    fn finish(self) -> Result<(), ArchiveError> {
+        self.0.finish()
+    }
 }
 
-#[derive(Debug)]
-struct Links {
-    first: Entry,
-    node: tree::Id,
-    given: usize,
+/// What the next entry is, and how its data is stored.
+struct Found {
+    entry: Entry,
+    map: Option<SparseMap>,
+}
+
+impl Found {
+    /// A member under a plain path and as what it is in the merged tree.
+    fn new(member: Member, path: Vec<u8>, kind: Kind) -> Self {
+        Self {
+            entry: Entry {
+                path,
+                kind,
+                ..member.entry
+            },
+            map: member.map,
+        }
+    }
 }
 
 /// One merged entry. For a regular file it reads as its data, exactly as many bytes as its size; it may be dropped
-/// unread.
+/// unread. Where reading fails, [`Flattened::next`] fails too, and says more of it.
 #[derive(Debug)]
 pub struct Merged<'f> {
     /// Everything but the data.
@@ -120,123 +129,50 @@ impl Read for Merged<'_> {
 }
 
 impl Flattened {
-    /// Entries that will come, hard links included.
-    #[must_use]
-    pub fn entries(&self) -> u64 {
-        self.plan.entries
-    }
-
-    /// Bytes of all regular files that will come, holes included.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.plan.bytes
-    }
-
-    /// The next entry.
+    /// The next entry. Only when there is none left are all layers known to be what the image says: what was made of
+    /// entries before an error is to be thrown away.
     ///
     /// # Errors
-    /// As [`flatten`]; once failed the stream is of no more use.
+    /// Each names the layer and the entry: a damaged or hostile archive, a digest that does not hold, a bound that is
+    /// reached, or that the caller has cancelled. Once failed the stream is of no more use.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend the data")]
     pub fn next(&mut self) -> Result<Option<Merged<'_>>, OciError> {
-        loop {
-            self.cancel.check()?;
-            if let Some(entry) = self.next_link() {
-                return Ok(Some(Merged { entry, content: None }));
-            }
-            let Some(open) = &mut self.open else {
-                if !self.start_layer()? {
-                    return Ok(None);
-                }
-                continue;
-            };
-            let Some((ordinal, node)) = self.plan.wanted[open.layer].get(open.wanted).copied() else {
-                self.open = None;
-                continue;
-            };
-            let name = self.layers[open.layer].name();
-            let mut member = None;
-            while open.next <= ordinal {
-                member = open
-                    .archive
-                    .next()
-                    .map_err(|error| OciError::in_layer(name, error))?;
-                open.next += 1;
-                if member.is_none() {
-                    break;
-                }
-            }
-            let changed = |entry| OciError::Entry {
-                layer: name.to_owned(),
-                entry,
-                fault: Fault::Field("place: the layer changed while it was read"),
-            };
-            let mut member = member.ok_or_else(|| changed("(end)".to_owned()))?;
-            if !self.plan.is_of_kind(node, &member.entry.kind) {
-                return Err(changed(shown(&member.entry.path)));
-            }
-            open.wanted += 1;
-            member.entry.path = self.plan.path(node);
-            open.links = Some(Links {
-                first: Entry {
-                    xattrs: Vec::new(),
-                    ..member.entry.clone()
-                },
-                node,
-                given: 0,
-            });
-            let content = match member.entry.kind {
-                Kind::File { .. } => Some(member.map),
-                _ => None,
-            };
-            // Taken anew, since the borrow above ends with the loop's turn.
-            let archive = &mut self.open.as_mut().expect("it was open").archive;
-            return Ok(Some(Merged {
-                entry: member.entry,
-                content: content.map(|map| archive.content(map)),
-            }));
-        }
-    }
-
-    /// One more name of the entry before.
-    fn next_link(&mut self) -> Option<Entry> {
-        let open = self.open.as_mut()?;
-        let links = open.links.as_mut()?;
-        let Some(path) = self.plan.other_path(links.node, links.given) else {
-            open.links = None;
-            return None;
+        let Some(Found { entry, map }) = self.step()? else {
+            return Ok(None);
         };
-        links.given += 1;
-        Some(Entry {
-            kind: Kind::HardLink {
-                target: links.first.path.clone(),
-            },
-            path,
-            ..links.first.clone()
-        })
+        let open = match &mut self.passes {
+            Passes::One(single) => single.open.as_mut(),
+            Passes::Two(planned) => planned.open.as_mut(),
+        };
+        let content = match entry.kind {
+            Kind::File { .. } => open.map(|open| open.0.content(map)),
+            _ => None,
+        };
+        Ok(Some(Merged { entry, content }))
     }
 
-    /// Opens the next layer of which anything is wanted.
-    fn start_layer(&mut self) -> Result<bool, OciError> {
-        while self.left > 0 {
-            self.left -= 1;
-            if self.plan.wanted[self.left].is_empty() {
-                continue;
+    /// Whether the headers of all layers had to be read first, so that layers were unpacked twice.
+    #[must_use]
+    pub fn needed_a_plan(&self) -> bool {
+        matches!(self.passes, Passes::Two(_))
+    }
+
+    fn step(&mut self) -> Result<Option<Found>, OciError> {
+        self.cancel.check()?;
+        if let Passes::One(single) = &mut self.passes {
+            match single.step(&self.layers, &self.cancel)? {
+                Step::Entry(found) => return Ok(Some(found)),
+                Step::End => return Ok(None),
+                Step::Unsure => {}
             }
-            let unpacked = Bounded {
-                source: self.layers[self.left].unpack()?,
-                cancel: self.cancel.clone(),
-                read: Arc::default(),
-                limit: u64::MAX,
-            };
-            self.open = Some(Open {
-                layer: self.left,
-                archive: Archive::new(Ahead::new(unpacked)),
-                next: 0,
-                wanted: 0,
-                links: None,
-            });
-            return Ok(true);
+            let left = single.left;
+            tracing::debug!(layer = self.layers[left - 1].name(), "merging needs a plan");
+            let planned = Planned::new(&self.layers, left, single.given(), &self.limits, &self.cancel)?;
+            self.passes = Passes::Two(Box::new(planned));
         }
-        Ok(false)
+        match &mut self.passes {
+            Passes::Two(planned) => planned.step(&self.layers, &self.cancel),
+            Passes::One(_) => unreachable!("replaced above"),
+        }
     }
 }

@@ -14,8 +14,6 @@ pub(super) struct Plan {
     places: Vec<Place>,
     /// Further names, of hard links.
     others: HashMap<Id, Vec<Name>>,
-    pub(super) entries: u64,
-    pub(super) bytes: u64,
 }
 
 /// A name in a directory.
@@ -35,7 +33,7 @@ impl Plan {
         let mut folders = HashMap::new();
         let mut places = Vec::with_capacity(tree.nodes.len());
         for (id, node) in (0..).zip(tree.nodes) {
-            sources.push((node.source, node.size));
+            sources.push(node.source);
             let kind = match node.body {
                 Body::Directory { names, .. } => {
                     folders.insert(id, names);
@@ -56,8 +54,6 @@ impl Plan {
             wanted: vec![Vec::new(); layers],
             places,
             others: HashMap::new(),
-            entries: 0,
-            bytes: 0,
         };
         plan.want(ROOT, &sources);
         let mut open = vec![ROOT];
@@ -66,7 +62,6 @@ impl Plan {
                 let place = &mut plan.places[id as usize];
                 if place.named {
                     plan.others.entry(id).or_default().push((folder, name));
-                    plan.entries += 1;
                     continue;
                 }
                 *place = Place {
@@ -87,12 +82,9 @@ impl Plan {
         plan
     }
 
-    fn want(&mut self, id: Id, sources: &[(Option<(usize, u32)>, u64)]) {
-        let (source, size) = sources[id as usize];
-        if let Some((layer, ordinal)) = source {
+    fn want(&mut self, id: Id, sources: &[Option<(usize, u32)>]) {
+        if let Some((layer, ordinal)) = sources[id as usize] {
             self.wanted[layer].push((ordinal, id));
-            self.entries += 1;
-            self.bytes = self.bytes.saturating_add(size);
         }
     }
 

@@ -1,15 +1,15 @@
-//! The first pass over a layer: names, kinds and link targets of its members, held compactly, and its digest.
+//! The first of two passes over a layer: names, kinds and link targets of its members, held compactly.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::Limits;
+use super::budget::Budget;
 use crate::archive::{Archive, ArchiveError, Fault};
 use crate::cancel::Cancel;
-use crate::digest::Hashing;
 use crate::entry::{Kind, PATH_MAX, shown};
 use crate::error::OciError;
-use crate::layer::{Bounded, Layer};
+use crate::layer::Layer;
 
 /// What the tree needs to know of one layer.
 #[derive(Debug, Default)]
@@ -24,7 +24,6 @@ struct Packed {
     path: u16,
     target: u16,
     kind: ScannedKind,
-    size: u64,
 }
 
 /// A kind as far as merging cares.
@@ -56,8 +55,6 @@ pub(super) struct Scanned<'s> {
     /// Of a symbolic or hard link.
     pub(super) target: &'s [u8],
     pub(super) kind: ScannedKind,
-    /// Of a regular file.
-    pub(super) size: u64,
 }
 
 impl Scan {
@@ -71,12 +68,11 @@ impl Scan {
                 path,
                 target,
                 kind: packed.kind,
-                size: packed.size,
             }
         })
     }
 
-    pub(super) fn push(&mut self, scanned: Scanned<'_>) -> Result<(), Fault> {
+    fn push(&mut self, scanned: Scanned<'_>) -> Result<(), Fault> {
         let length = |name: &[u8]| match u16::try_from(name.len()) {
             Ok(length) if usize::from(length) <= PATH_MAX => Ok(length),
             _ => Err(Fault::PathTooLong(name.len())),
@@ -88,45 +84,25 @@ impl Scan {
             path,
             target,
             kind: scanned.kind,
-            size: scanned.size,
         });
         Ok(())
     }
 }
 
-/// What all scans of an image share.
-struct Budget<'b> {
-    limits: &'b Limits,
-    entries: AtomicU32,
-    names: AtomicU64,
-    bytes: Arc<AtomicU64>,
-    cancel: &'b Cancel,
-    failed: AtomicBool,
-}
-
 /// Scans all layers, as many at once as there are processors.
 pub(super) fn scan_all(layers: &[Layer], limits: &Limits, cancel: &Cancel) -> Result<Vec<Scan>, OciError> {
-    let budget = Budget {
-        limits,
-        entries: AtomicU32::new(0),
-        names: AtomicU64::new(0),
-        bytes: Arc::default(),
-        cancel,
-        failed: AtomicBool::new(false),
-    };
+    let budget = Budget::new(*limits);
+    let failed = AtomicBool::new(false);
     let next = AtomicUsize::new(0);
     let done: Vec<Mutex<Option<Result<Scan, OciError>>>> = layers.iter().map(|_| Mutex::default()).collect();
     let work = || {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(layer) = layers
-                .get(index)
-                .filter(|_| !budget.failed.load(Ordering::Relaxed))
-            else {
+            let Some(layer) = layers.get(index).filter(|_| !failed.load(Ordering::Relaxed)) else {
                 return;
             };
-            let scanned = budget.scan(layer);
-            budget.failed.fetch_or(scanned.is_err(), Ordering::Relaxed);
+            let scanned = scan(layer, &budget, cancel);
+            failed.fetch_or(scanned.is_err(), Ordering::Relaxed);
             *done[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(scanned);
         }
     };
@@ -145,78 +121,29 @@ pub(super) fn scan_all(layers: &[Layer], limits: &Limits, cancel: &Cancel) -> Re
     done.into_iter().flatten().collect()
 }
 
-impl Budget<'_> {
-    fn scan(&self, layer: &Layer) -> Result<Scan, OciError> {
-        let unpacked = Hashing::new(Bounded {
-            source: layer.unpack()?,
-            cancel: self.cancel.clone(),
-            read: Arc::clone(&self.bytes),
-            limit: self.limits.bytes,
-        });
-        let in_layer = |error| OciError::in_layer(layer.name(), error);
-        let mut scan = Scan::default();
-        let mut archive = Archive::new(unpacked);
-        while let Some(member) = archive.next().map_err(in_layer)? {
-            let entry = &member.entry;
-            let target: &[u8] = match &entry.kind {
-                Kind::Symlink { target } | Kind::HardLink { target } => target,
-                _ => b"",
-            };
-            let size = match entry.kind {
-                Kind::File { size } => size,
-                _ => 0,
-            };
-            self.spend(entry.path.len() + target.len())?;
-            let scanned = Scanned {
-                path: &entry.path,
-                target,
-                kind: ScannedKind::of(&entry.kind),
-                size,
-            };
-            scan.push(scanned).map_err(|fault| {
-                in_layer(ArchiveError {
-                    entry: shown(&entry.path),
-                    fault,
-                })
-            })?;
-        }
-        let mut rest = archive.into_rest();
-        let read = std::io::copy(&mut rest, &mut std::io::sink());
-        let at_end = |fault| ArchiveError {
-            entry: "(end)".to_owned(),
-            fault,
+fn scan(layer: &Layer, budget: &Budget, cancel: &Cancel) -> Result<Scan, OciError> {
+    let in_layer = |error| OciError::in_layer(layer.name(), error);
+    let mut scan = Scan::default();
+    let mut archive = Archive::new(budget.open(layer, cancel)?);
+    while let Some(member) = archive.next().map_err(in_layer)? {
+        let entry = &member.entry;
+        let target: &[u8] = match &entry.kind {
+            Kind::Symlink { target } | Kind::HardLink { target } => target,
+            _ => b"",
         };
-        read.map_err(|error| in_layer(at_end(Fault::Read(error))))?;
-        let unpacked = rest.into_inner();
-        if unpacked.bytes == 0 {
-            return Err(in_layer(at_end(Fault::Truncated)));
-        }
-        let found = unpacked.digest();
-        match layer.diff_id() {
-            Some(expected) if expected != found => Err(OciError::WrongContent {
-                layer: layer.name().to_owned(),
-                expected,
-                found,
-            }),
-            _ => Ok(scan),
-        }
+        budget.spend(entry.path.len() + target.len())?;
+        let scanned = Scanned {
+            path: &entry.path,
+            target,
+            kind: ScannedKind::of(&entry.kind),
+        };
+        scan.push(scanned).map_err(|fault| {
+            in_layer(ArchiveError {
+                entry: shown(&entry.path),
+                fault,
+            })
+        })?;
     }
-
-    fn spend(&self, names: usize) -> Result<(), OciError> {
-        let entries = self.entries.fetch_add(1, Ordering::Relaxed);
-        if entries >= self.limits.entries {
-            return Err(OciError::TooMuch {
-                what: "entries",
-                limit: self.limits.entries.into(),
-            });
-        }
-        let names = names as u64;
-        if self.names.fetch_add(names, Ordering::Relaxed) + names > self.limits.names {
-            return Err(OciError::TooMuch {
-                what: "bytes of names",
-                limit: self.limits.names,
-            });
-        }
-        Ok(())
-    }
+    archive.finish().map_err(in_layer)?;
+    Ok(scan)
 }

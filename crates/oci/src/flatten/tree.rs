@@ -1,12 +1,12 @@
 //! The names of an image as layers are applied to it, oldest first, the way unpacking them onto a disk would go.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use super::scan::{Scan, Scanned, ScannedKind};
 use super::whiteout::{Meaning, meaning};
 use crate::archive::{ArchiveError, Fault, components};
-use crate::entry::{NAME_MAX, shown};
+use crate::entry::{NAME_MAX, PATH_MAX, shown};
 
 /// An index into [`Tree::nodes`].
 pub(super) type Id = u32;
@@ -22,8 +22,6 @@ const STEPS_MAX: u64 = 64 << 20;
 pub(super) struct Node {
     /// The member that it is: layer and ordinal. A directory that no member describes has none.
     pub(super) source: Option<(usize, u32)>,
-    /// Of a regular file.
-    pub(super) size: u64,
     /// Names that lead here.
     links: u32,
     pub(super) body: Body,
@@ -41,6 +39,9 @@ pub(super) enum Body {
     /// What was replaced or hidden.
     Gone,
 }
+
+/// Directories of the layer that is being applied.
+type Own = HashSet<Vec<u8>>;
 
 /// All names and what they lead to.
 #[derive(Debug)]
@@ -67,11 +68,15 @@ impl Tree {
             move |fault| ArchiveError { entry, fault }
         };
         // Whiteouts first: wherever in the archive they stand, they concern older layers only.
+        let mut own = Own::default();
         for scanned in scan.members() {
             let names = components(scanned.path).map_err(at(&scanned))?;
             match meaning(names).map_err(at(&scanned))? {
-                Meaning::Opaque(folder) => self.empty(&folder),
-                Meaning::Hidden(names) => self.hide(&names),
+                Meaning::Opaque(folder) => self.empty(&folder, &own),
+                Meaning::Hidden(names) => self.hide(&names, &own),
+                Meaning::Entry(names) if scanned.kind == ScannedKind::Directory => {
+                    own.insert(names.join(&b'/'));
+                }
                 Meaning::Entry(_) | Meaning::Nothing => {}
             }
         }
@@ -83,6 +88,12 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// Whether there is something at a plain path.
+    pub(super) fn contains(&self, path: &[u8]) -> bool {
+        let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+        names.try_fold(ROOT, |at, name| self.child(at, name)).is_some()
     }
 
     fn put(&mut self, names: &[&[u8]], scanned: &Scanned<'_>, source: (usize, u32)) -> Result<(), Fault> {
@@ -116,14 +127,14 @@ impl Tree {
                     names: BTreeMap::new(),
                 }
             }
-            ScannedKind::Symlink if scanned.target.is_empty() => return Err(Fault::NoLinkTarget),
-            ScannedKind::Symlink if scanned.target.contains(&0) => return Err(Fault::ZeroInName),
-            ScannedKind::Symlink => Body::Symlink(scanned.target.into()),
+            ScannedKind::Symlink => {
+                check_target(scanned.target)?;
+                Body::Symlink(scanned.target.into())
+            }
             kind @ (ScannedKind::File | ScannedKind::Other) => Body::Leaf(kind),
         };
         let id = self.push(Node {
             source: Some(source),
-            size: scanned.size,
             links: 1,
             body,
         })?;
@@ -146,10 +157,13 @@ impl Tree {
     }
 
     /// Removes a path of older layers, if it is there.
-    fn hide(&mut self, names: &[&[u8]]) {
+    fn hide(&mut self, names: &[&[u8]], own: &Own) {
         let Some((name, parents)) = names.split_last() else {
             return;
         };
+        if self.replaces_a_link(parents, own) {
+            return;
+        }
         if let Ok(Some(parent)) = self.walk(parents, false)
             && let Some(names) = self.names_mut(parent)
             && let Some(id) = names.remove(*name)
@@ -159,7 +173,10 @@ impl Tree {
     }
 
     /// Removes what older layers have in a folder, if it is there.
-    fn empty(&mut self, folder: &[&[u8]]) {
+    fn empty(&mut self, folder: &[&[u8]], own: &Own) {
+        if self.replaces_a_link(folder, own) {
+            return;
+        }
         if let Ok(Some(folder)) = self.walk(folder, false)
             && let Some(names) = self.names_mut(folder)
         {
@@ -167,6 +184,20 @@ impl Tree {
                 self.unlink(id);
             }
         }
+    }
+
+    /// Whether a layer has, before a whiteout in it, put a directory where older layers have a link: then that is what
+    /// the whiteout is in, and older layers have nothing there.
+    fn replaces_a_link(&self, folder: &[&[u8]], own: &Own) -> bool {
+        let mut at = ROOT;
+        for (index, name) in folder.iter().enumerate() {
+            match self.child(at, name) {
+                Some(id) if self.names(id).is_some() => at = id,
+                Some(_) => return own.contains(&folder[..=index].join(&b'/')),
+                None => return false,
+            }
+        }
+        false
     }
 
     /// Follows names to a directory, through symbolic links, never above the root. Missing ones are made or end the walk.
@@ -269,12 +300,21 @@ impl Tree {
     }
 }
 
+/// Refuses what no symbolic link can hold.
+pub(super) fn check_target(target: &[u8]) -> Result<(), Fault> {
+    match target {
+        [] => Err(Fault::NoLinkTarget),
+        target if target.contains(&0) => Err(Fault::ZeroInName),
+        target if target.len() > PATH_MAX => Err(Fault::PathTooLong(target.len())),
+        _ => Ok(()),
+    }
+}
+
 impl Node {
     /// A directory that no member describes.
     fn directory(parent: Id) -> Self {
         Self {
             source: None,
-            size: 0,
             links: 1,
             body: Body::Directory {
                 parent,

@@ -125,7 +125,7 @@ fn unpack(
     io::copy(&mut source, &mut unpacked).map_err(|error| match Stop::of(&error) {
         Some(Stop::Cancelled) => OciError::Cancelled,
         Some(Stop::TooMuch(limit)) => OciError::TooMuch { what: "bytes", limit },
-        None => OciError::file(path, "unpack")(error),
+        Some(Stop::WrongContent { .. }) | None => OciError::file(path, "unpack")(error),
     })?;
     Ok(unpacked)
 }

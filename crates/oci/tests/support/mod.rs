@@ -61,25 +61,27 @@ pub fn flatten(layers: &[Layer]) -> Result<Vec<Flat>, OciError> {
 }
 
 pub fn flatten_within(layers: &[Layer], limits: &Limits) -> Result<Vec<Flat>, OciError> {
-    let mut flattened = oci::flatten(layers, limits, &Cancel::default())?;
-    let (entries, bytes) = (flattened.entries(), flattened.bytes());
+    flatten_and_tell(layers, limits).map(|(flat, _)| flat)
+}
+
+/// Everything, and whether it took a plan.
+pub fn flatten_and_tell(layers: &[Layer], limits: &Limits) -> Result<(Vec<Flat>, bool), OciError> {
+    let mut flattened = oci::flatten(layers, limits, &Cancel::default());
     let mut found = Vec::new();
     while let Some(mut merged) = flattened.next()? {
         let mut data = Vec::new();
-        merged.read_to_end(&mut data).unwrap();
+        if merged.read_to_end(&mut data).is_err() {
+            return Err(flattened.next().map(drop).unwrap_err());
+        }
         found.push((merged.entry.clone(), data));
     }
-    assert_eq!(found.len() as u64, entries);
-    assert_eq!(
-        found.iter().map(|(_, data)| data.len() as u64).sum::<u64>(),
-        bytes
-    );
-    Ok(found)
+    Ok((found, flattened.needed_a_plan()))
 }
 
-/// One line for each path: what it is, in words that are easy to compare. Hard links show the data they lead to.
+/// One line for each path: what it is, in words that are easy to compare. Hard links show the data they lead to. What
+/// comes again replaces what came before.
 pub fn tree(flat: &[Flat]) -> BTreeMap<String, String> {
-    let mut tree = BTreeMap::new();
+    let mut tree: BTreeMap<String, String> = BTreeMap::new();
     for (entry, data) in flat {
         let path = entry.path.escape_ascii().to_string();
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
@@ -98,8 +100,11 @@ pub fn tree(flat: &[Flat]) -> BTreeMap<String, String> {
             }
             other => format!("{other:?}"),
         };
-        let again = tree.insert(path.clone(), line);
-        assert_eq!(again, None, "{path} came twice");
+        if line != "directory" {
+            let below = format!("{path}/");
+            tree.retain(|name, _| !name.starts_with(&below));
+        }
+        tree.insert(path, line);
     }
     tree
 }

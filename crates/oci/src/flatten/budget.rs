@@ -1,0 +1,57 @@
+//! What the layers of an image have used of its [`Limits`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::Limits;
+use crate::cancel::Cancel;
+use crate::error::OciError;
+use crate::layer::{Checked, Layer};
+
+/// Counters that all layers of an image share, whichever thread reads them.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limits: Limits,
+    entries: AtomicU32,
+    names: AtomicU64,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Budget {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            entries: AtomicU32::new(0),
+            names: AtomicU64::new(0),
+            bytes: Arc::default(),
+        }
+    }
+
+    /// A layer's archive, its bytes counted.
+    pub(super) fn open(&self, layer: &Layer, cancel: &Cancel) -> Result<Checked, OciError> {
+        layer.open(cancel, Arc::clone(&self.bytes), self.limits.bytes)
+    }
+
+    /// The bound on entries.
+    pub(super) fn entries(&self) -> u32 {
+        self.limits.entries
+    }
+
+    /// Counts one entry with that many bytes of names.
+    pub(super) fn spend(&self, names: usize) -> Result<(), OciError> {
+        if self.entries.fetch_add(1, Ordering::Relaxed) >= self.limits.entries {
+            return Err(OciError::TooMuch {
+                what: "entries",
+                limit: self.limits.entries.into(),
+            });
+        }
+        let names = names as u64;
+        if self.names.fetch_add(names, Ordering::Relaxed) + names > self.limits.names {
+            return Err(OciError::TooMuch {
+                what: "bytes of names",
+                limit: self.limits.names,
+            });
+        }
+        Ok(())
+    }
+}

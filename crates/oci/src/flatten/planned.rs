@@ -1,0 +1,158 @@
+//! Two passes: the final tree of names first, from headers alone, then the data of what is in it.
+
+use super::ahead::Ahead;
+use super::plan::Plan;
+use super::tree::{Id, Tree};
+use super::{Found, Limits, Open, scan};
+use crate::archive::{Archive, Fault};
+use crate::cancel::Cancel;
+use crate::entry::{Entry, Kind, shown};
+use crate::error::OciError;
+use crate::layer::Layer;
+
+/// The layers that are left to give out, by plan.
+#[derive(Debug)]
+pub(super) struct Planned {
+    plan: Plan,
+    /// Layers that have not been started.
+    left: usize,
+    layer: usize,
+    pub(super) open: Option<Open>,
+    /// Ordinal of the archive's next member.
+    next: u32,
+    /// Next of what the plan wants of this layer.
+    wanted: usize,
+    /// Names still to be given to the entry before.
+    links: Option<Links>,
+}
+
+#[derive(Debug)]
+struct Links {
+    first: Entry,
+    node: Id,
+    given: usize,
+}
+
+impl Planned {
+    /// Reads the headers of all layers, to give out the oldest `left` of them. Of the newest of those `given` has been
+    /// given out before. It comes again, and so replaces itself; what would not, cannot be taken back.
+    pub(super) fn new<'g>(
+        layers: &[Layer],
+        left: usize,
+        given: impl Iterator<Item = &'g [u8]>,
+        limits: &Limits,
+        cancel: &Cancel,
+    ) -> Result<Self, OciError> {
+        let mut tree = Tree::new(limits.entries);
+        for (index, (layer, scan)) in layers
+            .iter()
+            .zip(scan::scan_all(layers, limits, cancel)?)
+            .enumerate()
+        {
+            cancel.check()?;
+            tree.apply(index, &scan)
+                .map_err(|error| OciError::in_layer(layer.name(), error))?;
+        }
+        for path in given {
+            if !tree.contains(path) {
+                return Err(OciError::Entry {
+                    layer: layers[left - 1].name().to_owned(),
+                    entry: shown(path),
+                    fault: Fault::TakenBack,
+                });
+            }
+        }
+        Ok(Self {
+            plan: Plan::new(tree, layers.len()),
+            left,
+            layer: left,
+            open: None,
+            next: 0,
+            wanted: 0,
+            links: None,
+        })
+    }
+
+    pub(super) fn step(&mut self, layers: &[Layer], cancel: &Cancel) -> Result<Option<Found>, OciError> {
+        loop {
+            if let Some(entry) = self.next_link() {
+                return Ok(Some(Found { entry, map: None }));
+            }
+            let Some(open) = &mut self.open else {
+                if !self.start_layer(layers, cancel)? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            let Some((ordinal, node)) = self.plan.wanted[self.layer].get(self.wanted).copied() else {
+                self.open = None;
+                continue;
+            };
+            let name = layers[self.layer].name();
+            let mut member = None;
+            while self.next <= ordinal {
+                member = open.0.next().map_err(|error| OciError::in_layer(name, error))?;
+                self.next += 1;
+                if member.is_none() {
+                    break;
+                }
+            }
+            let changed = |entry| OciError::Entry {
+                layer: name.to_owned(),
+                entry,
+                fault: Fault::Changed,
+            };
+            let mut member = member.ok_or_else(|| changed("(end)".to_owned()))?;
+            if !self.plan.is_of_kind(node, &member.entry.kind) {
+                return Err(changed(shown(&member.entry.path)));
+            }
+            self.wanted += 1;
+            member.entry.path = self.plan.path(node);
+            self.links = Some(Links {
+                first: Entry {
+                    xattrs: Vec::new(),
+                    ..member.entry.clone()
+                },
+                node,
+                given: 0,
+            });
+            return Ok(Some(Found {
+                entry: member.entry,
+                map: member.map,
+            }));
+        }
+    }
+
+    /// One more name of the entry before.
+    fn next_link(&mut self) -> Option<Entry> {
+        let links = self.links.as_mut()?;
+        let Some(path) = self.plan.other_path(links.node, links.given) else {
+            self.links = None;
+            return None;
+        };
+        links.given += 1;
+        Some(Entry {
+            kind: Kind::HardLink {
+                target: links.first.path.clone(),
+            },
+            path,
+            ..links.first.clone()
+        })
+    }
+
+    /// Opens the next layer of which anything is wanted.
+    fn start_layer(&mut self, layers: &[Layer], cancel: &Cancel) -> Result<bool, OciError> {
+        while self.left > 0 {
+            self.left -= 1;
+            if self.plan.wanted[self.left].is_empty() {
+                continue;
+            }
+            // Counted and bounded in the first pass.
+            let source = layers[self.left].open(cancel, Default::default(), u64::MAX)?;
+            self.open = Some(Open(Archive::new(Ahead::new(source))));
+            (self.layer, self.next, self.wanted) = (self.left, 0, 0);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
