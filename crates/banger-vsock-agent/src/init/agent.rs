@@ -119,8 +119,9 @@ pub fn enter(arguments: &[std::ffi::OsString]) -> io::Result<Option<OwnedFd>> {
 
 /// Says something in the kernel's log.
 pub(super) fn log(line: &str) {
-    // Each write is an entry of its own there. Nobody is told if even that fails.
-    let _ = early::write("/dev/kmsg", &format!("banger: {line}"));
+    // Each write is an entry of its own there, and without its end it stays hidden until the next one. Nobody is
+    // told if even that fails.
+    let _ = early::write("/dev/kmsg", &format!("banger: {line}\n"));
 }
 
 #[cfg(test)]
