@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use crate::home::{Home, binaries, wait_for};
+use crate::home::{Home, binaries};
 
 /// Gives a state folder what the shared one has.
 pub fn link_into(state: &Path) {
@@ -12,7 +12,7 @@ pub fn link_into(state: &Path) {
     for folder in ["images", "kernels"] {
         link_tree(&shared.join(folder), &state.join(folder));
     }
-    fs::copy(shared.join("banger.db"), state.join("banger.db")).unwrap();
+    copy_database(&shared, state);
 }
 
 /// The shared state folder, made by `banger` itself where it is missing or from other recipes.
@@ -46,7 +46,16 @@ fn make(state: &Path) {
     for folder in ["images", "kernels"] {
         copy_tree(&made.join(folder), &state.join(folder));
     }
-    fs::copy(made.join("banger.db"), state.join("banger.db")).unwrap();
+    copy_database(&made, state);
+}
+
+/// The database and what is not yet in its main file. Nobody has it open.
+fn copy_database(from: &Path, to: &Path) {
+    for name in ["banger.db", "banger.db-wal"] {
+        if from.join(name).exists() {
+            fs::copy(from.join(name), to.join(name)).unwrap();
+        }
+    }
 }
 
 fn recipes_digest() -> String {
