@@ -24,7 +24,10 @@ impl Announcement {
         let mut out = io::stdout().lock();
         writeln!(out, "ready {}", socket.display())?;
         out.flush()?;
-        let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        let null = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")?;
         rustix::stdio::dup2_stdout(&null)?;
         rustix::stdio::dup2_stderr(&null)?;
         Ok(())

@@ -91,12 +91,22 @@ impl Daemon {
         })
         .await
         .map_err(DaemonError::Engine)?;
-        let app = App { engine: engine.clone(), paths: paths.clone(), doctor };
+        let app = App {
+            engine: engine.clone(),
+            paths: paths.clone(),
+            doctor,
+        };
         let mut socket = Socket::bind(&paths)?;
         tracing::info!(socket = %paths.socket().display(), version = env!("CARGO_PKG_VERSION"), "ready");
-        announcement.ready(&paths.socket()).map_err(DaemonError::Announce)?;
+        announcement
+            .ready(&paths.socket())
+            .map_err(DaemonError::Announce)?;
         let connections = Connections::default();
-        let server = Server { app, connections: connections.clone(), owner: surroundings.uid };
+        let server = Server {
+            app,
+            connections: connections.clone(),
+            owner: surroundings.uid,
+        };
         loop {
             tokio::select! {
                 signal = told_to_end() => {

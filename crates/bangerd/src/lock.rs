@@ -52,7 +52,10 @@ pub(crate) async fn take_turn(paths: &Paths) -> Result<Turn, DaemonError> {
             return Ok(Turn::Other(socket));
         }
         if since.elapsed() > OTHER {
-            return Err(DaemonError::Locked { lock: path, waited: OTHER });
+            return Err(DaemonError::Locked {
+                lock: path,
+                waited: OTHER,
+            });
         }
         tokio::time::sleep(PAUSE).await;
     }

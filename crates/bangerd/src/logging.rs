@@ -20,14 +20,20 @@ const LARGEST: u64 = 4 << 20;
 /// # Errors
 /// The file cannot be opened, or a logger runs already.
 pub fn start_logging(level: &str, file: &Path, to_file: bool) -> Result<(), DaemonError> {
-    let filter = EnvFilter::new(format!("warn,bangerd={level},engine={level},vmm={level},net={level},guest={level}"));
+    let filter = EnvFilter::new(format!(
+        "warn,bangerd={level},engine={level},vmm={level},net={level},guest={level}"
+    ));
     let registry = tracing_subscriber::registry().with(filter);
     let started = if to_file {
         let turning = Turning::open(file.to_owned()).map_err(DaemonError::file("open", file))?;
-        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Mutex::new(turning));
+        let layer = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(Mutex::new(turning));
         registry.with(layer).try_init()
     } else {
-        registry.with(tracing_subscriber::fmt::layer().with_writer(io::stderr)).try_init()
+        registry
+            .with(tracing_subscriber::fmt::layer().with_writer(io::stderr))
+            .try_init()
     };
     started.map_err(|_| DaemonError::Logger)
 }
@@ -42,7 +48,11 @@ struct Turning {
 
 impl Turning {
     fn open(path: PathBuf) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)?;
         let size = file.metadata()?.len();
         Ok(Self { path, file, size })
     }

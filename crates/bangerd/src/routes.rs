@@ -38,7 +38,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/vms/{reference}/exec", post(exec::exec))
         .route("/v1/vms/{reference}/logs", get(vms::logs))
         .route("/v1/operations", get(operations::list))
-        .route("/v1/operations/{id}", get(operations::show).delete(operations::cancel))
+        .route(
+            "/v1/operations/{id}",
+            get(operations::show).delete(operations::cancel),
+        )
         .route("/v1/operations/{id}/events", get(operations::events))
         .fallback(|| async { Failure::no_route() })
         .method_not_allowed_fallback(|| async { Failure::no_route() })

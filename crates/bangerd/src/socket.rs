@@ -40,7 +40,11 @@ impl Socket {
         fs::rename(&staging, &path).map_err(error())?;
         let inode = identity(&path).map_err(error())?;
         tell(paths, &path)?;
-        Ok(Self { listener, path, inode })
+        Ok(Self {
+            listener,
+            path,
+            inode,
+        })
     }
 
     /// Whether the path still leads here.
@@ -64,8 +68,12 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 fn tell(paths: &Paths, socket: &Path) -> Result<(), DaemonError> {
     let path = paths.daemon_file();
-    let whereabouts = Whereabouts { pid: std::process::id(), socket: socket.to_owned() };
-    let text = serde_json::to_vec(&whereabouts).map_err(|error| DaemonError::file("write", &path)(error.into()))?;
+    let whereabouts = Whereabouts {
+        pid: std::process::id(),
+        socket: socket.to_owned(),
+    };
+    let text =
+        serde_json::to_vec(&whereabouts).map_err(|error| DaemonError::file("write", &path)(error.into()))?;
     let staging = path.with_extension("json.new");
     fs::write(&staging, text).map_err(DaemonError::file("write", &staging))?;
     fs::rename(&staging, &path).map_err(DaemonError::file("write", &path))
@@ -79,7 +87,13 @@ pub(crate) fn short_path(path: &Path) -> io::Result<(PathBuf, Option<OwnedFd>)> 
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let open = rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let short = Path::new("/proc/self/fd").join(open.as_raw_fd().to_string()).join(name);
+    let open = rustix::fs::open(
+        folder,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let short = Path::new("/proc/self/fd")
+        .join(open.as_raw_fd().to_string())
+        .join(name);
     Ok((short, Some(open)))
 }

@@ -73,7 +73,13 @@ pub(crate) struct Artefacts {
 impl Artefacts {
     pub(crate) fn new(store: Store, paths: Paths, agent: PathBuf, sources: Arc<dyn Sources>) -> Self {
         let initramfs = Initramfs::new(agent, paths.initramfs());
-        Self { store, paths, sources, locks: NameLocks::default(), initramfs }
+        Self {
+            store,
+            paths,
+            sources,
+            locks: NameLocks::default(),
+            initramfs,
+        }
     }
 
     /// Removes what a maker that was killed left half made.
@@ -85,7 +91,11 @@ impl Artefacts {
                 if !entry.file_name().to_string_lossy().starts_with(STAGING) {
                     continue;
                 }
-                let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+                let removed = if path.is_dir() {
+                    std::fs::remove_dir_all(&path)
+                } else {
+                    std::fs::remove_file(&path)
+                };
                 if let Err(error) = removed {
                     tracing::warn!(path = %path.display(), %error, "cannot remove what an earlier daemon left");
                 }
@@ -104,7 +114,9 @@ impl Artefacts {
         }
         let known = self.sources.images();
         match known.iter().find(|known| known.name == image) {
-            Some(Known { kernel: Some(kernel), .. }) => Ok(kernel.clone()),
+            Some(Known {
+                kernel: Some(kernel), ..
+            }) => Ok(kernel.clone()),
             _ => Err(EngineError::ImageNotFound {
                 name: image.to_owned(),
                 known: known.into_iter().map(|known| known.name).collect(),
@@ -122,7 +134,10 @@ impl Artefacts {
             return Ok(kernel);
         }
         let stage = operation.stage("kernel", name);
-        let guard = self.locks.hold("kernel", name, &stage, operation.cancellation()).await?;
+        let guard = self
+            .locks
+            .hold("kernel", name, &stage, operation.cancellation())
+            .await?;
         if let Some(kernel) = self.kernel(name).await? {
             stage.done(&format!("{name} {}", kernel.version));
             return Ok(kernel);
@@ -130,13 +145,21 @@ impl Artefacts {
         let kernels = self.paths.kernels();
         let wanted = name.to_owned();
         let (stage, made) = self
-            .make("fetch", "kernel", name, stage, operation.cancellation(), guard, move |sources, progress, cancel| {
-                let staging = staging_folder(&kernels, &wanted)?;
-                let made = sources.make_kernel(&wanted, staging.path(), progress, cancel)?;
-                let target = kernels.join(format!("{wanted}-{}", made.version));
-                publish_folder(staging, &target)?;
-                Ok(made)
-            })
+            .make(
+                "fetch",
+                "kernel",
+                name,
+                stage,
+                operation.cancellation(),
+                guard,
+                move |sources, progress, cancel| {
+                    let staging = staging_folder(&kernels, &wanted)?;
+                    let made = sources.make_kernel(&wanted, staging.path(), progress, cancel)?;
+                    let target = kernels.join(format!("{wanted}-{}", made.version));
+                    publish_folder(staging, &target)?;
+                    Ok(made)
+                },
+            )
             .await?;
         let row = store::KernelRow {
             name: name.to_owned(),
@@ -162,7 +185,10 @@ impl Artefacts {
             return Ok(image);
         }
         let stage = operation.stage("image", name);
-        let guard = self.locks.hold("image", name, &stage, operation.cancellation()).await?;
+        let guard = self
+            .locks
+            .hold("image", name, &stage, operation.cancellation())
+            .await?;
         if let Some(image) = self.image(name).await? {
             stage.done(name);
             return Ok(image);
@@ -171,18 +197,31 @@ impl Artefacts {
         let images = self.paths.images();
         let wanted = name.to_owned();
         let (stage, made) = self
-            .make("build", "image", name, stage, operation.cancellation(), guard, move |sources, progress, cancel| {
-                let staging = tempfile::Builder::new()
-                    .prefix(STAGING)
-                    .tempfile_in(&images)
-                    .map_err(SourceError::file("create a file in", &images))?;
-                let made = sources.make_image(&wanted, staging.as_file(), progress, cancel)?;
-                staging.as_file().sync_all().map_err(SourceError::file("sync", staging.path()))?;
-                let target = image_path(&images, &made.digest);
-                staging.persist(&target).map_err(|error| SourceError::file("write", &target)(error.error))?;
-                sync_folder(&images)?;
-                Ok(made)
-            })
+            .make(
+                "build",
+                "image",
+                name,
+                stage,
+                operation.cancellation(),
+                guard,
+                move |sources, progress, cancel| {
+                    let staging = tempfile::Builder::new()
+                        .prefix(STAGING)
+                        .tempfile_in(&images)
+                        .map_err(SourceError::file("create a file in", &images))?;
+                    let made = sources.make_image(&wanted, staging.as_file(), progress, cancel)?;
+                    staging
+                        .as_file()
+                        .sync_all()
+                        .map_err(SourceError::file("sync", staging.path()))?;
+                    let target = image_path(&images, &made.digest);
+                    staging
+                        .persist(&target)
+                        .map_err(|error| SourceError::file("write", &target)(error.error))?;
+                    sync_folder(&images)?;
+                    Ok(made)
+                },
+            )
             .await?;
         let row = store::ImageRow {
             name: name.to_owned(),
@@ -195,7 +234,10 @@ impl Artefacts {
         };
         self.store.images().insert(row).await?;
         stage.done(&format!("{name}  {}", made.note));
-        Ok(Image { rootfs: image_path(&self.paths.images(), &made.digest), digest: made.digest })
+        Ok(Image {
+            rootfs: image_path(&self.paths.images(), &made.digest),
+            digest: made.digest,
+        })
     }
 
     /// The initramfs for a kernel, made if it is not here.
@@ -216,11 +258,16 @@ impl Artefacts {
     /// The image of that digest, if its file is here.
     pub(crate) fn image_digest(&self, digest: &str) -> Option<Image> {
         let rootfs = image_path(&self.paths.images(), digest);
-        rootfs.is_file().then(|| Image { digest: digest.to_owned(), rootfs })
+        rootfs.is_file().then(|| Image {
+            digest: digest.to_owned(),
+            rootfs,
+        })
     }
 
     async fn kernel(&self, name: &str) -> Result<Option<Kernel>, EngineError> {
-        let Some(row) = self.store.kernels().get(name).await? else { return Ok(None) };
+        let Some(row) = self.store.kernels().get(name).await? else {
+            return Ok(None);
+        };
         let found = self.kernel_version(name, &row.version);
         if found.is_none() {
             tracing::warn!(kernel = name, "its files are gone; it will be fetched again");
@@ -230,7 +277,9 @@ impl Artefacts {
     }
 
     async fn image(&self, name: &str) -> Result<Option<Image>, EngineError> {
-        let Some(row) = self.store.images().get(name).await? else { return Ok(None) };
+        let Some(row) = self.store.images().get(name).await? else {
+            return Ok(None);
+        };
         let found = self.image_digest(&row.digest);
         if found.is_none() {
             tracing::warn!(image = name, "its file is gone; it will be built again");
@@ -241,7 +290,10 @@ impl Artefacts {
 
     /// Runs a maker on a thread of its own. The lock goes with it: a cancelled caller leaves, and the next one
     /// waits until the maker has cleaned up after itself.
-    #[expect(clippy::too_many_arguments, reason = "a private call with two callers beside it")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a private call with two callers beside it"
+    )]
     async fn make<F>(
         &self,
         action: &'static str,
@@ -253,7 +305,9 @@ impl Artefacts {
         maker: F,
     ) -> Result<(Stage, Made), EngineError>
     where
-        F: FnOnce(&dyn Sources, &Progress<'_>, &CancellationToken) -> Result<Made, SourceError> + Send + 'static,
+        F: FnOnce(&dyn Sources, &Progress<'_>, &CancellationToken) -> Result<Made, SourceError>
+            + Send
+            + 'static,
     {
         let sources = Arc::clone(&self.sources);
         let token = cancel.clone();
@@ -313,5 +367,7 @@ fn publish_folder(staging: tempfile::TempDir, target: &Path) -> Result<(), Sourc
 }
 
 fn sync_folder(folder: &Path) -> Result<(), SourceError> {
-    std::fs::File::open(folder).and_then(|file| file.sync_all()).map_err(SourceError::file("sync", folder))
+    std::fs::File::open(folder)
+        .and_then(|file| file.sync_all())
+        .map_err(SourceError::file("sync", folder))
 }

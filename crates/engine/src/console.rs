@@ -14,7 +14,11 @@ pub(crate) fn last_line(folder: &Path) -> Option<String> {
 }
 
 fn escape(character: char) -> Vec<char> {
-    if character.is_control() { character.escape_default().collect() } else { vec![character] }
+    if character.is_control() {
+        character.escape_default().collect()
+    } else {
+        vec![character]
+    }
 }
 
 #[cfg(test)]

@@ -46,5 +46,10 @@ impl Doctor {
 
 /// One check's outcome.
 fn check(name: &str, state: CheckState, message: impl Into<String>, hint: Option<&str>) -> Check {
-    Check { name: name.to_owned(), state, message: message.into(), hint: hint.map(str::to_owned) }
+    Check {
+        name: name.to_owned(),
+        state,
+        message: message.into(),
+        hint: hint.map(str::to_owned),
+    }
 }

@@ -157,12 +157,17 @@ pub enum EngineError {
 }
 
 fn console_suffix(console: &Option<String>) -> String {
-    console.as_ref().map_or_else(String::new, |line| format!("; its console ends with: {line}"))
+    console
+        .as_ref()
+        .map_or_else(String::new, |line| format!("; its console ends with: {line}"))
 }
 
 impl EngineError {
     /// A failure to use a file, ready for `map_err`.
-    pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { action, path, source }
     }
@@ -170,7 +175,12 @@ impl EngineError {
     /// The failure as the API tells it.
     #[must_use]
     pub fn to_api(&self) -> ApiError {
-        ApiError { code: self.code(), message: one_line(self), hint: self.hint(), operation: None }
+        ApiError {
+            code: self.code(),
+            message: one_line(self),
+            hint: self.hint(),
+            operation: None,
+        }
     }
 
     fn code(&self) -> ErrorCode {
@@ -198,7 +208,9 @@ impl EngineError {
             Self::Agent(_) => ErrorCode::AgentSilent,
             Self::Cancelled => ErrorCode::Cancelled,
             Self::OperationNotFound { .. } => ErrorCode::OperationNotFound,
-            Self::Layer { .. } | Self::File { .. } | Self::Store(_) | Self::Internal(_) => ErrorCode::Internal,
+            Self::Layer { .. } | Self::File { .. } | Self::Store(_) | Self::Internal(_) => {
+                ErrorCode::Internal
+            }
         }
     }
 
@@ -207,17 +219,20 @@ impl EngineError {
             return Some("free some space and try again; `banger doctor` shows what is left".into());
         }
         match self {
-            Self::VmNotFound { suggestion: Some(name), .. } => {
-                Some(format!("did you mean `{name}`? `banger ps -a` lists all"))
-            }
+            Self::VmNotFound {
+                suggestion: Some(name),
+                ..
+            } => Some(format!("did you mean `{name}`? `banger ps -a` lists all")),
             Self::VmNotFound { .. } => Some("`banger ps -a` lists all".into()),
             Self::VmAmbiguous { .. } => Some("write more of the id, or the name".into()),
-            Self::VmExists { name } => {
-                Some(format!("choose another name, or delete it: banger vm delete {name}"))
-            }
-            Self::WrongState { name, state: api::VmState::Running, .. } => {
-                Some(format!("stop it first: banger vm stop {name}"))
-            }
+            Self::VmExists { name } => Some(format!(
+                "choose another name, or delete it: banger vm delete {name}"
+            )),
+            Self::WrongState {
+                name,
+                state: api::VmState::Running,
+                ..
+            } => Some(format!("stop it first: banger vm stop {name}")),
             Self::WrongState {
                 name,
                 state: api::VmState::Created | api::VmState::Stopped | api::VmState::Error,
@@ -284,12 +299,19 @@ mod tests {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let error = EngineError::Start {
             name: "a".into(),
-            source: Box::new(EngineError::File { action: "write", path: "/x".into(), source: full }),
+            source: Box::new(EngineError::File {
+                action: "write",
+                path: "/x".into(),
+                source: full,
+            }),
         };
         let told = error.to_api();
         assert_eq!(told.code, ErrorCode::HostResource);
         assert!(told.hint.is_some());
-        assert_eq!(told.message, "cannot start `a`: cannot write /x: no storage space");
+        assert_eq!(
+            told.message,
+            "cannot start `a`: cannot write /x: no storage space"
+        );
     }
 
     #[test]

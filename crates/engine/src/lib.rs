@@ -96,8 +96,12 @@ impl Engine {
     pub async fn open(parts: Parts) -> Result<Self, EngineError> {
         let store = Store::open(parts.paths.database()).await?;
         let operations = Operations::new(store.clone());
-        let artefacts =
-            Artefacts::new(store.clone(), parts.paths.clone(), parts.agent, Arc::clone(&parts.sources));
+        let artefacts = Artefacts::new(
+            store.clone(),
+            parts.paths.clone(),
+            parts.agent,
+            Arc::clone(&parts.sources),
+        );
         artefacts.sweep()?;
         let shared = Arc::new(vms::Shared {
             store,
@@ -113,7 +117,10 @@ impl Engine {
             tasks: std::sync::Mutex::default(),
         });
         vms::reconcile(&shared).await?;
-        Ok(Self { vms: Vms::new(shared), operations })
+        Ok(Self {
+            vms: Vms::new(shared),
+            operations,
+        })
     }
 
     /// The VMs.

@@ -56,7 +56,11 @@ struct Log {
 
 impl Operations {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, live: Arc::default(), running: watch::Sender::new(0) }
+        Self {
+            store,
+            live: Arc::default(),
+            running: watch::Sender::new(0),
+        }
     }
 
     /// Begins an operation; its row is on disk when this returns.
@@ -71,7 +75,12 @@ impl Operations {
                 kind,
                 started_at: Timestamp::now(),
                 cancel: CancellationToken::new(),
-                log: Mutex::new(Log { events: VecDeque::new(), next: 1, vm: vm.clone(), ended_at: None }),
+                log: Mutex::new(Log {
+                    events: VecDeque::new(),
+                    next: 1,
+                    vm: vm.clone(),
+                    ended_at: None,
+                }),
                 changed: watch::Sender::new(0),
             }),
         };
@@ -85,20 +94,23 @@ impl Operations {
             ended_at: None,
         };
         self.store.operations().insert(row).await?;
-        lock(&self.live).by_id.insert(handle.id().to_owned(), handle.clone());
+        lock(&self.live)
+            .by_id
+            .insert(handle.id().to_owned(), handle.clone());
         self.running.send_modify(|count| *count += 1);
-        handle.push(Event::Started { operation: handle.id().to_owned() });
+        handle.push(Event::Started {
+            operation: handle.id().to_owned(),
+        });
         Ok(handle)
     }
 
     /// Ends an operation: row first, then the event that readers wait for.
-    pub(crate) async fn end(
-        &self,
-        handle: &OperationHandle,
-        outcome: Result<Option<api::Vm>, &EngineError>,
-    ) {
+    pub(crate) async fn end(&self, handle: &OperationHandle, outcome: Result<Option<api::Vm>, &EngineError>) {
         let (state, event) = match outcome {
-            Ok(vm) => (store::OperationState::Succeeded, Event::Succeeded { vm: vm.map(Box::new) }),
+            Ok(vm) => (
+                store::OperationState::Succeeded,
+                Event::Succeeded { vm: vm.map(Box::new) },
+            ),
             Err(EngineError::Cancelled) => (store::OperationState::Cancelled, Event::Cancelled),
             Err(error) => {
                 tracing::warn!(operation = handle.id(), error = %one_line(error), "failed");
@@ -112,7 +124,12 @@ impl Operations {
             _ => None,
         };
         let ended_at = Timestamp::now();
-        if let Err(error) = self.store.operations().finish(handle.id(), state, error, ended_at).await {
+        if let Err(error) = self
+            .store
+            .operations()
+            .finish(handle.id(), state, error, ended_at)
+            .await
+        {
             tracing::error!(operation = handle.id(), %error, "cannot record the end of an operation");
         }
         lock(&handle.inner.log).ended_at = Some(ended_at);
@@ -143,7 +160,11 @@ impl Operations {
     /// The operations whose events are kept, oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<Operation> {
-        let mut all: Vec<_> = lock(&self.live).by_id.values().map(OperationHandle::view).collect();
+        let mut all: Vec<_> = lock(&self.live)
+            .by_id
+            .values()
+            .map(OperationHandle::view)
+            .collect();
         all.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
         all
     }
@@ -178,7 +199,9 @@ impl OperationHandle {
     }
 
     pub(crate) fn warn(&self, message: impl Into<String>) {
-        self.push(Event::Warning { message: message.into() });
+        self.push(Event::Warning {
+            message: message.into(),
+        });
     }
 
     /// Begins a stage; it ends as done by [`Stage::done`], as failed when dropped before.
@@ -198,7 +221,14 @@ impl OperationHandle {
         let mut log = lock(&self.inner.log);
         // Progress of one stage replaces what it said before: the log stays small however long a stage takes.
         if let (
-            Some((_, Event::Stage { name: last, state: StageState::Running, .. })),
+            Some((
+                _,
+                Event::Stage {
+                    name: last,
+                    state: StageState::Running,
+                    ..
+                },
+            )),
             Event::Stage { name, .. },
         ) = (log.events.back(), &event)
             && last == name
@@ -236,7 +266,12 @@ impl OperationHandle {
     /// A reader of the events from the first one on.
     #[must_use]
     pub fn events(&self) -> Events {
-        Events { operation: self.clone(), changed: self.inner.changed.subscribe(), after: 0, ended: false }
+        Events {
+            operation: self.clone(),
+            changed: self.inner.changed.subscribe(),
+            after: 0,
+            ended: false,
+        }
     }
 
     /// Waits for the end and gives the VM after it.

@@ -67,12 +67,20 @@ mod tests {
         }
         fn run<'a>(&'a self, log: &'a mut Vec<String>) -> BoxFuture<'a, Result<(), EngineError>> {
             log.push(format!("run {}", self.name));
-            let outcome = if self.fails { Err(EngineError::Internal("no".into())) } else { Ok(()) };
+            let outcome = if self.fails {
+                Err(EngineError::Internal("no".into()))
+            } else {
+                Ok(())
+            };
             Box::pin(std::future::ready(outcome))
         }
         fn undo<'a>(&'a self, log: &'a mut Vec<String>) -> BoxFuture<'a, Result<(), EngineError>> {
             log.push(format!("undo {}", self.name));
-            let outcome = if self.undo_fails { Err(EngineError::Internal("no".into())) } else { Ok(()) };
+            let outcome = if self.undo_fails {
+                Err(EngineError::Internal("no".into()))
+            } else {
+                Ok(())
+            };
             Box::pin(std::future::ready(outcome))
         }
     }
@@ -80,7 +88,13 @@ mod tests {
     fn steps(failing: &'static str) -> Vec<Box<dyn Step<Vec<String>>>> {
         ["a", "b", "c"]
             .into_iter()
-            .map(|name| Box::new(Note { name, fails: name == failing, undo_fails: name == "b" }) as Box<_>)
+            .map(|name| {
+                Box::new(Note {
+                    name,
+                    fails: name == failing,
+                    undo_fails: name == "b",
+                }) as Box<_>
+            })
             .collect()
     }
 
@@ -95,7 +109,15 @@ mod tests {
     #[tokio::test]
     async fn a_plan_that_succeeds_undoes_nothing() {
         let mut log = Vec::new();
-        run("p", &steps("none"), &mut log, &CancellationToken::new(), &NoFaults).await.unwrap();
+        run(
+            "p",
+            &steps("none"),
+            &mut log,
+            &CancellationToken::new(),
+            &NoFaults,
+        )
+        .await
+        .unwrap();
         assert_eq!(log, ["run a", "run b", "run c"]);
     }
 

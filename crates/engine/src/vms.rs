@@ -174,7 +174,11 @@ impl Vms {
     /// How many VMs run.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.shared.tasks().values().filter(|task| task.live.borrow().pid.is_some()).count()
+        self.shared
+            .tasks()
+            .values()
+            .filter(|task| task.live.borrow().pid.is_some())
+            .count()
     }
 
     /// Creates a VM. When this returns its row exists and its name is taken.
@@ -185,7 +189,10 @@ impl Vms {
         let shared = &self.shared;
         let start = request.start;
         let made_up = request.name.is_none();
-        let image = request.image.clone().unwrap_or_else(|| shared.defaults.image.clone());
+        let image = request
+            .image
+            .clone()
+            .unwrap_or_else(|| shared.defaults.image.clone());
         let kernel = shared.artefacts.kernel_of(&image).await?;
         let mut row = request::to_row(request, kernel, &shared.defaults)?;
         let choice = shared.machines.choose()?;
@@ -196,11 +203,21 @@ impl Vms {
             shared.operations.end(&operation, Err(&error)).await;
             return Err(error);
         }
-        operation.push(Event::Resolved { vm: Box::new(self.view(row.clone())) });
+        operation.push(Event::Resolved {
+            vm: Box::new(self.view(row.clone())),
+        });
         let (commands, live) = actor::spawn(Arc::clone(shared), &row, None);
         let task = Task { commands, live };
         shared.tasks().insert(row.id.clone(), task.clone());
-        self.send(&task, Command::Create { operation: operation.clone(), start }, &operation).await;
+        self.send(
+            &task,
+            Command::Create {
+                operation: operation.clone(),
+                start,
+            },
+            &operation,
+        )
+        .await;
         Ok(operation)
     }
 
@@ -213,7 +230,9 @@ impl Vms {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(EngineError::VmExists { name: row.name.clone() })
+        Err(EngineError::VmExists {
+            name: row.name.clone(),
+        })
     }
 
     /// Starts a VM; fine if it runs.
@@ -223,7 +242,14 @@ impl Vms {
     pub async fn start(&self, reference: &str) -> Result<OperationHandle, EngineError> {
         let (row, task) = self.task(reference).await?;
         let operation = self.shared.operations.begin("start", Some(row.id)).await?;
-        self.send(&task, Command::Start { operation: operation.clone() }, &operation).await;
+        self.send(
+            &task,
+            Command::Start {
+                operation: operation.clone(),
+            },
+            &operation,
+        )
+        .await;
         Ok(operation)
     }
 
@@ -235,7 +261,14 @@ impl Vms {
         let (row, task) = self.task(reference).await?;
         cancel_start(&row, &task);
         let operation = self.shared.operations.begin("stop", Some(row.id)).await?;
-        self.send(&task, Command::Stop { operation: operation.clone() }, &operation).await;
+        self.send(
+            &task,
+            Command::Stop {
+                operation: operation.clone(),
+            },
+            &operation,
+        )
+        .await;
         Ok(operation)
     }
 
@@ -247,7 +280,14 @@ impl Vms {
         let (row, task) = self.task(reference).await?;
         cancel_start(&row, &task);
         let operation = self.shared.operations.begin("delete", Some(row.id)).await?;
-        self.send(&task, Command::Delete { operation: operation.clone() }, &operation).await;
+        self.send(
+            &task,
+            Command::Delete {
+                operation: operation.clone(),
+            },
+            &operation,
+        )
+        .await;
         Ok(operation)
     }
 
@@ -267,7 +307,10 @@ impl Vms {
         };
         let agent = tokio::time::timeout(AGENT, link.wait_for(|state| state.agent.is_some()))
             .await
-            .map_err(|_| EngineError::AgentSilent { waited: AGENT, console: None })?
+            .map_err(|_| EngineError::AgentSilent {
+                waited: AGENT,
+                console: None,
+            })?
             .ok()
             .and_then(|state| state.agent.clone());
         let Some(agent) = agent else {
@@ -303,8 +346,10 @@ impl Vms {
         let row = self.resolve(reference).await?;
         let task = self.shared.tasks().get(&row.id).cloned();
         // A row whose task is gone is a VM on its way out.
-        let task = task
-            .ok_or_else(|| EngineError::VmNotFound { reference: reference.to_owned(), suggestion: None })?;
+        let task = task.ok_or_else(|| EngineError::VmNotFound {
+            reference: reference.to_owned(),
+            suggestion: None,
+        })?;
         Ok((row, task))
     }
 
@@ -312,14 +357,21 @@ impl Vms {
         let deletes = matches!(command, Command::Delete { .. });
         if task.commands.send(command).await.is_err() {
             // The task ended since: the VM is gone.
-            let gone = EngineError::VmNotFound { reference: operation.id().to_owned(), suggestion: None };
+            let gone = EngineError::VmNotFound {
+                reference: operation.id().to_owned(),
+                suggestion: None,
+            };
             let outcome = if deletes { Ok(None) } else { Err(&gone) };
             self.shared.operations.end(operation, outcome).await;
         }
     }
 
     fn view(&self, row: VmRow) -> api::Vm {
-        let pid = self.shared.tasks().get(&row.id).and_then(|task| task.live.borrow().pid);
+        let pid = self
+            .shared
+            .tasks()
+            .get(&row.id)
+            .and_then(|task| task.live.borrow().pid);
         let folder = self.shared.paths.vm(&row.id);
         view::vm(row, &folder, pid)
     }

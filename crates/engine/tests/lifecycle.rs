@@ -12,11 +12,18 @@ use support::{Host, becomes, delete, run, vm};
 use testkit::MachineFaults;
 
 async fn output_of(engine: &engine::Engine, name: &str, script: &str) -> (String, Exit) {
-    let exec = Exec { argv: ["sh", "-c", script].map(str::to_owned).to_vec(), ..Exec::default() };
+    let exec = Exec {
+        argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
+        ..Exec::default()
+    };
     let mut stream = engine.vms().exec(name, &exec).await.unwrap();
     let mut output = Vec::new();
     loop {
-        match Frame::read(&mut stream).await.unwrap().expect("an exit comes before the end") {
+        match Frame::read(&mut stream)
+            .await
+            .unwrap()
+            .expect("an exit comes before the end")
+        {
             Frame::Stdout(bytes) => output.extend(bytes),
             Frame::Exit(exit) => return (String::from_utf8(output).unwrap(), exit),
             _ => {}
@@ -29,14 +36,44 @@ async fn a_vm_is_created_started_used_stopped_and_deleted() {
     let host = Host::new();
     let engine = host.engine().await;
     let leaks = host.leaks();
-    let created = engine.vms().create(vm("a", false)).await.unwrap().wait().await.unwrap().unwrap();
+    let created = engine
+        .vms()
+        .create(vm("a", false))
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((created.state, created.pid), (VmState::Created, None));
-    let started = engine.vms().start("a").await.unwrap().wait().await.unwrap().unwrap();
+    let started = engine
+        .vms()
+        .start("a")
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(started.state, VmState::Running);
     assert!(started.pid.is_some() && started.boot_id.is_some() && started.started_at.is_some());
-    assert_eq!(output_of(&engine, "a", "echo hi; exit 3").await, ("hi\n".to_owned(), Exit::Code(3)));
-    let stopped = engine.vms().stop("a").await.unwrap().wait().await.unwrap().unwrap();
-    assert_eq!((stopped.state, stopped.reason, stopped.pid), (VmState::Stopped, None, None));
+    assert_eq!(
+        output_of(&engine, "a", "echo hi; exit 3").await,
+        ("hi\n".to_owned(), Exit::Code(3))
+    );
+    let stopped = engine
+        .vms()
+        .stop("a")
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (stopped.state, stopped.reason, stopped.pid),
+        (VmState::Stopped, None, None)
+    );
     engine.vms().start("a").await.unwrap().wait().await.unwrap();
     delete(&engine, "a").await;
     assert!(engine.vms().list().await.unwrap().is_empty());
@@ -49,7 +86,15 @@ async fn starting_twice_and_stopping_twice_is_fine() {
     let host = Host::new();
     let engine = host.engine().await;
     let first = run(&engine, "a").await;
-    let again = engine.vms().start("a").await.unwrap().wait().await.unwrap().unwrap();
+    let again = engine
+        .vms()
+        .start("a")
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(again.pid, first.pid);
     for _ in 0..2 {
         engine.vms().stop("a").await.unwrap().wait().await.unwrap();
@@ -68,7 +113,11 @@ async fn stages_come_as_they_happen_and_a_late_reader_sees_them_all() {
     let mut ended = false;
     while let Some(event) = events.next().await {
         match event {
-            Event::Stage { name, state: StageState::Done, .. } => stages.push(name),
+            Event::Stage {
+                name,
+                state: StageState::Done,
+                ..
+            } => stages.push(name),
             Event::Succeeded { vm } => ended = vm.is_some(),
             _ => {}
         }
@@ -95,7 +144,8 @@ async fn two_first_uses_of_one_image_build_it_once() {
     let host = Host::new();
     host.sources.be_slow();
     let engine = host.engine().await;
-    let operations = futures::future::join_all(["a", "b", "c"].map(|name| engine.vms().create(vm(name, false)))).await;
+    let operations =
+        futures::future::join_all(["a", "b", "c"].map(|name| engine.vms().create(vm(name, false)))).await;
     for operation in operations {
         operation.unwrap().wait().await.unwrap();
     }
@@ -153,8 +203,18 @@ async fn a_delete_does_not_wait_for_a_start_to_end() {
     let host = Host::new();
     let engine = host.engine().await;
     let leaks = host.leaks();
-    host.backend.fault_all(MachineFaults { never_boots: true, ..MachineFaults::default() });
-    engine.vms().create(vm("a", false)).await.unwrap().wait().await.unwrap();
+    host.backend.fault_all(MachineFaults {
+        never_boots: true,
+        ..MachineFaults::default()
+    });
+    engine
+        .vms()
+        .create(vm("a", false))
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap();
     let start = engine.vms().start("a").await.unwrap();
     becomes(&engine, "a", VmState::Starting).await;
     delete(&engine, "a").await;
@@ -167,7 +227,10 @@ async fn a_guest_that_ignores_power_off_is_killed_and_the_user_is_told() {
     let mut host = Host::new();
     host.timeouts.shutdown = Duration::from_millis(50);
     host.timeouts.power_off = Duration::from_millis(50);
-    host.backend.fault_all(MachineFaults { ignores_power: true, ..MachineFaults::default() });
+    host.backend.fault_all(MachineFaults {
+        ignores_power: true,
+        ..MachineFaults::default()
+    });
     let engine = host.engine().await;
     let leaks = host.leaks();
     run(&engine, "a").await;

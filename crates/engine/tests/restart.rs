@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use api::VmState;
 use engine::Engine;
 use support::{Host, becomes, delete, run, vm};
-use testkit::{Again, Points, POINTS_VARIABLE};
+use testkit::{Again, POINTS_VARIABLE, Points};
 
 const ROOT: &str = "ENGINE_TEST_ROOT";
 
@@ -19,7 +19,11 @@ fn root_of_child() -> PathBuf {
 
 /// One daemon's life on a host: what it runs ends with it, but for its machines.
 fn daemon<T>(host: &Host, work: impl AsyncFnOnce(&Engine) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let engine = host.engine().await;
         work(&engine).await
@@ -35,7 +39,10 @@ fn the_next_daemon_drives_a_running_vm_on() {
     daemon(&host, async |engine| {
         let after = becomes(engine, "a", VmState::Running).await;
         assert_eq!((&after.pid, &after.boot_id), (&before.pid, &before.boot_id));
-        let exec = guest::Exec { argv: vec!["true".into()], ..guest::Exec::default() };
+        let exec = guest::Exec {
+            argv: vec!["true".into()],
+            ..guest::Exec::default()
+        };
         engine.vms().exec("a", &exec).await.unwrap();
         engine.vms().stop("a").await.unwrap().wait().await.unwrap();
         delete(engine, "a").await;
@@ -47,9 +54,15 @@ fn the_next_daemon_drives_a_running_vm_on() {
 fn a_machine_that_ended_while_no_daemon_was_there_is_found_stopped() {
     let host = Host::new();
     let before = daemon(&host, async |engine| run(engine, "a").await);
-    let killed = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let killed = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     killed.block_on(async {
-        let machine = vmm::Backend::find(&host.backend, &host.paths.vm(&before.id)).await.unwrap().unwrap();
+        let machine = vmm::Backend::find(&host.backend, &host.paths.vm(&before.id))
+            .await
+            .unwrap()
+            .unwrap();
         machine.kill().await.unwrap();
     });
     daemon(&host, async |engine| {
@@ -66,7 +79,10 @@ fn an_ephemeral_vm_does_not_outlive_the_daemon_that_held_its_lease() {
     daemon(&host, async |_| ());
     let leaks = host.leaks();
     daemon(&host, async |engine| {
-        let request = api::CreateVm { ephemeral: true, ..vm("a", true) };
+        let request = api::CreateVm {
+            ephemeral: true,
+            ..vm("a", true)
+        };
         engine.vms().create(request).await.unwrap().wait().await.unwrap();
     });
     daemon(&host, async |engine| {
@@ -101,7 +117,9 @@ fn a_daemon_killed_at_any_step_of_a_start_undoes_it_on_the_next() {
         daemon(&host, async |_| ());
         let leaks = host.leaks();
         let mut child = this.command();
-        child.env(ROOT, folder.path()).env(POINTS_VARIABLE, format!("{point}=crash"));
+        child
+            .env(ROOT, folder.path())
+            .env(POINTS_VARIABLE, format!("{point}=crash"));
         assert_eq!(child.status().unwrap().signal(), Some(9), "{point}");
         daemon(&host, async |engine| {
             assert!(engine.vms().list().await.unwrap().is_empty(), "{point}");
@@ -120,15 +138,28 @@ fn a_daemon_killed_during_the_start_of_an_older_vm_leaves_it_stopped() {
     if this.is_child() {
         let mut host = Host::at(&root_of_child());
         host.points = Points::from_environment();
-        daemon(&host, async |engine| engine.vms().start("a").await.unwrap().wait().await.unwrap());
+        daemon(&host, async |engine| {
+            engine.vms().start("a").await.unwrap().wait().await.unwrap()
+        });
         return;
     }
     for point in ["start.network", "start.machine", "start.agent"] {
         let folder = tempfile::tempdir().unwrap();
         let host = Host::at(folder.path());
-        daemon(&host, async |engine| engine.vms().create(vm("a", false)).await.unwrap().wait().await.unwrap());
+        daemon(&host, async |engine| {
+            engine
+                .vms()
+                .create(vm("a", false))
+                .await
+                .unwrap()
+                .wait()
+                .await
+                .unwrap()
+        });
         let mut child = this.command();
-        child.env(ROOT, folder.path()).env(POINTS_VARIABLE, format!("{point}=crash"));
+        child
+            .env(ROOT, folder.path())
+            .env(POINTS_VARIABLE, format!("{point}=crash"));
         assert_eq!(child.status().unwrap().signal(), Some(9), "{point}");
         daemon(&host, async |engine| {
             let kept = engine.vms().show("a").await.unwrap();

@@ -36,7 +36,10 @@ async fn a_start_that_fails_at_any_step_leaves_nothing() {
         let leaks = host.leaks();
         host.points.arm(&point, Action::Fail);
         let error = fails(&engine, "a").await;
-        assert!(error.message.contains(&format!("injected failure at `{point}`")), "{error:?}");
+        assert!(
+            error.message.contains(&format!("injected failure at `{point}`")),
+            "{error:?}"
+        );
         assert!(engine.vms().list().await.unwrap().is_empty(), "{point}");
         leaks.assert_none_since().await;
         // The name is free again and all works.
@@ -56,7 +59,11 @@ async fn a_start_that_is_cancelled_at_any_step_leaves_nothing() {
         let operation = engine.vms().create(vm("a", true)).await.unwrap();
         hold.reached().await;
         operation.cancel();
-        assert_eq!(operation.wait().await.unwrap_err().code, ErrorCode::Cancelled, "{point}");
+        assert_eq!(
+            operation.wait().await.unwrap_err().code,
+            ErrorCode::Cancelled,
+            "{point}"
+        );
         assert!(engine.vms().list().await.unwrap().is_empty(), "{point}");
         leaks.assert_none_since().await;
     }
@@ -66,7 +73,14 @@ async fn a_start_that_is_cancelled_at_any_step_leaves_nothing() {
 async fn a_failed_start_of_a_vm_that_exists_keeps_it_with_the_reason() {
     let host = Host::new();
     let engine = host.engine().await;
-    engine.vms().create(vm("a", false)).await.unwrap().wait().await.unwrap();
+    engine
+        .vms()
+        .create(vm("a", false))
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap();
     host.points.arm("start.machine", Action::Fail);
     let error = engine.vms().start("a").await.unwrap().wait().await.unwrap_err();
     assert!(error.message.starts_with("cannot start `a`: "), "{error:?}");
@@ -80,7 +94,10 @@ async fn a_failed_start_of_a_vm_that_exists_keeps_it_with_the_reason() {
 #[tokio::test]
 async fn a_vmm_that_dies_leaves_the_vm_stopped_with_the_reason() {
     let host = Host::new();
-    host.backend.fault_next(MachineFaults { dies_after_ms: Some(300), ..MachineFaults::default() });
+    host.backend.fault_next(MachineFaults {
+        dies_after_ms: Some(300),
+        ..MachineFaults::default()
+    });
     let engine = host.engine().await;
     let leaks = host.leaks();
     run(&engine, "a").await;
@@ -98,11 +115,17 @@ async fn a_vmm_that_dies_leaves_the_vm_stopped_with_the_reason() {
 async fn a_vmm_that_dies_at_start_says_why_and_leaves_nothing() {
     let host = Host::new();
     let dies_at_start = Some("no such machine type".to_owned());
-    host.backend.fault_all(MachineFaults { dies_at_start, ..MachineFaults::default() });
+    host.backend.fault_all(MachineFaults {
+        dies_at_start,
+        ..MachineFaults::default()
+    });
     let engine = host.engine().await;
     let leaks = host.leaks();
     let error = fails(&engine, "a").await;
-    assert!(error.message.contains("ended at start: no such machine type"), "{error:?}");
+    assert!(
+        error.message.contains("ended at start: no such machine type"),
+        "{error:?}"
+    );
     assert!(!error.message.contains('\n'));
     assert!(engine.vms().list().await.unwrap().is_empty());
     leaks.assert_none_since().await;
@@ -116,18 +139,36 @@ async fn a_missing_vmm_is_named_with_what_to_install() {
     let leaks = host.leaks();
     let error = fails(&engine, "a").await;
     assert_eq!(error.code, ErrorCode::VmmMissing);
-    assert!(error.message.contains("/nonexistent/vmm was not found") && error.hint.is_some(), "{error:?}");
+    assert!(
+        error.message.contains("/nonexistent/vmm was not found") && error.hint.is_some(),
+        "{error:?}"
+    );
     leaks.assert_none_since().await;
 }
 
 #[tokio::test]
 async fn a_silent_agent_ends_the_start() {
     let silent = [
-        MachineFaults { silent: true, ..MachineFaults::default() },
-        MachineFaults { never_boots: true, ..MachineFaults::default() },
+        MachineFaults {
+            silent: true,
+            ..MachineFaults::default()
+        },
+        MachineFaults {
+            never_boots: true,
+            ..MachineFaults::default()
+        },
     ];
-    let lies = [Lie::Garbage, Lie::EndlessHeaders, Lie::EndlessBody, Lie::NotJson, Lie::CutOff]
-        .map(|lie| MachineFaults { lies: Some(lie), ..MachineFaults::default() });
+    let lies = [
+        Lie::Garbage,
+        Lie::EndlessHeaders,
+        Lie::EndlessBody,
+        Lie::NotJson,
+        Lie::CutOff,
+    ]
+    .map(|lie| MachineFaults {
+        lies: Some(lie),
+        ..MachineFaults::default()
+    });
     for faults in silent.into_iter().chain(lies) {
         let mut host = Host::new();
         host.timeouts.ready = Duration::from_millis(300);
@@ -136,7 +177,10 @@ async fn a_silent_agent_ends_the_start() {
         let leaks = host.leaks();
         let error = fails(&engine, "a").await;
         assert_eq!(error.code, ErrorCode::AgentSilent, "{faults:?}: {error:?}");
-        assert!(error.message.contains("did not answer within") && !error.message.contains('\n'), "{error:?}");
+        assert!(
+            error.message.contains("did not answer within") && !error.message.contains('\n'),
+            "{error:?}"
+        );
         assert!(engine.vms().list().await.unwrap().is_empty());
         leaks.assert_none_since().await;
     }
@@ -179,7 +223,10 @@ async fn a_missing_kernel_with_no_mirror_is_one_clear_line() {
 async fn an_unknown_image_is_refused_with_the_known_ones() {
     let host = Host::new();
     let engine = host.engine().await;
-    let request = api::CreateVm { image: Some("debain".into()), ..vm("a", true) };
+    let request = api::CreateVm {
+        image: Some("debain".into()),
+        ..vm("a", true)
+    };
     let error = engine.vms().create(request).await.unwrap_err().to_api();
     assert_eq!(error.code, ErrorCode::ImageNotFound);
     assert!(error.hint.unwrap().contains("debian"));
@@ -190,8 +237,20 @@ async fn an_unknown_image_is_refused_with_the_known_ones() {
 async fn a_command_in_a_stopped_vm_is_refused_with_its_state() {
     let host = Host::new();
     let engine = host.engine().await;
-    engine.vms().create(vm("a", false)).await.unwrap().wait().await.unwrap();
-    let error = engine.vms().exec("a", &guest::Exec::default()).await.unwrap_err().to_api();
+    engine
+        .vms()
+        .create(vm("a", false))
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap();
+    let error = engine
+        .vms()
+        .exec("a", &guest::Exec::default())
+        .await
+        .unwrap_err()
+        .to_api();
     assert_eq!(error.code, ErrorCode::VmState);
     assert!(error.message.contains("`a` is created"), "{error:?}");
 }

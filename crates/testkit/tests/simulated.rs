@@ -25,9 +25,19 @@ impl Bench {
         let backend = SimulatedBackend::new();
         backend.fault_all(faults);
         // What a machine leaves in its folder goes with the folder; its socket and processes do not.
-        let left = ["agent.sock", "console.log", "vmm.log", "faults.json", "process.json"];
+        let left = [
+            "agent.sock",
+            "console.log",
+            "vmm.log",
+            "faults.json",
+            "process.json",
+        ];
         let leaks = Leaks::snapshot(folder.path()).ignoring(&left);
-        Self { folder, backend, leaks }
+        Self {
+            folder,
+            backend,
+            leaks,
+        }
     }
 
     fn spec(&self) -> MachineSpec {
@@ -66,7 +76,10 @@ fn channel(machine: &Arc<dyn Machine>) -> guest::Channel {
 }
 
 fn shell(script: &str) -> Exec {
-    Exec { argv: ["sh", "-c", script].map(str::to_owned).to_vec(), ..Exec::default() }
+    Exec {
+        argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
+        ..Exec::default()
+    }
 }
 
 /// Everything that a command wrote and how it ended; no end where the stream broke.
@@ -78,12 +91,20 @@ async fn run(agent: &Agent, exec: &Exec) -> Result<(String, String, Option<Exit>
             Frame::Stdout(bytes) => out.extend(bytes),
             Frame::Stderr(bytes) => err.extend(bytes),
             Frame::Exit(exit) => {
-                return Ok((String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap(), Some(exit)));
+                return Ok((
+                    String::from_utf8(out).unwrap(),
+                    String::from_utf8(err).unwrap(),
+                    Some(exit),
+                ));
             }
             other => panic!("{other:?}"),
         }
     }
-    Ok((String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap(), None))
+    Ok((
+        String::from_utf8(out).unwrap(),
+        String::from_utf8(err).unwrap(),
+        None,
+    ))
 }
 
 #[tokio::test]
@@ -92,8 +113,13 @@ async fn a_simulated_machine_answers_health_and_runs_commands() {
     let machine = bench.start().await;
     let agent = bench.agent(&machine).await;
     assert_eq!(agent.health().await.unwrap().generation, guest::GENERATION);
-    let (out, err, exit) = run(&agent, &shell("echo out; echo err >&2; exit 42")).await.unwrap();
-    assert_eq!((out.as_str(), err.as_str(), exit), ("out\n", "err\n", Some(Exit::Code(42))));
+    let (out, err, exit) = run(&agent, &shell("echo out; echo err >&2; exit 42"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (out.as_str(), err.as_str(), exit),
+        ("out\n", "err\n", Some(Exit::Code(42)))
+    );
     bench.end(&machine).await;
 }
 
@@ -131,7 +157,11 @@ async fn a_machine_is_found_again_and_driven_on() {
     let bench = Bench::new(MachineFaults::default());
     let machine = bench.start().await;
     let boot_id = bench.agent(&machine).await.health().await.unwrap().boot_id;
-    let found = SimulatedBackend::new().find(bench.folder.path()).await.unwrap().unwrap();
+    let found = SimulatedBackend::new()
+        .find(bench.folder.path())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(found.pid(), machine.pid());
     assert_eq!(bench.agent(&found).await.health().await.unwrap().boot_id, boot_id);
     found.kill().await.unwrap();
@@ -142,10 +172,16 @@ async fn a_machine_is_found_again_and_driven_on() {
 
 #[tokio::test]
 async fn a_machine_that_dies_at_start_says_why() {
-    let faults = MachineFaults { dies_at_start: Some("no more memory".to_owned()), ..MachineFaults::default() };
+    let faults = MachineFaults {
+        dies_at_start: Some("no more memory".to_owned()),
+        ..MachineFaults::default()
+    };
     let bench = Bench::new(faults);
     let error = bench.backend.start(&bench.spec()).await.unwrap_err();
-    assert!(matches!(&error, VmmError::DiedAtStart { log, .. } if log.contains("no more memory")), "{error:?}");
+    assert!(
+        matches!(&error, VmmError::DiedAtStart { log, .. } if log.contains("no more memory")),
+        "{error:?}"
+    );
     assert!(bench.backend.find(bench.folder.path()).await.unwrap().is_none());
     bench.leaks.assert_none_since().await;
 }
@@ -153,21 +189,33 @@ async fn a_machine_that_dies_at_start_says_why() {
 #[tokio::test]
 async fn a_binary_that_is_not_there_is_named() {
     let bench = Bench::new(MachineFaults::default());
-    let error = SimulatedBackend::with_binary("/nonexistent/vmm").start(&bench.spec()).await.unwrap_err();
-    assert!(matches!(&error, VmmError::BinaryMissing { binary } if binary == "/nonexistent/vmm"), "{error:?}");
+    let error = SimulatedBackend::with_binary("/nonexistent/vmm")
+        .start(&bench.spec())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, VmmError::BinaryMissing { binary } if binary == "/nonexistent/vmm"),
+        "{error:?}"
+    );
     bench.leaks.assert_none_since().await;
 }
 
 #[tokio::test]
 async fn faults_are_of_the_next_start_of_a_vm_or_of_all() {
-    let dying = |why: &str| MachineFaults { dies_at_start: Some(why.to_owned()), ..MachineFaults::default() };
+    let dying = |why: &str| MachineFaults {
+        dies_at_start: Some(why.to_owned()),
+        ..MachineFaults::default()
+    };
     let bench = Bench::new(MachineFaults::default());
     bench.backend.fault_vm("0123", dying("of this vm"));
     bench.backend.fault_next(dying("next"));
     let why = async || bench.backend.start(&bench.spec()).await.unwrap_err().to_string();
     assert!(why().await.contains("next"));
     assert!(why().await.contains("of this vm"));
-    let other = MachineSpec { id: "4567".to_owned(), ..bench.spec() };
+    let other = MachineSpec {
+        id: "4567".to_owned(),
+        ..bench.spec()
+    };
     let machine = bench.backend.start(&other).await.unwrap();
     assert_eq!(bench.backend.starts(), ["0123", "0123", "4567"]);
     bench.end(&machine).await;
@@ -175,7 +223,10 @@ async fn faults_are_of_the_next_start_of_a_vm_or_of_all() {
 
 #[tokio::test]
 async fn a_guest_that_boots_slowly_is_reached_when_it_has_booted() {
-    let bench = Bench::new(MachineFaults { boot_delay_ms: 200, ..MachineFaults::default() });
+    let bench = Bench::new(MachineFaults {
+        boot_delay_ms: 200,
+        ..MachineFaults::default()
+    });
     let begun = std::time::Instant::now();
     let machine = bench.start().await;
     bench.agent(&machine).await.health().await.unwrap();
@@ -185,9 +236,16 @@ async fn a_guest_that_boots_slowly_is_reached_when_it_has_booted() {
 
 #[tokio::test]
 async fn a_guest_that_never_boots_is_reached_once_it_does_after_all() {
-    let bench = Bench::new(MachineFaults { never_boots: true, ..MachineFaults::default() });
+    let bench = Bench::new(MachineFaults {
+        never_boots: true,
+        ..MachineFaults::default()
+    });
     let machine = bench.start().await;
-    assert!(tokio::time::timeout(PATIENCE, bench.agent(&machine)).await.is_err());
+    assert!(
+        tokio::time::timeout(PATIENCE, bench.agent(&machine))
+            .await
+            .is_err()
+    );
     MachineFaults::default().write(bench.folder.path()).unwrap();
     bench.agent(&machine).await.health().await.unwrap();
     bench.end(&machine).await;
@@ -195,7 +253,10 @@ async fn a_guest_that_never_boots_is_reached_once_it_does_after_all() {
 
 #[tokio::test]
 async fn a_silent_agent_takes_connections_and_answers_nothing() {
-    let bench = Bench::new(MachineFaults { silent: true, ..MachineFaults::default() });
+    let bench = Bench::new(MachineFaults {
+        silent: true,
+        ..MachineFaults::default()
+    });
     let machine = bench.start().await;
     let agent = bench.agent(&machine).await;
     assert!(tokio::time::timeout(PATIENCE, agent.health()).await.is_err());
@@ -204,18 +265,27 @@ async fn a_silent_agent_takes_connections_and_answers_nothing() {
 
 #[tokio::test]
 async fn a_machine_that_dies_later_ends_the_link_and_says_why() {
-    let bench = Bench::new(MachineFaults { dies_after_ms: Some(100), ..MachineFaults::default() });
+    let bench = Bench::new(MachineFaults {
+        dies_after_ms: Some(100),
+        ..MachineFaults::default()
+    });
     let machine = bench.start().await;
     let agent = bench.agent(&machine).await;
     let reason = machine.wait().await;
-    assert!(reason.contains("exit code 1") && reason.contains("died as it was told to"), "{reason}");
+    assert!(
+        reason.contains("exit code 1") && reason.contains("died as it was told to"),
+        "{reason}"
+    );
     agent.closed().await;
     bench.end(&machine).await;
 }
 
 #[tokio::test]
 async fn an_exec_is_refused_where_it_is_to_be() {
-    let bench = Bench::new(MachineFaults { refuses_exec: true, ..MachineFaults::default() });
+    let bench = Bench::new(MachineFaults {
+        refuses_exec: true,
+        ..MachineFaults::default()
+    });
     let machine = bench.start().await;
     let agent = bench.agent(&machine).await;
     agent.health().await.unwrap();
@@ -226,8 +296,17 @@ async fn an_exec_is_refused_where_it_is_to_be() {
 
 #[tokio::test]
 async fn every_lie_is_an_error_and_never_an_answer() {
-    for lie in [Lie::Garbage, Lie::EndlessHeaders, Lie::EndlessBody, Lie::NotJson, Lie::CutOff] {
-        let bench = Bench::new(MachineFaults { lies: Some(lie), ..MachineFaults::default() });
+    for lie in [
+        Lie::Garbage,
+        Lie::EndlessHeaders,
+        Lie::EndlessBody,
+        Lie::NotJson,
+        Lie::CutOff,
+    ] {
+        let bench = Bench::new(MachineFaults {
+            lies: Some(lie),
+            ..MachineFaults::default()
+        });
         let machine = bench.start().await;
         let agent = bench.agent(&machine).await;
         let error = agent.health().await.unwrap_err();
@@ -239,10 +318,15 @@ async fn every_lie_is_an_error_and_never_an_answer() {
 
 #[tokio::test]
 async fn a_connection_breaks_in_the_middle_of_a_command() {
-    let bench = Bench::new(MachineFaults { drops_exec_after: Some(1000), ..MachineFaults::default() });
+    let bench = Bench::new(MachineFaults {
+        drops_exec_after: Some(1000),
+        ..MachineFaults::default()
+    });
     let machine = bench.start().await;
     let agent = bench.agent(&machine).await;
-    let (out, _, exit) = run(&agent, &shell("while echo 0123456789; do :; done")).await.unwrap();
+    let (out, _, exit) = run(&agent, &shell("while echo 0123456789; do :; done"))
+        .await
+        .unwrap();
     assert_eq!(exit, None);
     assert!(out.len() <= 1000, "{}", out.len());
     // The machine itself goes on.
@@ -252,7 +336,10 @@ async fn a_connection_breaks_in_the_middle_of_a_command() {
 
 #[tokio::test]
 async fn a_machine_that_ignores_power_has_to_be_killed() {
-    let bench = Bench::new(MachineFaults { ignores_power: true, ..MachineFaults::default() });
+    let bench = Bench::new(MachineFaults {
+        ignores_power: true,
+        ..MachineFaults::default()
+    });
     let machine = bench.start().await;
     let agent = bench.agent(&machine).await;
     for action in [PowerAction::Shutdown, PowerAction::PowerOff] {

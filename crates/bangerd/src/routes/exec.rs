@@ -20,15 +20,21 @@ pub(crate) async fn exec(
     Path(reference): Path<String>,
     mut request: Request,
 ) -> Result<Response, Failure> {
-    if request.headers().get(header::UPGRADE).is_none_or(|value| value.as_bytes() != PROTOCOL.as_bytes()) {
-        return Err(Failure::bad_request(format!("exec is a stream: send `Upgrade: {PROTOCOL}`")));
+    if request
+        .headers()
+        .get(header::UPGRADE)
+        .is_none_or(|value| value.as_bytes() != PROTOCOL.as_bytes())
+    {
+        return Err(Failure::bad_request(format!(
+            "exec is a stream: send `Upgrade: {PROTOCOL}`"
+        )));
     }
     let upgrade = hyper::upgrade::on(&mut request);
     let body = axum::body::to_bytes(request.into_body(), LARGEST_BODY)
         .await
         .map_err(|error| Failure::bad_request(error.to_string()))?;
-    let exec: Exec =
-        serde_json::from_slice(&body).map_err(|error| Failure::bad_request(format!("not an exec: {error}")))?;
+    let exec: Exec = serde_json::from_slice(&body)
+        .map_err(|error| Failure::bad_request(format!("not an exec: {error}")))?;
     let mut guest = app.engine.vms().exec(&reference, &exec).await?;
     tokio::spawn(async move {
         let client = match upgrade.await {

@@ -16,7 +16,9 @@ impl Failure {
         Self(ApiError {
             code: ErrorCode::NotFound,
             message: "no such route".into(),
-            hint: Some("banger and its daemon may be of different versions: `banger version` shows both".into()),
+            hint: Some(
+                "banger and its daemon may be of different versions: `banger version` shows both".into(),
+            ),
             operation: None,
         })
     }

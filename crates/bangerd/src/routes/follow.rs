@@ -31,7 +31,9 @@ pub(crate) enum Hold {
 
 /// Whether the client wants to follow the operation on this connection.
 pub(crate) fn wants_events(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == NDJSON.as_bytes())
+    headers
+        .get(header::ACCEPT)
+        .is_some_and(|accept| accept.as_bytes() == NDJSON.as_bytes())
 }
 
 /// 202 with the operation, or 200 with its events if the client asked for them.
@@ -45,7 +47,12 @@ pub(crate) fn answer(headers: &HeaderMap, operation: OperationHandle, hold: Hold
 
 /// The operation's events, a line each.
 pub(crate) fn stream(operation: OperationHandle, hold: Hold) -> Response {
-    let follower = Follower { events: operation.events(), operation, hold, ended: false };
+    let follower = Follower {
+        events: operation.events(),
+        operation,
+        hold,
+        ended: false,
+    };
     let lines = futures::stream::unfold(follower, |mut follower| async move {
         let line = follower.next_line().await?;
         Some((Ok::<_, Infallible>(line), follower))

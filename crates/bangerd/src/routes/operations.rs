@@ -13,10 +13,7 @@ pub(crate) async fn list(State(app): State<App>) -> Json<Vec<Operation>> {
     Json(app.engine.operations().list())
 }
 
-pub(crate) async fn show(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Json<Operation>, Failure> {
+pub(crate) async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Operation>, Failure> {
     Ok(Json(app.engine.operations().get(&id)?.view()))
 }
 

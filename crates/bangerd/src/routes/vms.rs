@@ -32,7 +32,10 @@ pub(crate) async fn create(
     }
     let operation = app.engine.vms().create(request).await?;
     let hold = match operation.view().vm {
-        Some(vm) if ephemeral => Hold::Lease { engine: app.engine, vm },
+        Some(vm) if ephemeral => Hold::Lease {
+            engine: app.engine,
+            vm,
+        },
         _ => Hold::Cancel,
     };
     Ok(answer(&headers, operation, hold))
@@ -67,10 +70,7 @@ pub(crate) async fn delete(
     Ok(answer(&headers, operation, Hold::Watch))
 }
 
-pub(crate) async fn logs(
-    State(app): State<App>,
-    Path(reference): Path<String>,
-) -> Result<Response, Failure> {
+pub(crate) async fn logs(State(app): State<App>, Path(reference): Path<String>) -> Result<Response, Failure> {
     let log = app.engine.vms().logs(&reference).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log).into_response())
 }

@@ -18,12 +18,19 @@ pub(crate) struct Initramfs {
 
 impl Initramfs {
     pub(crate) fn new(agent: PathBuf, folder: PathBuf) -> Self {
-        Self { agent, folder, agent_digest: OnceCell::new(), making: Mutex::new(()) }
+        Self {
+            agent,
+            folder,
+            agent_digest: OnceCell::new(),
+            making: Mutex::new(()),
+        }
     }
 
     pub(crate) async fn ensure(&self, kernel: &Kernel) -> Result<PathBuf, EngineError> {
         let agent = self.agent_digest().await?;
-        let path = self.folder.join(format!("{}-{}-{agent}.cpio", kernel.name, kernel.version));
+        let path = self
+            .folder
+            .join(format!("{}-{}-{agent}.cpio", kernel.name, kernel.version));
         let _one = self.making.lock().await;
         if path.is_file() {
             return Ok(path);
@@ -46,7 +53,9 @@ impl Initramfs {
     async fn agent_digest(&self) -> Result<&str, EngineError> {
         self.agent_digest
             .get_or_try_init(|| async {
-                let bytes = tokio::fs::read(&self.agent).await.map_err(EngineError::file("read", &self.agent))?;
+                let bytes = tokio::fs::read(&self.agent)
+                    .await
+                    .map_err(EngineError::file("read", &self.agent))?;
                 let digest = Sha256::digest(&bytes);
                 Ok(digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect())
             })

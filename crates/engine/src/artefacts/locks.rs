@@ -37,7 +37,11 @@ impl NameLocks {
         if let Ok(guard) = Arc::clone(&lock).try_lock_owned() {
             return Ok(NameGuard { _guard: guard });
         }
-        stage.progress(&format!("{name}  waiting for another start that makes it"), None, None);
+        stage.progress(
+            &format!("{name}  waiting for another start that makes it"),
+            None,
+            None,
+        );
         tokio::select! {
             () = cancel.cancelled() => Err(EngineError::Cancelled),
             guard = lock.lock_owned() => Ok(NameGuard { _guard: guard }),

@@ -29,9 +29,12 @@ pub(super) fn architecture() -> Check {
 pub(super) fn vmm(machines: &dyn Machines) -> Check {
     match machines.choose() {
         Ok(choice) if choice.reason.is_empty() => check("vmm", CheckState::Pass, choice.backend.name(), None),
-        Ok(choice) => {
-            check("vmm", CheckState::Pass, format!("{} ({})", choice.backend.name(), choice.reason), None)
-        }
+        Ok(choice) => check(
+            "vmm",
+            CheckState::Pass,
+            format!("{} ({})", choice.backend.name(), choice.reason),
+            None,
+        ),
         Err(error) => {
             let hint = error.to_api().hint;
             check("vmm", CheckState::Fail, one_line(&error), hint.as_deref())
@@ -46,7 +49,9 @@ pub(super) fn kvm() -> Check {
             "kvm",
             CheckState::Warn,
             format!("{reason}; VMs run in software emulation, slower"),
-            Some("enable virtualisation in the firmware or the outer hypervisor, and add yourself to the group `kvm`"),
+            Some(
+                "enable virtualisation in the firmware or the outer hypervisor, and add yourself to the group `kvm`",
+            ),
         ),
     }
 }
@@ -84,7 +89,12 @@ pub(super) fn passt(configured: Option<&Path>) -> Check {
 }
 
 pub(super) fn mke2fs() -> Check {
-    tool("mke2fs", &["mke2fs"], "formats the disks of VMs", "apt-get install e2fsprogs")
+    tool(
+        "mke2fs",
+        &["mke2fs"],
+        "formats the disks of VMs",
+        "apt-get install e2fsprogs",
+    )
 }
 
 pub(super) fn image_tools() -> Check {
@@ -97,11 +107,20 @@ pub(super) fn image_tools() -> Check {
 }
 
 fn tool(name: &str, programs: &[&str], purpose: &str, hint: &str) -> Check {
-    let missing: Vec<_> = programs.iter().copied().filter(|program| find(program).is_none()).collect();
+    let missing: Vec<_> = programs
+        .iter()
+        .copied()
+        .filter(|program| find(program).is_none())
+        .collect();
     if missing.is_empty() {
         return check(name, CheckState::Pass, programs.join(", "), None);
     }
-    check(name, CheckState::Fail, format!("{} not found: {purpose}", missing.join(", ")), Some(hint))
+    check(
+        name,
+        CheckState::Fail,
+        format!("{} not found: {purpose}", missing.join(", ")),
+        Some(hint),
+    )
 }
 
 /// Building an image without root needs a range of user ids.
@@ -121,7 +140,9 @@ pub(super) fn user_namespaces() -> Check {
         NAME,
         CheckState::Warn,
         "no range of user ids can be mapped: images cannot be built",
-        Some("apt-get install uidmap, and: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER"),
+        Some(
+            "apt-get install uidmap, and: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
+        ),
     )
 }
 
@@ -142,10 +163,19 @@ pub(super) fn disk(paths: &Paths) -> Check {
     let free = match rustix::fs::statvfs(paths.state()) {
         Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
         Err(error) => {
-            return check(NAME, CheckState::Fail, format!("{}: {error}", paths.state().display()), None);
+            return check(
+                NAME,
+                CheckState::Fail,
+                format!("{}: {error}", paths.state().display()),
+                None,
+            );
         }
     };
-    let message = format!("{:.1} GiB free in {}", free as f64 / f64::from(1 << 30), paths.state().display());
+    let message = format!(
+        "{:.1} GiB free in {}",
+        free as f64 / f64::from(1 << 30),
+        paths.state().display()
+    );
     let hint = Some("free some space, or delete VMs that you no longer need: banger ps -a");
     match free {
         _ if free < TOO_LITTLE => check(NAME, CheckState::Fail, message, hint),
@@ -160,5 +190,8 @@ fn find(program: &str) -> Option<PathBuf> {
         // Where administrators' tools lie, which a user's PATH may lack.
         .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")])
         .map(|folder| folder.join(program))
-        .find(|path| path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0))
+        .find(|path| {
+            path.metadata()
+                .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+        })
 }

@@ -58,7 +58,12 @@ pub(crate) fn spawn(
 ) -> (mpsc::Sender<Command>, watch::Receiver<Live>) {
     let (commands, queue) = mpsc::channel(16);
     let (live, seen) = watch::channel(Live::default());
-    let mut actor = Actor { shared, id: row.id.clone(), live, running: None };
+    let mut actor = Actor {
+        shared,
+        id: row.id.clone(),
+        live,
+        running: None,
+    };
     if let Some(machine) = machine {
         let link = Link::keep(machine.channel(), actor.shared.identity(row));
         actor.set_running(Some(Running { machine, link }));
@@ -102,7 +107,8 @@ impl Actor {
             | Command::Stop { operation }
             | Command::Delete { operation } => operation.clone(),
         };
-        self.live.send_modify(|live| live.current = Some(operation.clone()));
+        self.live
+            .send_modify(|live| live.current = Some(operation.clone()));
         let (outcome, gone) = match command {
             Command::Create { start, .. } => {
                 let outcome = self.create(&operation, start).await;
@@ -122,7 +128,10 @@ impl Actor {
             self.shared.forget(&self.id);
         }
         let vm = if gone { None } else { self.view().await };
-        self.shared.operations.end(&operation, outcome.as_ref().map(|()| vm).map_err(|error| error)).await;
+        self.shared
+            .operations
+            .end(&operation, outcome.as_ref().map(|()| vm))
+            .await;
         gone
     }
 
@@ -164,7 +173,10 @@ impl Actor {
         match started {
             Ok(started) => {
                 state::running(&self.shared.store, &self.id, &started.boot_id).await?;
-                self.set_running(Some(Running { machine: started.machine, link: started.link }));
+                self.set_running(Some(Running {
+                    machine: started.machine,
+                    link: started.link,
+                }));
                 stage.done("ready");
                 Ok(())
             }
@@ -174,7 +186,10 @@ impl Actor {
             }
             Err(error) => {
                 state::start_failed(&self.shared.store, &self.id, one_line(&error)).await?;
-                Err(EngineError::Start { name, source: Box::new(error) })
+                Err(EngineError::Start {
+                    name,
+                    source: Box::new(error),
+                })
             }
         }
     }
@@ -184,9 +199,11 @@ impl Actor {
         let Some(running) = &self.running else {
             return match row.state {
                 VmState::Stopped => Ok(()),
-                state => {
-                    Err(EngineError::WrongState { name: row.name, state: view::state(state), verb: "stop" })
-                }
+                state => Err(EngineError::WrongState {
+                    name: row.name,
+                    state: view::state(state),
+                    verb: "stop",
+                }),
             };
         };
         let stage = operation.stage("stop", "shutting down");
@@ -256,7 +273,10 @@ impl Actor {
             .vms()
             .get(&self.id)
             .await?
-            .ok_or_else(|| EngineError::VmNotFound { reference: self.id.clone(), suggestion: None })
+            .ok_or_else(|| EngineError::VmNotFound {
+                reference: self.id.clone(),
+                suggestion: None,
+            })
     }
 
     async fn view(&self) -> Option<api::Vm> {
@@ -276,7 +296,9 @@ async fn ended(running: Option<&Running>) -> String {
 
 /// Ends when the link says another boot id than the last time it was asked; never where there is no link.
 async fn next_boot(running: Option<&Running>) -> String {
-    let Some(running) = running else { return std::future::pending().await };
+    let Some(running) = running else {
+        return std::future::pending().await;
+    };
     let mut state = running.link.state();
     let before = state.borrow_and_update().boot_id.clone();
     loop {

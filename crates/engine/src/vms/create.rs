@@ -38,7 +38,10 @@ pub(crate) async fn make(shared: &Shared, id: &str, operation: &OperationHandle)
         })
         .await
         .map_err(|panic| EngineError::Internal(format!("making a layer: {panic}")))?
-        .map_err(|source| EngineError::Layer { name: row.name.clone(), source })?;
+        .map_err(|source| EngineError::Layer {
+            name: row.name.clone(),
+            source,
+        })?;
         shared.hit("create.layer").await
     };
     tokio::select! {
@@ -55,7 +58,9 @@ pub(crate) async fn remove(shared: &Shared, id: &str) -> Result<(), EngineError>
     let aside = set_aside(&folder)?;
     shared.store.vms().delete(id).await?;
     if let Some(aside) = aside {
-        tokio::fs::remove_dir_all(&aside).await.map_err(EngineError::file("remove", aside))?;
+        tokio::fs::remove_dir_all(&aside)
+            .await
+            .map_err(EngineError::file("remove", aside))?;
     }
     Ok(())
 }

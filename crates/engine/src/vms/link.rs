@@ -57,10 +57,18 @@ impl Link {
     pub(crate) async fn agent(&self) -> Result<(Agent, String), EngineError> {
         let mut state = self.state();
         loop {
-            if let LinkState { agent: Some(agent), boot_id: Some(boot_id), .. } = &*state.borrow_and_update() {
+            if let LinkState {
+                agent: Some(agent),
+                boot_id: Some(boot_id),
+                ..
+            } = &*state.borrow_and_update()
+            {
                 return Ok((agent.clone(), boot_id.clone()));
             }
-            state.changed().await.map_err(|_| EngineError::Internal("the link's task ended".into()))?;
+            state
+                .changed()
+                .await
+                .map_err(|_| EngineError::Internal("the link's task ended".into()))?;
         }
     }
 }
@@ -76,10 +84,17 @@ async fn keep_up(channel: Channel, identity: Identity, state: watch::Sender<Link
         match make(&channel, &identity).await {
             Ok((agent, boot_id)) => {
                 state.send_modify(|state| {
-                    *state = LinkState { agent: Some(agent.clone()), boot_id: Some(boot_id), trouble: None };
+                    *state = LinkState {
+                        agent: Some(agent.clone()),
+                        boot_id: Some(boot_id),
+                        trouble: None,
+                    };
                 });
                 agent.closed().await;
-                tracing::debug!(vm = identity.name(), "the link to the agent broke; making it anew");
+                tracing::debug!(
+                    vm = identity.name(),
+                    "the link to the agent broke; making it anew"
+                );
                 state.send_modify(|state| state.agent = None);
             }
             Err(error) => {
@@ -107,11 +122,12 @@ async fn make(channel: &Channel, identity: &Identity) -> Result<(Agent, String),
     Ok((agent, health.boot_id))
 }
 
-async fn answer<T>(
-    call: impl Future<Output = Result<T, guest::AgentError>>,
-) -> Result<T, EngineError> {
+async fn answer<T>(call: impl Future<Output = Result<T, guest::AgentError>>) -> Result<T, EngineError> {
     match tokio::time::timeout(ANSWER, call).await {
         Ok(outcome) => outcome.map_err(EngineError::Agent),
-        Err(_) => Err(EngineError::AgentSilent { waited: ANSWER, console: None }),
+        Err(_) => Err(EngineError::AgentSilent {
+            waited: ANSWER,
+            console: None,
+        }),
     }
 }

@@ -98,7 +98,9 @@ async fn remove_orphans(shared: &Shared, kept: &[String]) -> Result<(), EngineEr
         }
         tracing::info!(folder = name, "removing a folder that no VM owns");
         let removed = match start::tear_down(&*shared.machines, &entry.path()).await {
-            Ok(()) => tokio::fs::remove_dir_all(entry.path()).await.map_err(EngineError::file("remove", entry.path())),
+            Ok(()) => tokio::fs::remove_dir_all(entry.path())
+                .await
+                .map_err(EngineError::file("remove", entry.path())),
             Err(error) => Err(error),
         };
         if let Err(error) = removed {
@@ -121,6 +123,10 @@ async fn finish(shared: &Shared, operation: &OperationRow, kept: &[String]) -> R
             (OperationState::Failed, serde_json::to_string(&error).ok())
         }
     };
-    shared.store.operations().finish(&operation.id, state, error, Timestamp::now()).await?;
+    shared
+        .store
+        .operations()
+        .finish(&operation.id, state, error, Timestamp::now())
+        .await?;
     Ok(())
 }

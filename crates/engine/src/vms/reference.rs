@@ -16,7 +16,10 @@ pub(crate) fn resolve<'a>(all: &'a [VmRow], reference: &str) -> Result<&'a VmRow
         return Ok(row);
     }
     let hex = reference.len() >= SHORTEST_PREFIX && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let candidates: Vec<_> = all.iter().filter(|row| hex && row.id.starts_with(reference)).collect();
+    let candidates: Vec<_> = all
+        .iter()
+        .filter(|row| hex && row.id.starts_with(reference))
+        .collect();
     match candidates.as_slice() {
         [row] => Ok(row),
         [] => Err(EngineError::VmNotFound {
@@ -48,7 +51,11 @@ mod tests {
     use crate::vms::request::tests::row;
 
     fn some() -> Vec<VmRow> {
-        vec![row("quick-otter", "aabb11"), row("aa", "aabb22"), row("c", "cc33")]
+        vec![
+            row("quick-otter", "aabb11"),
+            row("aa", "aabb22"),
+            row("c", "cc33"),
+        ]
     }
 
     #[test]
@@ -65,13 +72,22 @@ mod tests {
     #[test]
     fn an_ambiguous_prefix_lists_its_candidates() {
         let error = resolve(&some(), "aabb").unwrap_err();
-        assert_eq!(error.to_string(), "`aabb` is ambiguous: it could be quick-otter (aabb11), aa (aabb22)");
+        assert_eq!(
+            error.to_string(),
+            "`aabb` is ambiguous: it could be quick-otter (aabb11), aa (aabb22)"
+        );
     }
 
     #[test]
     fn a_misspelt_name_gets_a_suggestion() {
         let error = resolve(&some(), "quick-oter").unwrap_err();
-        assert_eq!(error.to_api().hint.unwrap(), "did you mean `quick-otter`? `banger ps -a` lists all");
-        assert!(matches!(resolve(&some(), ""), Err(EngineError::VmNotFound { suggestion: None, .. })));
+        assert_eq!(
+            error.to_api().hint.unwrap(),
+            "did you mean `quick-otter`? `banger ps -a` lists all"
+        );
+        assert!(matches!(
+            resolve(&some(), ""),
+            Err(EngineError::VmNotFound { suggestion: None, .. })
+        ));
     }
 }

@@ -26,7 +26,13 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
     let memory_mib = request.memory_mib.unwrap_or(defaults.memory_mib);
     within("memory", memory_mib, MIN_MEMORY_MIB, MAX_MEMORY_MIB, " MiB")?;
     let disk_size = request.disk_size.unwrap_or(defaults.disk_size);
-    within("disk size", disk_size >> 20, MIN_DISK >> 20, MAX_DISK >> 20, " MiB")?;
+    within(
+        "disk size",
+        disk_size >> 20,
+        MIN_DISK >> 20,
+        MAX_DISK >> 20,
+        " MiB",
+    )?;
     check_environment(&request.env)?;
     Ok(VmRow {
         id: uuid::Uuid::new_v4().simple().to_string(),
@@ -62,11 +68,13 @@ pub(crate) fn made_up_name() -> Result<String, EngineError> {
 }
 
 fn parse_name(text: &str) -> Result<String, EngineError> {
-    VmName::parse(text).map(|name| name.to_string()).map_err(|error| EngineError::Invalid {
-        what: "name",
-        value: text.to_owned(),
-        why: error.to_string(),
-    })
+    VmName::parse(text)
+        .map(|name| name.to_string())
+        .map_err(|error| EngineError::Invalid {
+            what: "name",
+            value: text.to_owned(),
+            why: error.to_string(),
+        })
 }
 
 fn within(what: &'static str, value: u64, least: u64, most: u64, unit: &str) -> Result<(), EngineError> {
@@ -118,8 +126,14 @@ pub(crate) mod tests {
 
     /// A row for tests, with that name and id.
     pub(crate) fn row(name: &str, id: &str) -> VmRow {
-        let request = CreateVm { name: Some(name.into()), ..CreateVm::default() };
-        VmRow { id: id.into(), ..to_row(request, "k".into(), &defaults()).unwrap() }
+        let request = CreateVm {
+            name: Some(name.into()),
+            ..CreateVm::default()
+        };
+        VmRow {
+            id: id.into(),
+            ..to_row(request, "k".into(), &defaults()).unwrap()
+        }
     }
 
     #[test]
@@ -133,22 +147,88 @@ pub(crate) mod tests {
     fn bad_names_sizes_and_shapes_are_refused_with_the_value() {
         let base = CreateVm::default;
         let cases = [
-            (CreateVm { name: Some("Bad".into()), ..base() }, "name `Bad`"),
-            (CreateVm { name: Some("-a".into()), ..base() }, "name `-a`"),
-            (CreateVm { name: Some(String::new()), ..base() }, "name ``"),
-            (CreateVm { vcpu: Some(0), ..base() }, "vcpu `0`: it must be from 1 to 64"),
-            (CreateVm { vcpu: Some(65), ..base() }, "vcpu `65`"),
-            (CreateVm { memory_mib: Some(1), ..base() }, "memory `1 MiB`"),
-            (CreateVm { memory_mib: Some(u64::MAX), ..base() }, "memory `18446744073709551615 MiB`"),
-            (CreateVm { disk_size: Some(1), ..base() }, "disk size `0 MiB`"),
-            (CreateVm { disk_size: Some(u64::MAX), ..base() }, "disk size `"),
             (
-                CreateVm { env: [("A=B".into(), "1".into())].into(), ..base() },
+                CreateVm {
+                    name: Some("Bad".into()),
+                    ..base()
+                },
+                "name `Bad`",
+            ),
+            (
+                CreateVm {
+                    name: Some("-a".into()),
+                    ..base()
+                },
+                "name `-a`",
+            ),
+            (
+                CreateVm {
+                    name: Some(String::new()),
+                    ..base()
+                },
+                "name ``",
+            ),
+            (
+                CreateVm {
+                    vcpu: Some(0),
+                    ..base()
+                },
+                "vcpu `0`: it must be from 1 to 64",
+            ),
+            (
+                CreateVm {
+                    vcpu: Some(65),
+                    ..base()
+                },
+                "vcpu `65`",
+            ),
+            (
+                CreateVm {
+                    memory_mib: Some(1),
+                    ..base()
+                },
+                "memory `1 MiB`",
+            ),
+            (
+                CreateVm {
+                    memory_mib: Some(u64::MAX),
+                    ..base()
+                },
+                "memory `18446744073709551615 MiB`",
+            ),
+            (
+                CreateVm {
+                    disk_size: Some(1),
+                    ..base()
+                },
+                "disk size `0 MiB`",
+            ),
+            (
+                CreateVm {
+                    disk_size: Some(u64::MAX),
+                    ..base()
+                },
+                "disk size `",
+            ),
+            (
+                CreateVm {
+                    env: [("A=B".into(), "1".into())].into(),
+                    ..base()
+                },
                 "environment variable `A=B`",
             ),
-            (CreateVm { env: [("A".into(), "\0".into())].into(), ..base() }, "environment variable `A`"),
             (
-                CreateVm { env: [("A".into(), "x".repeat(300 << 10))].into(), ..base() },
+                CreateVm {
+                    env: [("A".into(), "\0".into())].into(),
+                    ..base()
+                },
+                "environment variable `A`",
+            ),
+            (
+                CreateVm {
+                    env: [("A".into(), "x".repeat(300 << 10))].into(),
+                    ..base()
+                },
                 "environment variable `A`",
             ),
         ];

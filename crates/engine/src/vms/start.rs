@@ -46,14 +46,29 @@ pub(crate) async fn start(
     operation: &OperationHandle,
     faults: &dyn Faults,
 ) -> Result<Started, EngineError> {
-    let steps: [Box<dyn Step<Start>>; 3] =
-        [Box::new(ConnectNetwork), Box::new(StartMachine), Box::new(ReachAgent)];
-    let mut start =
-        Start { inputs, operation: operation.clone(), network: None, machine: None, link: None, boot_id: None };
+    let steps: [Box<dyn Step<Start>>; 3] = [
+        Box::new(ConnectNetwork),
+        Box::new(StartMachine),
+        Box::new(ReachAgent),
+    ];
+    let mut start = Start {
+        inputs,
+        operation: operation.clone(),
+        network: None,
+        machine: None,
+        link: None,
+        boot_id: None,
+    };
     plan::run("start", &steps, &mut start, operation.cancellation(), faults).await?;
     match (start.machine, start.link, start.boot_id) {
-        (Some(machine), Some(link), Some(boot_id)) => Ok(Started { machine, link, boot_id }),
-        _ => Err(EngineError::Internal("the start plan ended without a machine".into())),
+        (Some(machine), Some(link), Some(boot_id)) => Ok(Started {
+            machine,
+            link,
+            boot_id,
+        }),
+        _ => Err(EngineError::Internal(
+            "the start plan ended without a machine".into(),
+        )),
     }
 }
 
@@ -105,7 +120,10 @@ impl Step<Start> for ConnectNetwork {
             start.network = Some(match net::find_passt(start.inputs.passt.as_deref()) {
                 Some(passt) => {
                     let network = net::start_user(&start.inputs.folder, &passt).await?;
-                    NetworkDevice::Stream { socket: network.socket.into(), mac }
+                    NetworkDevice::Stream {
+                        socket: network.socket.into(),
+                        mac,
+                    }
                 }
                 None => {
                     start.operation.warn(

@@ -14,14 +14,24 @@ use crate::EngineError;
 
 /// `created | stopped | error → starting`.
 pub(crate) async fn begin_start(store: &Store, id: &str) -> Result<VmRow, EngineError> {
-    let change = Transition { reason: None, boot_id: Change::Clear, started_at: Change::Keep };
-    to(store, id, &[VmState::Created, VmState::Stopped, VmState::Error], VmState::Starting, change).await
+    let change = Transition {
+        reason: None,
+        boot_id: Change::Clear,
+        started_at: Change::Keep,
+    };
+    to(
+        store,
+        id,
+        &[VmState::Created, VmState::Stopped, VmState::Error],
+        VmState::Starting,
+        change,
+    )
+    .await
 }
 
 /// `starting → running`.
 pub(crate) async fn running(store: &Store, id: &str, boot_id: &str) -> Result<VmRow, EngineError> {
-    let change =
-        Transition {
+    let change = Transition {
         reason: None,
         boot_id: Change::Set(boot_id.to_owned()),
         started_at: Change::Set(Timestamp::now()),
@@ -46,26 +56,49 @@ pub(crate) async fn start_taken_back(
     before: VmState,
     reason: Option<String>,
 ) -> Result<VmRow, EngineError> {
-    let change = Transition { reason, boot_id: Change::Clear, started_at: Change::Keep };
+    let change = Transition {
+        reason,
+        boot_id: Change::Clear,
+        started_at: Change::Keep,
+    };
     to(store, id, &[VmState::Starting], before, change).await
 }
 
 /// `starting → error`: the start failed.
 pub(crate) async fn start_failed(store: &Store, id: &str, reason: String) -> Result<VmRow, EngineError> {
-    let change = Transition { reason: Some(reason), boot_id: Change::Clear, started_at: Change::Keep };
+    let change = Transition {
+        reason: Some(reason),
+        boot_id: Change::Clear,
+        started_at: Change::Keep,
+    };
     to(store, id, &[VmState::Starting], VmState::Error, change).await
 }
 
 /// `running → stopping`.
 pub(crate) async fn begin_stop(store: &Store, id: &str) -> Result<VmRow, EngineError> {
-    let change = Transition { reason: None, boot_id: Change::Keep, started_at: Change::Keep };
+    let change = Transition {
+        reason: None,
+        boot_id: Change::Keep,
+        started_at: Change::Keep,
+    };
     to(store, id, &[VmState::Running], VmState::Stopping, change).await
 }
 
 /// `starting | running | stopping → stopped`: the machine is gone, for the reason given.
 pub(crate) async fn stopped(store: &Store, id: &str, reason: Option<String>) -> Result<VmRow, EngineError> {
-    let change = Transition { reason, boot_id: Change::Clear, started_at: Change::Keep };
-    to(store, id, &[VmState::Starting, VmState::Running, VmState::Stopping], VmState::Stopped, change).await
+    let change = Transition {
+        reason,
+        boot_id: Change::Clear,
+        started_at: Change::Keep,
+    };
+    to(
+        store,
+        id,
+        &[VmState::Starting, VmState::Running, VmState::Stopping],
+        VmState::Stopped,
+        change,
+    )
+    .await
 }
 
 async fn to(

@@ -37,7 +37,9 @@ impl Ended {
     pub(crate) fn warning(self) -> Option<&'static str> {
         match self {
             Self::InOrder => None,
-            Self::Synced => Some("the guest did not shut down in time; its disks were synced and the power was cut"),
+            Self::Synced => {
+                Some("the guest did not shut down in time; its disks were synced and the power was cut")
+            }
             Self::Killed => Some("the guest did not answer and was killed; what it had not synced is lost"),
         }
     }

@@ -19,8 +19,14 @@ use vmm::{Backend, Machine};
 pub use sources::SimulatedSources;
 
 /// What an engine keeps when no VM is left.
-const KEPT: [&str; 6] =
-    ["state/banger/banger.db", "state/banger/banger.db-wal", "state/banger/banger.db-shm", "state/banger/images", "state/banger/kernels", "cache"];
+const KEPT: [&str; 6] = [
+    "state/banger/banger.db",
+    "state/banger/banger.db-wal",
+    "state/banger/banger.db-shm",
+    "state/banger/images",
+    "state/banger/kernels",
+    "cache",
+];
 
 /// One host: a state directory, its machines, its sources, its fault points.
 pub struct Host {
@@ -37,7 +43,10 @@ impl Host {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
-        Self { _owned: Some(folder), ..Self::at(&root) }
+        Self {
+            _owned: Some(folder),
+            ..Self::at(&root)
+        }
     }
 
     /// One whose directory somebody else owns: the same for several engines, one after the other.
@@ -91,12 +100,24 @@ impl Host {
 
 /// A VM of that name; started if asked.
 pub fn vm(name: &str, start: bool) -> CreateVm {
-    CreateVm { name: Some(name.into()), start, ..CreateVm::default() }
+    CreateVm {
+        name: Some(name.into()),
+        start,
+        ..CreateVm::default()
+    }
 }
 
 /// Creates and starts a VM.
 pub async fn run(engine: &Engine, name: &str) -> Vm {
-    engine.vms().create(vm(name, true)).await.unwrap().wait().await.unwrap().unwrap()
+    engine
+        .vms()
+        .create(vm(name, true))
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 /// Deletes a VM.
@@ -115,7 +136,9 @@ pub async fn becomes(engine: &Engine, name: &str, state: VmState) -> Vm {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("the state comes within 30 s")
+    tokio::time::timeout(Duration::from_secs(30), waiting)
+        .await
+        .expect("the state comes within 30 s")
 }
 
 #[derive(Debug)]
@@ -123,7 +146,10 @@ struct SimulatedMachines(SimulatedBackend);
 
 impl Machines for SimulatedMachines {
     fn choose(&self) -> Result<Choice, EngineError> {
-        Ok(Choice { backend: Arc::new(self.0.clone()), reason: String::new() })
+        Ok(Choice {
+            backend: Arc::new(self.0.clone()),
+            reason: String::new(),
+        })
     }
 
     fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, EngineError>> {

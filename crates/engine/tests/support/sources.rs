@@ -60,12 +60,18 @@ impl SimulatedSources {
 }
 
 fn failed(message: &str) -> SourceError {
-    SourceError::Failed { source: message.into(), hint: Some("is the network up?".into()) }
+    SourceError::Failed {
+        source: message.into(),
+        hint: Some("is the network up?".into()),
+    }
 }
 
 impl Sources for SimulatedSources {
     fn images(&self) -> Vec<Known> {
-        vec![Known { name: "debian".into(), kernel: Some("cloud".into()) }]
+        vec![Known {
+            name: "debian".into(),
+            kernel: Some("cloud".into()),
+        }]
     }
 
     fn make_kernel(
@@ -83,7 +89,12 @@ impl Sources for SimulatedSources {
         }
         fs::create_dir(folder.join("boot-modules")).expect("the folder is writable");
         self.kernels_made.fetch_add(1, Ordering::SeqCst);
-        Ok(Made { version: "6.1.0-1".into(), bytes: 7, source: "{}".into(), ..Made::default() })
+        Ok(Made {
+            version: "6.1.0-1".into(),
+            bytes: 7,
+            source: "{}".into(),
+            ..Made::default()
+        })
     }
 
     fn make_image(
@@ -96,8 +107,15 @@ impl Sources for SimulatedSources {
         assert_eq!(name, "debian");
         progress("building", None, None);
         self.work(&self.no_images, cancel)?;
-        file.write_all(b"a root file system").expect("the file is writable");
+        file.write_all(b"a root file system")
+            .expect("the file is writable");
         self.images_made.fetch_add(1, Ordering::SeqCst);
-        Ok(Made { digest: "d".repeat(64), bytes: 18, entries: 1, source: "{}".into(), ..Made::default() })
+        Ok(Made {
+            digest: "d".repeat(64),
+            bytes: 18,
+            entries: 1,
+            source: "{}".into(),
+            ..Made::default()
+        })
     }
 }
