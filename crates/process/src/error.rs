@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::Refusal;
+
 /// One variant for each step that can fail.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
@@ -20,6 +22,15 @@ pub enum ProcessError {
         /// The system's reason.
         #[source]
         source: io::Error,
+    },
+    /// The program could not be confined.
+    #[error("cannot confine {program}")]
+    Confine {
+        /// What was to be executed.
+        program: PathBuf,
+        /// What the host did not let be done.
+        #[source]
+        source: Refusal,
     },
     /// The system gave no new process.
     #[error("cannot start a process for {program}")]

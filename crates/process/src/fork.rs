@@ -12,9 +12,12 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use nix::libc::{self, c_char, c_int};
+use nix::libc::{self, c_char, c_int, c_long};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
+
+use crate::Refusal;
+use crate::confine::{Plan, enter};
 
 /// Everything the child needs, made before the fork: after it, nothing may allocate.
 pub(crate) struct Image {
@@ -25,13 +28,32 @@ pub(crate) struct Image {
     pub(crate) input: OwnedFd,
     pub(crate) output: OwnedFd,
     pub(crate) passed: Vec<OwnedFd>,
+    pub(crate) confinement: Option<Plan>,
 }
+
+/// Why a child does not become its program.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Confine(Refusal),
+    Other(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// What a failed child writes: the number of the error, and which part of its confinement it is of, or `NO_PART`.
+type Report = [u32; 2];
+const NO_PART: u32 = 0;
 
 /// A child that waits for [`Waiting::release`]. Dropped without it, the child is killed and reaped.
 ///
 /// Must stay on the thread that forked: the system ties the child's life to it.
-pub(crate) struct Waiting {
+pub(crate) struct Waiting<'a> {
     pid: u32,
+    confinement: Option<&'a Plan>,
     descriptor: Option<OwnedFd>,
     go: io::PipeWriter,
     failure: io::PipeReader,
@@ -48,8 +70,8 @@ struct Prepared<'a> {
     failure: RawFd,
 }
 
-/// Forks. The child sets itself apart, then waits.
-pub(crate) fn fork(image: &Image) -> io::Result<Waiting> {
+/// Forks. The child sets itself apart, is confined if it is to be, then waits.
+pub(crate) fn fork(image: &Image) -> Result<Waiting<'_>, Failure> {
     let (go_reader, go) = io::pipe()?;
     let (failure, failure_writer) = io::pipe()?;
     let mut kept: Vec<RawFd> = image.passed.iter().map(AsRawFd::as_raw_fd).collect();
@@ -66,22 +88,36 @@ pub(crate) fn fork(image: &Image) -> io::Result<Waiting> {
     };
 
     // No handler of ours may run in the child: it would write to pipes that it shares with us.
-    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    let mask = SigSet::all()
+        .thread_swap_mask(SigmaskHow::SIG_SETMASK)
+        .map_err(io::Error::from)?;
     // SAFETY: the child calls only async-signal-safe functions, on memory made before, and never returns.
     let forked = unsafe {
-        match libc::fork() {
+        match split(prepared.image.confinement.as_ref()) {
             0 => become_program(&prepared),
             forked => forked,
         }
     };
     let error = io::Error::last_os_error();
-    mask.thread_set_mask()?;
-    let pid = Pid::from_raw(forked).filter(|_| forked > 0).ok_or(error)?;
+    mask.thread_set_mask().map_err(io::Error::from)?;
+    let confinement = image.confinement.as_ref();
+    let pid = match (
+        Some(forked).filter(|&pid| pid > 0).and_then(Pid::from_raw),
+        confinement,
+    ) {
+        (Some(pid), _) => pid,
+        (None, Some(_)) => {
+            let step = "make namespaces".into();
+            return Err(Failure::Confine(Refusal { step, source: error }));
+        }
+        (None, None) => return Err(error.into()),
+    };
 
     // Unreaped, the child keeps its pid, so this opens no other process.
     match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(descriptor) => Ok(Waiting {
             pid: forked.unsigned_abs(),
+            confinement,
             descriptor: Some(descriptor),
             go,
             failure,
@@ -89,9 +125,34 @@ pub(crate) fn fork(image: &Image) -> io::Result<Waiting> {
         Err(error) => {
             drop(go);
             let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
-            Err(error.into())
+            Err(io::Error::from(error).into())
         }
     }
+}
+
+/// Forks, into new namespaces if the child is to be confined. By `clone(2)` the child is the first process of its pid
+/// namespace itself, and the number that comes back is the host's. (The C library's `fork` cannot pass flags.)
+///
+/// # Safety
+/// As `fork(2)` in a process with threads: the child may only call what is async-signal-safe.
+unsafe fn split(confinement: Option<&Plan>) -> libc::pid_t {
+    let Some(plan) = confinement else {
+        // SAFETY: the caller's.
+        return unsafe { libc::fork() };
+    };
+    let flags = plan.namespaces() | libc::SIGCHLD;
+    // SAFETY: without a stack and `CLONE_VM` this is a fork; of the other arguments, all zero, none is used.
+    let forked = unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            c_long::from(flags),
+            0_usize,
+            0_usize,
+            0_usize,
+            0_usize,
+        )
+    };
+    libc::pid_t::try_from(forked).unwrap_or(-1)
 }
 
 fn pointers(texts: &[CString]) -> Vec<*const c_char> {
@@ -102,7 +163,7 @@ fn pointers(texts: &[CString]) -> Vec<*const c_char> {
         .collect()
 }
 
-impl Waiting {
+impl Waiting<'_> {
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
@@ -111,7 +172,7 @@ impl Waiting {
     ///
     /// # Errors
     /// What `execve` (or a step of the child before it) said; the child is gone then.
-    pub(crate) fn release(mut self) -> io::Result<OwnedFd> {
+    pub(crate) fn release(mut self) -> Result<OwnedFd, Failure> {
         // If the child has ended already, the next read says why.
         let _ = self.go.write_all(b"g");
         match self.why_it_failed() {
@@ -119,19 +180,27 @@ impl Waiting {
             None => self
                 .descriptor
                 .take()
-                .ok_or_else(|| io::ErrorKind::NotFound.into()),
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound).into()),
         }
     }
 
     /// What the child reported; `None` when it executes its program, or was killed from outside.
-    pub(crate) fn why_it_failed(&mut self) -> Option<io::Error> {
-        let mut code = [0; size_of::<c_int>()];
-        self.failure.read_exact(&mut code).ok()?;
-        Some(io::Error::from_raw_os_error(c_int::from_ne_bytes(code)))
+    pub(crate) fn why_it_failed(&mut self) -> Option<Failure> {
+        let mut number = || {
+            let mut bytes = [0; size_of::<u32>()];
+            self.failure.read_exact(&mut bytes).ok()?;
+            Some(u32::from_ne_bytes(bytes))
+        };
+        let [code, part]: Report = [number()?, number()?];
+        let error = io::Error::from_raw_os_error(code.cast_signed());
+        Some(match self.confinement {
+            Some(plan) if part != NO_PART => Failure::Confine(plan.refusal(part, error)),
+            _ => Failure::Other(error),
+        })
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(descriptor) = &self.descriptor {
             let _ = pidfd_send_signal(descriptor, rustix::process::Signal::KILL);
@@ -149,6 +218,7 @@ unsafe fn become_program(prepared: &Prepared<'_>) -> ! {
     // is into memory that `prepared` holds, and nothing allocates, locks or unwinds.
     unsafe {
         let steps: Result<(), Failed> = set_apart(prepared)
+            .and_then(|()| confine(prepared))
             .and_then(|()| wait_for_leave(prepared))
             .and_then(|()| {
                 libc::execve(
@@ -156,21 +226,40 @@ unsafe fn become_program(prepared: &Prepared<'_>) -> ! {
                     prepared.arguments.as_ptr(),
                     prepared.environment.as_ptr(),
                 );
-                Err(Failed)
+                Err(Failed { part: NO_PART })
             });
-        if let Err(Failed) = steps {
-            let code = *libc::__errno_location();
-            libc::write(prepared.failure, (&raw const code).cast(), size_of::<c_int>());
+        if let Err(Failed { part }) = steps {
+            let report: Report = [(*libc::__errno_location()).cast_unsigned(), part];
+            libc::write(prepared.failure, (&raw const report).cast(), size_of::<Report>());
         }
         libc::_exit(127)
     }
 }
 
 /// The number is in `errno`.
-struct Failed;
+struct Failed {
+    part: u32,
+}
 
 fn check(result: c_int) -> Result<(), Failed> {
-    if result < 0 { Err(Failed) } else { Ok(()) }
+    if result < 0 {
+        Err(Failed { part: NO_PART })
+    } else {
+        Ok(())
+    }
+}
+
+/// # Safety
+/// As [`become_program`].
+unsafe fn confine(prepared: &Prepared<'_>) -> Result<(), Failed> {
+    let Some(plan) = &prepared.image.confinement else {
+        return Ok(());
+    };
+    enter(plan).map_err(|(part, error)| {
+        // SAFETY: this thread's own number.
+        unsafe { *libc::__errno_location() = error.raw_os_error() };
+        Failed { part }
+    })
 }
 
 /// Own session, default signals, no terminal, only the listed descriptors, and death with the parent for now.
@@ -181,8 +270,10 @@ unsafe fn set_apart(prepared: &Prepared<'_>) -> Result<(), Failed> {
     // SAFETY: as in `become_program`.
     unsafe {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
-        if libc::getppid() != prepared.parent {
-            // The parent died before it could take this child along.
+        let parent = libc::getppid();
+        // The parent may have died before it could take this child along. From within a new pid namespace it has no
+        // number; there the end of the pipe tells, before the program is executed.
+        if parent != prepared.parent && !(parent == 0 && prepared.image.confinement.is_some()) {
             libc::_exit(127);
         }
         // An ignored signal would stay ignored over the exec. By system call, since the C library's function

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::runtime;
 
-use crate::fork::{Image, fork};
-use crate::{Handle, Identity, ProcessError, remove_record, write_record};
+use crate::confine::Plan;
+use crate::fork::{Failure, Image, fork};
+use crate::{Confinement, Handle, Identity, ProcessError, remove_record, write_record};
 
 /// A program to start apart from this process.
 ///
@@ -28,6 +29,7 @@ pub struct Launch {
     passed: Vec<OwnedFd>,
     record: PathBuf,
     preparation: Option<Preparation>,
+    confinement: Option<Confinement>,
 }
 
 /// See [`Launch::prepare`].
@@ -53,6 +55,7 @@ impl Launch {
             passed: Vec::new(),
             record: record.into(),
             preparation: None,
+            confinement: None,
         }
     }
 
@@ -98,6 +101,12 @@ impl Launch {
         self
     }
 
+    /// Confines the program. Its path is then one inside, and it works in the root there.
+    pub fn confine(&mut self, confinement: Confinement) -> &mut Self {
+        self.confinement = Some(confinement);
+        self
+    }
+
     /// Starts the program, after its identity has been written to the record.
     ///
     /// Dropping the future, or what it gives, ends the program again. Must be called within a tokio runtime,
@@ -122,18 +131,29 @@ impl Launch {
         let (program, record) = (program.clone(), record.clone());
         let preparation = self.preparation.take();
         let image = self.into_image()?;
+        let cannot_confine = |source| ProcessError::Confine {
+            program: program.clone(),
+            source,
+        };
         let cannot_fork = |source| ProcessError::Fork {
             program: program.clone(),
             source,
         };
-        let cannot_execute = |source| ProcessError::Execute {
-            program: program.clone(),
-            source,
+        let no_process = |failure| match failure {
+            Failure::Confine(refusal) => cannot_confine(refusal),
+            Failure::Other(source) => cannot_fork(source),
+        };
+        let cannot_execute = |failure| match failure {
+            Failure::Confine(refusal) => cannot_confine(refusal),
+            Failure::Other(source) => ProcessError::Execute {
+                program: program.clone(),
+                source,
+            },
         };
 
-        let mut waiting = fork(&image).map_err(cannot_fork)?;
+        let mut waiting = fork(&image).map_err(no_process)?;
         let identity = Identity::of(waiting.pid())
-            .map_err(|error| cannot_fork(waiting.why_it_failed().unwrap_or(error)))?;
+            .map_err(|error| no_process(waiting.why_it_failed().unwrap_or(error.into())))?;
         if let Some(Preparation(prepare)) = preparation {
             prepare(&identity).map_err(cannot_fork)?;
         }
@@ -179,6 +199,13 @@ impl Launch {
             pair.push(value);
             pair
         });
+        let confinement = match &self.confinement {
+            Some(confinement) => Some(Plan::new(confinement).map_err(|source| ProcessError::Confine {
+                program: self.program.clone(),
+                source,
+            })?),
+            None => None,
+        };
         let image = Image {
             program: c_string(first)?,
             arguments: arguments.map(c_string).collect::<Result<_, _>>()?,
@@ -189,6 +216,7 @@ impl Launch {
             input: input.into(),
             output,
             passed: self.passed,
+            confinement,
         };
         // Below 3 they would be overwritten. It cannot be while the standard descriptors are open.
         let own = [&image.folder, &image.input, &image.output];

@@ -13,6 +13,7 @@
 //! So there is no moment in which a program runs and no record tells of it, and none in which a crash of the
 //! parent leaves a program that nobody knows. Needs Linux 5.11 or newer.
 
+mod confine;
 mod error;
 mod fork;
 mod handle;
@@ -21,6 +22,7 @@ mod launch;
 mod readiness;
 mod record;
 
+pub use confine::{Confinement, Refusal};
 pub use error::ProcessError;
 pub use handle::{Ending, Handle};
 pub use identity::Identity;

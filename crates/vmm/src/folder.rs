@@ -43,6 +43,13 @@ impl Folder {
         &self.path
     }
 
+    /// A number that no other folder of the same file system has, as far as it fits.
+    pub(crate) fn number(&self) -> Result<u32, VmmError> {
+        let found =
+            rustix::fs::fstat(&self.descriptor).map_err(|error| self.error("look at", "", error.into()))?;
+        Ok((found.st_ino % u64::from(u32::MAX)) as u32)
+    }
+
     /// Takes everyone's rights but the owner's away.
     pub(crate) fn close_to_others(&self) -> Result<(), VmmError> {
         rustix::fs::fchmod(&self.descriptor, Mode::RWXU)

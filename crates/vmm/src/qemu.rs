@@ -1,6 +1,7 @@
 //! QEMU: machine `q35`, in software (TCG) or hardware (KVM). Written for 7.2 and newer.
 
 mod arguments;
+mod confine;
 mod end;
 mod machine;
 mod qmp;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::{Backend, Folder, Machine, MachineSpec, VmmError};
+pub use confine::confinable;
 pub(crate) use machine::find;
 pub use version::version;
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use process::Refusal;
 
 /// One machine as the engine wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +137,15 @@ pub enum VmmError {
         /// The system's reason.
         #[source]
         source: std::io::Error,
+    },
+    /// This host does not let the process be confined.
+    #[error("{binary} could not be confined")]
+    Confine {
+        /// What was to be executed.
+        binary: PathBuf,
+        /// What the host does not let be done.
+        #[source]
+        source: Refusal,
     },
     /// The process ended before it was ready.
     #[error("{binary} ended at start: {log}")]

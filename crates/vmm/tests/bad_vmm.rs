@@ -56,19 +56,17 @@ async fn the_last_lines_of_a_vmm_that_dies_are_told() {
 #[tokio::test]
 async fn a_vmm_that_hangs_up_on_its_control_socket_is_ended() {
     let lab = Lab::new();
-    let pid_file = lab.root().join("pid");
-    let text = format!(
-        "echo $$ > {}; for fd in /proc/$$/fd/*; do fd=${{fd##*/}}; [ $fd -gt 2 ] && eval \"exec $fd>&-\"; done; \
-         exec sleep 1000",
-        pid_file.display()
+    let fake = script(
+        &lab,
+        "for ((fd = 3; fd < 100; fd++)); do eval \"exec $fd>&-\"; done; exec sleep 1000",
     );
-    let fake = script(&lab, &text);
-    let error = in_time(qemu_at(&fake).start(&lab.spec(b"never read")))
-        .await
-        .unwrap_err();
+    let fake = qemu_at(&fake);
+    let spec = lab.spec(b"never read");
+    let seen = until(|| lab.process("process.json"));
+    let (error, vmm) = tokio::join!(in_time(fake.start(&spec)), seen);
+    let error = error.unwrap_err();
     assert!(matches!(error, VmmError::Control { .. }), "{error}");
-    let pid = fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
-    assert!(Identity::of(pid).is_err());
+    assert!(!vmm.is_alive());
     assert_eq!(lab.left(), Vec::<String>::new());
 }
 

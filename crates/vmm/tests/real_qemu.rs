@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
 mod common;
+mod confined;
 mod kernel;
 
 use std::fs;
@@ -171,17 +172,44 @@ async fn a_guest_that_resets_boots_again_in_the_same_process() {
 #[tokio::test]
 async fn a_qemu_that_dies_at_start_says_why() {
     let lab = Lab::new();
-    let mut spec = lab.spec(&kernel("", Then::Halt));
-    spec.kernel = lab.root().join("no-such-kernel");
-    let error = in_time(qemu().start(&spec)).await.unwrap_err();
+    let error = in_time(qemu().start(&lab.spec(b"no kernel"))).await.unwrap_err();
     let told = error.to_string();
     assert!(matches!(error, VmmError::DiedAtStart { .. }), "{told}");
     assert!(
         told.starts_with("/usr/bin/qemu-system-x86_64 ended at start: "),
         "{told}"
     );
-    assert!(told.contains("no-such-kernel") && !told.contains('\n'), "{told}");
+    assert!(told.contains("kernel") && !told.contains('\n'), "{told}");
     assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_file_of_the_machine_that_is_missing_is_named() {
+    let lab = Lab::new();
+    let whole = lab.spec(&kernel("", Then::Halt));
+    let missing = lab.root().join("no-such-file");
+    let drive = Drive {
+        path: missing.clone(),
+        read_only: true,
+    };
+    for spec in [
+        MachineSpec {
+            kernel: missing.clone(),
+            ..whole.clone()
+        },
+        MachineSpec {
+            initramfs: missing.clone(),
+            ..whole.clone()
+        },
+        MachineSpec {
+            drives: vec![drive],
+            ..whole.clone()
+        },
+    ] {
+        let error = qemu().start(&spec).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot open {}", missing.display()));
+        assert_eq!(lab.left(), Vec::<String>::new());
+    }
 }
 
 #[tokio::test]

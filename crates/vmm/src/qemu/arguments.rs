@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 use std::os::fd::RawFd;
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::Acceleration;
-use crate::{Drive, MachineSpec, NetworkDevice, VmmError};
+use crate::{Drive, MachineSpec, NetworkDevice};
 
 /// For every guest. A serial console that prints, and devices that are probed and not there, cost boot time.
 const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=3 reboot=k panic=1 i8042.noaux i8042.nomux i8042.dumbkbd \
@@ -21,9 +21,19 @@ const COMMAND_LINE_EMULATED: &str = "no_timer_check lpj=12000000";
 /// Name of the agent's virtio-serial port, as the guest sees it.
 const PORT: &str = "banger.agent";
 
-/// The descriptors that QEMU finds open.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Descriptors {
+/// Numbers under which QEMU opens descriptors as files (`-add-fd`): the console's, and the first of the disks'.
+const CONSOLE_SET: usize = 1;
+const FIRST_DISK_SET: usize = 2;
+
+/// What QEMU finds: descriptors that are open, and files by the paths that it sees them under.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// The kernel, read by its path only.
+    pub(super) kernel: PathBuf,
+    /// The initramfs, read by its path only.
+    pub(super) initramfs: PathBuf,
+    /// The files of the spec's drives, in its order.
+    pub(super) drives: Vec<RawFd>,
     /// Takes what the serial console prints.
     pub(super) console: RawFd,
     /// Listens; the agent's port.
@@ -35,26 +45,19 @@ pub(super) struct Descriptors {
 }
 
 /// The arguments for `spec`.
-///
-/// # Errors
-/// A drive's path is not UTF-8, which JSON needs.
-pub(super) fn arguments(
-    spec: &MachineSpec,
-    acceleration: Acceleration,
-    descriptors: Descriptors,
-) -> Result<Vec<OsString>, VmmError> {
+pub(super) fn arguments(spec: &MachineSpec, acceleration: Acceleration, found: &Found) -> Vec<OsString> {
     let mut arguments = Arguments::default();
     confine(&mut arguments);
     shape(&mut arguments, spec, acceleration);
-    boot(&mut arguments, spec, acceleration);
-    control(&mut arguments, descriptors);
-    for (number, drive) in spec.drives.iter().enumerate() {
-        disk(&mut arguments, number, drive)?;
+    boot(&mut arguments, spec, acceleration, found);
+    control(&mut arguments, found);
+    for (number, (drive, descriptor)) in spec.drives.iter().zip(&found.drives).enumerate() {
+        disk(&mut arguments, number, drive, *descriptor);
     }
     if let Some(network) = &spec.network {
-        self::network(&mut arguments, network, descriptors);
+        self::network(&mut arguments, network, found);
     }
-    Ok(arguments.0)
+    arguments.0
 }
 
 #[derive(Default)]
@@ -110,9 +113,9 @@ fn shape(to: &mut Arguments, spec: &MachineSpec, acceleration: Acceleration) {
     to.json("-device", json!({"driver": "virtio-rng-pci", "rng": "entropy"}));
 }
 
-fn boot(to: &mut Arguments, spec: &MachineSpec, acceleration: Acceleration) {
-    to.option("-kernel", &spec.kernel);
-    to.option("-initrd", &spec.initramfs);
+fn boot(to: &mut Arguments, spec: &MachineSpec, acceleration: Acceleration, found: &Found) {
+    to.option("-kernel", &found.kernel);
+    to.option("-initrd", &found.initramfs);
     let emulated = match acceleration {
         Acceleration::Tcg => COMMAND_LINE_EMULATED,
         Acceleration::Kvm => "",
@@ -123,15 +126,18 @@ fn boot(to: &mut Arguments, spec: &MachineSpec, acceleration: Acceleration) {
 }
 
 /// The serial console, the agent's port and QMP.
-fn control(to: &mut Arguments, descriptors: Descriptors) {
-    let Descriptors {
+fn control(to: &mut Arguments, found: &Found) {
+    let Found {
         console,
         agent,
         control,
         ..
-    } = descriptors;
-    to.option("-add-fd", format!("fd={console},set=1"));
-    to.option("-chardev", "file,id=console,path=/dev/fdset/1,append=on");
+    } = found;
+    to.option("-add-fd", format!("fd={console},set={CONSOLE_SET}"));
+    to.option(
+        "-chardev",
+        format!("file,id=console,path=/dev/fdset/{CONSOLE_SET},append=on"),
+    );
     to.option("-serial", "chardev:console");
     to.option(
         "-chardev",
@@ -149,14 +155,16 @@ fn control(to: &mut Arguments, descriptors: Descriptors) {
     );
 }
 
-/// A raw file behind the host's page cache.
+/// A raw file behind the host's page cache, handed over open: QEMU needs no right to the file, and no way to it.
 ///
 /// The cache is write-back, and the guest is told so: its flushes reach the disk (`no-flush` stays off), so what
 /// a guest has synced survives the host, and what it has not is as safe as on any disk with a cache. QEMU's locks on
 /// the file stay on: readers share it, and no two machines ever write one layer.
-fn disk(to: &mut Arguments, number: usize, drive: &Drive) -> Result<(), VmmError> {
+fn disk(to: &mut Arguments, number: usize, drive: &Drive, descriptor: RawFd) {
     let node = format!("disk{number}");
-    let filename = utf8(&drive.path)?;
+    let set = FIRST_DISK_SET + number;
+    to.option("-add-fd", format!("fd={descriptor},set={set}"));
+    let filename = format!("/dev/fdset/{set}");
     let cache = json!({"direct": false, "no-flush": false});
     let mut file = json!({
         "driver": "file", "filename": filename, "read-only": drive.read_only,
@@ -179,12 +187,11 @@ fn disk(to: &mut Arguments, number: usize, drive: &Drive) -> Result<(), VmmError
         "-device",
         json!({"driver": "virtio-blk-pci", "drive": node, "werror": "report", "rerror": "report"}),
     );
-    Ok(())
 }
 
-fn network(to: &mut Arguments, network: &NetworkDevice, descriptors: Descriptors) {
+fn network(to: &mut Arguments, network: &NetworkDevice, found: &Found) {
     let (NetworkDevice::Stream { mac, .. } | NetworkDevice::BuiltIn { mac }) = network;
-    match descriptors.network {
+    match found.network {
         Some(socket) => to.json(
             "-netdev",
             json!({"type": "stream", "id": "network", "server": false,
@@ -200,14 +207,6 @@ fn network(to: &mut Arguments, network: &NetworkDevice, descriptors: Descriptors
         "-device",
         json!({"driver": "virtio-net-pci", "netdev": "network", "mac": mac, "romfile": ""}),
     );
-}
-
-fn utf8(path: &Path) -> Result<&str, VmmError> {
-    path.to_str().ok_or_else(|| VmmError::File {
-        action: "hand QEMU a path that is not UTF-8:",
-        path: path.to_owned(),
-        source: std::io::ErrorKind::InvalidInput.into(),
-    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! Starting QEMU: ready when it answers on its control socket.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use process::{Handle, Launch, ProcessError, Signal, Started};
 
-use super::arguments::{Descriptors, arguments};
+use super::arguments::{Found, arguments};
+use super::confine::{INITRAMFS, KERNEL, confinement};
 use super::machine::QemuMachine;
 use super::qmp::Session;
 use super::{AGENT_SOCKET, PROCESS_RECORD, QMP_SOCKET, Qemu};
@@ -20,11 +23,27 @@ const LINES: usize = 3;
 /// How long a process that has hung up may take to be gone, and the keeper to have read its last words.
 const DYING: Duration = Duration::from_secs(1);
 
+/// Whether QEMU is confined.
+#[derive(Clone, Copy, Debug)]
+enum Confine {
+    Yes,
+    No,
+}
+
 /// Starts the machine.
 pub(super) async fn start(qemu: &Qemu, spec: &MachineSpec) -> Result<Arc<dyn Machine>, VmmError> {
     let folder = Folder::open(&spec.folder)?;
     folder.close_to_others()?;
-    let started = run(qemu, spec, &folder).await;
+    let mut started = run(qemu, spec, &folder, Confine::Yes).await;
+    if let Err(VmmError::Confine { source, .. }) = &started {
+        let reason = source.reason();
+        tracing::warn!(
+            vm = spec.id,
+            reason,
+            "this host lets no process be confined: QEMU runs with all rights of its user"
+        );
+        started = run(qemu, spec, &folder, Confine::No).await;
+    }
     let (process, keeper, session) = started.inspect_err(|_| tidy(&folder))?;
     Ok(Arc::new(QemuMachine::started(folder, process, keeper, session)))
 }
@@ -33,9 +52,10 @@ async fn run(
     qemu: &Qemu,
     spec: &MachineSpec,
     folder: &Folder,
+    confine: Confine,
 ) -> Result<(Handle, Handle, Session), VmmError> {
     let (keeper, inlets) = Keeper::prepare(&qemu.log_keeper, folder.path())?;
-    let launch = prepare(qemu, spec, folder, inlets)?;
+    let launch = prepare(qemu, spec, folder, inlets, confine)?;
     let running = Running::start(qemu, launch, keeper).await?;
     match running.until_ready(qemu, folder).await {
         Ok(session) => Ok((running.process.keep(), running.keeper.keep(), session)),
@@ -49,19 +69,39 @@ async fn run(
 }
 
 /// QEMU's launch with all that it finds open.
-fn prepare(qemu: &Qemu, spec: &MachineSpec, folder: &Folder, inlets: Inlets) -> Result<Launch, VmmError> {
+fn prepare(
+    qemu: &Qemu,
+    spec: &MachineSpec,
+    folder: &Folder,
+    inlets: Inlets,
+    confine: Confine,
+) -> Result<Launch, VmmError> {
+    let spawn = |source| cannot_execute(&qemu.binary, source);
     let network = match &spec.network {
-        Some(NetworkDevice::Stream { socket, .. }) => {
-            let copy = socket.0.try_clone().map_err(|source| VmmError::Spawn {
-                binary: qemu.binary.clone(),
-                source,
-            })?;
-            Some(copy)
-        }
+        Some(NetworkDevice::Stream { socket, .. }) => Some(socket.0.try_clone().map_err(spawn)?),
         Some(NetworkDevice::BuiltIn { .. }) | None => None,
     };
-    let mut launch = Launch::new(&qemu.binary, folder.path(), folder.path().join(PROCESS_RECORD));
-    let descriptors = Descriptors {
+    let binary = qemu.binary.canonicalize().map_err(spawn)?;
+    // Found out here, where it can be said which file it is.
+    for path in [&spec.kernel, &spec.initramfs] {
+        open(path, true)?;
+    }
+    let mut launch = Launch::new(&binary, folder.path(), folder.path().join(PROCESS_RECORD));
+    let (kernel, initramfs) = match confine {
+        Confine::Yes => {
+            launch.confine(confinement(qemu.acceleration, &binary, spec, folder)?);
+            (KERNEL.into(), INITRAMFS.into())
+        }
+        Confine::No => (spec.kernel.clone(), spec.initramfs.clone()),
+    };
+    let mut drives = Vec::new();
+    for drive in &spec.drives {
+        drives.push(launch.pass(open(&drive.path, drive.read_only)?));
+    }
+    let found = Found {
+        kernel,
+        initramfs,
+        drives,
         console: launch.pass(inlets.console),
         agent: launch.pass(folder.listen(AGENT_SOCKET)?),
         control: launch.pass(folder.listen(QMP_SOCKET)?),
@@ -69,8 +109,17 @@ fn prepare(qemu: &Qemu, spec: &MachineSpec, folder: &Folder, inlets: Inlets) -> 
     };
     launch
         .output(inlets.log)
-        .arguments(arguments(spec, qemu.acceleration, descriptors)?);
+        .arguments(arguments(spec, qemu.acceleration, &found));
     Ok(launch)
+}
+
+fn open(path: &Path, read_only: bool) -> Result<OwnedFd, VmmError> {
+    let file = File::options().read(true).write(!read_only).open(path);
+    file.map(Into::into).map_err(|source| VmmError::File {
+        action: "open",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Both processes of a machine; dropped, they are ended.
@@ -146,15 +195,22 @@ fn tidy(folder: &Folder) {
 }
 
 fn cannot_start(binary: &Path, error: ProcessError) -> VmmError {
-    let source = match error {
-        ProcessError::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            return VmmError::BinaryMissing {
-                binary: binary.display().to_string(),
-            };
-        }
-        ProcessError::Execute { source, .. } => source,
-        other => io::Error::other(other),
-    };
+    match error {
+        ProcessError::Execute { source, .. } => cannot_execute(binary, source),
+        ProcessError::Confine { source, .. } => VmmError::Confine {
+            binary: binary.to_owned(),
+            source,
+        },
+        other => cannot_execute(binary, io::Error::other(other)),
+    }
+}
+
+fn cannot_execute(binary: &Path, source: io::Error) -> VmmError {
+    if source.kind() == io::ErrorKind::NotFound {
+        return VmmError::BinaryMissing {
+            binary: binary.display().to_string(),
+        };
+    }
     VmmError::Spawn {
         binary: binary.to_owned(),
         source,

@@ -1,15 +1,18 @@
 use super::*;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 
-const DESCRIPTORS: Descriptors = Descriptors {
-    console: 5,
-    agent: 6,
-    control: 7,
-    network: None,
-};
+fn found(network: Option<RawFd>) -> Found {
+    Found {
+        kernel: "/k,ernel".into(),
+        initramfs: "/initramfs".into(),
+        drives: vec![10, 11],
+        console: 5,
+        agent: 6,
+        control: 7,
+        network,
+    }
+}
 
 fn spec() -> MachineSpec {
     MachineSpec {
@@ -17,8 +20,8 @@ fn spec() -> MachineSpec {
         folder: "/vm".into(),
         vcpu: 2,
         memory_mib: 512,
-        kernel: "/k,ernel".into(),
-        initramfs: "/initramfs".into(),
+        kernel: "/elsewhere/kernel".into(),
+        initramfs: "/elsewhere/initramfs".into(),
         command_line: " own=1 ".into(),
         drives: vec![
             Drive {
@@ -36,12 +39,7 @@ fn spec() -> MachineSpec {
 
 fn built(spec: &MachineSpec, acceleration: Acceleration) -> Vec<String> {
     let network = matches!(spec.network, Some(NetworkDevice::Stream { .. })).then_some(8);
-    let descriptors = Descriptors {
-        network,
-        ..DESCRIPTORS
-    };
-    let arguments = arguments(spec, acceleration, descriptors).unwrap();
-    arguments
+    arguments(spec, acceleration, &found(network))
         .into_iter()
         .map(|argument| argument.into_string().unwrap())
         .collect()
@@ -61,14 +59,19 @@ fn odd_names_and_paths_arrive_as_they_are() {
     let built = built(&spec(), Acceleration::Tcg);
     assert_eq!(values(&built, "-kernel"), ["/k,ernel"]);
     assert_eq!(values(&built, "-name"), ["banger-a,,b"]);
-    let image: Value = serde_json::from_str(values(&built, "-blockdev")[0]).unwrap();
-    assert_eq!(image["file"]["filename"], "/im,age\"");
-    let mut odd = spec();
-    odd.drives[0].path = PathBuf::from(OsString::from_vec(vec![b'/', 0xff]));
-    assert!(matches!(
-        arguments(&odd, Acceleration::Tcg, DESCRIPTORS),
-        Err(VmmError::File { .. })
-    ));
+}
+
+#[test]
+fn disks_are_opened_by_descriptors_and_their_paths_stay_unknown() {
+    let built = built(&spec(), Acceleration::Tcg);
+    let disks = values(&built, "-blockdev");
+    let sets = values(&built, "-add-fd");
+    assert_eq!(sets, ["fd=5,set=1", "fd=10,set=2", "fd=11,set=3"]);
+    for (disk, set) in disks.into_iter().zip(["/dev/fdset/2", "/dev/fdset/3"]) {
+        let disk: Value = serde_json::from_str(disk).unwrap();
+        assert_eq!(disk["file"]["filename"], set);
+    }
+    assert!(!built.iter().any(|argument| argument.contains("im,age")));
 }
 
 #[test]

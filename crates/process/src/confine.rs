@@ -1,0 +1,189 @@
+//! A process that sees nothing of the host but what is listed, and has no rights but its program's.
+//!
+//! ```text
+//!  the host                              inside
+//!    uid 1879048201, pid 4711            uid 1000, pid 1, no other process to be seen
+//!    no capability in any namespace      no capability, no way to one, no further user namespaces
+//!    /usr, /lib -> usr/lib, …      ───▶  the same, read-only
+//!    …/kernels/6.1/vmlinux         ───▶  /kernel, read-only
+//!    /home, /proc, /sys, /run, /tmp, …   not there
+//!    network, System V IPC, host name    its own, empty
+//! ```
+//!
+//! Needs no root: the rights to do it come from a user namespace, which is gone with the process. Where root does
+//! it, the process gets an id that owns nothing on the host ([`Confinement::new`]), and so opens no file but those
+//! that everyone may read; others are handed over open ([`crate::Launch::pass`]).
+//!
+//! Needs Linux 5.12 (`mount_setattr(2)`). Some hosts refuse user namespaces: ask [`Confinement::try_out`] first.
+
+mod enter;
+mod ids;
+mod mounts;
+mod plan;
+
+use std::ffi::CString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub(crate) use enter::enter;
+pub(crate) use plan::Plan;
+
+use crate::fork::{Failure, Image, fork};
+
+/// What a confined process sees. Without an entry its root is empty and read-only.
+#[derive(Clone, Debug)]
+pub struct Confinement {
+    number: u32,
+    entries: Vec<Entry>,
+    keeps_network: bool,
+}
+
+/// Something in the new root.
+#[derive(Clone, Debug)]
+struct Entry {
+    at: PathBuf,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    /// A file or folder of the host, with what is mounted below it.
+    Bound { source: PathBuf, rights: Rights },
+    /// A symbolic link.
+    Link { to: PathBuf },
+    /// An empty folder in memory that can be written, up to so many bytes.
+    Scratch { bytes: u64 },
+}
+
+/// What may be done with a bound file or folder, beyond what its mode says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rights {
+    /// Read and execute.
+    Read,
+    /// Read and write.
+    Write,
+    /// Use as the device it is.
+    Device,
+}
+
+/// What the host does not let be done.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {step}")]
+pub struct Refusal {
+    pub(crate) step: String,
+    /// The system's reason.
+    #[source]
+    pub(crate) source: io::Error,
+}
+
+impl Refusal {
+    /// What was refused and why, in one line.
+    pub fn reason(&self) -> String {
+        format!("{self}: {}", self.source)
+    }
+}
+
+impl Confinement {
+    /// Started by root, processes of different numbers get different ids on the host, as far as there are enough.
+    pub fn new(number: u32) -> Self {
+        Self {
+            number,
+            entries: Vec::new(),
+            keeps_network: false,
+        }
+    }
+
+    /// Shows a file or folder for reading; programs in it can be run.
+    pub fn show(&mut self, source: impl Into<PathBuf>, at: impl Into<PathBuf>) -> &mut Self {
+        self.bind(source, at, Rights::Read)
+    }
+
+    /// Shows a file or folder for writing as well; no program in it can be run.
+    pub fn show_writable(&mut self, source: impl Into<PathBuf>, at: impl Into<PathBuf>) -> &mut Self {
+        self.bind(source, at, Rights::Write)
+    }
+
+    /// Shows a device of the host under its own path.
+    pub fn device(&mut self, path: impl Into<PathBuf>) -> &mut Self {
+        let path = path.into();
+        self.bind(path.clone(), path, Rights::Device)
+    }
+
+    /// Adds an empty folder that can be written, kept in memory: at most `bytes` bytes.
+    pub fn scratch(&mut self, at: impl Into<PathBuf>, bytes: u64) -> &mut Self {
+        self.add(at, What::Scratch { bytes })
+    }
+
+    /// Leaves the process in the host's network.
+    pub fn keep_network(&mut self) -> &mut Self {
+        self.keeps_network = true;
+        self
+    }
+
+    /// Shows the host's programs with their libraries, wherever this host keeps them, and nothing of its settings
+    /// but where libraries lie.
+    pub fn show_programs(&mut self) -> &mut Self {
+        const FOLDERS: [&str; 9] = [
+            "/usr",
+            "/bin",
+            "/sbin",
+            "/lib",
+            "/lib32",
+            "/lib64",
+            "/libx32",
+            "/nix/store",
+            "/gnu/store",
+        ];
+        const FILES: [&str; 2] = ["/etc/ld.so.cache", "/etc/alternatives"];
+        for path in FOLDERS.into_iter().chain(FILES).map(Path::new) {
+            match path.read_link() {
+                Ok(to) => self.add(path, What::Link { to }),
+                Err(_) if path.exists() => self.show(path, path),
+                Err(_) => self,
+            };
+        }
+        self
+    }
+
+    /// Confines a process that then ends at once.
+    ///
+    /// # Errors
+    /// What this host does not let be done.
+    pub fn try_out(&self) -> Result<(), Refusal> {
+        let plan = Plan::new(self)?;
+        let failed = |source| Refusal {
+            step: "start a process".into(),
+            source,
+        };
+        let nowhere = || std::fs::File::open("/dev/null").map(Into::into).map_err(failed);
+        let image = Image {
+            // No program has this name: the process ends where it would become one.
+            program: CString::default(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            folder: std::fs::File::open("/").map_err(failed)?.into(),
+            input: nowhere()?,
+            output: nowhere()?,
+            passed: Vec::new(),
+            confinement: Some(plan),
+        };
+        let waiting = fork(&image).map_err(|failure| match failure {
+            Failure::Confine(refusal) => refusal,
+            Failure::Other(source) => failed(source),
+        })?;
+        match waiting.release() {
+            Err(Failure::Confine(refusal)) => Err(refusal),
+            Err(Failure::Other(_)) | Ok(_) => Ok(()),
+        }
+    }
+
+    fn bind(&mut self, source: impl Into<PathBuf>, at: impl Into<PathBuf>, rights: Rights) -> &mut Self {
+        let source = source.into();
+        self.add(at, What::Bound { source, rights })
+    }
+
+    fn add(&mut self, at: impl Into<PathBuf>, what: What) -> &mut Self {
+        self.entries.push(Entry { at: at.into(), what });
+        self
+    }
+}

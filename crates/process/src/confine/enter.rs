@@ -1,0 +1,193 @@
+//! The child's way in. Runs between fork and exec: nothing here allocates or locks, each call is a bare system call
+//! on what the plan holds.
+
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+
+use nix::sched::CloneFlags;
+use nix::sys::prctl;
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, open_tree,
+    unmount,
+};
+use rustix::process::{chdir, fchdir, pivot_root, umask};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set,
+    set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
+
+use super::ids::Other;
+use super::mounts::restrict;
+use super::plan::{IDS, LEAVE, Plan, RIGHTS, ROOT, STEPS, Step};
+
+/// Which part failed, with which error.
+pub(crate) type Broken = (u32, Errno);
+
+/// Host name inside: a host's own says who its user is.
+const HOST_NAME: &[u8] = b"banger";
+/// Room for the folders and empty files of the root itself.
+const ROOT_SIZE: &CStr = c"256k";
+
+/// Confines this process, which was just forked into [`Plan::namespaces`].
+///
+/// The system takes back on the way that the process dies with its parent; it is asked for again at the end.
+pub(crate) fn enter(plan: &Plan) -> Result<(), Broken> {
+    let ids = |error| (IDS, error);
+    let proc = open_folder(c"/proc").map_err(ids)?;
+    if !plan.ids.privileged {
+        map_ids(plan, &proc).map_err(ids)?;
+    }
+
+    let mask = umask(Mode::from_raw_mode(0o022));
+    let root = make_root().map_err(|error| (ROOT, error))?;
+    for (number, step) in (STEPS..).zip(&plan.steps) {
+        take(step, &root).map_err(|error| (number, error))?;
+    }
+    leave(&root).map_err(|error| (LEAVE, error))?;
+    umask(mask);
+
+    let own_user_namespace = if plan.ids.privileged {
+        drop_bounding_set().map_err(|error| (RIGHTS, error))?;
+        if let Some(other) = &plan.ids.other {
+            become_other(other).map_err(ids)?;
+        }
+        // It would only add that no further ones can be made. A host without any confines root's processes as well.
+        let made = nix::sched::unshare(CloneFlags::CLONE_NEWUSER).is_ok();
+        if made {
+            map_ids(plan, &proc).map_err(ids)?;
+        }
+        made
+    } else {
+        true
+    };
+    if own_user_namespace {
+        forbid_further_namespaces(&proc);
+        drop_bounding_set().map_err(|error| (RIGHTS, error))?;
+    }
+    give_up_rights().map_err(|error| (RIGHTS, error))
+}
+
+/// Becomes the one user of the new user namespace.
+fn map_ids(plan: &Plan, proc: &OwnedFd) -> Result<(), Errno> {
+    // What became another user belongs to root in `/proc` otherwise, and could not write there.
+    prctl::set_dumpable(true).map_err(errno)?;
+    write(proc, c"self/setgroups", b"deny")?;
+    write(proc, c"self/gid_map", plan.ids.gid_map.as_bytes())?;
+    write(proc, c"self/uid_map", plan.ids.uid_map.as_bytes())
+}
+
+/// Gives an empty root a place, and works in it.
+fn make_root() -> Result<OwnedFd, Errno> {
+    // What is mounted from here on stays in this namespace, and what the host mounts later out of it.
+    mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    let root = empty(ROOT_SIZE, c"0755")?;
+    // Over the old root, where it hides nothing: paths still begin below it.
+    move_mount(&root, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    fchdir(&root)?;
+    Ok(root)
+}
+
+/// A file system in memory that is mounted nowhere yet.
+fn empty(size: &CStr, mode: &CStr) -> Result<OwnedFd, Errno> {
+    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, c"size", size)?;
+    fsconfig_set_string(&context, c"mode", mode)?;
+    fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+fn take(step: &Step, root: &OwnedFd) -> Result<(), Errno> {
+    let place = |mount: &OwnedFd, at: &CStr| {
+        move_mount(mount, c"", root, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    };
+    match step {
+        Step::Folder(at) => mkdirat(root, at.as_c_str(), Mode::from_raw_mode(0o755)),
+        Step::File(at) => {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+            openat(root, at.as_c_str(), flags, Mode::from_raw_mode(0o444)).map(drop)
+        }
+        Step::Link { at, to } => symlinkat(to.as_c_str(), root, at.as_c_str()),
+        Step::Bind {
+            source,
+            at,
+            attributes,
+        } => {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE
+                | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                | OpenTreeFlags::AT_RECURSIVE;
+            let copy = open_tree(CWD, source.as_c_str(), flags)?;
+            restrict(&copy, *attributes, true)?;
+            place(&copy, at)
+        }
+        // For everyone, since the process may become another user after this; there is none beside it.
+        Step::Scratch { at, size } => place(&empty(size, c"0777")?, at),
+    }
+}
+
+/// Makes `root`, in which this process works, its root, and lets go of the host's.
+fn leave(root: &OwnedFd) -> Result<(), Errno> {
+    restrict(root, MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
+    // The old root comes to lie over the new one, and from there it is taken off (`pivot_root(2)`).
+    pivot_root(c".", c".")?;
+    unmount(c".", UnmountFlags::DETACH)?;
+    chdir(c"/")?;
+    rustix::system::sethostname(HOST_NAME)
+}
+
+fn become_other(other: &Other) -> Result<(), Errno> {
+    set_thread_groups(&other.groups)?;
+    set_thread_res_gid(other.gid, other.gid, other.gid)?;
+    set_thread_res_uid(other.uid, other.uid, other.uid)
+}
+
+/// A way into much of the kernel that a VMM never needs. An addition: where `/proc/sys` cannot be written, the
+/// process is confined without it.
+fn forbid_further_namespaces(proc: &OwnedFd) {
+    let _ = write(proc, c"sys/user/max_user_namespaces", b"0");
+}
+
+/// No program that is executed gets a capability, whoever executes it.
+fn drop_bounding_set() -> Result<(), Errno> {
+    for number in 0..u64::BITS {
+        match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+            // There is none of that number, nor of a higher one.
+            Err(Errno::INVAL) => break,
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn give_up_rights() -> Result<(), Errno> {
+    clear_ambient_capability_set()?;
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets {
+        effective: none,
+        permitted: none,
+        inheritable: none,
+    };
+    set_capabilities(None, sets)?;
+    set_no_new_privs(true)?;
+    prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(errno)
+}
+
+fn open_folder(path: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::empty())
+}
+
+/// Writes a file of the kernel's, which takes it at once or not at all.
+fn write(folder: &OwnedFd, path: &CStr, text: &[u8]) -> Result<(), Errno> {
+    let file = openat(folder, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&file, text).map(drop)
+}
+
+fn errno(error: nix::Error) -> Errno {
+    Errno::from_raw_os_error(error as i32)
+}

@@ -1,0 +1,182 @@
+//! Who a confined process is on the host.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::process::{Gid, Uid, getegid, geteuid};
+use rustix::thread::{CapabilitySet, capabilities};
+
+use super::{Confinement, Rights, What};
+
+/// Ids that neither distributions nor containers hand out (<https://systemd.io/UIDS-GIDS>): the lowest, and how many.
+const FIRST: u32 = 0x7000_0000;
+const COUNT: u32 = 0x0ffe_0000;
+/// Who owns nothing, where this process itself knows fewer ids.
+const NOBODY: u32 = 65534;
+/// Who it is inside. Not 0, for which the system would make exceptions.
+const INSIDE: u32 = 1000;
+
+/// Ids of a confined process.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    /// Whether this process may do all that is needed by itself. Otherwise the user namespace comes first, and the
+    /// rest is done with the rights that it gives.
+    pub(super) privileged: bool,
+    /// Who to become, for the privileged.
+    pub(super) other: Option<Other>,
+    /// Lines for `/proc/self/uid_map` and `gid_map` (`user_namespaces(7)`).
+    pub(super) uid_map: String,
+    pub(super) gid_map: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Other {
+    pub(super) uid: Uid,
+    pub(super) gid: Gid,
+    /// Those that the devices are open to.
+    pub(super) groups: Vec<Gid>,
+}
+
+impl Ids {
+    pub(super) fn choose(confinement: &Confinement) -> io::Result<Self> {
+        let (uid, gid) = (geteuid(), getegid());
+        let needed = CapabilitySet::SYS_ADMIN
+            | CapabilitySet::SETUID
+            | CapabilitySet::SETGID
+            | CapabilitySet::SETPCAP
+            | CapabilitySet::DAC_OVERRIDE;
+        let privileged = uid.is_root() && capabilities(None)?.effective.contains(needed);
+        let other = if privileged {
+            Other::choose(confinement)?
+        } else {
+            None
+        };
+        let (uid, gid) = other.as_ref().map_or((uid, gid), |other| (other.uid, other.gid));
+        Ok(Self {
+            privileged,
+            other,
+            uid_map: format!("{INSIDE} {} 1", uid.as_raw()),
+            gid_map: format!("{INSIDE} {} 1", gid.as_raw()),
+        })
+    }
+}
+
+impl Other {
+    /// `None` where some of what is shown is open to this process only, or it knows no other ids.
+    fn choose(confinement: &Confinement) -> io::Result<Option<Self>> {
+        let Some(groups) = groups(confinement)? else {
+            return Ok(None);
+        };
+        let known = [
+            fs::read_to_string("/proc/self/uid_map")?,
+            fs::read_to_string("/proc/self/gid_map")?,
+        ];
+        let id = [FIRST + confinement.number % COUNT, NOBODY]
+            .into_iter()
+            .find(|&id| known.iter().all(|map| has(map, id)));
+        Ok(id.map(|id| Self {
+            uid: Uid::from_raw(id),
+            gid: Gid::from_raw(id),
+            groups,
+        }))
+    }
+}
+
+/// The groups with which somebody who owns nothing can use all that is shown; `None` if there are none.
+fn groups(confinement: &Confinement) -> io::Result<Option<Vec<Gid>>> {
+    let mut groups = Vec::new();
+    for entry in &confinement.entries {
+        if let What::Bound { source, rights } = &entry.what {
+            match open_to(source, *rights)? {
+                OpenTo::Everyone => {}
+                OpenTo::Group(group) => groups.push(group),
+                OpenTo::Owner => return Ok(None),
+            }
+        }
+    }
+    Ok(Some(groups))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum OpenTo {
+    Everyone,
+    Group(Gid),
+    Owner,
+}
+
+fn open_to(path: &Path, rights: Rights) -> io::Result<OpenTo> {
+    let metadata = path.metadata()?;
+    let needed = match rights {
+        Rights::Read if metadata.is_dir() => 0o5,
+        Rights::Read => 0o4,
+        Rights::Write if metadata.is_dir() => 0o7,
+        Rights::Write | Rights::Device => 0o6,
+    };
+    let mode = metadata.mode();
+    let group = Gid::from_raw(metadata.gid());
+    Ok(if mode & needed == needed {
+        OpenTo::Everyone
+    } else if rights == Rights::Device && !group.is_root() && mode >> 3 & needed == needed {
+        OpenTo::Group(group)
+    } else {
+        OpenTo::Owner
+    })
+}
+
+/// Whether a map knows `id`: lines of first id inside, first id outside, count.
+fn has(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
+        match (numbers.next(), numbers.nth(1)) {
+            (Some(Ok(first)), Some(Ok(count))) => id.checked_sub(first).is_some_and(|place| place < count),
+            _ => false,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn ids_are_looked_for_in_the_ranges_that_a_container_has() {
+        let whole = "         0          0 4294967295\n";
+        let container = "0 1000 1\n1 100000 65536\n";
+        for (map, id, expected) in [
+            (whole, FIRST, true),
+            (whole, FIRST + COUNT - 1, true),
+            (container, 0, true),
+            (container, NOBODY, true),
+            (container, 65537, false),
+            (container, FIRST, false),
+            ("", 0, false),
+            ("0 0 x\n0 0\n", 0, false),
+        ] {
+            assert_eq!(has(map, id), expected, "{map:?} {id}");
+        }
+    }
+
+    #[test]
+    fn what_only_its_owner_may_use_is_told_from_what_others_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        for (mode, rights, expected) in [
+            (0o644, Rights::Read, OpenTo::Everyone),
+            (0o640, Rights::Read, OpenTo::Owner),
+            (0o644, Rights::Write, OpenTo::Owner),
+            (0o666, Rights::Write, OpenTo::Everyone),
+            (0o666, Rights::Device, OpenTo::Everyone),
+            (0o600, Rights::Device, OpenTo::Owner),
+        ] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(open_to(&file, rights).unwrap(), expected, "{mode:o} {rights:?}");
+        }
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o751)).unwrap();
+        assert_eq!(open_to(folder.path(), Rights::Read).unwrap(), OpenTo::Owner);
+        assert_eq!(open_to(Path::new("/"), Rights::Read).unwrap(), OpenTo::Everyone);
+    }
+}

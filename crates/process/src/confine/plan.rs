@@ -1,0 +1,240 @@
+//! A confinement made ready for the child, which can neither allocate nor look anything up.
+
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use nix::libc::{self, c_int};
+use rustix::mount::MountAttrFlags;
+
+use super::ids::Ids;
+use super::{Confinement, Entry, Refusal, Rights, What};
+
+/// What the child does, in this order. Paths inside are relative to the new root.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(super) ids: Ids,
+    pub(super) steps: Vec<Step>,
+    keeps_network: bool,
+    /// For each step, what an error says of it.
+    names: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(super) enum Step {
+    Folder(CString),
+    /// An empty file, for a file to be shown in its place.
+    File(CString),
+    Link {
+        at: CString,
+        to: CString,
+    },
+    Bind {
+        source: CString,
+        at: CString,
+        attributes: MountAttrFlags,
+    },
+    Scratch {
+        at: CString,
+        size: CString,
+    },
+}
+
+/// Which part of the work failed, as the child tells it: one of these, or `STEPS` and the number of the step.
+pub(super) const IDS: u32 = 1;
+pub(super) const ROOT: u32 = 2;
+pub(super) const LEAVE: u32 = 3;
+pub(super) const RIGHTS: u32 = 4;
+pub(super) const STEPS: u32 = 5;
+
+impl Plan {
+    pub(crate) fn new(confinement: &Confinement) -> Result<Self, Refusal> {
+        let mut tree = Tree::default();
+        for entry in &confinement.entries {
+            tree.add(entry).map_err(|source| Refusal {
+                step: name(entry),
+                source,
+            })?;
+        }
+        let ids = Ids::choose(confinement).map_err(|source| Refusal {
+            step: "choose a user".into(),
+            source,
+        })?;
+        Ok(Self {
+            ids,
+            steps: tree.steps,
+            keeps_network: confinement.keeps_network,
+            names: tree.names,
+        })
+    }
+
+    /// The namespaces that the child begins in (`clone(2)`).
+    pub(crate) fn namespaces(&self) -> c_int {
+        let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+        if !self.keeps_network {
+            flags |= libc::CLONE_NEWNET;
+        }
+        if !self.ids.privileged {
+            flags |= libc::CLONE_NEWUSER;
+        }
+        flags
+    }
+
+    /// What the child tells, as an error.
+    pub(crate) fn refusal(&self, part: u32, source: io::Error) -> Refusal {
+        let step = match part {
+            IDS => "become a user of its own",
+            ROOT => "make a root of its own",
+            LEAVE => "leave the host's root",
+            RIGHTS => "give its rights up",
+            part => part
+                .checked_sub(STEPS)
+                .and_then(|number| self.names.get(usize::try_from(number).ok()?))
+                .map_or("be confined", String::as_str),
+        };
+        Refusal {
+            step: step.into(),
+            source,
+        }
+    }
+}
+
+/// What an error says of an entry.
+fn name(entry: &Entry) -> String {
+    match &entry.what {
+        What::Bound { source, .. } => format!("show {}", source.display()),
+        What::Link { .. } | What::Scratch { .. } => format!("make {}", entry.at.display()),
+    }
+}
+
+/// The new root while it is being planned.
+#[derive(Default)]
+struct Tree {
+    steps: Vec<Step>,
+    /// For each step, what an error says of it.
+    names: Vec<String>,
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Tree {
+    fn add(&mut self, entry: &Entry) -> io::Result<()> {
+        let at = inside(&entry.at)?;
+        let name = name(entry);
+        self.folders_to(at.parent().unwrap_or(Path::new("")), &name)?;
+        let target = c_string(&at)?;
+        match &entry.what {
+            What::Bound { source, rights } => {
+                if source.metadata()?.is_dir() {
+                    self.folders_to(&at, &name)?;
+                } else {
+                    self.push(Step::File(target.clone()), &name);
+                }
+                let bind = Step::Bind {
+                    source: c_string(source)?,
+                    at: target,
+                    attributes: attributes(*rights),
+                };
+                self.push(bind, &name);
+            }
+            What::Link { to } => {
+                let to = c_string(to)?;
+                self.push(Step::Link { at: target, to }, &name);
+            }
+            What::Scratch { bytes } => {
+                self.folders_to(&at, &name)?;
+                let size = CString::new(bytes.to_string())?;
+                self.push(Step::Scratch { at: target, size }, &name);
+            }
+        }
+        Ok(())
+    }
+
+    fn folders_to(&mut self, path: &Path, name: &str) -> io::Result<()> {
+        let mut folder = PathBuf::new();
+        for component in path.components() {
+            folder.push(component);
+            if self.folders.insert(folder.clone()) {
+                self.push(Step::Folder(c_string(&folder)?), name);
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, step: Step, name: &str) {
+        self.steps.push(step);
+        self.names.push(name.into());
+    }
+}
+
+fn attributes(rights: Rights) -> MountAttrFlags {
+    let safe = MountAttrFlags::MOUNT_ATTR_NOSUID;
+    let no_program = safe | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    match rights {
+        Rights::Read => safe | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RDONLY,
+        Rights::Write => no_program | MountAttrFlags::MOUNT_ATTR_NODEV,
+        Rights::Device => no_program,
+    }
+}
+
+/// An absolute path of the new root, relative to it.
+fn inside(path: &Path) -> io::Result<PathBuf> {
+    let mut components = path.components();
+    let plain = components.next() == Some(Component::RootDir)
+        && components.all(|component| matches!(component, Component::Normal(_)));
+    match path.strip_prefix("/") {
+        Ok(relative) if plain && relative != Path::new("") => Ok(relative.to_owned()),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+fn c_string(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_inside_are_absolute_and_plain() {
+        assert_eq!(inside(Path::new("/a/b")).unwrap(), Path::new("a/b"));
+        for bad in ["", "/", "a", "./a", "/..", "/a/../b", "../a"] {
+            assert!(inside(Path::new(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_folder_is_made_once_and_before_what_lies_in_it() {
+        let mut confinement = Confinement::new(0);
+        confinement
+            .show("/dev/null", "/a/b/file")
+            .scratch("/a/b/scratch", 1)
+            .show("/", "/a/host");
+        let plan = Plan::new(&confinement).unwrap();
+        let made: Vec<String> = plan.steps.iter().map(|step| format!("{step:?}")).collect();
+        let folders = made.iter().filter(|step| step.starts_with("Folder"));
+        assert_eq!(
+            folders.collect::<Vec<_>>(),
+            [
+                "Folder(\"a\")",
+                "Folder(\"a/b\")",
+                "Folder(\"a/b/scratch\")",
+                "Folder(\"a/host\")"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let mut confinement = Confinement::new(0);
+        confinement.show("/nowhere/at-all", "/a");
+        let refusal = Plan::new(&confinement).unwrap_err();
+        assert_eq!(refusal.to_string(), "cannot show /nowhere/at-all");
+        let mut confinement = Confinement::new(0);
+        confinement.scratch("relative", 1);
+        let refusal = Plan::new(&confinement).unwrap_err();
+        assert_eq!(refusal.to_string(), "cannot make relative");
+    }
+}
