@@ -1,6 +1,7 @@
 //! Checks of the host: is there what banger needs?
 
 mod checks;
+mod confinement;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ impl Doctor {
             checks::architecture(),
             checks::vmm(&*self.machines),
             checks::kvm(),
+            confinement::confinement(),
             checks::agent(&self.agent),
             checks::passt(self.passt.as_deref()),
             checks::mke2fs(),
