@@ -109,7 +109,7 @@ impl Home {
     }
 
     /// What runs in these surroundings: the command line of each process that has the folder in its environment, its
-    /// arguments or as its working directory.
+    /// arguments, as its working directory or below it an open file.
     pub fn processes(&self) -> Vec<(Pid, String)> {
         let folder = self.folder.path();
         let needle = folder.as_os_str().as_encoded_bytes();
@@ -121,8 +121,16 @@ impl Home {
             .filter(|pid| {
                 let process = PathBuf::from(format!("/proc/{pid}"));
                 let read = |name: &str| fs::read(process.join(name)).unwrap_or_default();
-                let at = fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
-                at || contains(read("environ")) || contains(read("cmdline"))
+                let below = |link: PathBuf| fs::read_link(link).is_ok_and(|path| path.starts_with(folder));
+                // A confined VMM knows the folder by nothing but its open disks.
+                let open = || {
+                    let files = fs::read_dir(process.join("fd")).ok()?;
+                    Some(files.flatten().any(|file| below(file.path())))
+                };
+                below(process.join("cwd"))
+                    || contains(read("environ"))
+                    || contains(read("cmdline"))
+                    || open() == Some(true)
             })
             .map(|pid| {
                 let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
