@@ -95,7 +95,7 @@ fn the_command_line_ends_with_what_is_the_vms_own() {
     let built = built(&spec(), Acceleration::Tcg);
     let line = values(&built, "-append")[0];
     assert!(
-        line.starts_with("console=ttyS0 quiet ") && line.ends_with(" net.ifnames=0 own=1"),
+        line.starts_with("console=ttyS0 quiet ") && line.ends_with(" own=1"),
         "{line}"
     );
 }
