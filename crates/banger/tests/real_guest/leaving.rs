@@ -8,7 +8,7 @@ use crate::home::{read_until, wait_for};
 
 fn nothing_is_left(home: &Home) {
     wait_for("the VM's end", || {
-        home.succeeds(&["vm", "list", "-a", "-q"]).is_empty()
+        home.succeeds(&["vm", "list", "-q"]).is_empty()
     });
     wait_for("the end of its processes", || {
         !home
@@ -16,7 +16,7 @@ fn nothing_is_left(home: &Home) {
             .iter()
             .any(|(_, line)| line.contains("qemu") || line.contains("passt"))
     });
-    assert!(home.vm_folders().is_empty());
+    wait_for("the end of its folder", || home.vm_folders().is_empty());
 }
 
 #[test]
