@@ -7,9 +7,7 @@ use crate::Home;
 use crate::home::{read_until, wait_for};
 
 fn nothing_is_left(home: &Home) {
-    wait_for("the VM's end", || {
-        home.succeeds(&["vm", "list", "-q"]).is_empty()
-    });
+    wait_for("the VM's end", || home.succeeds(&["vm", "list", "-q"]).is_empty());
     wait_for("the end of its processes", || {
         !home
             .processes()
