@@ -9,8 +9,10 @@
 //! | `GET /v1/vms` | → `[`[`Vm`]`]` |
 //! | `POST /v1/vms` | [`CreateVm`] → operation |
 //! | `GET /v1/vms/{ref}` | → [`Vm`] |
-//! | `DELETE /v1/vms/{ref}` | → operation |
-//! | `POST /v1/vms/{ref}/start`, `/stop` | → operation |
+//! | `DELETE /v1/vms/{ref}` | → operation; with `?idle=true` refused for a VM that runs or is worked on |
+//! | `POST /v1/vms/{ref}/start`, `/stop`, `/restart` | → operation |
+//! | `POST /v1/vms/{ref}/kill` | [`KillVm`] or nothing → operation |
+//! | `GET /v1/vms/{ref}/ping` | → [`Pong`] |
 //! | `POST /v1/vms/{ref}/exec` | [`guest::Exec`] → 101, [`guest::frames`] |
 //! | `GET /v1/vms/{ref}/logs` | → text |
 //! | `GET /v1/operations`, `GET /v1/operations/{id}` | → [`Operation`] |
@@ -28,9 +30,11 @@ pub mod client;
 mod error;
 mod operation;
 mod report;
+mod verbs;
 mod vm;
 
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use operation::{Event, Operation, OperationState, StageState};
 pub use report::{Check, CheckState, Report, Version};
+pub use verbs::{KillSignal, KillVm, Pong};
 pub use vm::{CreateVm, NetworkMode, Vm, VmState};

@@ -24,7 +24,7 @@ pub enum OperationState {
 pub struct Operation {
     /// Id, in every log line that belongs to it.
     pub id: String,
-    /// What it does: `create`, `start`, `stop`, `delete`.
+    /// What it does: `create`, `start`, `stop`, `restart`, `kill`, `delete`.
     pub kind: String,
     /// Id of the VM it is about, once there is one.
     pub vm: Option<String>,
@@ -79,6 +79,13 @@ pub enum Event {
         /// Where it will end, if known.
         total: Option<u64>,
         /// Milliseconds since the stage began.
+        elapsed_ms: u64,
+    },
+    /// How long one step of a stage took. Comes when the step has ended well.
+    Timing {
+        /// `<stage>.<step>`: `start.network`, `start.machine`, `start.agent`, …
+        name: String,
+        /// Milliseconds.
         elapsed_ms: u64,
     },
     /// Something the user should know that is no failure.

@@ -5,6 +5,7 @@ mod failure;
 mod follow;
 mod operations;
 mod report;
+mod verbs;
 mod vms;
 
 use axum::Router;
@@ -35,6 +36,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/vms/{reference}", get(vms::show).delete(vms::delete))
         .route("/v1/vms/{reference}/start", post(vms::start))
         .route("/v1/vms/{reference}/stop", post(vms::stop))
+        .route("/v1/vms/{reference}/restart", post(verbs::restart))
+        .route("/v1/vms/{reference}/kill", post(verbs::kill))
+        .route("/v1/vms/{reference}/ping", get(verbs::ping))
         .route("/v1/vms/{reference}/exec", post(exec::exec))
         .route("/v1/vms/{reference}/logs", get(vms::logs))
         .route("/v1/operations", get(operations::list))

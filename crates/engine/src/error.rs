@@ -44,6 +44,24 @@ pub enum EngineError {
         /// What was asked for.
         verb: &'static str,
     },
+    /// Something else is being done with the VM.
+    #[error("cannot {verb} `{name}`: another operation on it is under way")]
+    Busy {
+        /// The VM's name.
+        name: String,
+        /// What was asked for.
+        verb: &'static str,
+    },
+    /// A VMM did not follow a signal.
+    #[error("the machine of `{name}` did not end on {signal} within {} s", .waited.as_secs())]
+    Unmoved {
+        /// The VM's name.
+        name: String,
+        /// What it was sent.
+        signal: api::KillSignal,
+        /// How long was waited.
+        waited: Duration,
+    },
     /// A value is not allowed.
     #[error("{what} `{value}`: {why}")]
     Invalid {
@@ -191,14 +209,16 @@ impl EngineError {
             Self::VmNotFound { .. } => ErrorCode::VmNotFound,
             Self::VmAmbiguous { .. } => ErrorCode::VmAmbiguous,
             Self::VmExists { .. } => ErrorCode::VmExists,
-            Self::WrongState { .. } => ErrorCode::VmState,
+            Self::WrongState { .. } | Self::Busy { .. } => ErrorCode::VmState,
             Self::Invalid { .. } => ErrorCode::Invalid,
             Self::ImageNotFound { .. } => ErrorCode::ImageNotFound,
             Self::KernelNotFound { .. } => ErrorCode::KernelNotFound,
             Self::Artefact { .. } => ErrorCode::ArtefactFailed,
             Self::Start { source, .. } => source.code(),
             Self::Vmm(vmm::VmmError::BinaryMissing { .. }) => ErrorCode::VmmMissing,
-            Self::Vmm(_) | Self::Net(_) | Self::MachineEnded { .. } => ErrorCode::VmmFailed,
+            Self::Vmm(_) | Self::Net(_) | Self::MachineEnded { .. } | Self::Unmoved { .. } => {
+                ErrorCode::VmmFailed
+            }
             Self::AgentSilent { .. } => ErrorCode::AgentSilent,
             Self::Agent(guest::AgentError::Refused(problem)) => match problem.code {
                 guest::ProblemCode::CommandNotFound => ErrorCode::CommandNotFound,
@@ -238,6 +258,7 @@ impl EngineError {
                 state: api::VmState::Created | api::VmState::Stopped | api::VmState::Error,
                 ..
             } => Some(format!("start it first: banger vm start {name}")),
+            Self::Unmoved { name, .. } => Some(format!("SIGKILL cannot be refused: banger vm kill {name}")),
             Self::ImageNotFound { known, .. } | Self::KernelNotFound { known, .. } => {
                 Some(format!("there is {}", known.join(", ")))
             }

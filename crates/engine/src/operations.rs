@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api::{Event, Operation, OperationState, StageState};
 use jiff::Timestamp;
@@ -183,7 +183,7 @@ impl OperationHandle {
         &self.inner.id
     }
 
-    /// What it does: `create`, `start`, `stop`, `delete`.
+    /// What it does: `create`, `start`, `stop`, `restart`, `kill`, `delete`.
     #[must_use]
     pub fn kind(&self) -> &str {
         self.inner.kind
@@ -201,6 +201,14 @@ impl OperationHandle {
     pub(crate) fn warn(&self, message: impl Into<String>) {
         self.push(Event::Warning {
             message: message.into(),
+        });
+    }
+
+    /// Says how long a step took.
+    pub(crate) fn timing(&self, step: &str, took: Duration) {
+        self.push(Event::Timing {
+            name: step.to_owned(),
+            elapsed_ms: in_milliseconds(took),
         });
     }
 
@@ -350,7 +358,7 @@ impl Stage {
             detail: detail.to_owned(),
             done,
             total,
-            elapsed_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            elapsed_ms: in_milliseconds(self.since.elapsed()),
         });
     }
 }
@@ -361,6 +369,10 @@ impl Drop for Stage {
             self.report(StageState::Failed, &self.detail, None, None);
         }
     }
+}
+
+fn in_milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Locks a mutex whose holders cannot panic while they hold it.

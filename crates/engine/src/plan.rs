@@ -3,6 +3,8 @@
 //! Failure and cancellation unwind what was done, in reverse, and go on past an undo that fails. The step that was
 //! under way is undone too: an undo works whether its step ran fully, partly or not at all.
 
+use std::time::{Duration, Instant};
+
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -19,16 +21,18 @@ pub(crate) trait Step<C>: Send + Sync {
     fn undo<'a>(&'a self, context: &'a mut C) -> BoxFuture<'a, Result<(), EngineError>>;
 }
 
-/// Runs `steps`, and unwinds them where one fails or `cancel` comes.
+/// Runs `steps`, and unwinds them where one fails or `cancel` comes. `timed` is told how long each took.
 pub(crate) async fn run<C: Send>(
     plan: &str,
     steps: &[Box<dyn Step<C>>],
     context: &mut C,
     cancel: &CancellationToken,
     faults: &dyn Faults,
+    timed: &(dyn Fn(&str, Duration) + Sync),
 ) -> Result<(), EngineError> {
     for (index, step) in steps.iter().enumerate() {
         let point = format!("{plan}.{}", step.name());
+        let since = Instant::now();
         let outcome = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(EngineError::Cancelled),
@@ -46,6 +50,7 @@ pub(crate) async fn run<C: Send>(
             }
             return Err(error);
         }
+        timed(&point, since.elapsed());
     }
     Ok(())
 }
@@ -101,7 +106,15 @@ mod tests {
     #[tokio::test]
     async fn a_failure_unwinds_in_reverse_and_goes_on_past_a_failing_undo() {
         let mut log = Vec::new();
-        let outcome = run("p", &steps("c"), &mut log, &CancellationToken::new(), &NoFaults).await;
+        let outcome = run(
+            "p",
+            &steps("c"),
+            &mut log,
+            &CancellationToken::new(),
+            &NoFaults,
+            &|_, _| {},
+        )
+        .await;
         assert!(outcome.is_err());
         assert_eq!(log, ["run a", "run b", "run c", "undo c", "undo b", "undo a"]);
     }
@@ -109,16 +122,20 @@ mod tests {
     #[tokio::test]
     async fn a_plan_that_succeeds_undoes_nothing() {
         let mut log = Vec::new();
+        let timed = std::sync::Mutex::new(Vec::new());
+        let note = |step: &str, _| timed.lock().unwrap().push(step.to_owned());
         run(
             "p",
             &steps("none"),
             &mut log,
             &CancellationToken::new(),
             &NoFaults,
+            &note,
         )
         .await
         .unwrap();
         assert_eq!(log, ["run a", "run b", "run c"]);
+        assert_eq!(timed.into_inner().unwrap(), ["p.a", "p.b", "p.c"]);
     }
 
     #[tokio::test]
@@ -126,7 +143,7 @@ mod tests {
         let mut log = Vec::new();
         let cancel = CancellationToken::new();
         cancel.cancel();
-        let outcome = run("p", &steps("none"), &mut log, &cancel, &NoFaults).await;
+        let outcome = run("p", &steps("none"), &mut log, &cancel, &NoFaults, &|_, _| {}).await;
         assert!(matches!(outcome, Err(EngineError::Cancelled)));
         assert_eq!(log, ["undo a"]);
     }

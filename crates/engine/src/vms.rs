@@ -9,6 +9,7 @@ mod request;
 mod start;
 mod state;
 mod stop;
+mod verbs;
 mod view;
 
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use api::{CreateVm, Event};
 use config::Paths;
 use store::{Store, StoreError, VmRow};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub(crate) use reconcile::reconcile;
 
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
 pub(crate) struct Task {
     commands: mpsc::Sender<Command>,
     live: watch::Receiver<Live>,
+    /// Has a shutdown that is under way kill the machine.
+    hurry: Arc<Notify>,
 }
 
 impl Shared {
@@ -206,8 +209,7 @@ impl Vms {
         operation.push(Event::Resolved {
             vm: Box::new(self.view(row.clone())),
         });
-        let (commands, live) = actor::spawn(Arc::clone(shared), &row, None);
-        let task = Task { commands, live };
+        let task = actor::spawn(Arc::clone(shared), &row, None);
         shared.tasks().insert(row.id.clone(), task.clone());
         self.send(
             &task,
@@ -279,11 +281,13 @@ impl Vms {
     pub async fn delete(&self, reference: &str) -> Result<OperationHandle, EngineError> {
         let (row, task) = self.task(reference).await?;
         cancel_start(&row, &task);
+        task.hurry.notify_waiters();
         let operation = self.shared.operations.begin("delete", Some(row.id)).await?;
         self.send(
             &task,
             Command::Delete {
                 operation: operation.clone(),
+                idle: false,
             },
             &operation,
         )
@@ -296,30 +300,7 @@ impl Vms {
     /// # Errors
     /// The VM does not run, its agent does not answer, or it refuses the command.
     pub async fn exec(&self, reference: &str, exec: &guest::Exec) -> Result<guest::ExecStream, EngineError> {
-        let (row, task) = self.task(reference).await?;
-        let link = task.live.borrow().link.clone();
-        let Some(mut link) = link else {
-            return Err(EngineError::WrongState {
-                name: row.name,
-                state: view::state(row.state),
-                verb: "run a command in",
-            });
-        };
-        let agent = tokio::time::timeout(AGENT, link.wait_for(|state| state.agent.is_some()))
-            .await
-            .map_err(|_| EngineError::AgentSilent {
-                waited: AGENT,
-                console: None,
-            })?
-            .ok()
-            .and_then(|state| state.agent.clone());
-        let Some(agent) = agent else {
-            return Err(EngineError::WrongState {
-                name: row.name,
-                state: api::VmState::Stopping,
-                verb: "run a command in",
-            });
-        };
+        let (_, agent) = self.agent(reference, "run a command in", AGENT).await?;
         agent.exec(exec).await.map_err(EngineError::Agent)
     }
 
@@ -380,7 +361,7 @@ impl Vms {
 /// A stop or a delete does not wait for a start to end first.
 fn cancel_start(row: &VmRow, task: &Task) {
     if let Some(current) = &task.live.borrow().current
-        && matches!(current.kind(), "create" | "start")
+        && matches!(current.kind(), "create" | "start" | "restart")
     {
         tracing::info!(vm = %row.name, operation = current.id(), "cancelled by a stop or a delete");
         current.cancel();

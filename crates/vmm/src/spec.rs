@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use process::Refusal;
+use process::{Refusal, Signal};
 
 /// One machine as the engine wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +115,12 @@ pub trait Machine: fmt::Debug + Send + Sync {
     /// Ends when the VMM process has ended (pidfd), whoever started it. May be called any number of times.
     /// Gives one line that says why, for example the log's last line.
     fn wait(&self) -> BoxFuture<'_, String>;
+
+    /// Sends the VMM a signal; its end is seen by [`Machine::wait`]. Fine if it is gone already.
+    ///
+    /// # Errors
+    /// The system refuses.
+    fn signal(&self, signal: Signal) -> Result<(), VmmError>;
 
     /// Kills the VMM at once and returns when it is gone. Fine if it is gone already.
     fn kill(&self) -> BoxFuture<'_, Result<(), VmmError>>;

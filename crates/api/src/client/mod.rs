@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 pub use error::ClientError;
 pub use stream::{Chunks, Events};
 
-use crate::{CreateVm, Operation, Report, Version, Vm};
+use crate::{CreateVm, KillSignal, KillVm, Operation, Pong, Report, Version, Vm};
 use connection::{Call, expect_status, fetch, send};
 
 /// For answers that a daemon has at hand.
@@ -40,8 +40,14 @@ pub enum Action {
     Start(String),
     /// Shuts a VM down.
     Stop(String),
+    /// Shuts a VM down and starts it anew.
+    Restart(String),
+    /// Ends a VM's machine.
+    Kill(String, KillSignal),
     /// Deletes a VM and its disk.
     Delete(String),
+    /// Deletes a VM and its disk, unless it runs or is worked on.
+    DeleteIdle(String),
 }
 
 impl Action {
@@ -50,6 +56,12 @@ impl Action {
             Self::Create(create) => Call::new(Method::POST, "/v1/vms").json(create),
             Self::Start(vm) => Ok(Call::new(Method::POST, format!("{}/start", vm_path(vm)))),
             Self::Stop(vm) => Ok(Call::new(Method::POST, format!("{}/stop", vm_path(vm)))),
+            Self::Restart(vm) => Ok(Call::new(Method::POST, format!("{}/restart", vm_path(vm)))),
+            Self::Kill(vm, signal) => {
+                let body = KillVm { signal: *signal };
+                Call::new(Method::POST, format!("{}/kill", vm_path(vm))).json(&body)
+            }
+            Self::DeleteIdle(vm) => Ok(Call::new(Method::DELETE, format!("{}?idle=true", vm_path(vm)))),
             Self::Delete(vm) => Ok(Call::new(Method::DELETE, vm_path(vm))),
         }
     }
@@ -143,6 +155,14 @@ impl Client {
     /// [`ClientError`]; `vm_not_found` and `vm_ambiguous` among the daemon's own.
     pub async fn vm(&self, vm: &str) -> Result<Vm, ClientError> {
         self.get(&vm_path(vm)).await
+    }
+
+    /// `GET /v1/vms/{ref}/ping`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `agent_silent` among the daemon's own.
+    pub async fn ping(&self, vm: &str) -> Result<Pong, ClientError> {
+        self.get(&format!("{}/ping", vm_path(vm))).await
     }
 
     /// Starts an operation that goes on whether or not somebody watches it.

@@ -117,10 +117,11 @@ fn decode(line: &[u8]) -> Result<Option<Event>, ClientError> {
         r#type: String,
     }
 
-    const KNOWN: [&str; 7] = [
+    const KNOWN: [&str; 8] = [
         "started",
         "resolved",
         "stage",
+        "timing",
         "warning",
         "succeeded",
         "failed",

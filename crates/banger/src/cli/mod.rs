@@ -2,6 +2,7 @@
 
 mod environment;
 mod usage;
+mod verbs;
 mod vm;
 
 use std::ffi::OsString;
@@ -10,7 +11,10 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use environment::EnvironmentArgs;
-pub use vm::{CreateArgs, ExecArgs, ListArgs, NetworkArg, RunArgs, Shape, ShowArgs, VmCommand};
+pub use verbs::{KillArgs, PingArgs, ProgressArgs, PruneArgs, ShellArgs, StartArgs, StopArgs};
+pub use vm::{
+    CreateArgs, ExecArgs, ListArgs, NetworkArg, ReferencesArgs, RunArgs, Shape, ShowArgs, VmCommand,
+};
 
 use crate::failure::Failure;
 
@@ -119,7 +123,9 @@ Examples:
   banger vm shell web                 another shell in it
   banger vm stop web                  shut it down; its disk stays
   banger vm start web                 boot it again
+  banger vm restart web               both, one after the other
   banger vm delete web                delete it and its disk
+  banger vm prune                     delete all that do not run
 
 A VM is referred to by its name, its id, or as much of the id as is unambiguous."
 )]

@@ -5,7 +5,10 @@ use std::ffi::OsString;
 use clap::{Args, Subcommand, ValueEnum};
 use config::{DiskSize, MemorySize, VcpuCount, VmName};
 
-use super::{EnvironmentArgs, JsonArgs, ListingArgs};
+use super::{
+    EnvironmentArgs, JsonArgs, KillArgs, ListingArgs, PingArgs, ProgressArgs, PruneArgs, ShellArgs,
+    StartArgs, StopArgs,
+};
 
 /// The verbs of `banger vm`.
 #[derive(Debug, Subcommand)]
@@ -31,6 +34,7 @@ Examples:
   banger vm run --vcpu 4 --memory 8G --disk-size 40G --name big
   banger vm run --network none --rm -- sh -c 'ip addr'
   banger vm run -d --name web --env-file web.env
+  banger vm run -q --rm --user nobody -- id
   tar c . | banger vm run --rm -i -- sh -c 'tar x && ls -lR'")]
     Run(RunArgs),
     /// Make a VM and start it.
@@ -48,7 +52,7 @@ Examples:
 Examples:
   banger vm start box
   banger vm start web db cache")]
-    Start(ReferencesArgs),
+    Start(StartArgs),
     /// Shut VMs down; their disks stay.
     ///
     /// The guest shuts down in order, and is switched off if it does not. What it had written is kept.
@@ -56,13 +60,43 @@ Examples:
 Examples:
   banger vm stop box
   banger vm stop $(banger ps -q)")]
-    Stop(ReferencesArgs),
+    Stop(StopArgs),
+    /// Shut VMs down and boot them again.
+    ///
+    /// As `stop` and `start`: what the guest had written is kept, and its boot id is a new one. A VM that does not
+    /// run is just started.
+    #[command(after_help = "\
+Examples:
+  banger vm restart box
+  banger vm restart $(banger ps -q)")]
+    Restart(StartArgs),
+    /// End VMs at once, without asking their guests.
+    ///
+    /// For a guest that `stop` is too slow for, or that hangs. What the guest had not synced is lost; its disk
+    /// stays, and `start` boots it again. A VM that does not run is left as it is.
+    ///
+    /// The signal goes to the VM's machine on the host, not into the guest: KILL ends it whatever it does, TERM and
+    /// INT let it write what it holds. `vm exec NAME -- kill` signals a process of the guest.
+    #[command(after_help = "\
+Examples:
+  banger vm kill box
+  banger vm kill --signal TERM web db")]
+    Kill(KillArgs),
     /// Delete VMs and their disks, running or not.
     #[command(after_help = "\
 Examples:
   banger vm delete box
   banger vm delete $(banger ps -a -q)      all of them")]
-    Delete(ReferencesArgs),
+    Delete(StopArgs),
+    /// Delete all VMs that do not run, and their disks.
+    ///
+    /// Stopped VMs, those that were never started and those that failed. A VM that runs, or is about to, is never
+    /// touched. Says which they are and asks first; -f does not.
+    #[command(after_help = "\
+Examples:
+  banger vm prune
+  banger vm prune -f")]
+    Prune(PruneArgs),
     /// List all VMs.
     ///
     /// `banger ps` lists those that run.
@@ -88,6 +122,15 @@ Examples:
   banger vm logs box
   banger vm logs box | grep -i oom")]
     Logs(ReferenceArgs),
+    /// Ask whether VMs' agents answer.
+    ///
+    /// One line for each, with the time that the answer took. Exits 1 if any does not answer.
+    #[command(after_help = "\
+Examples:
+  banger vm ping box
+  banger vm ping -q box && echo there
+  banger vm ping $(banger ps -q) --json | jq '.[].round_trip_us'")]
+    Ping(PingArgs),
     /// Run a command in a running VM.
     ///
     /// Stdout and stderr come back apart, and the exit code is the command's own: 128+n if signal n ended it, 127
@@ -101,14 +144,15 @@ Examples:
   banger vm exec box -it -- bash
   banger vm exec -i box -- sh -c 'cat > /root/data' < data")]
     Exec(ExecArgs),
-    /// Open a root shell in a running VM.
+    /// Open a shell in a running VM.
     ///
     /// Needs a terminal; `vm exec -i NAME -- sh` takes a script on stdin.
     #[command(after_help = "\
 Examples:
   banger vm shell box
+  banger vm shell --user nobody box
   banger vm exec -i box -- sh < script.sh")]
-    Shell(ReferenceArgs),
+    Shell(ShellArgs),
 }
 
 /// What a VM is made of. What is left out takes the default of `config.toml`.
@@ -150,6 +194,11 @@ pub enum NetworkArg {
 pub struct RunArgs {
     #[command(flatten)]
     pub shape: Shape,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+    /// User in the guest, by name or number; root if left out.
+    #[arg(long, value_name = "NAME", conflicts_with = "detach")]
+    pub user: Option<String>,
     /// Delete the VM at the end, whatever the end is.
     #[arg(long, conflicts_with = "detach")]
     pub rm: bool,
@@ -172,6 +221,8 @@ pub struct RunArgs {
 pub struct CreateArgs {
     #[command(flatten)]
     pub shape: Shape,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
     /// Make the VM without starting it.
     #[arg(long)]
     pub no_start: bool,

@@ -6,6 +6,7 @@ mod machine;
 mod progress;
 mod report;
 mod table;
+mod timings;
 
 use std::io::{IsTerminal, Write};
 

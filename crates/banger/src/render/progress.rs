@@ -7,7 +7,9 @@ use std::time::Duration;
 use api::{Event, StageState};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::timings::Timings;
 use super::{milliseconds, note, one_line, spec_line, warning};
+use crate::cli::ProgressArgs;
 
 /// Redraws a second.
 const REDRAWS: u8 = 15;
@@ -17,38 +19,49 @@ pub struct Progress {
     /// Only on a terminal.
     bars: Option<MultiProgress>,
     running: HashMap<String, ProgressBar>,
-    /// Whether stages are shown; warnings always are.
+    /// Whether stages are shown.
     stages: bool,
+    /// Whether warnings are.
+    warnings: bool,
+    /// How long stages took, if that was asked for.
+    timings: Option<Timings>,
 }
 
 impl Progress {
-    /// Stages are shown.
-    pub fn shown() -> Self {
-        let moving =
+    /// For the only operation of a command.
+    pub fn of(args: ProgressArgs) -> Self {
+        let terminal =
             std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let bars =
-            moving.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS)));
+        let moving = terminal && !args.quiet;
         Self {
-            bars,
+            bars: moving
+                .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS))),
             running: HashMap::new(),
-            stages: true,
+            stages: !args.quiet,
+            warnings: !args.quiet,
+            timings: args.timings.then(|| Timings::of("")),
         }
     }
 
-    /// Only warnings are: for several operations at once.
-    pub fn quiet() -> Self {
+    /// For one of several operations at once: no stages. `name` is the VM's.
+    pub fn one_of_several(args: ProgressArgs, name: &str) -> Self {
         Self {
             bars: None,
             running: HashMap::new(),
             stages: false,
+            warnings: !args.quiet,
+            timings: args.timings.then(|| Timings::of(name)),
         }
     }
 
     /// Shows what an event says.
     pub fn event(&mut self, event: &Event) {
+        if let Some(timings) = &mut self.timings {
+            timings.event(event);
+        }
         match event {
             Event::Resolved { vm } if self.stages => self.line(|| note(&spec_line(vm))),
-            Event::Warning { message } => self.line(|| warning(message)),
+            Event::Warning { message } if self.warnings => self.line(|| warning(message)),
             Event::Stage {
                 name,
                 state,
@@ -61,7 +74,12 @@ impl Progress {
                 StageState::Done => self.finish(name, &stage_line(name, detail, *elapsed_ms)),
                 StageState::Failed => self.finish(name, &stage_line(name, &failed(detail), *elapsed_ms)),
             },
-            event if event.is_end() => self.clear(),
+            event if event.is_end() => {
+                self.clear();
+                if let Some(timings) = self.timings.take() {
+                    timings.lines().iter().for_each(|line| note(line));
+                }
+            }
             _ => {}
         }
     }

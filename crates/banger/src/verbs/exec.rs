@@ -3,7 +3,7 @@
 use guest::Exec;
 
 use super::command::{self, Streams};
-use crate::cli::ExecArgs;
+use crate::cli::{ExecArgs, ShellArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::terminal::Signals;
@@ -31,10 +31,14 @@ pub async fn exec(place: &Place, args: ExecArgs) -> Result<u8, Failure> {
 ///
 /// # Errors
 /// There is no terminal, or the shell did not run to its end.
-pub async fn shell(place: &Place, reference: &str) -> Result<u8, Failure> {
+pub async fn shell(place: &Place, args: ShellArgs) -> Result<u8, Failure> {
     let streams = command::terminal_for_shell("`banger vm exec -i NAME -- sh` takes a script on stdin")?;
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
-    command::run(&client, reference, Exec::default(), streams, &mut signals).await?;
+    let exec = Exec {
+        user: args.user,
+        ..Exec::default()
+    };
+    command::run(&client, &args.vm.reference, exec, streams, &mut signals).await?;
     Ok(0)
 }

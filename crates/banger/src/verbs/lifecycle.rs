@@ -1,11 +1,13 @@
-//! `banger vm start`, `stop` and `delete`: one verb on several VMs at once.
+//! `banger vm start`, `stop`, `restart`, `kill` and `delete`: one verb on several VMs at once.
 
 use std::collections::HashSet;
 
 use api::client::{Action, Client};
+use api::{KillSignal, Vm};
 use futures::StreamExt;
 
 use super::operation::follow;
+use crate::cli::{ProgressArgs, ReferencesArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::{self, Progress};
@@ -13,7 +15,7 @@ use crate::resolve::resolve;
 use crate::terminal::{Signals, exit_code};
 
 /// So many VMs are worked on at a time.
-const AT_ONCE: usize = 16;
+pub const AT_ONCE: usize = 16;
 
 /// What is done to each VM.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +24,14 @@ pub enum Verb {
     Start,
     /// Shuts it down.
     Stop,
+    /// Both, one after the other.
+    Restart,
+    /// Ends its machine.
+    Kill(KillSignal),
     /// Deletes it and its disk.
     Delete,
+    /// Deletes it and its disk, if it does not run.
+    Prune,
 }
 
 /// Does it to all of them at once, and to the valid ones even where others are not. What became of each is said in
@@ -31,22 +39,47 @@ pub enum Verb {
 ///
 /// # Errors
 /// The daemon cannot be asked. What fails for a VM only shows in the code.
-pub async fn each(place: &Place, verb: Verb, references: &[String]) -> Result<u8, Failure> {
+pub async fn each(
+    place: &Place,
+    verb: Verb,
+    references: &ReferencesArgs,
+    progress: ProgressArgs,
+) -> Result<u8, Failure> {
     let client = place.connect().await?;
     let vms = client.vms().await?;
+    all(&client, verb, targets(&references.references, &vms), progress).await
+}
+
+/// Id and name of a VM, or why there is none.
+pub type Target = Result<(String, String), Failure>;
+
+/// The VMs that are meant, each once, in the order given.
+pub fn targets(references: &[String], vms: &[Vm]) -> Vec<Target> {
     let mut seen = HashSet::new();
-    let targets: Vec<Result<(String, String), Failure>> = references
+    references
         .iter()
-        .map(|reference| resolve(reference, &vms).map(|vm| (vm.id.clone(), vm.name.clone())))
+        .map(|reference| resolve(reference, vms).map(|vm| (vm.id.clone(), vm.name.clone())))
         // A VM that is named twice is meant once.
         .filter(|target| target.as_ref().map_or(true, |(id, _)| seen.insert(id.clone())))
-        .collect();
+        .collect()
+}
+
+/// Does it to all of them at once and prints their names.
+///
+/// # Errors
+/// Nobody reads what is printed.
+pub async fn all(
+    client: &Client,
+    verb: Verb,
+    targets: Vec<Target>,
+    progress: ProgressArgs,
+) -> Result<u8, Failure> {
     let alone = targets.len() == 1;
     let mut outcomes = std::pin::pin!(
         futures::stream::iter(
             targets
                 .into_iter()
-                .map(|target| one(&client, verb, target, alone))
+                .map(|target| one(client, verb, target, alone, progress))
         )
         .buffered(AT_ONCE)
     );
@@ -67,24 +100,27 @@ pub async fn each(place: &Place, verb: Verb, references: &[String]) -> Result<u8
 async fn one(
     client: &Client,
     verb: Verb,
-    target: Result<(String, String), Failure>,
+    target: Target,
     alone: bool,
+    progress: ProgressArgs,
 ) -> Result<String, Failure> {
     let (id, name) = target?;
     let action = match verb {
         Verb::Start => Action::Start(id),
         Verb::Stop => Action::Stop(id),
+        Verb::Restart => Action::Restart(id),
+        Verb::Kill(signal) => Action::Kill(id, signal),
         Verb::Delete => Action::Delete(id),
+        Verb::Prune => Action::DeleteIdle(id),
     };
-    let mut progress = if alone {
-        Progress::shown()
-    } else {
-        Progress::quiet()
+    let mut progress = match alone {
+        true => Progress::of(progress),
+        false => Progress::one_of_several(progress, &name),
     };
     let mut signals = match verb {
         Verb::Start => Signals::ending()?,
         // They go on in the daemon when their client leaves: half a stop is nothing anybody wants.
-        Verb::Stop | Verb::Delete => Signals::none(),
+        Verb::Stop | Verb::Restart | Verb::Kill(_) | Verb::Delete | Verb::Prune => Signals::none(),
     };
     let done = follow(client, &action, &mut progress, &mut signals).await?;
     match done.too_late {

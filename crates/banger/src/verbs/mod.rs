@@ -8,11 +8,13 @@ mod lifecycle;
 mod list;
 mod logs;
 mod operation;
+mod ping;
+mod prune;
 mod run;
 mod show;
 mod version;
 
-use crate::cli::{Cli, Command, VmCommand};
+use crate::cli::{Cli, Command, ProgressArgs, VmCommand};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use lifecycle::Verb;
@@ -30,14 +32,32 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Vm(group) => match group.command {
             VmCommand::Run(args) => run::run(&place, args).await,
             VmCommand::Create(args) => create::create(&place, &args).await,
-            VmCommand::Start(args) => lifecycle::each(&place, Verb::Start, &args.references).await,
-            VmCommand::Stop(args) => lifecycle::each(&place, Verb::Stop, &args.references).await,
-            VmCommand::Delete(args) => lifecycle::each(&place, Verb::Delete, &args.references).await,
+            VmCommand::Start(args) => lifecycle::each(&place, Verb::Start, &args.vms, args.progress).await,
+            VmCommand::Stop(args) => lifecycle::each(&place, Verb::Stop, &args.vms, quiet(args.quiet)).await,
+            VmCommand::Restart(args) => {
+                lifecycle::each(&place, Verb::Restart, &args.vms, args.progress).await
+            }
+            VmCommand::Kill(args) => {
+                lifecycle::each(&place, Verb::Kill(args.signal), &args.vms, quiet(args.quiet)).await
+            }
+            VmCommand::Delete(args) => {
+                lifecycle::each(&place, Verb::Delete, &args.vms, quiet(args.quiet)).await
+            }
+            VmCommand::Prune(args) => prune::prune(&place, &args).await,
+            VmCommand::Ping(args) => ping::ping(&place, &args).await,
             VmCommand::List(args) => list::list(&place, &args).await,
             VmCommand::Show(args) => show::show(&place, &args).await,
             VmCommand::Logs(args) => logs::logs(&place, &args.reference).await,
             VmCommand::Exec(args) => exec::exec(&place, args).await,
-            VmCommand::Shell(args) => exec::shell(&place, &args.reference).await,
+            VmCommand::Shell(args) => exec::shell(&place, args).await,
         },
+    }
+}
+
+/// The progress of a verb that has no timings.
+fn quiet(quiet: bool) -> ProgressArgs {
+    ProgressArgs {
+        quiet,
+        timings: false,
     }
 }

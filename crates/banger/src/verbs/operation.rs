@@ -77,7 +77,7 @@ pub async fn follow(
                     None => Failure::new("somebody else cancelled it: what was begun is undone"),
                 });
             }
-            Event::Resolved { .. } | Event::Stage { .. } | Event::Warning { .. } => {}
+            Event::Resolved { .. } | Event::Stage { .. } | Event::Timing { .. } | Event::Warning { .. } => {}
         }
     }
 }

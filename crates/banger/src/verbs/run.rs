@@ -29,6 +29,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     };
     let exec = Exec {
         argv: command::words(args.command)?,
+        user: args.user,
         ..Exec::default()
     };
     let request = CreateVm {
@@ -38,7 +39,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     };
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
-    let mut progress = Progress::shown();
+    let mut progress = Progress::of(args.progress);
     let action = Action::Create(Box::new(request));
     let started = follow(&client, &action, &mut progress, &mut signals).await?;
     progress.clear();
@@ -69,10 +70,11 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
             Ok(()) => code,
         });
     }
-    if client
-        .vm(&vm.id)
-        .await
-        .is_ok_and(|vm| vm.state == VmState::Running)
+    if !args.progress.quiet
+        && client
+            .vm(&vm.id)
+            .await
+            .is_ok_and(|vm| vm.state == VmState::Running)
     {
         render::note(&render::keeps_running(&vm.name));
     }

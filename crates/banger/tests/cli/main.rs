@@ -13,3 +13,4 @@ mod start;
 mod support;
 mod terminal;
 mod usage;
+mod verbs;

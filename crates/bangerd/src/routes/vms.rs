@@ -2,10 +2,11 @@
 
 use api::{CreateVm, Vm};
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 
 use super::follow::{Hold, answer, wants_events};
 use super::{App, Failure};
@@ -60,13 +61,28 @@ pub(crate) async fn stop(
     Ok(answer(&headers, operation, Hold::Watch))
 }
 
+/// What a delete spares.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Delete {
+    /// A VM that runs or is worked on.
+    #[serde(default)]
+    idle: bool,
+}
+
 /// So does a delete.
 pub(crate) async fn delete(
     State(app): State<App>,
     Path(reference): Path<String>,
+    query: Result<Query<Delete>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let operation = app.engine.vms().delete(&reference).await?;
+    let Query(Delete { idle }) = query?;
+    let vms = app.engine.vms();
+    let operation = match idle {
+        true => vms.delete_idle(&reference).await?,
+        false => vms.delete(&reference).await?,
+    };
     Ok(answer(&headers, operation, Hold::Watch))
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use store::{VmRow, VmState};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use vmm::Machine;
 
 use super::link::{Link, LinkState};
-use super::{Shared, create, start, state, stop, view};
+use super::{Shared, Task, create, start, state, stop, view};
 use crate::EngineError;
 use crate::error::one_line;
 use crate::operations::OperationHandle;
@@ -21,8 +21,15 @@ pub(crate) enum Command {
     Start { operation: OperationHandle },
     /// Shut down in order, or by force where the guest does not.
     Stop { operation: OperationHandle },
-    /// Go away, in whatever state.
-    Delete { operation: OperationHandle },
+    /// Shut down and start anew; just start where nothing runs.
+    Restart { operation: OperationHandle },
+    /// End the machine.
+    Kill {
+        operation: OperationHandle,
+        signal: api::KillSignal,
+    },
+    /// Go away, in whatever state; `idle` spares a VM that runs.
+    Delete { operation: OperationHandle, idle: bool },
 }
 
 /// What others may see of a VM's task.
@@ -47,21 +54,25 @@ pub(crate) struct Actor {
     shared: Arc<Shared>,
     id: String,
     live: watch::Sender<Live>,
+    hurry: Arc<Notify>,
     running: Option<Running>,
 }
 
 /// Begins the task of a VM; `machine` is what an earlier daemon left running, with the state it was in.
-pub(crate) fn spawn(
-    shared: Arc<Shared>,
-    row: &VmRow,
-    machine: Option<Arc<dyn Machine>>,
-) -> (mpsc::Sender<Command>, watch::Receiver<Live>) {
+pub(crate) fn spawn(shared: Arc<Shared>, row: &VmRow, machine: Option<Arc<dyn Machine>>) -> Task {
     let (commands, queue) = mpsc::channel(16);
     let (live, seen) = watch::channel(Live::default());
+    let hurry = Arc::new(Notify::new());
+    let task = Task {
+        commands,
+        live: seen,
+        hurry: Arc::clone(&hurry),
+    };
     let mut actor = Actor {
         shared,
         id: row.id.clone(),
         live,
+        hurry,
         running: None,
     };
     if let Some(machine) = machine {
@@ -70,7 +81,7 @@ pub(crate) fn spawn(
     }
     let stopping = row.state == VmState::Stopping;
     tokio::spawn(actor.work(queue, stopping));
-    (commands, seen)
+    task
 }
 
 impl Actor {
@@ -105,7 +116,9 @@ impl Actor {
             Command::Create { operation, .. }
             | Command::Start { operation }
             | Command::Stop { operation }
-            | Command::Delete { operation } => operation.clone(),
+            | Command::Restart { operation }
+            | Command::Kill { operation, .. }
+            | Command::Delete { operation, .. } => operation.clone(),
         };
         self.live
             .send_modify(|live| live.current = Some(operation.clone()));
@@ -117,8 +130,10 @@ impl Actor {
             }
             Command::Start { .. } => (self.start(&operation).await, false),
             Command::Stop { .. } => (self.stop(&operation).await, false),
-            Command::Delete { .. } => {
-                let outcome = self.delete().await;
+            Command::Restart { .. } => (self.restart(&operation).await, false),
+            Command::Kill { signal, .. } => (self.kill(&operation, signal).await, false),
+            Command::Delete { idle, .. } => {
+                let outcome = self.delete(idle).await;
                 let gone = outcome.is_ok();
                 (outcome, gone)
             }
@@ -208,7 +223,13 @@ impl Actor {
         };
         let stage = operation.stage("stop", "shutting down");
         state::begin_stop(&self.shared.store, &self.id).await?;
-        let how = stop::shut_down(&running.machine, &running.link, &self.shared.timeouts).await?;
+        let how = stop::shut_down(
+            &running.machine,
+            &running.link,
+            &self.shared.timeouts,
+            &self.hurry,
+        )
+        .await?;
         self.after_machine(None).await?;
         if let Some(warning) = how.warning() {
             operation.warn(warning);
@@ -217,10 +238,41 @@ impl Actor {
         Ok(())
     }
 
+    async fn restart(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
+        if self.running.is_some() {
+            self.stop(operation).await?;
+        }
+        self.start(operation).await
+    }
+
+    async fn kill(
+        &mut self,
+        operation: &OperationHandle,
+        signal: api::KillSignal,
+    ) -> Result<(), EngineError> {
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
+        let name = self.row().await?.name;
+        let stage = operation.stage("kill", format!("sending {signal}"));
+        stop::end(&running.machine, name, signal, operation).await?;
+        self.after_machine(Some(format!("ended by {signal}, as asked for")))
+            .await?;
+        stage.done("ended");
+        Ok(())
+    }
+
     /// Goes on with a stop that the end of an earlier daemon cut off.
     async fn finish_stop(&mut self) {
         let Some(running) = &self.running else { return };
-        let outcome = match stop::shut_down(&running.machine, &running.link, &self.shared.timeouts).await {
+        let shut_down = stop::shut_down(
+            &running.machine,
+            &running.link,
+            &self.shared.timeouts,
+            &self.hurry,
+        )
+        .await;
+        let outcome = match shut_down {
             Ok(_) => self.after_machine(None).await,
             Err(error) => Err(error),
         };
@@ -229,7 +281,16 @@ impl Actor {
         }
     }
 
-    async fn delete(&mut self) -> Result<(), EngineError> {
+    async fn delete(&mut self, idle: bool) -> Result<(), EngineError> {
+        if idle && self.running.is_some() {
+            let row = self.row().await?;
+            let state = view::state(row.state);
+            return Err(EngineError::WrongState {
+                name: row.name,
+                state,
+                verb: "prune",
+            });
+        }
         if let Some(running) = self.running.take() {
             self.set_running(None);
             running.machine.kill().await?;

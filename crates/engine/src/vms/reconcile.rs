@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use store::{OperationRow, OperationState, VmRow, VmState};
 
-use super::{Shared, Task, actor, create, start, state};
+use super::{Shared, actor, create, start, state};
 use crate::EngineError;
 use crate::error::one_line;
 
@@ -80,8 +80,8 @@ async fn bring_back(shared: &Arc<Shared>, row: VmRow) -> Result<(), EngineError>
 }
 
 fn take_up(shared: &Arc<Shared>, row: VmRow, machine: Option<Arc<dyn vmm::Machine>>) {
-    let (commands, live) = actor::spawn(Arc::clone(shared), &row, machine);
-    shared.tasks().insert(row.id, Task { commands, live });
+    let task = actor::spawn(Arc::clone(shared), &row, machine);
+    shared.tasks().insert(row.id, task);
 }
 
 /// Folders that no row speaks of: what runs in them is ended, then they are removed.

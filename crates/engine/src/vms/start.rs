@@ -59,7 +59,16 @@ pub(crate) async fn start(
         link: None,
         boot_id: None,
     };
-    plan::run("start", &steps, &mut start, operation.cancellation(), faults).await?;
+    let timed = |step: &str, took: Duration| operation.timing(step, took);
+    plan::run(
+        "start",
+        &steps,
+        &mut start,
+        operation.cancellation(),
+        faults,
+        &timed,
+    )
+    .await?;
     match (start.machine, start.link, start.boot_id) {
         (Some(machine), Some(link), Some(boot_id)) => Ok(Started {
             machine,

@@ -3,16 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::KillSignal;
 use guest::PowerAction;
+use process::Signal;
+use tokio::sync::Notify;
 use vmm::Machine;
 
 use super::Timeouts;
 use super::link::Link;
 use crate::EngineError;
 use crate::error::one_line;
+use crate::operations::OperationHandle;
 
 /// How long an agent that is not linked right now may take to be so again before a stop goes on without it.
 const LINK: Duration = Duration::from_secs(5);
+
+/// How long a VMM that was sent a signal may take to write what it holds.
+const MOVED: Duration = Duration::from_secs(20);
 
 /// Which of the ways a machine ended by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +30,8 @@ pub(crate) enum Ended {
     Synced,
     /// The VMM was killed.
     Killed,
+    /// The VMM was killed since somebody who could not wait asked for it.
+    Hurried,
 }
 
 impl Ended {
@@ -30,7 +39,7 @@ impl Ended {
         match self {
             Self::InOrder => "shut down",
             Self::Synced => "synced and powered off",
-            Self::Killed => "killed",
+            Self::Killed | Self::Hurried => "killed",
         }
     }
 
@@ -40,27 +49,58 @@ impl Ended {
             Self::Synced => {
                 Some("the guest did not shut down in time; its disks were synced and the power was cut")
             }
+            Self::Hurried => {
+                Some("it was killed before the guest had shut down; what it had not synced is lost")
+            }
             Self::Killed => Some("the guest did not answer and was killed; what it had not synced is lost"),
         }
     }
 }
 
-/// The guest's own shutdown with a deadline, then sync and power off, then kill.
+/// The guest's own shutdown with a deadline, then sync and power off, then kill; that at once when `hurry` comes.
 pub(crate) async fn shut_down(
     machine: &Arc<dyn Machine>,
     link: &Link,
     timeouts: &Timeouts,
+    hurry: &Notify,
 ) -> Result<Ended, EngineError> {
+    let mut hurried = std::pin::pin!(hurry.notified());
+    hurried.as_mut().enable();
     for (action, within, ended) in [
         (PowerAction::Shutdown, timeouts.shutdown, Ended::InOrder),
         (PowerAction::PowerOff, timeouts.power_off, Ended::Synced),
     ] {
-        if ask(machine, link, action, within).await {
-            return Ok(ended);
+        tokio::select! {
+            gone = ask(machine, link, action, within) => if gone { return Ok(ended) },
+            () = &mut hurried => {
+                machine.kill().await?;
+                return Ok(Ended::Hurried);
+            }
         }
     }
     machine.kill().await?;
     Ok(Ended::Killed)
+}
+
+/// Ends the machine by a signal to its VMM and waits until it is gone.
+pub(crate) async fn end(
+    machine: &Arc<dyn Machine>,
+    name: String,
+    signal: KillSignal,
+    operation: &OperationHandle,
+) -> Result<(), EngineError> {
+    let asked = match signal {
+        KillSignal::Kill => return Ok(machine.kill().await?),
+        KillSignal::Term => Signal::TERM,
+        KillSignal::Int => Signal::INT,
+    };
+    machine.signal(asked)?;
+    tokio::select! {
+        biased;
+        _ = machine.wait() => Ok(()),
+        () = operation.cancellation().cancelled() => Err(EngineError::Cancelled),
+        () = tokio::time::sleep(MOVED) => Err(EngineError::Unmoved { name, signal, waited: MOVED }),
+    }
 }
 
 /// Asks the guest and waits; true when the machine has ended.

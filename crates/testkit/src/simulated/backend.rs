@@ -219,6 +219,12 @@ impl Machine for SimulatedMachine {
         })
     }
 
+    fn signal(&self, signal: Signal) -> Result<(), VmmError> {
+        self.handle.kill(signal).map_err(|error| VmmError::Control {
+            message: error.to_string(),
+        })
+    }
+
     fn kill(&self) -> BoxFuture<'_, Result<(), VmmError>> {
         Box::pin(async {
             let failed = |error: ProcessError| VmmError::Control {

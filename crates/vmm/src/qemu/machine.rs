@@ -122,6 +122,10 @@ impl Machine for QemuMachine {
         })
     }
 
+    fn signal(&self, signal: Signal) -> Result<(), VmmError> {
+        self.process.kill(signal).map_err(|error| control(&error))
+    }
+
     fn kill(&self) -> BoxFuture<'_, Result<(), VmmError>> {
         Box::pin(async {
             self.end().await.map_err(|error| control(&error))?;

@@ -40,13 +40,29 @@ pub async fn answer(state: App, request: Request<Incoming>) -> Result<Answer, In
             Ok(vm) => json(&vm),
             Err(failure) => *failure,
         },
-        (&Method::DELETE, ["vms", reference]) => operate(state, "delete", reference, None),
+        (&Method::DELETE, ["vms", reference]) => {
+            let verb = match request.uri().query() {
+                Some("idle=true") => "prune",
+                _ => "delete",
+            };
+            operate(state, verb, reference, None)
+        }
         (&Method::POST, ["vms", reference, "start"]) => {
             operate(state, "start", reference, Some(VmState::Running))
         }
         (&Method::POST, ["vms", reference, "stop"]) => {
             operate(state, "stop", reference, Some(VmState::Stopped))
         }
+        (&Method::POST, ["vms", reference, "restart"]) => {
+            operate(state, "restart", reference, Some(VmState::Running))
+        }
+        (&Method::POST, ["vms", reference, "kill"]) => {
+            let reference = (*reference).to_owned();
+            let kill: api::KillVm = body(request).await;
+            state.note(format!("kill by {}", kill.signal));
+            operate(state, "kill", &reference, Some(VmState::Stopped))
+        }
+        (&Method::GET, ["vms", reference, "ping"]) => ping(&state, reference),
         (&Method::POST, ["vms", reference, "exec"]) => guest::exec(state, reference, request).await,
         (&Method::GET, ["vms", reference, "logs"]) => match find(&state, reference) {
             Ok(_) => Response::new(whole("\x1b[32mbooted\x1b[0m\r\n\x1b]0;title\x07end\n")),
@@ -105,6 +121,26 @@ pub fn find(state: &State, reference: &str) -> Result<Vm, Box<Answer>> {
             Some("`banger ps -a` lists all"),
         ))
     })
+}
+
+fn ping(state: &State, reference: &str) -> Answer {
+    match find(state, reference) {
+        Ok(vm) if vm.state == VmState::Running => json(&api::Pong {
+            id: vm.id,
+            name: vm.name,
+            round_trip_us: 1_250,
+            agent_version: "0.1.0\x1b[2J".into(),
+            generation: 1,
+            boot_id: "5f1b5b0e".into(),
+            uptime_ms: 60_000,
+        }),
+        Ok(vm) => failure(
+            ErrorCode::VmState,
+            format!("cannot ping `{}`: it is {}", vm.name, vm.state),
+            Some(&format!("start it first: banger vm start {}", vm.name)),
+        ),
+        Err(failure) => *failure,
+    }
 }
 
 fn version(state: &State) -> Answer {
@@ -248,6 +284,10 @@ impl Operation {
                 94_000,
             )),
             ("create", 3) | (_, 2) => Some(stage(StageState::Running, "booting", 10)),
+            ("start", 3) => Some(Event::Timing {
+                name: "start.agent".into(),
+                elapsed_ms: 2_700,
+            }),
             _ if !self.done => {
                 self.outcome = Some(self.finish().await);
                 Some(match &self.outcome {

@@ -1,0 +1,129 @@
+//! `vm restart`, `kill`, `prune` and `ping`; `-q`, `--timings` and `--user`.
+
+use api::VmState;
+
+use crate::support::{FakeDaemon, Terminal, vm};
+
+fn daemon() -> FakeDaemon {
+    FakeDaemon::with(vec![
+        vm("web", 'a', VmState::Running),
+        vm("db", 'b', VmState::Stopped),
+        vm("later", 'c', VmState::Created),
+        vm("failed", 'd', VmState::Error),
+        vm("busy", 'e', VmState::Starting),
+    ])
+}
+
+#[test]
+fn several_are_restarted_and_their_names_printed() {
+    let daemon = daemon();
+    let done = daemon.run(&["vm", "restart", "-q", "web", "db"]);
+    assert_eq!(
+        (done.code, done.out.as_str(), done.err.as_str()),
+        (0, "web\ndb\n", "")
+    );
+    assert_eq!(daemon.vm("db").unwrap().state, VmState::Running);
+}
+
+#[test]
+fn kill_sends_the_signal_that_was_asked_for() {
+    let daemon = daemon();
+    assert_eq!(daemon.run(&["vm", "kill", "web"]).code, 0);
+    assert_eq!(daemon.run(&["vm", "kill", "--signal", "sigterm", "web"]).code, 0);
+    let calls = daemon.calls();
+    let kills: Vec<_> = calls.iter().filter(|call| call.starts_with("kill by")).collect();
+    assert_eq!(kills, ["kill by SIGKILL", "kill by SIGTERM"]);
+    insta::assert_snapshot!(daemon.run(&["vm", "kill", "--signal", "HUP", "web"]).screen());
+}
+
+#[test]
+fn prune_deletes_what_is_off_and_nothing_else() {
+    let daemon = daemon();
+    let done = daemon.run(&["vm", "prune", "-f", "-q"]);
+    assert_eq!(
+        (done.code, done.out.as_str(), done.err.as_str()),
+        (0, "db\nlater\nfailed\n", "")
+    );
+    assert_eq!(daemon.names(), ["web", "busy"]);
+    let again = daemon.run(&["vm", "prune", "-f"]);
+    insta::assert_snapshot!(again.screen());
+}
+
+#[test]
+fn prune_asks_on_a_terminal_and_only_there() {
+    let daemon = daemon();
+    insta::assert_snapshot!(daemon.run(&["vm", "prune"]).screen());
+    for (answer, code, left) in [("\n", 1, 5), ("no\n", 1, 5), ("y\n", 0, 2)] {
+        let mut terminal = Terminal::open();
+        let client = terminal.run(&daemon, &["vm", "prune"]);
+        let question = terminal.read_until("[y/N] ");
+        assert!(
+            question.contains("db  stopped") && question.contains("3 VMs"),
+            "{question}"
+        );
+        assert!(!question.contains("web"), "{question}");
+        terminal.type_keys(answer.as_bytes());
+        assert_eq!((client.wait(), daemon.names().len()), (code, left), "{answer:?}");
+    }
+}
+
+#[test]
+fn ping_tells_who_answers_in_the_order_given() {
+    let daemon = daemon();
+    insta::assert_snapshot!(daemon.run(&["vm", "ping", "db", "web", "nobody"]).screen());
+    let quiet = daemon.run(&["vm", "ping", "-q", "web"]);
+    assert_eq!((quiet.code, quiet.out.as_str(), quiet.err.as_str()), (0, "", ""));
+    let json = daemon.run(&["vm", "ping", "--json", "web"]);
+    let pongs: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(
+        (&pongs[0]["name"], &pongs[0]["round_trip_us"]),
+        (&"web".into(), &1_250.into())
+    );
+}
+
+#[test]
+fn quiet_leaves_nothing_but_the_result() {
+    let daemon = daemon();
+    for (arguments, out) in [
+        (&["vm", "start", "-q", "db"][..], "db\n"),
+        (&["vm", "stop", "-q", "db"], "db\n"),
+        (&["vm", "delete", "-q", "db"], "db\n"),
+        (&["vm", "create", "-q", "--name", "new"], "new\n"),
+        (&["vm", "run", "-q", "--", "echo", "hi"], "hi\n"),
+        (&["vm", "run", "-q", "-d", "--name", "other"], "other\n"),
+    ] {
+        let done = daemon.run(arguments);
+        assert_eq!(
+            (done.code, done.out.as_str(), done.err.as_str()),
+            (0, out, ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn timings_tell_the_milliseconds_of_each_stage() {
+    let daemon = daemon();
+    let timed = |arguments: &[&str]| -> Vec<String> {
+        let done = daemon.run(arguments);
+        assert_eq!(done.code, 0, "{}", done.err);
+        let lines = done.err.lines().filter(|line| line.starts_with("  timing"));
+        lines
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect()
+    };
+    let one = timed(&["vm", "start", "-q", "--timings", "db"]);
+    assert_eq!(
+        one[..2],
+        ["timing start.agent 2700 ms", "timing start 2900 ms"],
+        "{one:?}"
+    );
+    assert!(one[2].starts_with("timing total ") && one.len() == 3, "{one:?}");
+    let several = timed(&["vm", "start", "--timings", "db", "later"]);
+    assert!(
+        several.contains(&"timing later start.agent 2700 ms".to_owned()),
+        "{several:?}"
+    );
+    let run = timed(&["vm", "run", "--timings", "--rm", "--", "true"]);
+    assert!(run.contains(&"timing image 94000 ms".to_owned()), "{run:?}");
+}

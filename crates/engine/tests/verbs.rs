@@ -1,0 +1,186 @@
+//! Restart, kill, prune and ping, over simulated machines.
+
+mod support;
+
+use std::time::Duration;
+
+use api::{ErrorCode, KillSignal, VmState};
+use support::{Host, delete, run, vm};
+use testkit::MachineFaults;
+
+#[tokio::test]
+async fn a_restart_gives_a_new_boot_id() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    let before = run(&engine, "a").await;
+    let after = engine
+        .vms()
+        .restart("a")
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(after.state, VmState::Running);
+    assert!(after.boot_id.is_some() && after.boot_id != before.boot_id);
+    assert_ne!(after.pid, before.pid);
+    engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+    let started = engine
+        .vms()
+        .restart("a")
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(started.state, VmState::Running, "a stopped one is just started");
+    delete(&engine, "a").await;
+    leaks.assert_none_since().await;
+}
+
+#[tokio::test]
+async fn a_restart_whose_start_is_cancelled_leaves_the_vm_stopped() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    run(&engine, "a").await;
+    let hold = host.points.hold("start.machine");
+    let restart = engine.vms().restart("a").await.unwrap();
+    hold.reached().await;
+    engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+    assert_eq!(restart.wait().await.unwrap_err().code, ErrorCode::Cancelled);
+    assert_eq!(engine.vms().show("a").await.unwrap().state, VmState::Stopped);
+    delete(&engine, "a").await;
+}
+
+#[tokio::test]
+async fn a_killed_vm_is_stopped_with_the_reason_and_starts_again() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    for (signal, reason) in [
+        (KillSignal::Kill, "ended by SIGKILL, as asked for"),
+        (KillSignal::Term, "ended by SIGTERM, as asked for"),
+        (KillSignal::Int, "ended by SIGINT, as asked for"),
+    ] {
+        match engine.vms().show("a").await {
+            Ok(_) => drop(engine.vms().start("a").await.unwrap().wait().await.unwrap()),
+            Err(_) => drop(run(&engine, "a").await),
+        }
+        let killed = engine
+            .vms()
+            .kill("a", signal)
+            .await
+            .unwrap()
+            .wait()
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (killed.state, killed.pid, killed.boot_id),
+            (VmState::Stopped, None, None)
+        );
+        assert_eq!(killed.reason.as_deref(), Some(reason));
+    }
+    let again = engine
+        .vms()
+        .kill("a", KillSignal::Kill)
+        .await
+        .unwrap()
+        .wait()
+        .await;
+    assert!(again.is_ok(), "one that does not run is left as it is: {again:?}");
+    delete(&engine, "a").await;
+    leaks.assert_none_since().await;
+}
+
+#[tokio::test]
+async fn a_kill_does_not_wait_for_a_shutdown_that_hangs() {
+    let mut host = Host::new();
+    host.timeouts.shutdown = Duration::from_secs(600);
+    let engine = host.engine().await;
+    host.backend.fault_next(MachineFaults {
+        ignores_power: true,
+        ..MachineFaults::default()
+    });
+    run(&engine, "a").await;
+    let stop = engine.vms().stop("a").await.unwrap();
+    support::becomes(&engine, "a", VmState::Stopping).await;
+    let kill = engine.vms().kill("a", KillSignal::Kill).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), kill.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    stop.wait().await.unwrap();
+    assert_eq!(engine.vms().show("a").await.unwrap().state, VmState::Stopped);
+    delete(&engine, "a").await;
+}
+
+#[tokio::test]
+async fn a_prune_spares_what_runs_and_what_is_worked_on() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    run(&engine, "running").await;
+    engine
+        .vms()
+        .create(vm("off", false))
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap();
+    let hold = host.points.hold("create.kernel");
+    let creating = engine.vms().create(vm("unborn", false)).await.unwrap();
+    hold.reached().await;
+    let spared = engine.vms().delete_idle("running").await.unwrap_err().to_api();
+    assert_eq!(
+        (spared.code, spared.message.as_str()),
+        (ErrorCode::VmState, "cannot prune `running`: it is running")
+    );
+    let spared = engine.vms().delete_idle("unborn").await.unwrap_err().to_api();
+    assert_eq!(
+        spared.message,
+        "cannot prune `unborn`: another operation on it is under way"
+    );
+    hold.release();
+    creating.wait().await.unwrap();
+    engine
+        .vms()
+        .delete_idle("off")
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap();
+    let mut left: Vec<_> = engine
+        .vms()
+        .list()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|vm| vm.name)
+        .collect();
+    left.sort();
+    assert_eq!(left, ["running", "unborn"]);
+    for name in left {
+        delete(&engine, &name).await;
+    }
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_by_the_agent_of_a_vm_that_runs() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let running = run(&engine, "a").await;
+    let pong = engine.vms().ping("a").await.unwrap();
+    assert_eq!((Some(pong.boot_id), pong.name.as_str()), (running.boot_id, "a"));
+    engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+    let error = engine.vms().ping("a").await.unwrap_err().to_api();
+    assert_eq!(
+        (error.code, error.hint.as_deref()),
+        (ErrorCode::VmState, Some("start it first: banger vm start a"))
+    );
+    delete(&engine, "a").await;
+}
