@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo test lint coverage bench install-hooks
+.PHONY: help setup build run demo test lint coverage bench man install-hooks
 
 ARGS ?=
 
@@ -32,6 +32,9 @@ coverage: ## Run all tests with coverage; the report lies in build/coverage
 
 bench: ## Measure against floors of the same run and write docs/benchmarks.md
 	@scripts/bench $(ARGS)
+
+man: build ## Write the man pages into build/man, from the same source as the help
+	@build/bin/banger internal man-pages build/man
 
 install-hooks: ## Have git run lint, test and build before each commit
 	@scripts/install-hooks

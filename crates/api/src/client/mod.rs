@@ -78,7 +78,7 @@ pub struct Client {
     socket: PathBuf,
     patience: Duration,
     /// A connection without a call on it, if the daemon is to stay.
-    _hold: Option<Arc<UnixStream>>,
+    hold: Option<Arc<UnixStream>>,
 }
 
 impl Client {
@@ -88,7 +88,7 @@ impl Client {
         Self {
             socket: socket.into(),
             patience: PATIENCE,
-            _hold: None,
+            hold: None,
         }
     }
 
@@ -100,9 +100,16 @@ impl Client {
     pub async fn hold(self) -> Result<Self, ClientError> {
         let stream = socket::connect(&self.socket).await?;
         Ok(Self {
-            _hold: Some(Arc::new(stream)),
+            hold: Some(Arc::new(stream)),
             ..self
         })
+    }
+
+    /// The process that listens, by the kernel's word and as this process's pid namespace calls it; none without
+    /// [`Self::hold`].
+    #[must_use]
+    pub fn listener(&self) -> Option<i32> {
+        self.hold.as_ref()?.peer_cred().ok()?.pid()
     }
 
     /// The same, which gives up on an ordinary answer after `patience`.

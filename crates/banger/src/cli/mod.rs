@@ -1,6 +1,10 @@
 //! The command line: what can be typed, and the help that is enough for somebody who reads nothing else.
 
+mod completion;
+mod daemon;
 mod environment;
+mod internal;
+mod man;
 mod usage;
 mod verbs;
 mod vm;
@@ -10,7 +14,10 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use completion::{CompletionArgs, VARIABLE as COMPLETE_VARIABLE};
+pub use daemon::{DaemonCommand, DaemonGroup};
 pub use environment::EnvironmentArgs;
+pub use internal::{InternalCommand, InternalGroup};
 pub use verbs::{KillArgs, PingArgs, ProgressArgs, PruneArgs, ShellArgs, StartArgs, StopArgs};
 pub use vm::{
     CreateArgs, ExecArgs, ListArgs, NetworkArg, ReferencesArgs, RunArgs, Shape, ShowArgs, VmCommand,
@@ -98,6 +105,29 @@ Examples:
   banger doctor
   banger doctor --json | jq '.checks[] | select(.state != \"pass\")'")]
     Doctor(JsonArgs),
+    /// Start, end or look at the daemon that runs the VMs.
+    #[command(long_about = "\
+Start, end or look at the daemon that runs the VMs.
+
+Nobody has to: it is started by the first command that needs it, and ends by itself \
+when no VM runs. VMs outlive it. The most used command tells whether it is running, \
+and where:
+
+  banger daemon status")]
+    Daemon(DaemonGroup),
+    /// Print what makes a shell complete banger's commands.
+    ///
+    /// Completes commands, flags, and the names of VMs and images. Asks the daemon for names, and starts none: without
+    /// one there are fewer completions and no delay.
+    #[command(after_help = "\
+Examples:
+  echo 'source <(banger completion bash)' >> ~/.bashrc
+  echo 'source <(banger completion zsh)' >> ~/.zshrc      after compinit
+  banger completion fish > ~/.config/fish/completions/banger.fish")]
+    Completion(CompletionArgs),
+    /// What banger's own build calls.
+    #[command(hide = true)]
+    Internal(InternalGroup),
     /// Show the versions of banger and of its daemon.
     ///
     /// The daemon's only if one is running: this starts none.
@@ -179,6 +209,19 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failu
 /// The whole command line, with help screens of a width that fits every terminal.
 fn command() -> clap::Command {
     Cli::command().term_width(WIDTH)
+}
+
+/// The same, for a shell that asks how a word may go on.
+pub fn command_to_complete() -> clap::Command {
+    completion::with_completers(command())
+}
+
+/// The man pages.
+///
+/// # Errors
+/// None that a buffer in memory gives.
+pub fn man_pages() -> std::io::Result<Vec<man::Page>> {
+    man::pages(command())
 }
 
 /// The command that was meant, as far as its words are commands: `banger vm run`.

@@ -9,6 +9,7 @@
 mod binary;
 mod session;
 mod start;
+mod stop;
 
 use std::fs::File;
 use std::io::Read;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::render;
+pub use stop::Stopped;
 
 /// This program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -71,16 +73,41 @@ impl Place {
     /// # Errors
     /// Somebody listens there and gives no sensible answer.
     pub async fn running(&self) -> Result<Option<(Client, Version)>, Failure> {
-        let socket = match self {
-            Self::Fixed(socket) => Some(socket.clone()),
-            Self::Personal(paths) => socket_in(&paths.daemon_file()),
+        let Some(socket) = self.known_socket() else {
+            return Ok(None);
         };
-        let Some(socket) = socket else { return Ok(None) };
         match greet(socket).await {
             Ok(found) => Ok(Some(found)),
             // A daemon that ends at this very moment closes the connection without an answer.
             Err(ClientError::Unreachable { .. } | ClientError::Broke(_)) => Ok(None),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where a daemon listens, if there is any sign of one.
+    fn known_socket(&self) -> Option<PathBuf> {
+        match self {
+            Self::Fixed(socket) => Some(socket.clone()),
+            Self::Personal(paths) => socket_in(&paths.daemon_file()),
+        }
+    }
+
+    /// Where the daemon listens, or would listen if it were started.
+    pub fn socket(&self) -> PathBuf {
+        self.known_socket().unwrap_or_else(|| match self {
+            Self::Fixed(socket) => socket.clone(),
+            Self::Personal(paths) => paths.socket(),
+        })
+    }
+
+    /// Ends the daemon, if one is running, and waits until it is gone.
+    ///
+    /// # Errors
+    /// It does not answer, or does not end.
+    pub async fn stop(&self) -> Result<Stopped, Failure> {
+        match self.known_socket() {
+            Some(socket) => stop::stop(&socket).await,
+            None => Ok(Stopped::Before),
         }
     }
 

@@ -1,12 +1,16 @@
 //! What each verb does: it asks the daemon and shows the answer.
 
 mod command;
+pub mod completion;
 mod create;
+mod daemon;
 mod doctor;
 mod exec;
+mod internal;
 mod lifecycle;
 mod list;
 mod logs;
+pub mod names;
 mod operation;
 mod ping;
 mod prune;
@@ -29,6 +33,9 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Ps(args) => list::ps(&place, &args).await,
         Command::Doctor(args) => doctor::doctor(&place, &args).await,
         Command::Version(args) => version::version(&place, &args).await,
+        Command::Completion(args) => completion::completion(&args),
+        Command::Internal(group) => internal::internal(&group.command),
+        Command::Daemon(group) => daemon::daemon(&place, group.command).await,
         Command::Vm(group) => match group.command {
             VmCommand::Run(args) => run::run(&place, args).await,
             VmCommand::Create(args) => create::create(&place, &args).await,

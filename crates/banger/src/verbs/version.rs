@@ -3,6 +3,7 @@
 use api::Version;
 use serde::Serialize;
 
+use super::daemon::describe_or_not;
 use crate::cli::JsonArgs;
 use crate::daemon::{Place, VERSION};
 use crate::failure::Failure;
@@ -29,16 +30,7 @@ pub async fn version(place: &Place, args: &JsonArgs) -> Result<u8, Failure> {
         })?;
         return Ok(0);
     }
-    let daemon = match daemon {
-        Some(daemon) => {
-            let (version, socket) = (
-                render::one_line(&daemon.version),
-                render::one_line(&daemon.socket),
-            );
-            format!("bangerd {version} at {socket}, pid {}", daemon.pid)
-        }
-        None => "bangerd is not running".into(),
-    };
+    let daemon = describe_or_not(daemon.as_ref());
     render::output(&format!("banger {VERSION}\n{daemon}\n"))?;
     Ok(0)
 }

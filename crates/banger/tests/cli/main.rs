@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod completion;
+mod daemon;
 mod exec;
 mod lifecycle;
 mod listing;

@@ -1,0 +1,29 @@
+//! `banger internal`.
+
+use std::path::Path;
+
+use crate::cli::{self, InternalCommand};
+use crate::failure::Failure;
+
+/// Does what banger's build asks for.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn internal(command: &InternalCommand) -> Result<u8, Failure> {
+    match command {
+        InternalCommand::ManPages(args) => write_man_pages(&args.folder).map(|()| 0).map_err(|error| {
+            Failure::new(format!(
+                "cannot write man pages to {}: {error}",
+                args.folder.display()
+            ))
+        }),
+    }
+}
+
+fn write_man_pages(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for page in cli::man_pages()? {
+        std::fs::write(folder.join(page.file), page.text)?;
+    }
+    Ok(())
+}
