@@ -105,8 +105,11 @@ mod tests {
                 .iter()
                 .find(|page| page.file == file)
                 .unwrap_or_else(|| panic!("no {file}"));
-            // A hyphen that may be copied is written with a backslash.
-            let text = String::from_utf8(page.text.clone()).unwrap().replace("\\-", "-");
+            // Hyphens and apostrophes that may be copied are written in roff's own way.
+            let text = String::from_utf8(page.text.clone())
+                .unwrap()
+                .replace("\\-", "-")
+                .replace("\\*(Aq", "'");
             for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
                 assert!(text.contains(&format!("--{flag}")), "{file} lacks --{flag}");
             }
