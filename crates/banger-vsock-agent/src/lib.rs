@@ -14,6 +14,7 @@ mod configure;
 mod descriptor;
 mod exec;
 pub mod init;
+mod memory;
 mod power;
 mod problem;
 mod server;

@@ -34,8 +34,9 @@ const LAYER_MOUNT: &str = "/layer";
 /// is first written to, and shares the device with its folder, as `find -xdev`, `tar` and `git` expect.
 const OVERLAY: &CStr = c"lowerdir=/image,upperdir=/layer/upper,workdir=/layer/work,redirect_dir=on,metacopy=off,index=off,xino=on";
 
-/// A fresh layer's inode tables are holes, which read as zeros: writing them would only fill the host's disk.
-const LAYER_OPTIONS: &CStr = c"noinit_itable";
+/// A fresh layer's inode tables are holes, which read as zeros: writing them would only fill the host's disk. And what
+/// is deleted is told to the host, whose file shrinks.
+const LAYER_OPTIONS: &CStr = c"noinit_itable,discard";
 
 /// Folders of container engines: they keep overlays of their own, which cannot lie on ours.
 const BINDS: [(&str, &str); 3] = [

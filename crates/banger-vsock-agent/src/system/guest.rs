@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::System;
 use crate::configure::{self, Machine};
 use crate::exec::Commands;
-use crate::power;
+use crate::{memory, power};
 
 /// The machine that the agent runs in.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ impl System for Guest {
             // PID 1 has its own idea of how long it waits; one that has given up is no failure of this request.
             let _ = File::from(handover).write_all(&[1]);
         }
+        memory::give_back();
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 mod commands;
 mod daemon;
+mod giving_back;
 mod home;
 mod inside;
 mod kept;

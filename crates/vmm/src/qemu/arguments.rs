@@ -111,6 +111,11 @@ fn shape(to: &mut Arguments, spec: &MachineSpec, acceleration: Acceleration) {
     to.option("-m", format!("{}M", spec.memory_mib));
     to.json("-object", json!({"qom-type": "rng-builtin", "id": "entropy"}));
     to.json("-device", json!({"driver": "virtio-rng-pci", "rng": "entropy"}));
+    // Never inflated: the guest tells of pages that it has no use for, and they are the host's again.
+    to.json(
+        "-device",
+        json!({"driver": "virtio-balloon-pci", "free-page-reporting": true}),
+    );
 }
 
 fn boot(to: &mut Arguments, spec: &MachineSpec, acceleration: Acceleration, found: &Found) {
