@@ -132,3 +132,49 @@ impl AsyncWrite for HostPort {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_absent_host_is_reported_once_and_bytes_before_that_are_not_lost() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let mut port = HostPort::new(near.into()).unwrap();
+        far.set_nonblocking(true).unwrap();
+        let mut host = tokio::net::UnixStream::from_std(far).unwrap();
+        host.write_all(b"hello").await.unwrap();
+        port.write_all(b"welcome").await.unwrap();
+        let mut buffer = [0; 16];
+        let count = host.read(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..count], b"welcome");
+        drop(host);
+        let count = port.read(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..count], b"hello");
+        let error = port.read(&mut buffer).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        // After that it waits for the next host, without reading nothing over and over.
+        let mut next = Box::pin(port.read(&mut buffer));
+        assert!(futures::poll!(&mut next).is_pending());
+        let waited = tokio::time::timeout(ABSENCE * 2, next).await;
+        assert!(waited.is_err(), "{waited:?}");
+    }
+
+    #[tokio::test]
+    async fn a_writer_goes_on_when_there_is_room_again() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let mut port = HostPort::new(near.into()).unwrap();
+        far.set_nonblocking(true).unwrap();
+        let mut host = tokio::net::UnixStream::from_std(far).unwrap();
+        let bytes = vec![7; 4 << 20];
+        let mut received = vec![0; bytes.len()];
+        let (sent, read) = futures::join!(port.write_all(&bytes), host.read_exact(&mut received));
+        sent.unwrap();
+        read.unwrap();
+        assert!(received == bytes);
+    }
+}

@@ -50,7 +50,11 @@ pub async fn serve_vsock(system: Arc<dyn System>) -> io::Result<()> {
 /// The next connection whose peer is the host: processes of the guest have no business here.
 async fn accept_from_host(listener: &Descriptor) -> io::Result<OwnedFd> {
     loop {
-        let stream = listener.accept().await?;
+        let stream = match listener.accept().await {
+            // It was gone again before it was taken.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            stream => stream?,
+        };
         match getpeername::<VsockAddr>(stream.as_raw_fd()) {
             Ok(peer) if peer.cid() == nix::libc::VMADDR_CID_HOST => return Ok(stream),
             // Another peer, or one that has gone again.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use guest::{Exec, Problem};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::sync::Semaphore;
 
 use super::cgroup::Groups;
@@ -20,6 +21,10 @@ const MAX_COMMANDS: usize = 256;
 /// Where the commands' cgroups are made; beside them lies the agent's.
 const GROUPS: &str = "/sys/fs/cgroup/banger";
 
+/// Files that a process may ask to have open, as systemd gives its services: the kernel's 4096 is of another time. The
+/// 1024 that they have without asking is what programs that use `select` can do with.
+const OPEN_FILES: u64 = 524_288;
+
 /// What the commands of a machine have in common.
 #[derive(Debug)]
 pub struct Commands {
@@ -30,6 +35,8 @@ pub struct Commands {
     /// Whether commands die with the agent.
     pub(super) end_with_agent: bool,
     pub(super) groups: Option<Groups>,
+    /// Limits of open files, where they are not the agent's own.
+    pub(super) open_files: Option<Rlimit>,
     environment: Mutex<BTreeMap<String, String>>,
     slots: Arc<Semaphore>,
     closing: AtomicBool,
@@ -38,7 +45,20 @@ pub struct Commands {
 impl Commands {
     /// Commands of the guest that the agent runs in.
     pub(crate) fn in_guest() -> Self {
-        Self::new("root".to_owned(), false, Some(Groups::new(GROUPS)))
+        let own = Rlimit {
+            current: Some(OPEN_FILES),
+            maximum: Some(OPEN_FILES),
+        };
+        // Each command takes four. Refused to anybody but root, who the agent is in a guest.
+        let _ = setrlimit(Resource::Nofile, own);
+        let theirs = Rlimit {
+            current: Some(1024),
+            maximum: Some(OPEN_FILES),
+        };
+        Self {
+            open_files: Some(theirs),
+            ..Self::new("root".to_owned(), false, Some(Groups::new(GROUPS)))
+        }
     }
 
     /// Commands of a host process: its own user's, without cgroups, and they die with it.
@@ -52,6 +72,7 @@ impl Commands {
             default_user,
             end_with_agent,
             groups,
+            open_files: None,
             environment: Mutex::default(),
             slots: Arc::new(Semaphore::new(MAX_COMMANDS)),
             closing: AtomicBool::new(false),

@@ -67,6 +67,7 @@ pub(super) fn launch(
         workdir: CString::new(workdir.as_os_str().as_bytes())
             .map_err(|_| bad_request("the working directory has a NUL in it"))?,
         workdir_optional: exec.workdir.is_none(),
+        open_files: commands.open_files,
         ends_with_agent: commands.end_with_agent,
     };
     match spawn::spawn(command, entry) {

@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 
 use nix::libc;
-use rustix::process::{Gid, Signal, Uid};
+use rustix::process::{Gid, Resource, Rlimit, Signal, Uid, setrlimit};
 use tokio::process::{Child, Command};
 
 /// What the new process takes on before it becomes the command.
@@ -26,6 +26,8 @@ pub(super) struct Entry {
     pub(super) workdir: CString,
     /// Whether `/` does where the folder cannot be entered.
     pub(super) workdir_optional: bool,
+    /// Limits of open files other than the agent's own.
+    pub(super) open_files: Option<Rlimit>,
     /// Whether it dies with the agent.
     pub(super) ends_with_agent: bool,
 }
@@ -97,6 +99,10 @@ impl Entry {
         }
         if let Some(cgroup) = &self.cgroup {
             rustix::io::write(cgroup, b"0\n").map_err(at(Step::Cgroup))?;
+        }
+        if let Some(limit) = &self.open_files {
+            // As the agent's own were: best effort.
+            let _ = setrlimit(Resource::Nofile, *limit);
         }
         rustix::process::setsid().map_err(at(Step::Session))?;
         if self.terminal {
