@@ -97,6 +97,9 @@ impl Entry {
             // SAFETY-free wrapper; a failure only means that the process may outlive the agent.
             let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
         }
+        if !self.ends_with_agent {
+            expose_to_oom_killer();
+        }
         if let Some(cgroup) = &self.cgroup {
             rustix::io::write(cgroup, b"0\n").map_err(at(Step::Cgroup))?;
         }
@@ -118,6 +121,16 @@ impl Entry {
         .map_err(at(Step::Workdir))?;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         Ok(())
+    }
+}
+
+/// Takes back what the agent has for itself: a command that fills the memory is the one to end.
+fn expose_to_oom_killer() {
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
+    let setting = rustix::fs::open(c"/proc/self/oom_score_adj", flags, rustix::fs::Mode::empty());
+    // An image may have hidden /proc; the command is none the worse for it.
+    if let Ok(setting) = setting {
+        let _ = rustix::io::write(&setting, b"0\n");
     }
 }
 

@@ -86,3 +86,25 @@ fn the_demo_of_the_readme_prints_what_a_guest_says() {
         "{printed}"
     );
 }
+
+#[test]
+fn a_guest_out_of_memory_loses_the_command_and_not_the_agent() {
+    let home = Home::new();
+    home.succeeds(&[
+        "vm",
+        "run",
+        "-d",
+        "--name",
+        "a",
+        "--network",
+        "none",
+        "--memory",
+        "384M",
+    ]);
+    let before = home.succeeds(&["vm", "exec", "a", "--", "cat", "/proc/sys/kernel/random/boot_id"]);
+    let greedy = home.run(&["vm", "exec", "a", "--", "tail", "/dev/zero"]);
+    assert_eq!(greedy.code, Some(137), "{}", greedy.err);
+    let after = home.succeeds(&["vm", "exec", "a", "--", "cat", "/proc/sys/kernel/random/boot_id"]);
+    assert_eq!(after, before);
+    home.succeeds(&["vm", "delete", "a"]);
+}
