@@ -38,6 +38,8 @@ pub enum ErrorCode {
     CommandNotFound,
     /// The command to run cannot be executed.
     CommandNotExecutable,
+    /// Nothing answers at the port to be forwarded to.
+    CannotConnect,
     /// The disk or another resource of the host is used up.
     HostResource,
     /// The operation was cancelled.

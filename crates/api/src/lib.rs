@@ -14,6 +14,7 @@
 //! | `POST /v1/vms/{ref}/kill` | [`KillVm`] or nothing → operation |
 //! | `GET /v1/vms/{ref}/ping` | → [`Pong`] |
 //! | `POST /v1/vms/{ref}/exec` | [`guest::Exec`] → 101, [`guest::frames`] |
+//! | `POST /v1/vms/{ref}/forward` | [`guest::Forward`] → 101, bytes, or [`guest::forward::datagram`]s |
 //! | `GET /v1/vms/{ref}/logs` | → text |
 //! | `GET /v1/operations`, `GET /v1/operations/{id}` | → [`Operation`] |
 //! | `DELETE /v1/operations/{id}` | cancels; → 202 |
@@ -29,12 +30,14 @@
 pub mod client;
 mod error;
 mod operation;
+mod ports;
 mod report;
 mod verbs;
 mod vm;
 
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use operation::{Event, Operation, OperationState, StageState};
+pub use ports::{PortForward, PortForwardError, Refusal};
 pub use report::{Check, CheckState, Report, Version};
 pub use verbs::{KillSignal, KillVm, Pong};
 pub use vm::{CreateVm, NetworkMode, Vm, VmState};

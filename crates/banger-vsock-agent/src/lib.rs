@@ -5,7 +5,7 @@
 //!                  │ one byte stream a request
 //!               server: HTTP/1.1 routes ── system: Guest (real effects) or Hosted (harmless, for tests)
 //!                  │                           │
-//!                 exec: commands            configure, power
+//!           exec: commands, forward         configure, power
 //! ```
 
 mod agent;
@@ -13,6 +13,7 @@ pub mod channel;
 mod configure;
 mod descriptor;
 mod exec;
+mod forward;
 pub mod init;
 mod memory;
 mod power;

@@ -3,8 +3,10 @@
 mod exec;
 mod failure;
 mod follow;
+mod forward;
 mod operations;
 mod report;
+mod upgrade;
 mod verbs;
 mod vms;
 
@@ -40,6 +42,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/vms/{reference}/kill", post(verbs::kill))
         .route("/v1/vms/{reference}/ping", get(verbs::ping))
         .route("/v1/vms/{reference}/exec", post(exec::exec))
+        .route("/v1/vms/{reference}/forward", post(forward::forward))
         .route("/v1/vms/{reference}/logs", get(vms::logs))
         .route("/v1/operations", get(operations::list))
         .route(

@@ -223,6 +223,7 @@ impl EngineError {
             Self::Agent(guest::AgentError::Refused(problem)) => match problem.code {
                 guest::ProblemCode::CommandNotFound => ErrorCode::CommandNotFound,
                 guest::ProblemCode::CommandNotExecutable => ErrorCode::CommandNotExecutable,
+                guest::ProblemCode::CannotConnect => ErrorCode::CannotConnect,
                 _ => ErrorCode::AgentRefused,
             },
             Self::Agent(_) => ErrorCode::AgentSilent,

@@ -2,6 +2,7 @@
 
 mod actor;
 mod create;
+mod forward;
 mod link;
 mod reconcile;
 mod reference;

@@ -17,7 +17,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use crate::http::{self, Ask, Stream};
-use crate::{AgentError, Configure, Exec, Health, Power, PowerAction, link, mux, vsock};
+use crate::{
+    AgentError, Configure, Exec, Forward, Health, Power, PowerAction, UPGRADE_EXEC, UPGRADE_FORWARD, link,
+    mux, vsock,
+};
 
 /// Where the agent of a machine is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,10 @@ pub enum Channel {
 /// Commands that a session runs at a time; more of them wait.
 const MAX_COMMANDS: usize = 256;
 
+/// Forwarded connections that a session has at a time; more of them wait. All three together stay below what the
+/// multiplexer has room for.
+const MAX_FORWARDS: usize = 192;
+
 /// Other requests that a session has under way at a time; more of them wait. Apart from the commands, so that a
 /// machine full of them can still be asked for its health and be shut down.
 const MAX_REQUESTS: usize = 32;
@@ -48,7 +55,7 @@ const LOSS_NEWS: Duration = Duration::from_millis(50);
 const VSOCK_REST: Duration = Duration::from_millis(20);
 
 /// A session with the agent of one machine. Clones are handles on the same session; it ends with the last of them
-/// and of their [`ExecStream`]s.
+/// and of their [`AgentStream`]s.
 ///
 /// No method has a timeout of its own: the caller drops the future when it has waited enough, and nothing stays.
 #[derive(Clone, Debug)]
@@ -61,6 +68,7 @@ struct Inner {
     transport: Transport,
     closed: watch::Receiver<bool>,
     commands: Arc<Semaphore>,
+    forwards: Arc<Semaphore>,
     requests: Arc<Semaphore>,
 }
 
@@ -102,12 +110,14 @@ impl Agent {
             }
         };
         let commands = Arc::new(Semaphore::new(MAX_COMMANDS));
+        let forwards = Arc::new(Semaphore::new(MAX_FORWARDS));
         let requests = Arc::new(Semaphore::new(MAX_REQUESTS));
         Ok(Self {
             inner: Arc::new(Inner {
                 transport,
                 closed,
                 commands,
+                forwards,
                 requests,
             }),
         })
@@ -162,9 +172,29 @@ impl Agent {
     pub async fn exec(&self, exec: &Exec) -> Result<ExecStream, AgentError> {
         let permit = permit(&self.inner.commands).await?;
         let ask = Ask::json(Method::POST, "/v1/exec", exec)?;
+        self.upgrade(ask, UPGRADE_EXEC, permit).await
+    }
+
+    /// `POST /v1/forward`: connects to a port that the guest can reach. The stream carries what is said there: bytes
+    /// as they are, each half closed on its own, or [`crate::forward::datagram`]s.
+    ///
+    /// # Errors
+    /// [`AgentError::Refused`] when the port cannot be connected to, others when the link fails.
+    pub async fn forward(&self, forward: &Forward) -> Result<AgentStream, AgentError> {
+        let permit = permit(&self.inner.forwards).await?;
+        let ask = Ask::json(Method::POST, "/v1/forward", forward)?;
+        self.upgrade(ask, UPGRADE_FORWARD, permit).await
+    }
+
+    async fn upgrade(
+        &self,
+        ask: Ask,
+        protocol: &'static str,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<AgentStream, AgentError> {
         let stream = self.open().await?;
-        match self.unless_closed(http::upgrade(stream, ask)).await? {
-            Ok(upgraded) => Ok(ExecStream {
+        match self.unless_closed(http::upgrade(stream, ask, protocol)).await? {
+            Ok(upgraded) => Ok(AgentStream {
                 io: TokioIo::new(upgraded),
                 _permit: permit,
                 _agent: self.clone(),
@@ -260,15 +290,18 @@ async fn watch_guest(mut stream: UnixStream, dropped: oneshot::Receiver<()>, los
 }
 
 /// The two-way stream of a command: [`crate::frames`] both ways. Dropping it, or ending its writing half, hangs up.
+pub type ExecStream = AgentStream;
+
+/// The two-way stream that a request has become.
 #[derive(Debug)]
-pub struct ExecStream {
+pub struct AgentStream {
     io: TokioIo<Upgraded>,
     _permit: OwnedSemaphorePermit,
     /// The session lives as long as its streams.
     _agent: Agent,
 }
 
-impl AsyncRead for ExecStream {
+impl AsyncRead for AgentStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -278,7 +311,7 @@ impl AsyncRead for ExecStream {
     }
 }
 
-impl AsyncWrite for ExecStream {
+impl AsyncWrite for AgentStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{AgentError, Problem, UPGRADE_EXEC};
+use crate::{AgentError, Problem};
 
 /// Most bytes of an answer's head; also the size of what hyper reads ahead.
 const MAX_HEAD: usize = 64 << 10;
@@ -71,17 +71,18 @@ pub(crate) async fn ask(stream: Stream, ask: Ask) -> Result<(StatusCode, Bytes),
     collect(response).await
 }
 
-/// Asks for an upgrade; gives the stream, or the status and body of the answer that refused it.
+/// Asks for an upgrade to `protocol_name`; gives the stream, or the status and body of the answer that refused it.
 pub(crate) async fn upgrade(
     stream: Stream,
     ask: Ask,
+    protocol_name: &'static str,
 ) -> Result<Result<Upgraded, (StatusCode, Bytes)>, AgentError> {
     let body = ask.body.clone();
     let request = ask
         .request()
         .header(CONTENT_TYPE, "application/json")
         .header(CONNECTION, "upgrade")
-        .header(UPGRADE, UPGRADE_EXEC)
+        .header(UPGRADE, protocol_name)
         .body(Full::new(body))
         .map_err(protocol)?;
     let mut response = send(stream, request).await?;

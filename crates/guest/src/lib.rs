@@ -10,6 +10,7 @@
 
 mod client;
 mod error;
+pub mod forward;
 pub mod frames;
 mod http;
 pub mod link;
@@ -17,8 +18,9 @@ pub mod mux;
 mod types;
 mod vsock;
 
-pub use client::{Agent, Channel, ExecStream};
+pub use client::{Agent, AgentStream, Channel, ExecStream};
 pub use error::AgentError;
+pub use forward::{Forward, Protocol, UPGRADE_FORWARD};
 pub use types::{
     Configure, Exec, GENERATION, GuestNetwork, Health, PORT, Power, PowerAction, Problem, ProblemCode,
     UPGRADE_EXEC, WindowSize,

@@ -140,6 +140,8 @@ pub enum ProblemCode {
     NoWorkdir,
     /// No such user in the guest.
     NoUser,
+    /// Nothing answers at the address to be forwarded to.
+    CannotConnect,
     /// Anything that failed inside the agent.
     Internal,
 }

@@ -28,8 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// For answers that wait for the guest or for other programs.
 const LONG_PATIENCE: Duration = Duration::from_secs(120);
 
-const EVENTS: &[(&str, &str)] = &[("accept", "application/x-ndjson")];
-const UPGRADE: &[(&str, &str)] = &[("connection", "upgrade"), ("upgrade", "banger-exec")];
+type Headers = &'static [(&'static str, &'static str)];
+
+const EVENTS: Headers = &[("accept", "application/x-ndjson")];
+const UPGRADE_EXEC: Headers = &[("connection", "upgrade"), ("upgrade", guest::UPGRADE_EXEC)];
+const UPGRADE_FORWARD: Headers = &[("connection", "upgrade"), ("upgrade", guest::UPGRADE_FORWARD)];
 
 /// A call that takes long and therefore becomes an [`Operation`]. VMs are named by any reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +70,7 @@ impl Action {
     }
 }
 
-/// A two-way stream of [`guest::frames`] to a command.
+/// A two-way stream: of [`guest::frames`] to a command, of bytes or datagrams to a port.
 pub trait ExecStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ExecStream for T {}
@@ -241,9 +244,32 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; `command_not_found` and `command_not_executable` among the daemon's own.
     pub async fn exec(&self, vm: &str, exec: &guest::Exec) -> Result<impl ExecStream + use<>, ClientError> {
-        let call = Call::new(Method::POST, format!("{}/exec", vm_path(vm)))
-            .json(exec)?
-            .headers(UPGRADE);
+        self.upgrade(vm, "exec", exec, UPGRADE_EXEC).await
+    }
+
+    /// `POST /v1/vms/{ref}/forward`: connects to a port that the guest can reach. What is returned carries what is
+    /// said there: bytes as they are, each half closed on its own, or [`guest::forward::datagram`]s.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `cannot_connect` among the daemon's own.
+    pub async fn forward(
+        &self,
+        vm: &str,
+        forward: &guest::Forward,
+    ) -> Result<impl ExecStream + use<>, ClientError> {
+        self.upgrade(vm, "forward", forward, UPGRADE_FORWARD).await
+    }
+
+    async fn upgrade(
+        &self,
+        vm: &str,
+        verb: &str,
+        body: &impl serde::Serialize,
+        headers: Headers,
+    ) -> Result<TokioIo<hyper::upgrade::Upgraded>, ClientError> {
+        let call = Call::new(Method::POST, format!("{}/{verb}", vm_path(vm)))
+            .json(body)?
+            .headers(headers);
         let mut answer = send(&self.socket, call, LONG_PATIENCE.max(self.patience)).await?;
         expect_status(&answer.response, StatusCode::SWITCHING_PROTOCOLS)?;
         let upgraded = hyper::upgrade::on(&mut answer.response)

@@ -37,7 +37,8 @@ pub(super) fn problem(problem: &Problem) -> Answer {
         ProblemCode::CommandNotFound
         | ProblemCode::CommandNotExecutable
         | ProblemCode::NoWorkdir
-        | ProblemCode::NoUser => StatusCode::UNPROCESSABLE_ENTITY,
+        | ProblemCode::NoUser
+        | ProblemCode::CannotConnect => StatusCode::UNPROCESSABLE_ENTITY,
         ProblemCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
     json(status, problem)

@@ -3,6 +3,7 @@
 //! ```text
 //! GET  /v1/health      PUT  /v1/configure
 //! POST /v1/exec        POST /v1/power         (exec upgrades to `banger-exec`: frames)
+//! POST /v1/forward                            (upgrades to `banger-forward`: bytes, or datagrams)
 //! ```
 
 mod answer;

@@ -2,10 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use guest::{Exec, GENERATION, Health, Power, PowerAction, Problem, ProblemCode, UPGRADE_EXEC};
+use guest::{
+    Exec, Forward, GENERATION, Health, Power, PowerAction, Problem, ProblemCode, UPGRADE_EXEC,
+    UPGRADE_FORWARD,
+};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -38,6 +42,7 @@ pub(super) async fn route(
             Ok(answer::empty(StatusCode::NO_CONTENT))
         }
         (&Method::POST, "/v1/exec") => exec(request, &*system).await,
+        (&Method::POST, "/v1/forward") => forward(request, &*system).await,
         (method, path) => Err(problem(
             ProblemCode::NotFound,
             format!(
@@ -59,11 +64,7 @@ fn health(system: &dyn System) -> Health {
 }
 
 async fn exec(mut request: Request<Incoming>, system: &dyn System) -> Result<Answer, Problem> {
-    let wanted = request.headers().get(UPGRADE).map(HeaderValue::as_bytes);
-    if !wanted.is_some_and(|protocol| protocol.eq_ignore_ascii_case(UPGRADE_EXEC.as_bytes())) {
-        return Err(bad_request(format!("exec needs `Upgrade: {UPGRADE_EXEC}`")));
-    }
-    let upgrade = hyper::upgrade::on(&mut request);
+    let upgrade = upgrade(&mut request, UPGRADE_EXEC)?;
     let exec: Exec = decode(request).await?;
     // Started before the answer, so that what keeps it from starting is the answer.
     let running = system.commands().start(&exec).await?;
@@ -73,11 +74,40 @@ async fn exec(mut request: Request<Incoming>, system: &dyn System) -> Result<Ans
             Err(_) => running.hang_up().await,
         }
     });
+    Ok(switching(UPGRADE_EXEC))
+}
+
+async fn forward(mut request: Request<Incoming>, system: &dyn System) -> Result<Answer, Problem> {
+    let upgrade = upgrade(&mut request, UPGRADE_FORWARD)?;
+    let forward: Forward = decode(request).await?;
+    // As with a command: what cannot be connected to is answered so.
+    let connected = system.forwards().connect(&forward).await?;
+    tokio::spawn(async move {
+        if let Ok(stream) = upgrade.await {
+            connected.carry(TokioIo::new(stream)).await;
+        }
+    });
+    Ok(switching(UPGRADE_FORWARD))
+}
+
+/// The stream that the request's connection becomes, if it asks for this protocol.
+fn upgrade(request: &mut Request<Incoming>, protocol: &str) -> Result<OnUpgrade, Problem> {
+    let wanted = request.headers().get(UPGRADE).map(HeaderValue::as_bytes);
+    if wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(protocol.as_bytes())) {
+        return Ok(hyper::upgrade::on(request));
+    }
+    Err(bad_request(format!(
+        "{} needs `Upgrade: {protocol}`",
+        request.uri().path().trim_start_matches("/v1/")
+    )))
+}
+
+fn switching(protocol: &'static str) -> Answer {
     let mut answer = answer::empty(StatusCode::SWITCHING_PROTOCOLS);
     let headers = answer.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static(UPGRADE_EXEC));
-    Ok(answer)
+    headers.insert(UPGRADE, HeaderValue::from_static(protocol));
+    answer
 }
 
 async fn decode<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Problem> {

@@ -12,12 +12,14 @@ use rustix::time::{ClockId, clock_gettime};
 use super::System;
 use crate::configure::{self, Machine};
 use crate::exec::Commands;
+use crate::forward::Forwards;
 use crate::{memory, power};
 
 /// The machine that the agent runs in.
 #[derive(Debug)]
 pub struct Guest {
     commands: Commands,
+    forwards: Forwards,
     state: Mutex<State>,
 }
 
@@ -34,6 +36,7 @@ impl Guest {
     pub fn new(handover: Option<OwnedFd>) -> Self {
         Self {
             commands: Commands::in_guest(),
+            forwards: Forwards::default(),
             state: Mutex::new(State {
                 machine: Machine::default(),
                 configured: false,
@@ -86,5 +89,9 @@ impl System for Guest {
 
     fn commands(&self) -> &Commands {
         &self.commands
+    }
+
+    fn forwards(&self) -> &Forwards {
+        &self.forwards
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::System;
 use crate::configure;
 use crate::exec::Commands;
+use crate::forward::Forwards;
 
 /// A stand-in for a guest, for tests and simulated machines.
 ///
@@ -21,6 +22,7 @@ pub struct Hosted {
     configured: Mutex<Option<Configure>>,
     powered: watch::Sender<Option<PowerAction>>,
     commands: Commands,
+    forwards: Forwards,
 }
 
 impl Hosted {
@@ -33,6 +35,7 @@ impl Hosted {
             configured: Mutex::new(None),
             powered: watch::Sender::new(None),
             commands: Commands::hosted(),
+            forwards: Forwards::default(),
         }
     }
 
@@ -78,5 +81,9 @@ impl System for Hosted {
 
     fn commands(&self) -> &Commands {
         &self.commands
+    }
+
+    fn forwards(&self) -> &Forwards {
+        &self.forwards
     }
 }

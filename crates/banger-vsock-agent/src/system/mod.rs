@@ -8,6 +8,7 @@ use std::time::Duration;
 use ::guest::{Configure, PowerAction, Problem};
 
 use crate::exec::Commands;
+use crate::forward::Forwards;
 
 pub use guest::Guest;
 pub use hosted::Hosted;
@@ -34,4 +35,7 @@ pub trait System: Send + Sync + 'static {
 
     /// The commands that run in the machine.
     fn commands(&self) -> &Commands;
+
+    /// Its forwarded connections.
+    fn forwards(&self) -> &Forwards;
 }

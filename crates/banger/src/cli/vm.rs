@@ -6,8 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use config::{DiskSize, MemorySize, VcpuCount, VmName};
 
 use super::{
-    EnvironmentArgs, JsonArgs, KillArgs, ListingArgs, PingArgs, ProgressArgs, PruneArgs, ShellArgs,
-    StartArgs, StopArgs,
+    EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, PingArgs, ProgressArgs, PruneArgs,
+    ShellArgs, StartArgs, StopArgs,
 };
 
 /// The verbs of `banger vm`.
@@ -153,6 +153,19 @@ Examples:
   banger vm shell --user nobody box
   banger vm exec -i box -- sh < script.sh")]
     Shell(ShellArgs),
+    /// Make ports of a running VM reachable on this host.
+    ///
+    /// Prints what it has bound, a line each, and goes on until Ctrl-C. A connection to the host's port becomes one
+    /// to the guest's, from inside the guest: it works in every network mode, none included, and a server that
+    /// listens on the guest's 127.0.0.1 alone is reached, too.
+    #[command(after_help = "\
+Examples:
+  banger vm forward web 8080:80            http://127.0.0.1:8080 is the VM's port 80
+  banger vm forward db 5432                the same port on both sides
+  banger vm forward web 0:80 0:443         any free ports; it says which
+  banger vm forward dns 5353:53/udp
+  banger vm forward web 0.0.0.0:8080:80    for other hosts, too")]
+    Forward(ForwardArgs),
 }
 
 /// What a VM is made of. What is left out takes the default of `config.toml`.

@@ -6,6 +6,7 @@ mod create;
 mod daemon;
 mod doctor;
 mod exec;
+mod forward;
 mod internal;
 mod lifecycle;
 mod list;
@@ -57,6 +58,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
             VmCommand::Logs(args) => logs::logs(&place, &args.reference).await,
             VmCommand::Exec(args) => exec::exec(&place, args).await,
             VmCommand::Shell(args) => exec::shell(&place, args).await,
+            VmCommand::Forward(args) => forward::forward(&place, &args).await,
         },
     }
 }

@@ -6,6 +6,7 @@
 mod completion;
 mod daemon;
 mod exec;
+mod forward;
 mod lifecycle;
 mod listing;
 mod logs;

@@ -79,6 +79,9 @@ fn wrong_usage_is_one_line_and_a_hint() {
         &["vm", "exec", "box", "ls"],
         &["vm", "exec", "box", "ls", "-l"],
         &["vm", "stop"],
+        &["vm", "forward", "box"],
+        &["vm", "forward", "box", "web:80"],
+        &["vm", "forward", "box", "80:80/sctp"],
         &["ps", "-q", "--json"],
         &["ps", "box"],
     ]));

@@ -64,6 +64,7 @@ impl IntoResponse for Failure {
             | ErrorCode::BadRequest
             | ErrorCode::CommandNotFound
             | ErrorCode::CommandNotExecutable
+            | ErrorCode::CannotConnect
             | ErrorCode::AgentRefused => StatusCode::BAD_REQUEST,
             ErrorCode::AgentSilent => StatusCode::GATEWAY_TIMEOUT,
             ErrorCode::HostResource => StatusCode::INSUFFICIENT_STORAGE,

@@ -2,6 +2,7 @@
 
 mod client;
 mod daemon;
+mod forward;
 mod guest;
 mod home;
 mod routes;

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::daemon::{State, vm};
-use super::guest;
+use super::{forward, guest};
 
 type App = Arc<State>;
 
@@ -64,6 +64,7 @@ pub async fn answer(state: App, request: Request<Incoming>) -> Result<Answer, In
         }
         (&Method::GET, ["vms", reference, "ping"]) => ping(&state, reference),
         (&Method::POST, ["vms", reference, "exec"]) => guest::exec(state, reference, request).await,
+        (&Method::POST, ["vms", reference, "forward"]) => forward::forward(state, reference, request).await,
         (&Method::GET, ["vms", reference, "logs"]) => match find(&state, reference) {
             Ok(_) => Response::new(whole("\x1b[32mbooted\x1b[0m\r\n\x1b]0;title\x07end\n")),
             Err(failure) => *failure,

@@ -1,0 +1,249 @@
+//! Ports of the host that lead to ports of a guest.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+use guest::Protocol;
+use serde::{Deserialize, Serialize};
+
+/// A port of the host that leads to one of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PortForward {
+    /// TCP or UDP; TCP if left out.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Address of the host that is bound; 127.0.0.1 if left out.
+    #[serde(default = "loopback")]
+    pub address: IpAddr,
+    /// The host's port; 0 for any that is free.
+    pub host: u16,
+    /// The guest's port, not 0.
+    pub guest: u16,
+}
+
+fn loopback() -> IpAddr {
+    IpAddr::V4(Ipv4Addr::LOCALHOST)
+}
+
+impl PortForward {
+    /// What is bound on the host.
+    #[must_use]
+    pub fn endpoint(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.host)
+    }
+}
+
+/// Why a port of the host cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// One line.
+    pub message: String,
+    /// What the user can do about it.
+    pub hint: Option<String>,
+}
+
+impl PortForward {
+    /// Why it cannot be bound, in words. `verb` is what was to be done with it.
+    #[must_use]
+    pub fn refusal(&self, verb: &str, error: &io::Error) -> Refusal {
+        let (why, other) = match error.kind() {
+            io::ErrorKind::AddrInUse => ("it is taken on this host".to_owned(), true),
+            io::ErrorKind::PermissionDenied if self.host < 1024 => (
+                "ports below 1024 are for the administrator on this host".to_owned(),
+                true,
+            ),
+            io::ErrorKind::AddrNotAvailable => {
+                (format!("{} is no address of this host", self.address), false)
+            }
+            _ => (error.to_string(), false),
+        };
+        Refusal {
+            message: format!("cannot {verb} port {}: {why}", self.host),
+            hint: other.then(|| format!("choose another, for example {}", self.another())),
+        }
+    }
+
+    /// The same with a host port that is more likely to be free, as a person writes it.
+    fn another(&self) -> String {
+        let host = match self.host {
+            22 => 2222,
+            below @ ..1024 => below + 8000,
+            above => above.checked_add(1).unwrap_or(0),
+        };
+        let address = match self.address {
+            address if address == loopback() => String::new(),
+            IpAddr::V4(address) => format!("{address}:"),
+            IpAddr::V6(address) => format!("[{address}]:"),
+        };
+        let protocol = match self.protocol {
+            Protocol::Tcp => "",
+            Protocol::Udp => "/udp",
+        };
+        format!("{address}{host}:{}{protocol}", self.guest)
+    }
+}
+
+impl fmt::Display for PortForward {
+    /// `127.0.0.1:8080->80/tcp`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}->{}/{}", self.endpoint(), self.guest, self.protocol)
+    }
+}
+
+/// Why a text names no forwarded port.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PortForwardError {
+    /// Not of the form that is asked for.
+    #[error("`{0}` is not HOST:GUEST, as in 8080:80, 0.0.0.0:8080:80 or 53:53/udp")]
+    Form(String),
+    /// A port that is none.
+    #[error("`{0}` is no port: it is a number from {1} to 65535")]
+    Port(String, u16),
+    /// An address that is none.
+    #[error("`{0}` is no address of this host: write it in numbers, as 127.0.0.1 or [::1]")]
+    Address(String),
+    /// Another protocol.
+    #[error("`{0}` is neither tcp nor udp")]
+    Protocol(String),
+}
+
+impl FromStr for PortForward {
+    type Err = PortForwardError;
+
+    /// Parses `[ADDRESS:]HOST:GUEST[/PROTOCOL]`, or `PORT[/PROTOCOL]` for the same port on both sides. An IPv6 address
+    /// stands in brackets.
+    fn from_str(text: &str) -> Result<Self, PortForwardError> {
+        let form = || PortForwardError::Form(text.to_owned());
+        let (ports, protocol) = match text.split_once('/') {
+            None => (text, Protocol::Tcp),
+            Some((ports, "tcp")) => (ports, Protocol::Tcp),
+            Some((ports, "udp")) => (ports, Protocol::Udp),
+            Some((_, other)) => return Err(PortForwardError::Protocol(other.to_owned())),
+        };
+        let (address, ports) = match ports.strip_prefix('[') {
+            Some(rest) => {
+                let (address, ports) = rest.split_once("]:").ok_or_else(form)?;
+                (Some(address), ports)
+            }
+            None if ports.matches(':').count() == 2 => {
+                let (address, ports) = ports.split_once(':').ok_or_else(form)?;
+                (Some(address), ports)
+            }
+            None => (None, ports),
+        };
+        let (host, guest) = match (ports.split_once(':'), address) {
+            (Some((_, guest)), _) if guest.contains(':') => return Err(form()),
+            (Some((host, guest)), _) => (port(host, 0)?, port(guest, 1)?),
+            (None, None) => (port(ports, 1)?, port(ports, 1)?),
+            (None, Some(_)) => return Err(form()),
+        };
+        let address = match address {
+            None => loopback(),
+            Some(address) => address
+                .parse()
+                .map_err(|_| PortForwardError::Address(address.to_owned()))?,
+        };
+        Ok(Self {
+            protocol,
+            address,
+            host,
+            guest,
+        })
+    }
+}
+
+fn port(text: &str, least: u16) -> Result<u16, PortForwardError> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| digits && *number >= least);
+    number.ok_or_else(|| PortForwardError::Port(text.to_owned(), least))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_forms_that_people_know_are_understood() {
+        for (text, shown) in [
+            ("8080:80", "127.0.0.1:8080->80/tcp"),
+            ("80", "127.0.0.1:80->80/tcp"),
+            ("0:80", "127.0.0.1:0->80/tcp"),
+            ("53:5353/udp", "127.0.0.1:53->5353/udp"),
+            ("53/udp", "127.0.0.1:53->53/udp"),
+            ("8080:80/tcp", "127.0.0.1:8080->80/tcp"),
+            ("0.0.0.0:8080:80", "0.0.0.0:8080->80/tcp"),
+            ("[::1]:8080:80", "[::1]:8080->80/tcp"),
+            ("[::]:0:80/udp", "[::]:0->80/udp"),
+        ] {
+            assert_eq!(text.parse::<PortForward>().unwrap().to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_and_says_why() {
+        for (text, why) in [
+            ("", "`` is no port"),
+            ("0", "`0` is no port"),
+            (":80", "`` is no port"),
+            ("80:", "`` is no port"),
+            ("80:0", "`0` is no port: it is a number from 1"),
+            ("+80:80", "`+80` is no port"),
+            ("80:65536", "`65536` is no port"),
+            ("http:80", "`http` is no port"),
+            ("localhost:80:80", "`localhost` is no address"),
+            ("1:2:3:4", "is not HOST:GUEST"),
+            ("[::1]:80", "is not HOST:GUEST"),
+            ("[::1]:1:2:3", "is not HOST:GUEST"),
+            ("::1:80:80", "is not HOST:GUEST"),
+            ("80:80/sctp", "`sctp` is neither"),
+            ("80:80/", "`` is neither"),
+        ] {
+            let error = text.parse::<PortForward>().unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_cannot_be_had_says_why_and_which_to_try() {
+        let taken = io::ErrorKind::AddrInUse.into();
+        for (text, message, hint) in [
+            (
+                "22:22",
+                "cannot publish port 22: it is taken on this host",
+                "2222:22",
+            ),
+            (
+                "80",
+                "cannot publish port 80: it is taken on this host",
+                "8080:80",
+            ),
+            (
+                "[::1]:8080:80/udp",
+                "cannot publish port 8080: it is taken on this host",
+                "[::1]:8081:80/udp",
+            ),
+        ] {
+            let refusal = text.parse::<PortForward>().unwrap().refusal("publish", &taken);
+            assert_eq!(refusal.message, message);
+            assert_eq!(
+                refusal.hint.unwrap(),
+                format!("choose another, for example {hint}")
+            );
+            hint.parse::<PortForward>().unwrap();
+        }
+        let port: PortForward = "80".parse().unwrap();
+        let refusal = port.refusal("forward", &io::ErrorKind::PermissionDenied.into());
+        assert!(refusal.message.contains("below 1024"), "{}", refusal.message);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[0-9a-z:./\\[\\]]{0,24}") {
+            let _ = text.parse::<PortForward>();
+        }
+    }
+}

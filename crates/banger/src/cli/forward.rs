@@ -1,0 +1,26 @@
+//! `banger vm forward`: its flags.
+
+use api::PortForward;
+use clap::Args;
+
+use super::JsonArgs;
+use super::vm::ReferenceArgs;
+
+/// `banger vm forward`.
+#[derive(Debug, Args)]
+pub struct ForwardArgs {
+    #[command(flatten)]
+    pub vm: ReferenceArgs,
+    /// Ports: [ADDRESS:]HOST:GUEST[/udp], or one number for both sides.
+    ///
+    /// 127.0.0.1 is bound unless an address is given. Host port 0 takes one that is free.
+    #[arg(required = true, value_name = "HOST:GUEST", allow_hyphen_values = true, value_parser = parse)]
+    pub ports: Vec<PortForward>,
+    #[command(flatten)]
+    pub output: JsonArgs,
+}
+
+/// A forwarded port, as a person writes it.
+pub fn parse(text: &str) -> Result<PortForward, api::PortForwardError> {
+    text.parse()
+}

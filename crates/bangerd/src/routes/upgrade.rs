@@ -1,0 +1,44 @@
+//! Requests that become streams: what they must say, and the answer that makes them so.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use hyper::upgrade::OnUpgrade;
+use serde::de::DeserializeOwned;
+
+use super::{Failure, LARGEST_BODY};
+
+/// The stream that the request's connection becomes, and its JSON body, called `what` where it is none.
+pub(super) async fn accept<T: DeserializeOwned>(
+    mut request: Request,
+    protocol: &'static str,
+    what: &str,
+) -> Result<(OnUpgrade, T), Failure> {
+    if request
+        .headers()
+        .get(header::UPGRADE)
+        .is_none_or(|value| value.as_bytes() != protocol.as_bytes())
+    {
+        return Err(Failure::bad_request(format!(
+            "{what} is a stream: send `Upgrade: {protocol}`"
+        )));
+    }
+    let upgrade = hyper::upgrade::on(&mut request);
+    let body = axum::body::to_bytes(request.into_body(), LARGEST_BODY)
+        .await
+        .map_err(|error| Failure::bad_request(error.to_string()))?;
+    let body = serde_json::from_slice(&body)
+        .map_err(|error| Failure::bad_request(format!("not a {what}: {error}")))?;
+    Ok((upgrade, body))
+}
+
+/// 101.
+pub(super) fn switching(protocol: &'static str) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, header::HeaderValue::from_static(protocol));
+    response
+}
