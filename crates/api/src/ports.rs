@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_and_says_why() {
+    fn a_text_that_names_no_port_is_refused_and_says_why() {
         for (text, why) in [
             ("", "`` is no port"),
             ("0", "`0` is no port"),

@@ -16,8 +16,8 @@ async fn a_port_of_a_running_vm_is_reached_and_one_of_a_stopped_vm_is_not() {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let forward = Forward::tcp(server.local_addr().unwrap().port());
     run(&engine, "a").await;
-    let (stream, accepted) = tokio::join!(engine.vms().forward("a", &forward), server.accept());
-    let (mut stream, mut accepted) = (stream.unwrap(), accepted.unwrap().0);
+    let mut stream = engine.vms().forward("a", &forward).await.unwrap();
+    let (mut accepted, _) = server.accept().await.unwrap();
     stream.write_all(b"hi").await.unwrap();
     stream.shutdown().await.unwrap();
     let mut heard = String::new();

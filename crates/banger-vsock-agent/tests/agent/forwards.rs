@@ -20,8 +20,8 @@ async fn each_half_of_a_connection_ends_by_itself() {
     for machine in [Machine::with_vsock(), Machine::with_port()] {
         let agent = machine.agent().await;
         let (listener, forward) = service().await;
-        let (stream, accepted) = tokio::join!(agent.forward(&forward), listener.accept());
-        let (mut stream, (mut server, _)) = (stream.unwrap(), accepted.unwrap());
+        let mut stream = agent.forward(&forward).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
 
         stream.write_all(b"question").await.unwrap();
         stream.shutdown().await.unwrap();
@@ -38,8 +38,8 @@ async fn each_half_of_a_connection_ends_by_itself() {
         assert!(read == answer, "{} bytes", read.len());
 
         // The server may be first as well.
-        let (stream, accepted) = tokio::join!(agent.forward(&forward), listener.accept());
-        let (mut stream, (mut server, _)) = (stream.unwrap(), accepted.unwrap());
+        let mut stream = agent.forward(&forward).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
         server.write_all(b"welcome").await.unwrap();
         server.shutdown().await.unwrap();
         let mut welcome = String::new();
@@ -77,11 +77,11 @@ async fn a_server_on_the_other_loopback_address_is_found_too() {
     let agent = machine.agent().await;
     let listener = TcpListener::bind("[::1]:0").await.unwrap();
     let mut forward = Forward::tcp(listener.local_addr().unwrap().port());
-    let (stream, accepted) = tokio::join!(agent.forward(&forward), listener.accept());
-    drop((stream.unwrap(), accepted.unwrap()));
+    agent.forward(&forward).await.unwrap();
+    listener.accept().await.unwrap();
     forward.host = Some(Ipv6Addr::LOCALHOST.into());
-    let (stream, accepted) = tokio::join!(agent.forward(&forward), listener.accept());
-    drop((stream.unwrap(), accepted.unwrap()));
+    agent.forward(&forward).await.unwrap();
+    listener.accept().await.unwrap();
 }
 
 #[tokio::test]
@@ -150,9 +150,9 @@ async fn a_host_that_goes_away_ends_its_connections() {
     for machine in [Machine::with_vsock(), Machine::with_port()] {
         let agent = machine.agent().await;
         let (listener, forward) = service().await;
-        let (stream, accepted) = tokio::join!(agent.forward(&forward), listener.accept());
-        let mut server = accepted.unwrap().0;
-        drop((stream.unwrap(), agent));
+        let stream = agent.forward(&forward).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        drop((stream, agent));
         let mut rest = Vec::new();
         let _ = server.read_to_end(&mut rest).await;
         assert_eq!(rest, b"");

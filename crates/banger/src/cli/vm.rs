@@ -160,7 +160,7 @@ Examples:
     /// listens on the guest's 127.0.0.1 alone is reached, too.
     #[command(after_help = "\
 Examples:
-  banger vm forward web 8080:80            http://127.0.0.1:8080 is the VM's port 80
+  banger vm forward web 8080:80            http://127.0.0.1:8080 is its port 80
   banger vm forward db 5432                the same port on both sides
   banger vm forward web 0:80 0:443         any free ports; it says which
   banger vm forward dns 5353:53/udp
