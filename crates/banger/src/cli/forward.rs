@@ -14,7 +14,7 @@ pub struct ForwardArgs {
     /// Ports: [ADDRESS:]HOST:GUEST[/udp], or one number for both sides.
     ///
     /// 127.0.0.1 is bound unless an address is given. Host port 0 takes one that is free.
-    #[arg(required = true, value_name = "HOST:GUEST", allow_hyphen_values = true, value_parser = parse)]
+    #[arg(required = true, value_name = "HOST:GUEST", value_parser = parse)]
     pub ports: Vec<PortForward>,
     #[command(flatten)]
     pub output: JsonArgs,
