@@ -1,5 +1,4 @@
 //! Ports of simulated machines.
-#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
 mod support;
 
