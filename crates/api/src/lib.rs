@@ -15,6 +15,7 @@
 //! | `GET /v1/vms/{ref}/ping` | → [`Pong`] |
 //! | `POST /v1/vms/{ref}/exec` | [`guest::Exec`] → 101, [`guest::frames`] |
 //! | `POST /v1/vms/{ref}/forward` | [`guest::Forward`] → 101, bytes, or [`guest::forward::datagram`]s |
+//! | `GET /v1/vms/{ref}/ports` | → [`guest::Listeners`] |
 //! | `GET /v1/vms/{ref}/logs` | → text |
 //! | `GET /v1/operations`, `GET /v1/operations/{id}` | → [`Operation`] |
 //! | `DELETE /v1/operations/{id}` | cancels; → 202 |

@@ -5,7 +5,7 @@
 //!                  │ one byte stream a request
 //!               server: HTTP/1.1 routes ── system: Guest (real effects) or Hosted (harmless, for tests)
 //!                  │                           │
-//!           exec: commands, forward         configure, power
+//!           exec: commands, forward, ports         configure, power
 //! ```
 
 mod agent;
@@ -16,6 +16,7 @@ mod exec;
 mod forward;
 pub mod init;
 mod memory;
+mod ports;
 mod power;
 mod problem;
 mod server;

@@ -5,6 +5,7 @@ mod failure;
 mod follow;
 mod forward;
 mod operations;
+mod ports;
 mod report;
 mod upgrade;
 mod verbs;
@@ -43,6 +44,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/vms/{reference}/ping", get(verbs::ping))
         .route("/v1/vms/{reference}/exec", post(exec::exec))
         .route("/v1/vms/{reference}/forward", post(forward::forward))
+        .route("/v1/vms/{reference}/ports", get(ports::ports))
         .route("/v1/vms/{reference}/logs", get(vms::logs))
         .route("/v1/operations", get(operations::list))
         .route(

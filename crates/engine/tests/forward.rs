@@ -39,3 +39,18 @@ async fn a_port_of_a_running_vm_is_reached_and_one_of_a_stopped_vm_is_not() {
     delete(&engine, "a").await;
     delete(&engine, "off").await;
 }
+
+#[tokio::test]
+async fn what_listens_in_a_vm_is_listed_with_its_process() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    run(&engine, "a").await;
+    // A simulated guest is a process of this host.
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = server.local_addr().unwrap().port();
+    let ports = engine.vms().ports("a").await.unwrap();
+    let found = ports.listeners.iter().find(|listener| listener.port == port);
+    let process = found.unwrap().process.as_ref().unwrap();
+    assert_eq!(process.pid, std::process::id());
+    delete(&engine, "a").await;
+}

@@ -18,8 +18,8 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use crate::http::{self, Ask, Stream};
 use crate::{
-    AgentError, Configure, Exec, Forward, Health, Power, PowerAction, UPGRADE_EXEC, UPGRADE_FORWARD, link,
-    mux, vsock,
+    AgentError, Configure, Exec, Forward, Health, Listeners, Power, PowerAction, UPGRADE_EXEC,
+    UPGRADE_FORWARD, link, mux, vsock,
 };
 
 /// Where the agent of a machine is reached.
@@ -138,6 +138,19 @@ impl Agent {
         let ask = Ask {
             method: Method::GET,
             path: "/v1/health",
+            body: bytes::Bytes::new(),
+        };
+        http::decode(self.ask(ask).await?)
+    }
+
+    /// `GET /v1/ports`: what listens in the guest.
+    ///
+    /// # Errors
+    /// [`AgentError`] when the link or the agent fails.
+    pub async fn ports(&self) -> Result<Listeners, AgentError> {
+        let ask = Ask {
+            method: Method::GET,
+            path: "/v1/ports",
             body: bytes::Bytes::new(),
         };
         http::decode(self.ask(ask).await?)

@@ -14,6 +14,7 @@ pub mod forward;
 pub mod frames;
 mod http;
 pub mod link;
+mod listeners;
 pub mod mux;
 mod types;
 mod vsock;
@@ -21,6 +22,7 @@ mod vsock;
 pub use client::{Agent, AgentStream, Channel, ExecStream};
 pub use error::AgentError;
 pub use forward::{Forward, Protocol, UPGRADE_FORWARD};
+pub use listeners::{Listener, Listeners, Process};
 pub use types::{
     Configure, Exec, GENERATION, GuestNetwork, Health, PORT, Power, PowerAction, Problem, ProblemCode,
     UPGRADE_EXEC, WindowSize,

@@ -260,6 +260,14 @@ impl Client {
         self.upgrade(vm, "forward", forward, UPGRADE_FORWARD).await
     }
 
+    /// `GET /v1/vms/{ref}/ports`: what listens in the guest, as the guest tells it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ports(&self, vm: &str) -> Result<guest::Listeners, ClientError> {
+        self.get(&format!("{}/ports", vm_path(vm))).await
+    }
+
     async fn upgrade(
         &self,
         vm: &str,

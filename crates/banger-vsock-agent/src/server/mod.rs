@@ -1,7 +1,7 @@
 //! The agent's API: HTTP/1.1 on one byte stream, one exchange a stream.
 //!
 //! ```text
-//! GET  /v1/health      PUT  /v1/configure
+//! GET  /v1/health      PUT  /v1/configure     GET  /v1/ports
 //! POST /v1/exec        POST /v1/power         (exec upgrades to `banger-exec`: frames)
 //! POST /v1/forward                            (upgrades to `banger-forward`: bytes, or datagrams)
 //! ```

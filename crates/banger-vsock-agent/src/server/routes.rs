@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
 use super::answer::{self, Answer};
+use crate::ports;
 use crate::problem::{bad_request, internal, problem};
 use crate::system::System;
 
@@ -42,6 +43,10 @@ pub(super) async fn route(
             Ok(answer::empty(StatusCode::NO_CONTENT))
         }
         (&Method::POST, "/v1/exec") => exec(request, &*system).await,
+        (&Method::GET, "/v1/ports") => Ok(answer::json(
+            StatusCode::OK,
+            &ports::list(system.asks_ports()).await?,
+        )),
         (&Method::POST, "/v1/forward") => forward(request, &*system).await,
         (method, path) => Err(problem(
             ProblemCode::NotFound,

@@ -91,6 +91,10 @@ impl System for Guest {
         &self.commands
     }
 
+    fn asks_ports(&self) -> bool {
+        true
+    }
+
     fn forwards(&self) -> &Forwards {
         &self.forwards
     }

@@ -83,6 +83,10 @@ impl System for Hosted {
         &self.commands
     }
 
+    fn asks_ports(&self) -> bool {
+        false
+    }
+
     fn forwards(&self) -> &Forwards {
         &self.forwards
     }

@@ -36,6 +36,9 @@ pub trait System: Send + Sync + 'static {
     /// The commands that run in the machine.
     fn commands(&self) -> &Commands;
 
+    /// Whether what listens in it may be asked what it speaks: such a question is a connection.
+    fn asks_ports(&self) -> bool;
+
     /// Its forwarded connections.
     fn forwards(&self) -> &Forwards;
 }

@@ -1,4 +1,4 @@
-//! `banger vm forward`: its flags.
+//! `banger vm forward` and `banger vm ports`: their flags.
 
 use api::PortForward;
 use clap::Args;
@@ -16,6 +16,15 @@ pub struct ForwardArgs {
     /// 127.0.0.1 is bound unless an address is given. Host port 0 takes one that is free.
     #[arg(required = true, value_name = "HOST:GUEST", value_parser = parse)]
     pub ports: Vec<PortForward>,
+    #[command(flatten)]
+    pub output: JsonArgs,
+}
+
+/// `banger vm ports`.
+#[derive(Debug, Args)]
+pub struct PortsArgs {
+    #[command(flatten)]
+    pub vm: ReferenceArgs,
     #[command(flatten)]
     pub output: JsonArgs,
 }

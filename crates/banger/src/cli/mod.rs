@@ -18,7 +18,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use completion::{CompletionArgs, VARIABLE as COMPLETE_VARIABLE};
 pub use daemon::{DaemonCommand, DaemonGroup};
 pub use environment::EnvironmentArgs;
-pub use forward::ForwardArgs;
+pub use forward::{ForwardArgs, PortsArgs};
 pub use internal::{InternalCommand, InternalGroup};
 pub use verbs::{KillArgs, PingArgs, ProgressArgs, PruneArgs, ShellArgs, StartArgs, StopArgs};
 pub use vm::{

@@ -6,8 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use config::{DiskSize, MemorySize, VcpuCount, VmName};
 
 use super::{
-    EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, PingArgs, ProgressArgs, PruneArgs,
-    ShellArgs, StartArgs, StopArgs,
+    EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, PingArgs, PortsArgs, ProgressArgs,
+    PruneArgs, ShellArgs, StartArgs, StopArgs,
 };
 
 /// The verbs of `banger vm`.
@@ -166,6 +166,15 @@ Examples:
   banger vm forward dns 5353:53/udp
   banger vm forward web 0.0.0.0:8080:80    for other hosts, too")]
     Forward(ForwardArgs),
+    /// List what listens in a running VM.
+    ///
+    /// One line for each port, with the guest's process behind it, and whether it answers in HTTP: every TCP port is
+    /// asked once.
+    #[command(after_help = "\
+Examples:
+  banger vm ports web
+  banger vm ports web --json | jq '.[] | select(.http).port'")]
+    Ports(PortsArgs),
 }
 
 /// What a VM is made of. What is left out takes the default of `config.toml`.

@@ -15,7 +15,7 @@ pub use human::{age, disk, memory, milliseconds};
 pub use machine::{keeps_running, show, spec_line};
 pub use progress::Progress;
 pub use report::report;
-pub use table::vms;
+pub use table::{ports, vms};
 
 use crate::failure::Failure;
 

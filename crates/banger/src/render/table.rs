@@ -1,7 +1,10 @@
 //! Listings: columns without borders.
 
+use std::net::SocketAddr;
+
 use api::Vm;
 use comfy_table::{ContentArrangement, Table, presets};
+use guest::Listener;
 use jiff::Timestamp;
 
 use super::{age, disk, memory, one_line};
@@ -21,6 +24,23 @@ pub fn vms(vms: &[Vm], now: Timestamp) -> String {
             memory(vm.memory_mib),
             disk(vm.disk_used, vm.disk_size),
             age(vm.created_at, now),
+        ]);
+    }
+    print(&table)
+}
+
+/// What listens in a guest, a line each, under a head line.
+pub fn ports(listeners: &[Listener]) -> String {
+    let mut table = new(["PROTO", "GUEST", "PROCESS", "HTTP"]);
+    for listener in listeners {
+        table.add_row([
+            listener.protocol.to_string(),
+            SocketAddr::new(listener.address, listener.port).to_string(),
+            listener.process.as_ref().map_or_else(
+                || "-".into(),
+                |process| format!("{} ({})", one_line(&process.name), process.pid),
+            ),
+            if listener.http { "yes" } else { "-" }.to_owned(),
         ]);
     }
     print(&table)

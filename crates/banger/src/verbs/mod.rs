@@ -14,6 +14,7 @@ mod logs;
 pub mod names;
 mod operation;
 mod ping;
+mod ports;
 mod prune;
 mod run;
 mod show;
@@ -58,6 +59,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
             VmCommand::Logs(args) => logs::logs(&place, &args.reference).await,
             VmCommand::Exec(args) => exec::exec(&place, args).await,
             VmCommand::Shell(args) => exec::shell(&place, args).await,
+            VmCommand::Ports(args) => ports::ports(&place, &args).await,
             VmCommand::Forward(args) => forward::forward(&place, &args).await,
         },
     }

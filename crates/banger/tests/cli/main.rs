@@ -10,6 +10,7 @@ mod forward;
 mod lifecycle;
 mod listing;
 mod logs;
+mod ports;
 mod refused;
 mod run;
 mod start;

@@ -1,4 +1,4 @@
-//! Connections to ports that a guest can reach.
+//! Ports of a guest: connections to them, and which there are.
 
 use super::{AGENT, Vms};
 use crate::EngineError;
@@ -15,5 +15,20 @@ impl Vms {
     ) -> Result<guest::AgentStream, EngineError> {
         let (_, agent) = self.agent(reference, "connect to a port of", AGENT).await?;
         agent.forward(forward).await.map_err(EngineError::Agent)
+    }
+
+    /// What listens in a running VM's guest, as the guest tells it.
+    ///
+    /// # Errors
+    /// The VM does not run, or its agent does not answer.
+    pub async fn ports(&self, reference: &str) -> Result<guest::Listeners, EngineError> {
+        let (_, agent) = self.agent(reference, "list the ports of", AGENT).await?;
+        match tokio::time::timeout(AGENT, agent.ports()).await {
+            Ok(ports) => ports.map_err(EngineError::Agent),
+            Err(_) => Err(EngineError::AgentSilent {
+                waited: AGENT,
+                console: None,
+            }),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api::{ErrorCode, VmState};
 use guest::forward::{datagram, join};
-use guest::{Forward, Protocol, UPGRADE_FORWARD};
+use guest::{Forward, Listener, Listeners, Process, Protocol, UPGRADE_FORWARD};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, UPGRADE};
 use hyper::upgrade::Upgraded;
@@ -55,6 +55,29 @@ pub async fn forward(state: Arc<State>, reference: &str, mut request: Request<In
         .header(UPGRADE, UPGRADE_FORWARD)
         .body(whole(""))
         .unwrap()
+}
+
+/// What listens in every guest.
+pub fn listeners() -> Listeners {
+    let listener = |protocol, address: &str, port, process: Option<&str>, http| Listener {
+        protocol,
+        address: address.parse().unwrap(),
+        port,
+        process: process.map(|name| Process {
+            pid: 400 + u32::from(port),
+            name: name.into(),
+        }),
+        http,
+    };
+    Listeners {
+        listeners: vec![
+            listener(Protocol::Tcp, "::", 22, Some("sshd"), false),
+            listener(Protocol::Udp, "0.0.0.0", 68, None, false),
+            listener(Protocol::Tcp, "0.0.0.0", 80, Some("nginx"), true),
+            listener(Protocol::Tcp, "127.0.0.1", 6666, Some("\x1b[2Jevil\n"), false),
+        ],
+        more: true,
+    }
 }
 
 async fn datagrams(client: Upgraded, socket: UdpSocket) {

@@ -65,6 +65,10 @@ pub async fn answer(state: App, request: Request<Incoming>) -> Result<Answer, In
         (&Method::GET, ["vms", reference, "ping"]) => ping(&state, reference),
         (&Method::POST, ["vms", reference, "exec"]) => guest::exec(state, reference, request).await,
         (&Method::POST, ["vms", reference, "forward"]) => forward::forward(state, reference, request).await,
+        (&Method::GET, ["vms", reference, "ports"]) => match find(&state, reference) {
+            Ok(_) => json(&forward::listeners()),
+            Err(failure) => *failure,
+        },
         (&Method::GET, ["vms", reference, "logs"]) => match find(&state, reference) {
             Ok(_) => Response::new(whole("\x1b[32mbooted\x1b[0m\r\n\x1b]0;title\x07end\n")),
             Err(failure) => *failure,
