@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `GET /v1/version` | → [`Version`] |
 //! | `GET /v1/doctor` | → [`Report`] |
+//! | `GET /v1/df` | → [`Space`] |
 //! | `GET /v1/vms` | → `[`[`Vm`]`]` |
 //! | `POST /v1/vms` | [`CreateVm`] → operation |
 //! | `GET /v1/vms/{ref}` | → [`Vm`] |
@@ -33,6 +34,7 @@ mod error;
 mod operation;
 mod ports;
 mod report;
+mod space;
 mod verbs;
 mod vm;
 
@@ -40,5 +42,6 @@ pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use operation::{Event, Operation, OperationState, StageState};
 pub use ports::{PortForward, PortForwardError, Refusal};
 pub use report::{Check, CheckState, Report, Version};
+pub use space::{Space, SpaceItem, SpaceKind};
 pub use verbs::{KillSignal, KillVm, Pong};
 pub use vm::{CreateVm, NetworkMode, Vm, VmState};

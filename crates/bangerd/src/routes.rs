@@ -35,6 +35,7 @@ pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/v1/version", get(report::version))
         .route("/v1/doctor", get(report::doctor))
+        .route("/v1/df", get(report::space))
         .route("/v1/vms", get(vms::list).post(vms::create))
         .route("/v1/vms/{reference}", get(vms::show).delete(vms::delete))
         .route("/v1/vms/{reference}/start", post(vms::start))

@@ -22,7 +22,7 @@ use initramfs::Initramfs;
 use locks::NameLocks;
 
 /// Prefix of what is being made.
-const STAGING: &str = ".new-";
+pub(crate) const STAGING: &str = ".new-";
 
 /// A kernel on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]

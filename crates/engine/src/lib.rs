@@ -18,6 +18,7 @@ mod identity;
 mod machines;
 mod operations;
 mod plan;
+mod space;
 mod vms;
 
 use std::fmt;

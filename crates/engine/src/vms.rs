@@ -158,6 +158,10 @@ impl Vms {
         Self { shared }
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// All VMs, oldest first.
     ///
     /// # Errors

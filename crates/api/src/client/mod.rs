@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 pub use error::ClientError;
 pub use stream::{Chunks, Events};
 
-use crate::{CreateVm, KillSignal, KillVm, Operation, Pong, Report, Version, Vm};
+use crate::{CreateVm, KillSignal, KillVm, Operation, Pong, Report, Space, Version, Vm};
 use connection::{Call, expect_status, fetch, send};
 
 /// For answers that a daemon has at hand.
@@ -149,6 +149,14 @@ impl Client {
             LONG_PATIENCE.max(self.patience),
         )
         .await
+    }
+
+    /// `GET /v1/df`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn space(&self) -> Result<Space, ClientError> {
+        self.get("/v1/df").await
     }
 
     /// `GET /v1/vms`.

@@ -98,6 +98,17 @@ Examples:
   banger ps -a                        all VMs
   banger vm stop $(banger ps -q)      stop whatever runs")]
     Ps(PsArgs),
+    /// Show what takes space on this host's disk.
+    ///
+    /// One line for each image, kernel, VM and cache: how large it is, what it takes on the disk, how many VMs
+    /// share it, and what of it could go because nothing in use would miss it. A VM's disk takes what was written
+    /// to it; what the guest deletes is given back.
+    #[command(after_help = "\
+Examples:
+  banger df
+  banger vm prune                     delete the VMs that are off
+  banger df --json | jq '[.items[].reclaimable] | add'")]
+    Df(JsonArgs),
     /// Check this host and say how to mend what is missing.
     ///
     /// One line a check: PASS, WARN or FAIL, what was found, and under it the command that mends it.

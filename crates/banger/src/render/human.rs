@@ -22,6 +22,29 @@ pub fn disk(used: u64, size: u64) -> String {
     }
 }
 
+/// Bytes in the largest unit that makes them at least 1, two or three digits of it: `1.4 MiB`, `139 MiB`, `0 B`.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut units = UNITS.iter();
+    let mut unit = units.next().unwrap_or(&"KiB");
+    // 1023.7 would be shown as 1024.
+    while value >= 1023.5 {
+        match units.next() {
+            Some(next) => (value, unit) = (value / 1024.0, next),
+            None => break,
+        }
+    }
+    if value < 9.95 {
+        format!("{value:.1} {unit}")
+    } else {
+        format!("{value:.0} {unit}")
+    }
+}
+
 /// Time since then, in the largest unit that makes it at least 1: `12 s`, `3 min`, `5 h`, `12 d`. A time that a clock
 /// has put into the future is `0 s`.
 pub fn age(since: Timestamp, now: Timestamp) -> String {
@@ -55,6 +78,24 @@ mod tests {
             disk(u64::MAX, u64::MAX),
             "18446744073709552000 B of 18446744073709551615 B"
         );
+    }
+
+    #[test]
+    fn bytes_are_in_the_largest_unit_with_few_digits() {
+        for (count, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (10_188, "9.9 KiB"),
+            (10_189, "10 KiB"),
+            (1_448_000, "1.4 MiB"),
+            ((1 << 20) - 1, "1.0 MiB"),
+            (145_832_000, "139 MiB"),
+            (8 << 30, "8.0 GiB"),
+            (u64::MAX, "16 EiB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
     }
 
     #[test]

@@ -5,16 +5,18 @@ mod human;
 mod machine;
 mod progress;
 mod report;
+mod space;
 mod table;
 mod timings;
 
 use std::io::{IsTerminal, Write};
 
 pub use escape::{TerminalFilter, one_line};
-pub use human::{age, disk, memory, milliseconds};
+pub use human::{age, bytes, disk, memory, milliseconds};
 pub use machine::{keeps_running, show, spec_line};
 pub use progress::Progress;
 pub use report::report;
+pub use space::space;
 pub use table::{ports, vms};
 
 use crate::failure::Failure;

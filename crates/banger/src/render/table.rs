@@ -64,7 +64,7 @@ fn plain() -> Table {
     table
 }
 
-fn new<const N: usize>(head: [&str; N]) -> Table {
+pub(super) fn new<const N: usize>(head: [&str; N]) -> Table {
     let mut table = plain();
     table.set_header(head);
     pad(&mut table);
@@ -78,7 +78,7 @@ fn pad(table: &mut Table) {
     }
 }
 
-fn print(table: &Table) -> String {
+pub(super) fn print(table: &Table) -> String {
     table
         .lines()
         .map(|line| format!("{}\n", line.trim_end()))

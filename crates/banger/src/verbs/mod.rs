@@ -4,6 +4,7 @@ mod command;
 pub mod completion;
 mod create;
 mod daemon;
+mod df;
 mod doctor;
 mod exec;
 mod forward;
@@ -33,6 +34,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
     let place = Place::of(cli.socket)?;
     match cli.command {
         Command::Ps(args) => list::ps(&place, &args).await,
+        Command::Df(args) => df::df(&place, &args).await,
         Command::Doctor(args) => doctor::doctor(&place, &args).await,
         Command::Version(args) => version::version(&place, &args).await,
         Command::Completion(args) => completion::completion(&args),

@@ -77,6 +77,14 @@ fn show_tells_everything() {
 }
 
 #[test]
+fn df_shows_what_lies_where_and_what_could_go() {
+    let daemon = daemon();
+    insta::assert_snapshot!("df", daemon.run(&["df"]).screen());
+    let space: api::Space = serde_json::from_str(&daemon.run(&["df", "--json"]).out).unwrap();
+    assert_eq!(space.items.len(), 7);
+}
+
+#[test]
 fn what_a_daemon_says_cannot_steer_the_terminal() {
     let mut evil = vm("evil\x1b[2J\nname", 'e', VmState::Running);
     evil.image = "\u{202e}image".into();

@@ -1,6 +1,6 @@
 //! `/v1/version` and `/v1/doctor`.
 
-use api::{Report, Version};
+use api::{Report, Space, Version};
 use axum::Json;
 use axum::extract::State;
 use engine::EngineError;
@@ -22,4 +22,8 @@ pub(crate) async fn doctor(State(app): State<App>) -> Result<Json<Report>, Failu
         .await
         .map_err(|panic| EngineError::Internal(format!("examining the host: {panic}")))?;
     Ok(Json(Report { checks }))
+}
+
+pub(crate) async fn space(State(app): State<App>) -> Result<Json<Space>, Failure> {
+    Ok(Json(app.engine.space().await?))
 }

@@ -31,6 +31,7 @@ pub async fn answer(state: App, request: Request<Incoming>) -> Result<Answer, In
     Ok(match (request.method(), words.as_slice()) {
         (&Method::GET, ["version"]) => version(&state),
         (&Method::GET, ["doctor"]) => doctor(),
+        (&Method::GET, ["df"]) => json(&space()),
         (&Method::GET, ["vms"]) => {
             state.note("list");
             json(&*state.vms())
@@ -363,5 +364,46 @@ impl Drop for Operation {
         } else if self.verb == "create" && self.vm.ephemeral {
             self.remove();
         }
+    }
+}
+
+/// A disk with one of each kind.
+fn space() -> api::Space {
+    let item = |kind, name: &str, size, used, vms, reclaimable| api::SpaceItem {
+        kind,
+        name: name.to_owned(),
+        size,
+        used,
+        vms,
+        reclaimable,
+    };
+    let (image, old) = (231_800_000, 90_000_000);
+    api::Space {
+        items: vec![
+            item(api::SpaceKind::Image, "debian-minimal", image, image, 2, 0),
+            item(api::SpaceKind::Image, "\x1b[2Jold", old, old, 0, old),
+            item(
+                api::SpaceKind::Kernel,
+                "debian-cloud 6.1.0-56-cloud-amd64",
+                145_832_000,
+                145_832_000,
+                2,
+                0,
+            ),
+            item(api::SpaceKind::Vm, "box", 8 << 30, 1_448_000, 1, 0),
+            item(api::SpaceKind::Vm, "quick-otter", 8 << 30, 3 << 30, 1, 3 << 30),
+            item(
+                api::SpaceKind::Cache,
+                "initramfs",
+                2_000_000,
+                2_000_000,
+                0,
+                2_000_000,
+            ),
+            item(api::SpaceKind::Daemon, "database and log", 90_000, 94_208, 0, 0),
+        ],
+        free: 66 << 30,
+        state: "/home/a/.local/state/banger".into(),
+        cache: "/home/a/.cache/banger".into(),
     }
 }

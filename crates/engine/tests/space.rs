@@ -1,0 +1,61 @@
+//! What lies where on the disk, over simulated machines.
+#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
+
+mod support;
+
+use api::{Space, SpaceItem, SpaceKind};
+use support::{Host, delete, run, vm};
+
+fn one(space: &Space, kind: SpaceKind) -> &SpaceItem {
+    let mut items = space.items.iter().filter(|item| item.kind == kind);
+    let item = items.next().unwrap();
+    assert!(items.next().is_none(), "{:?}", space.items);
+    item
+}
+
+#[tokio::test]
+async fn what_nothing_in_use_would_miss_is_told() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    run(&engine, "on").await;
+    engine
+        .vms()
+        .create(vm("off", false))
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap();
+
+    let space = engine.space().await.unwrap();
+    for kind in [SpaceKind::Image, SpaceKind::Kernel] {
+        let shared = one(&space, kind);
+        assert_eq!((shared.vms, shared.reclaimable), (2, 0), "{shared:?}");
+        assert!(shared.used > 0, "{shared:?}");
+    }
+    assert_eq!(one(&space, SpaceKind::Image).name, "debian");
+    let vm = |name: &str| space.items.iter().find(|item| item.name == name).unwrap();
+    assert_eq!((vm("on").size, vm("on").reclaimable), (256 << 20, 0));
+    assert!(vm("off").used > 0);
+    assert_eq!(vm("off").reclaimable, vm("off").used);
+    let caches: Vec<_> = space
+        .items
+        .iter()
+        .filter(|item| item.kind == SpaceKind::Cache)
+        .collect();
+    assert!(caches.iter().any(|cache| cache.name == "initramfs"), "{caches:?}");
+    assert!(
+        caches.iter().all(|cache| cache.reclaimable == cache.used),
+        "{caches:?}"
+    );
+    assert!(one(&space, SpaceKind::Daemon).used > 0);
+    assert!(space.free > 0);
+
+    for name in ["on", "off"] {
+        delete(&engine, name).await;
+    }
+    let space = engine.space().await.unwrap();
+    let image = one(&space, SpaceKind::Image);
+    assert_eq!((image.vms, image.reclaimable), (0, image.used));
+    assert!(space.items.iter().all(|item| item.kind != SpaceKind::Vm));
+}
