@@ -3,6 +3,8 @@
 //! The host opens every stream, the agent only takes them. Windows stay at yamux' 256 KiB and never grow, so that
 //! what a peer can make the other end keep is bounded by [`MAX_IN_FLIGHT`].
 
+mod stream;
+
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use yamux::{Config, Connection, Mode};
+
+pub use stream::Stream;
 
 use crate::link::{MAX_PAYLOAD, Session};
 
@@ -39,7 +43,7 @@ fn limits() -> Config {
 }
 
 /// The host's wish for a stream.
-pub(crate) type StreamRequest = oneshot::Sender<yamux::Stream>;
+pub(crate) type StreamRequest = oneshot::Sender<Stream>;
 
 /// Drives the host's end until the link is lost or every requester is gone; then `closed` turns true.
 pub(crate) async fn drive_host(
@@ -65,7 +69,7 @@ fn poll_host(
         while let Some(request) = waiting.take() {
             match connection.poll_new_outbound(cx) {
                 // A requester that has gone away drops the stream, unopened.
-                Poll::Ready(Ok(stream)) => drop(request.send(stream)),
+                Poll::Ready(Ok(stream)) => drop(request.send(Stream::new(stream))),
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => {
                     *waiting = Some(request);
@@ -93,12 +97,9 @@ fn poll_host(
 }
 
 /// Drives the agent's end of a session until it ends, and hands each stream to `take`.
-pub async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
-    session: Session<T>,
-    mut take: impl FnMut(yamux::Stream),
-) {
+pub async fn serve<T: AsyncRead + AsyncWrite + Unpin>(session: Session<T>, mut take: impl FnMut(Stream)) {
     let mut connection = Connection::new(session, limits(), Mode::Server);
     while let Some(Ok(stream)) = poll_fn(|cx| connection.poll_next_inbound(cx)).await {
-        take(stream);
+        take(Stream::new(stream));
     }
 }
