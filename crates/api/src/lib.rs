@@ -18,6 +18,9 @@
 //! | `POST /v1/vms/{ref}/forward` | [`guest::Forward`] → 101, bytes, or [`guest::forward::datagram`]s |
 //! | `GET /v1/vms/{ref}/ports` | → [`guest::Listeners`] |
 //! | `GET /v1/vms/{ref}/logs` | → text |
+//! | `GET /v1/vms/{ref}/ssh` | → [`SshAccess`] |
+//! | `POST /v1/vms/{ref}/ssh` | → 101, the SSH protocol |
+//! | `GET /v1/ssh` | → [`SshFiles`] |
 //! | `GET /v1/operations`, `GET /v1/operations/{id}` | → [`Operation`] |
 //! | `DELETE /v1/operations/{id}` | cancels; → 202 |
 //! | `GET /v1/operations/{id}/events` | → NDJSON of [`Event`], from the first one on |
@@ -35,6 +38,7 @@ mod operation;
 mod ports;
 mod report;
 mod space;
+mod ssh;
 mod verbs;
 mod vm;
 
@@ -43,5 +47,6 @@ pub use operation::{Event, Operation, OperationState, StageState};
 pub use ports::{PortForward, PortForwardError, Refusal};
 pub use report::{Check, CheckState, Report, Version};
 pub use space::{Space, SpaceItem, SpaceKind};
+pub use ssh::{SshAccess, SshFiles};
 pub use verbs::{KillSignal, KillVm, Pong};
 pub use vm::{CreateVm, NetworkMode, Vm, VmState};

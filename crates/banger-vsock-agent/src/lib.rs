@@ -20,6 +20,7 @@ mod ports;
 mod power;
 mod problem;
 mod server;
+mod ssh;
 mod system;
 
 pub use agent::run_agent;

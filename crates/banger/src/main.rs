@@ -5,6 +5,7 @@ mod daemon;
 mod failure;
 mod render;
 mod resolve;
+mod ssh;
 mod terminal;
 #[cfg(test)]
 mod testing;

@@ -49,6 +49,7 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
     paths.prepare()?;
     let config = Config::load(&paths.config_file(), environment)?;
     start_logging(config.log_level.as_str(), &paths.daemon_log(), arguments.announce)?;
+    let paths = paths.with_ssh_key(config.ssh_key_path.clone());
     let sources = CatalogSources::new(config.recipe.clone(), paths.recipes())?;
     let surroundings = Surroundings {
         agent: agent_binary()?,

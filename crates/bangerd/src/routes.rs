@@ -7,6 +7,7 @@ mod forward;
 mod operations;
 mod ports;
 mod report;
+mod ssh;
 mod upgrade;
 mod verbs;
 mod vms;
@@ -46,6 +47,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/vms/{reference}/exec", post(exec::exec))
         .route("/v1/vms/{reference}/forward", post(forward::forward))
         .route("/v1/vms/{reference}/ports", get(ports::ports))
+        .route("/v1/vms/{reference}/ssh", get(ssh::access).post(ssh::connect))
+        .route("/v1/ssh", get(ssh::files))
         .route("/v1/vms/{reference}/logs", get(vms::logs))
         .route("/v1/operations", get(operations::list))
         .route(

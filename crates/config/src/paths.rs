@@ -16,6 +16,7 @@ pub struct Paths {
     cache: PathBuf,
     runtime: PathBuf,
     uid: u32,
+    ssh_key: Option<PathBuf>,
 }
 
 /// Why the directories cannot be used.
@@ -124,6 +125,7 @@ impl Paths {
                 |base| base.join("banger"),
             ),
             uid,
+            ssh_key: None,
         };
         let socket = paths.socket();
         let length = socket.as_os_str().len();
@@ -147,6 +149,7 @@ impl Paths {
             self.layers(),
             self.initramfs(),
             self.recipes(),
+            self.ssh(),
         ] {
             crate::prepare::user_directory(&directory, self.uid)?;
         }
@@ -225,6 +228,27 @@ impl Paths {
     #[must_use]
     pub fn vm(&self, id: &str) -> PathBuf {
         self.vms().join(id)
+    }
+
+    /// Keys and settings of ssh into guests.
+    #[must_use]
+    pub fn ssh(&self) -> PathBuf {
+        self.state.join("ssh")
+    }
+
+    /// The key that ssh logs in to guests with.
+    #[must_use]
+    pub fn ssh_key(&self) -> PathBuf {
+        self.ssh_key
+            .clone()
+            .unwrap_or_else(|| self.ssh().join("id_ed25519"))
+    }
+
+    /// The same with a key of the user's own, if there is one.
+    #[must_use]
+    pub fn with_ssh_key(mut self, key: Option<PathBuf>) -> Self {
+        self.ssh_key = key;
+        self
     }
 
     /// Managed images.

@@ -18,6 +18,8 @@ pub struct Config {
     pub qemu_bin: Option<PathBuf>,
     /// passt; found on `PATH` if `None`.
     pub passt_bin: Option<PathBuf>,
+    /// Key that ssh logs in to guests with; one of banger's own if `None`.
+    pub ssh_key_path: Option<PathBuf>,
     /// Image of a VM for which none is named.
     pub default_image_name: String,
     /// How long the daemon stays when no VM runs and nobody asks.
@@ -182,6 +184,8 @@ pub(crate) struct ConfigFile {
     qemu_bin: Option<PathBuf>,
     #[serde(default, deserialize_with = "program")]
     passt_bin: Option<PathBuf>,
+    #[serde(default, deserialize_with = "absolute_path")]
+    ssh_key_path: Option<PathBuf>,
     #[serde(default, deserialize_with = "image_name")]
     default_image_name: Option<String>,
     #[serde(default, deserialize_with = "duration")]
@@ -211,6 +215,7 @@ impl ConfigFile {
             vmm: self.vmm.unwrap_or_default(),
             qemu_bin: self.qemu_bin,
             passt_bin: self.passt_bin,
+            ssh_key_path: self.ssh_key_path,
             default_image_name: self
                 .default_image_name
                 .unwrap_or_else(|| "debian-minimal".to_owned()),

@@ -23,6 +23,7 @@ fn every_key_is_read() {
         vmm = "qemu"
         qemu_bin = "/opt/qemu/bin/qemu-system-x86_64"
         passt_bin = "passt.avx2"
+        ssh_key_path = "/home/ann/.ssh/sandboxes"
         default_image_name = "mine"
         idle_timeout = "30s"
         [recipe]
@@ -45,6 +46,10 @@ fn every_key_is_read() {
         Some(Path::new("/opt/qemu/bin/qemu-system-x86_64"))
     );
     assert_eq!(config.passt_bin.as_deref(), Some(Path::new("passt.avx2")));
+    assert_eq!(
+        config.ssh_key_path.as_deref(),
+        Some(Path::new("/home/ann/.ssh/sandboxes"))
+    );
     assert_eq!(config.default_image_name, "mine");
     assert_eq!(config.idle_timeout, Duration::from_secs(30));
     assert_eq!(

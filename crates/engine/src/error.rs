@@ -137,6 +137,27 @@ pub enum EngineError {
     /// The agent refused or failed a request.
     #[error("the agent in the guest: {0}")]
     Agent(#[source] guest::AgentError),
+    /// The image has no sshd.
+    #[error("`{name}` has no sshd")]
+    NoSshd {
+        /// The VM's name.
+        name: String,
+    },
+    /// The VM was booted with an agent that cannot do this.
+    #[error("the agent in `{name}` is too old for this")]
+    OldAgent {
+        /// The VM's name.
+        name: String,
+    },
+    /// A key cannot be made or read.
+    #[error("cannot use the ssh key {path}")]
+    SshKey {
+        /// The key.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: ssh_key::Error,
+    },
     /// The layer could not be made.
     #[error("cannot make the disk of `{name}`")]
     Layer {
@@ -227,11 +248,15 @@ impl EngineError {
                 _ => ErrorCode::AgentRefused,
             },
             Self::Agent(_) => ErrorCode::AgentSilent,
+            Self::NoSshd { .. } => ErrorCode::CommandNotFound,
+            Self::OldAgent { .. } => ErrorCode::AgentRefused,
             Self::Cancelled => ErrorCode::Cancelled,
             Self::OperationNotFound { .. } => ErrorCode::OperationNotFound,
-            Self::Layer { .. } | Self::File { .. } | Self::Store(_) | Self::Internal(_) => {
-                ErrorCode::Internal
-            }
+            Self::SshKey { .. }
+            | Self::Layer { .. }
+            | Self::File { .. }
+            | Self::Store(_)
+            | Self::Internal(_) => ErrorCode::Internal,
         }
     }
 
@@ -263,6 +288,13 @@ impl EngineError {
             Self::ImageNotFound { known, .. } | Self::KernelNotFound { known, .. } => {
                 Some(format!("there is {}", known.join(", ")))
             }
+            Self::NoSshd { name } => Some(format!(
+                "`banger vm shell {name}` needs none; else install openssh-server in it"
+            )),
+            Self::OldAgent { name } => Some(format!(
+                "boot it anew: banger vm stop {name} && banger vm start {name}"
+            )),
+            Self::SshKey { .. } => Some("`ssh_key_path` in config.toml names another key".into()),
             Self::Artefact { hint, .. } => hint.clone(),
             Self::Start { name, source } => source.hint().or_else(|| match **source {
                 Self::MachineEnded { .. } | Self::AgentSilent { .. } => {

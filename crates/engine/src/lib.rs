@@ -19,6 +19,7 @@ mod machines;
 mod operations;
 mod plan;
 mod space;
+mod ssh;
 mod vms;
 
 use std::fmt;
@@ -105,6 +106,7 @@ impl Engine {
         );
         artefacts.sweep()?;
         let shared = Arc::new(vms::Shared {
+            ssh: Arc::new(ssh::SshKeys::new(&parts.paths)),
             store,
             operations: operations.clone(),
             artefacts,

@@ -7,6 +7,7 @@ mod link;
 mod reconcile;
 mod reference;
 mod request;
+mod ssh;
 mod start;
 mod state;
 mod stop;
@@ -29,6 +30,7 @@ use crate::artefacts::Artefacts;
 use crate::faults::Faults;
 use crate::identity::Identity;
 use crate::operations::{OperationHandle, Operations};
+use crate::ssh::SshKeys;
 use crate::{Defaults, EngineError, Machines};
 use actor::{Command, Live};
 
@@ -63,6 +65,7 @@ impl Default for Timeouts {
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) paths: Paths,
+    pub(crate) ssh: Arc<SshKeys>,
     pub(crate) operations: Operations,
     pub(crate) artefacts: Artefacts,
     pub(crate) machines: Arc<dyn Machines>,

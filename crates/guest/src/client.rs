@@ -18,8 +18,8 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use crate::http::{self, Ask, Stream};
 use crate::{
-    AgentError, Configure, Exec, Forward, Health, Listeners, Power, PowerAction, UPGRADE_EXEC,
-    UPGRADE_FORWARD, link, mux, vsock,
+    AgentError, Configure, Exec, Forward, Health, Listeners, Power, PowerAction, Ssh, SshServer,
+    UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_SSH, link, mux, vsock,
 };
 
 /// Where the agent of a machine is reached.
@@ -197,6 +197,30 @@ impl Agent {
         let permit = permit(&self.inner.forwards).await?;
         let ask = Ask::json(Method::POST, "/v1/forward", forward)?;
         self.upgrade(ask, UPGRADE_FORWARD, permit).await
+    }
+
+    /// `GET /v1/ssh`: whether [`Agent::ssh`] would find an sshd.
+    ///
+    /// # Errors
+    /// [`AgentError`] when the link or the agent fails.
+    pub async fn ssh_server(&self) -> Result<SshServer, AgentError> {
+        let ask = Ask {
+            method: Method::GET,
+            path: "/v1/ssh",
+            body: bytes::Bytes::new(),
+        };
+        http::decode(self.ask(ask).await?)
+    }
+
+    /// `POST /v1/ssh`: connects to the guest's sshd. The stream carries the SSH protocol, each half closed on its
+    /// own.
+    ///
+    /// # Errors
+    /// [`AgentError::Refused`] when the guest has no sshd or it does not start, others when the link fails.
+    pub async fn ssh(&self, ssh: &Ssh) -> Result<AgentStream, AgentError> {
+        let permit = permit(&self.inner.commands).await?;
+        let ask = Ask::json(Method::POST, "/v1/ssh", ssh)?;
+        self.upgrade(ask, UPGRADE_SSH, permit).await
     }
 
     async fn upgrade(

@@ -16,6 +16,7 @@ mod http;
 pub mod link;
 mod listeners;
 pub mod mux;
+mod ssh;
 mod types;
 mod vsock;
 
@@ -23,6 +24,7 @@ pub use client::{Agent, AgentStream, Channel, ExecStream};
 pub use error::AgentError;
 pub use forward::{Forward, Protocol, UPGRADE_FORWARD};
 pub use listeners::{Listener, Listeners, Process};
+pub use ssh::{Ssh, SshServer, UPGRADE_SSH};
 pub use types::{
     Configure, Exec, GENERATION, GuestNetwork, Health, PORT, Power, PowerAction, Problem, ProblemCode,
     UPGRADE_EXEC, WindowSize,

@@ -5,6 +5,7 @@
 mod connection;
 mod error;
 mod socket;
+mod ssh;
 mod stream;
 
 use std::path::{Path, PathBuf};

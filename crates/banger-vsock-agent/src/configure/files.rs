@@ -9,7 +9,7 @@ use std::path::Path;
 const MAX_FILE: u64 = 16 << 20;
 
 /// Puts a file with this content in the place of whatever is there; a link is replaced, what it led to stays as it is.
-pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     fs::create_dir_all(folder)?;
     if is_file_with(path, content) {
@@ -56,6 +56,6 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// An error that names the file.
-pub(super) fn about(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+pub(crate) fn about(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

@@ -7,7 +7,7 @@ mod certificates;
 mod check;
 mod clock;
 mod entropy;
-mod files;
+pub(crate) mod files;
 mod identity;
 mod managers;
 mod netlink;

@@ -1,6 +1,7 @@
 //! All commands of a machine: what they have in common, and how many there may be.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,11 +9,13 @@ use std::time::Duration;
 
 use guest::{Exec, Problem};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use tokio::sync::Semaphore;
+use tokio::process::Command;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::cgroup::Groups;
 use super::launch;
 use super::running::Running;
+use super::service::Service;
 use crate::problem::internal;
 
 /// Commands at a time; more of them wait. The host keeps to the same number in each of its sessions.
@@ -84,7 +87,7 @@ impl Commands {
         *self.environment.lock().unwrap_or_else(PoisonError::into_inner) = environment;
     }
 
-    pub(super) fn environment(&self) -> BTreeMap<String, String> {
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
         self.environment
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -93,6 +96,15 @@ impl Commands {
 
     /// Starts a command, once there is room for one more.
     pub(crate) async fn start(&self, exec: &Exec) -> Result<Running, Problem> {
+        launch::launch(self, exec, self.slot().await?)
+    }
+
+    /// Starts a program that serves the other end of `socket`, once there is room for one more.
+    pub(crate) async fn serve(&self, command: Command, socket: OwnedFd) -> Result<Service, Problem> {
+        Service::start(self, command, socket, self.slot().await?)
+    }
+
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let no_room = |error| internal("no room for the command", error);
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(no_room)?;
         if self.closing.load(Ordering::Relaxed) {
@@ -101,7 +113,7 @@ impl Commands {
                 "the machine is shutting down",
             ));
         }
-        launch::launch(self, exec, slot)
+        Ok(slot)
     }
 
     /// Ends all commands and starts no more. Blocks for up to `patience`.

@@ -10,7 +10,7 @@ use super::accounts::Account;
 use crate::problem::bad_request;
 
 /// Where commands are looked for unless a variable says otherwise; the same for every user, as in containers.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What terminals are, unless the host says.
 const TERM: &str = "xterm";

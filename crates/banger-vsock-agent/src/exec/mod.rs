@@ -14,8 +14,10 @@ mod launch;
 mod output;
 mod program;
 mod running;
+mod service;
 mod spawn;
 mod terminal;
 
 pub use commands::Commands;
 pub(crate) use environment::check as check_environment;
+pub(crate) use service::Service;

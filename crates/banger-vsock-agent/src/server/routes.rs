@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use guest::{
-    Exec, Forward, GENERATION, Health, Power, PowerAction, Problem, ProblemCode, UPGRADE_EXEC,
-    UPGRADE_FORWARD,
+    Exec, Forward, GENERATION, Health, Power, PowerAction, Problem, ProblemCode, SshServer, UPGRADE_EXEC,
+    UPGRADE_FORWARD, UPGRADE_SSH,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -48,6 +48,11 @@ pub(super) async fn route(
             &ports::list(system.asks_ports()).await?,
         )),
         (&Method::POST, "/v1/forward") => forward(request, &*system).await,
+        (&Method::GET, "/v1/ssh") => {
+            let sshd = system.ssh().sshd().map(|path| path.display().to_string());
+            Ok(answer::json(StatusCode::OK, &SshServer { sshd }))
+        }
+        (&Method::POST, "/v1/ssh") => ssh(request, system).await,
         (method, path) => Err(problem(
             ProblemCode::NotFound,
             format!(
@@ -93,6 +98,19 @@ async fn forward(mut request: Request<Incoming>, system: &dyn System) -> Result<
         }
     });
     Ok(switching(UPGRADE_FORWARD))
+}
+
+async fn ssh(mut request: Request<Incoming>, system: Arc<dyn System>) -> Result<Answer, Problem> {
+    let upgrade = upgrade(&mut request, UPGRADE_SSH)?;
+    let wanted = decode(request).await?;
+    let greeted = system.ssh().connect(system.commands(), wanted).await?;
+    tokio::spawn(async move {
+        // Without a stream the server is left alone, and ends.
+        if let Ok(stream) = upgrade.await {
+            greeted.carry(TokioIo::new(stream)).await;
+        }
+    });
+    Ok(switching(UPGRADE_SSH))
 }
 
 /// The stream that the request's connection becomes, if it asks for this protocol.

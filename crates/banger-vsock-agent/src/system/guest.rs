@@ -13,6 +13,7 @@ use super::System;
 use crate::configure::{self, Machine};
 use crate::exec::Commands;
 use crate::forward::Forwards;
+use crate::ssh::SshService;
 use crate::{memory, power};
 
 /// The machine that the agent runs in.
@@ -20,6 +21,7 @@ use crate::{memory, power};
 pub struct Guest {
     commands: Commands,
     forwards: Forwards,
+    ssh: SshService,
     state: Mutex<State>,
 }
 
@@ -37,6 +39,7 @@ impl Guest {
         Self {
             commands: Commands::in_guest(),
             forwards: Forwards::default(),
+            ssh: SshService::in_guest(),
             state: Mutex::new(State {
                 machine: Machine::default(),
                 configured: false,
@@ -97,5 +100,9 @@ impl System for Guest {
 
     fn forwards(&self) -> &Forwards {
         &self.forwards
+    }
+
+    fn ssh(&self) -> &SshService {
+        &self.ssh
     }
 }

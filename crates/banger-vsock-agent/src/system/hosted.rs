@@ -10,6 +10,7 @@ use super::System;
 use crate::configure;
 use crate::exec::Commands;
 use crate::forward::Forwards;
+use crate::ssh::SshService;
 
 /// A stand-in for a guest, for tests and simulated machines.
 ///
@@ -23,6 +24,7 @@ pub struct Hosted {
     powered: watch::Sender<Option<PowerAction>>,
     commands: Commands,
     forwards: Forwards,
+    ssh: SshService,
 }
 
 impl Hosted {
@@ -36,6 +38,7 @@ impl Hosted {
             powered: watch::Sender::new(None),
             commands: Commands::hosted(),
             forwards: Forwards::default(),
+            ssh: SshService::absent(),
         }
     }
 
@@ -89,5 +92,9 @@ impl System for Hosted {
 
     fn forwards(&self) -> &Forwards {
         &self.forwards
+    }
+
+    fn ssh(&self) -> &SshService {
+        &self.ssh
     }
 }

@@ -9,6 +9,7 @@ use ::guest::{Configure, PowerAction, Problem};
 
 use crate::exec::Commands;
 use crate::forward::Forwards;
+use crate::ssh::SshService;
 
 pub use guest::Guest;
 pub use hosted::Hosted;
@@ -41,4 +42,7 @@ pub trait System: Send + Sync + 'static {
 
     /// Its forwarded connections.
     fn forwards(&self) -> &Forwards;
+
+    /// Its sshd.
+    fn ssh(&self) -> &SshService;
 }

@@ -1,4 +1,4 @@
-//! `banger internal …`: what banger's own build calls. Hidden, and free to change.
+//! `banger internal …`: what ssh and banger's own build call. Hidden, and free to change.
 
 use std::path::PathBuf;
 
@@ -18,6 +18,8 @@ pub struct InternalGroup {
 pub enum InternalCommand {
     /// Write the man pages into a folder.
     ManPages(ManPagesArgs),
+    /// Join stdin and stdout to the sshd of a VM: ssh's ProxyCommand.
+    SshProxy(SshProxyArgs),
 }
 
 /// `banger internal man-pages`.
@@ -26,4 +28,12 @@ pub struct ManPagesArgs {
     /// Folder for them; made if it is missing.
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
+}
+
+/// `banger internal ssh-proxy`.
+#[derive(Debug, Args)]
+pub struct SshProxyArgs {
+    /// VM, as ssh calls it: NAME.vm.
+    #[arg(value_name = "HOST")]
+    pub host: String,
 }

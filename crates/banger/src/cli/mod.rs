@@ -6,6 +6,7 @@ mod environment;
 mod forward;
 mod internal;
 mod man;
+mod ssh;
 mod usage;
 mod verbs;
 mod vm;
@@ -20,6 +21,7 @@ pub use daemon::{DaemonCommand, DaemonGroup};
 pub use environment::EnvironmentArgs;
 pub use forward::{ForwardArgs, PortsArgs};
 pub use internal::{InternalCommand, InternalGroup};
+pub use ssh::{SshArgs, SshConfigArgs};
 pub use verbs::{KillArgs, PingArgs, ProgressArgs, PruneArgs, ShellArgs, StartArgs, StopArgs};
 pub use vm::{
     CreateArgs, ExecArgs, ListArgs, NetworkArg, ReferencesArgs, RunArgs, Shape, ShowArgs, VmCommand,
@@ -138,7 +140,18 @@ Examples:
   echo 'source <(banger completion zsh)' >> ~/.zshrc      after compinit
   banger completion fish > ~/.config/fish/completions/banger.fish")]
     Completion(CompletionArgs),
-    /// What banger's own build calls.
+    /// Make plain `ssh NAME.vm` work: print, add or remove ssh's settings.
+    ///
+    /// Prints settings for OpenSSH that lead to VMs as NAME.vm: with banger's own key, and checking each VM's own
+    /// host key, which banger has made. --install has ~/.ssh/config include them, in one marked block at its top;
+    /// --uninstall removes that block. Nothing else that banger does ever writes there.
+    #[command(after_help = "\
+Examples:
+  banger ssh-config --install         then: ssh box.vm, scp, sftp, rsync
+  banger ssh-config --uninstall
+  banger ssh-config > vms.conf        for ssh -F vms.conf box.vm")]
+    SshConfig(SshConfigArgs),
+    /// What ssh and banger's own build call.
     #[command(hide = true)]
     Internal(InternalGroup),
     /// Show the versions of banger and of its daemon.

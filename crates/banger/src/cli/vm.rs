@@ -7,7 +7,7 @@ use config::{DiskSize, MemorySize, VcpuCount, VmName};
 
 use super::{
     EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, PingArgs, PortsArgs, ProgressArgs,
-    PruneArgs, ShellArgs, StartArgs, StopArgs,
+    PruneArgs, ShellArgs, SshArgs, StartArgs, StopArgs,
 };
 
 /// The verbs of `banger vm`.
@@ -153,6 +153,25 @@ Examples:
   banger vm shell --user nobody box
   banger vm exec -i box -- sh < script.sh")]
     Shell(ShellArgs),
+    /// Open an ssh session in a running VM, or run a command by ssh.
+    ///
+    /// Runs the OpenSSH client with banger's own key and the VM's own host key; it goes through banger's agent and
+    /// works without a network. What follows the VM is ssh's: options, then a command, which ssh hands to the guest's
+    /// shell as one line. The words of a command after `--` arrive as they are. The exit code is ssh's: the command's,
+    /// or 255 if ssh failed.
+    ///
+    /// After `banger ssh-config --install` plain ssh, scp, sftp and editors know the VM as NAME.vm.
+    #[command(
+        override_usage = "banger vm ssh REF [SSH OPTIONS] [COMMAND | -- COMMAND]",
+        after_help = "\
+Examples:
+  banger vm ssh box
+  banger vm ssh box 'ls /srv | wc -l'
+  banger vm ssh box -- touch 'a file' another
+  banger vm ssh box -N -L 8080:localhost:80     its port 80 as your 8080
+  banger vm ssh box -l ada                      as another user"
+    )]
+    Ssh(SshArgs),
     /// Make ports of a running VM reachable on this host.
     ///
     /// Prints what it has bound, a line each, and goes on until Ctrl-C. A connection to the host's port becomes one

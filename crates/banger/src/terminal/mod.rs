@@ -8,5 +8,7 @@ mod raw;
 mod signals;
 
 pub use attach::{Attachment, Ending, attach};
+pub use input::Input;
+pub use output::{Output, Piece};
 pub use raw::window_size;
 pub use signals::{Signals, exit_code};

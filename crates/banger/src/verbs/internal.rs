@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
+use super::ssh;
 use crate::cli::{self, InternalCommand};
+use crate::daemon::Place;
 use crate::failure::Failure;
 
-/// Does what banger's build asks for.
+/// Does what ssh or banger's build asks for.
 ///
 /// # Errors
-/// A file cannot be written.
-pub fn internal(command: &InternalCommand) -> Result<u8, Failure> {
+/// A file cannot be written, a VM not be reached.
+pub async fn internal(place: &Place, command: &InternalCommand) -> Result<u8, Failure> {
     match command {
+        InternalCommand::SshProxy(args) => ssh::proxy(place, &args.host).await,
         InternalCommand::ManPages(args) => write_man_pages(&args.folder).map(|()| 0).map_err(|error| {
             Failure::new(format!(
                 "cannot write man pages to {}: {error}",

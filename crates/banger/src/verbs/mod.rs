@@ -19,6 +19,7 @@ mod ports;
 mod prune;
 mod run;
 mod show;
+mod ssh;
 mod version;
 
 use crate::cli::{Cli, Command, ProgressArgs, VmCommand};
@@ -38,8 +39,9 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Doctor(args) => doctor::doctor(&place, &args).await,
         Command::Version(args) => version::version(&place, &args).await,
         Command::Completion(args) => completion::completion(&args),
-        Command::Internal(group) => internal::internal(&group.command),
+        Command::Internal(group) => internal::internal(&place, &group.command).await,
         Command::Daemon(group) => daemon::daemon(&place, group.command).await,
+        Command::SshConfig(args) => ssh::ssh_config(&place, &args).await,
         Command::Vm(group) => match group.command {
             VmCommand::Run(args) => run::run(&place, args).await,
             VmCommand::Create(args) => create::create(&place, &args).await,
@@ -63,6 +65,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
             VmCommand::Shell(args) => exec::shell(&place, args).await,
             VmCommand::Ports(args) => ports::ports(&place, &args).await,
             VmCommand::Forward(args) => forward::forward(&place, &args).await,
+            VmCommand::Ssh(args) => ssh::ssh(&place, args).await,
         },
     }
 }

@@ -13,6 +13,7 @@ mod logs;
 mod ports;
 mod refused;
 mod run;
+mod ssh;
 mod start;
 mod support;
 mod terminal;

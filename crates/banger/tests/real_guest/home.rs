@@ -43,6 +43,11 @@ impl Home {
         Self { folder }
     }
 
+    /// The user's home.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("state/banger")
     }

@@ -12,5 +12,6 @@ mod inside;
 mod kept;
 mod leaving;
 mod shell;
+mod ssh;
 
 use home::Home;

@@ -9,6 +9,7 @@ use store::VmUpdate;
 
 use super::{Shared, layer_path, start};
 use crate::EngineError;
+use crate::error::one_line;
 use crate::operations::OperationHandle;
 
 /// Prefix of a VM's folder on its way out.
@@ -55,8 +56,15 @@ pub(crate) async fn make(shared: &Shared, id: &str, operation: &OperationHandle)
 pub(crate) async fn remove(shared: &Shared, id: &str) -> Result<(), EngineError> {
     let folder = shared.paths.vm(id);
     start::tear_down(&*shared.machines, &folder).await?;
+    let name = shared.store.vms().get(id).await?.map(|row| row.name);
     let aside = set_aside(&folder)?;
     shared.store.vms().delete(id).await?;
+    if let Some(name) = name
+        && let Err(error) = shared.ssh.forget(&name)
+    {
+        // Of no consequence but the line itself: the next VM of that name gets its own.
+        tracing::warn!(vm = %name, error = %one_line(&error), "cannot take a VM off the known hosts");
+    }
     if let Some(aside) = aside {
         tokio::fs::remove_dir_all(&aside)
             .await

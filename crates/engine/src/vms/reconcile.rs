@@ -24,6 +24,10 @@ pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<(), EngineError> {
         .filter(|operation| operation.kind == "create")
         .filter_map(|operation| operation.vm.clone())
         .collect();
+    let names: Vec<String> = vms.iter().map(|row| row.name.clone()).collect();
+    if let Err(error) = shared.ssh.keep_only(&names) {
+        tracing::warn!(error = %one_line(&error), "cannot tidy the known hosts");
+    }
     let mut kept = Vec::new();
     for row in vms.drain(..) {
         let unborn = cut_off_creates.contains(&row.id) && row.state != VmState::Running;

@@ -29,6 +29,8 @@ pub struct State {
     refused: Mutex<Vec<&'static str>>,
     /// Versions differ on purpose.
     version: Mutex<String>,
+    /// Where its files lie.
+    folder: PathBuf,
     /// VMs in the order in which their operations are to end.
     order: Mutex<Vec<String>>,
 }
@@ -70,6 +72,10 @@ impl State {
 
     pub fn refuses(&self, verb: &str) -> bool {
         self.refused.lock().unwrap().contains(&verb)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub fn version(&self) -> String {
@@ -128,6 +134,7 @@ impl FakeDaemon {
             refused: Mutex::default(),
             version: Mutex::new(env!("CARGO_PKG_VERSION").to_owned()),
             order: Mutex::default(),
+            folder: folder.path().to_owned(),
         });
         let listener = {
             let _inside = runtime.enter();

@@ -6,6 +6,7 @@ mod forward;
 mod guest;
 mod home;
 mod routes;
+mod ssh;
 mod terminal;
 
 pub use client::{Client, Finished, wait_for};

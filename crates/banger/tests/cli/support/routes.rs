@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::daemon::{State, vm};
-use super::{forward, guest};
+use super::{forward, guest, ssh};
 
 type App = Arc<State>;
 
@@ -70,6 +70,9 @@ pub async fn answer(state: App, request: Request<Incoming>) -> Result<Answer, In
             Ok(_) => json(&forward::listeners()),
             Err(failure) => *failure,
         },
+        (&Method::GET, ["ssh"]) => json(&ssh::files(&state)),
+        (&Method::GET, ["vms", reference, "ssh"]) => ssh::access(&state, reference),
+        (&Method::POST, ["vms", reference, "ssh"]) => ssh::connect(&state, reference, request),
         (&Method::GET, ["vms", reference, "logs"]) => match find(&state, reference) {
             Ok(_) => Response::new(whole("\x1b[32mbooted\x1b[0m\r\n\x1b]0;title\x07end\n")),
             Err(failure) => *failure,
@@ -108,7 +111,7 @@ pub async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> T {
     serde_json::from_slice(&body).unwrap()
 }
 
-fn json(value: &impl Serialize) -> Answer {
+pub fn json(value: &impl Serialize) -> Answer {
     Response::new(whole(serde_json::to_vec(value).unwrap()))
 }
 

@@ -1,0 +1,41 @@
+//! `/v1/ssh` and `/v1/vms/{ref}/ssh`.
+
+use api::{SshAccess, SshFiles};
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use guest::UPGRADE_SSH;
+use hyper_util::rt::TokioIo;
+use serde::de::IgnoredAny;
+
+use super::{App, Failure, upgrade};
+
+pub(crate) async fn files(State(app): State<App>) -> Result<Json<SshFiles>, Failure> {
+    Ok(Json(app.engine.vms().ssh_files().await?))
+}
+
+pub(crate) async fn access(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Json<SshAccess>, Failure> {
+    Ok(Json(app.engine.vms().ssh_access(&reference).await?))
+}
+
+pub(crate) async fn connect(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (upgrade, IgnoredAny) = upgrade::accept(request, UPGRADE_SSH, "ssh").await?;
+    let mut guest = app.engine.vms().ssh(&reference).await?;
+    tokio::spawn(async move {
+        let client = match upgrade.await {
+            Ok(client) => client,
+            Err(error) => return tracing::debug!(%error, "a client left before its connection began"),
+        };
+        if let Err(error) = guest::forward::join(&mut TokioIo::new(client), &mut guest).await {
+            tracing::debug!(%error, "an ssh connection broke");
+        }
+    });
+    Ok(upgrade::switching(UPGRADE_SSH))
+}
