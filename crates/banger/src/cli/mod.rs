@@ -7,6 +7,8 @@ mod forward;
 mod internal;
 mod man;
 mod ssh;
+#[cfg(test)]
+mod smoke;
 mod usage;
 mod verbs;
 mod vm;

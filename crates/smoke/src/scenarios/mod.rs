@@ -1,0 +1,24 @@
+//! The scenarios, a table; those that belong together share a file.
+
+mod commands;
+mod life;
+mod looking;
+mod terminal;
+
+use crate::Scenario;
+
+static ALL: &[Scenario] = &[
+    looking::LOOKING,
+    looking::REFUSED,
+    commands::ONE_COMMAND,
+    life::LIFE,
+    life::SEVERAL,
+    commands::KEPT_RUNNING,
+    terminal::TERMINAL,
+];
+
+/// All scenarios, in the order to run them.
+#[must_use]
+pub fn all() -> &'static [Scenario] {
+    ALL
+}
