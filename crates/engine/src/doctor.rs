@@ -2,6 +2,7 @@
 
 mod checks;
 mod confinement;
+mod stored;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ impl Doctor {
             checks::image_tools(),
             checks::user_namespaces(),
             checks::default_image(&self.paths, &self.default_image),
+            stored::store(&self.paths),
+            stored::private(&self.paths),
             checks::disk(&self.paths),
         ]
     }

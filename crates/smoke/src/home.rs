@@ -249,6 +249,15 @@ pub(crate) fn read_until(stream: &mut impl Read, text: &str) -> String {
     String::from_utf8_lossy(&read).into_owned()
 }
 
+/// Waits for something that has no event of its own.
+pub(crate) fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !happened() {
+        assert!(begin.elapsed() < PATIENCE, "{what} does not come");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// Where the binaries are that are tried.
 pub(crate) fn binaries() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -9,6 +9,7 @@ mod man;
 mod ssh;
 #[cfg(test)]
 mod smoke;
+mod suggest;
 mod usage;
 mod verbs;
 mod vm;

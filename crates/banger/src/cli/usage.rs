@@ -4,6 +4,7 @@ use std::error::Error;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::suggest;
 use crate::failure::Failure;
 
 /// What to tell about a command line that does not parse, or that asks for help. `command` is the command that was
@@ -68,11 +69,12 @@ fn message(error: &clap::Error, command: &str) -> String {
 
 /// What to do about it.
 fn hint(error: &clap::Error, command: &str) -> String {
-    for kind in [
-        ContextKind::SuggestedSubcommand,
-        ContextKind::SuggestedArg,
-        ContextKind::SuggestedValue,
-    ] {
+    if error.kind() == ErrorKind::InvalidSubcommand
+        && let Some(verb) = meant_verb(error, command)
+    {
+        return format!("did you mean `{verb}`? `{command} --help` lists all");
+    }
+    for kind in [ContextKind::SuggestedArg, ContextKind::SuggestedValue] {
         if let Some(suggestion) = texts(error, kind).first() {
             return format!(
                 "did you mean `{}`? `{command} --help` lists all",
@@ -105,6 +107,15 @@ fn hint(error: &clap::Error, command: &str) -> String {
         }
         _ => format!("`{command} --help` says how it is used"),
     }
+}
+
+/// The verb that was meant, in full where it is another place's.
+fn meant_verb(error: &clap::Error, command: &str) -> Option<String> {
+    let word = texts(error, ContextKind::InvalidSubcommand).into_iter().next()?;
+    let root = super::command();
+    suggest::known(&root, command, &word)
+        .or_else(|| suggest::alike(&root, command, &word))
+        .or_else(|| texts(error, ContextKind::SuggestedSubcommand).into_iter().next())
 }
 
 /// The argument alone: `--memory` of `--memory <SIZE>`, `REF` of `<REF>...`.

@@ -63,6 +63,12 @@ fn a_bad_size_is_refused() {
 fn wrong_usage_is_one_line_and_a_hint() {
     insta::assert_snapshot!(refused(&[
         &["vmm"],
+        &["run", "--rm"],
+        &["rm", "box"],
+        &["vm", "doctor"],
+        &["vm", "rnu"],
+        &["daemon", "strat"],
+        &["daemon", "frobnicate"],
         &["vm", "ruin"],
         &["vm", "suspend", "box"],
         &["vm", "run", "--nme", "x"],

@@ -1,5 +1,6 @@
 //! Commands in guests.
 
+use crate::home::wait_for;
 use crate::{Home, Scenario};
 
 pub(super) const ONE_COMMAND: Scenario = Scenario {
@@ -109,10 +110,18 @@ fn kept_running(home: &Home) {
         (&"box".into(), &"running".into())
     );
     assert!(home.succeeds(&["ps"]).contains("box"));
-    assert!(
-        home.succeeds(&["vm", "logs", "box"]).contains("banger"),
-        "the console of its boot"
-    );
+    home.succeeds(&[
+        "vm",
+        "exec",
+        "box",
+        "--",
+        "sh",
+        "-c",
+        "echo on the console > /dev/ttyS0",
+    ]);
+    wait_for("the console's line in the log", || {
+        home.succeeds(&["vm", "logs", "box"]).contains("on the console")
+    });
     assert!(
         home.succeeds(&["vm", "ping", "box", "--json"])
             .contains("round_trip_us")

@@ -42,8 +42,19 @@ fn terminal(home: &Home) {
     assert!(shown.contains("6*7=42"), "{shown}");
     let shown = home.in_terminal(&["vm", "shell", "box"], &[("# ", "echo I am $(id -un); exit\n")]);
     assert!(shown.contains("I am root"), "{shown}");
-    let shell = ["vm", "shell", "--user", "nobody", "box"];
+    home.succeeds(&[
+        "vm",
+        "exec",
+        "box",
+        "--",
+        "useradd",
+        "--create-home",
+        "--shell",
+        "/bin/bash",
+        "dev",
+    ]);
+    let shell = ["vm", "shell", "--user", "dev", "box"];
     let shown = home.in_terminal(&shell, &[("$ ", "echo I am $(id -un); exit\n")]);
-    assert!(shown.contains("I am nobody"), "{shown}");
+    assert!(shown.contains("I am dev"), "{shown}");
     home.succeeds(&["vm", "delete", "box"]);
 }
