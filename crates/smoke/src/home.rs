@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -111,6 +111,15 @@ impl Home {
         finish(self.command(arguments), stdin)
     }
 
+    /// Begins to run a command that goes on; it ends when what this gives is dropped.
+    #[must_use]
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let out = child.stdout.take().unwrap();
+        Running { child, out }
+    }
+
     /// Runs a command that must succeed, and gives its output.
     pub fn succeeds(&self, arguments: &[&str]) -> String {
         let finished = self.run(arguments);
@@ -191,6 +200,27 @@ impl Drop for Home {
             drop(self.run(&[&["vm", "delete"], ids.as_slice()].concat()));
         }
         drop(self.run(&["daemon", "stop"]));
+    }
+}
+
+/// A command that runs.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    out: ChildStdout,
+}
+
+impl Running {
+    /// Its stdout.
+    pub fn out(&mut self) -> &mut ChildStdout {
+        &mut self.out
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

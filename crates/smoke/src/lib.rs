@@ -16,7 +16,7 @@ pub mod runner;
 mod scenarios;
 mod uses;
 
-pub use home::Home;
+pub use home::{Finished, Home, Running};
 pub use scenarios::all;
 pub use uses::Use;
 

@@ -3,6 +3,7 @@
 mod commands;
 mod life;
 mod looking;
+mod ports;
 mod terminal;
 
 use crate::Scenario;
@@ -15,6 +16,7 @@ static ALL: &[Scenario] = &[
     life::SEVERAL,
     commands::KEPT_RUNNING,
     terminal::TERMINAL,
+    ports::FORWARD,
 ];
 
 /// All scenarios, in the order to run them.

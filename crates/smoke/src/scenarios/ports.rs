@@ -1,0 +1,44 @@
+//! Ports of guests.
+
+use std::io::Read;
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+use crate::home::read_until;
+use crate::{Home, Scenario};
+
+pub(super) const FORWARD: Scenario = Scenario {
+    name: "forward",
+    shows: "vm forward: a server on the guest's loopback is reached on this host, without a network device",
+    uses: &["vm run -d --network", "vm forward --json", "vm delete"],
+    fast: false,
+    alone_with: &[],
+    run: forward,
+};
+
+/// A server of `perl-base`, which each Debian has; it answers each connection with a line.
+const SERVER: &str = "use IO::Socket::INET; \
+     my $s = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1:8080') or die; \
+     fork and exit; open STDOUT, '>/dev/null'; open STDERR, '>/dev/null'; \
+     while (my $c = $s->accept) { print $c \"from the guest\\n\"; close $c }";
+
+fn forward(home: &Home) {
+    home.succeeds(&["vm", "run", "-d", "--network", "none", "--name", "box"]);
+    home.succeeds(&["vm", "exec", "box", "--", "perl", "-e", SERVER]);
+    let mut forward = home.start(&["vm", "forward", "box", "0:8080", "--json"]);
+    let ports: Value = serde_json::from_str(&read_until(forward.out(), "\n]\n")).unwrap();
+    let port = u16::try_from(ports[0]["host"].as_u64().unwrap()).unwrap();
+    for _ in 0..2 {
+        let mut answer = String::new();
+        let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        connection.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "from the guest\n");
+    }
+    drop(forward);
+    assert!(
+        TcpStream::connect(("127.0.0.1", port)).is_err(),
+        "it ends with its command"
+    );
+    home.succeeds(&["vm", "delete", "box"]);
+}
