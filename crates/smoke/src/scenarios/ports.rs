@@ -10,8 +10,13 @@ use crate::{Home, Scenario};
 
 pub(super) const FORWARD: Scenario = Scenario {
     name: "forward",
-    shows: "vm forward: a server on the guest's loopback is reached on this host, without a network device",
-    uses: &["vm run -d --network", "vm forward --json", "vm delete"],
+    shows: "vm ports finds a server on the guest's loopback, vm forward reaches it, without a network device",
+    uses: &[
+        "vm run -d --network",
+        "vm ports --json",
+        "vm forward --json",
+        "vm delete",
+    ],
     fast: false,
     alone_with: &[],
     run: forward,
@@ -26,6 +31,12 @@ const SERVER: &str = "use IO::Socket::INET; \
 fn forward(home: &Home) {
     home.succeeds(&["vm", "run", "-d", "--network", "none", "--name", "box"]);
     home.succeeds(&["vm", "exec", "box", "--", "perl", "-e", SERVER]);
+    let listed = home.succeeds(&["vm", "ports", "box", "--json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert!(
+        listed.as_array().unwrap().iter().any(|one| one["port"] == 8080),
+        "{listed}"
+    );
     let mut forward = home.start(&["vm", "forward", "box", "0:8080", "--json"]);
     let ports: Value = serde_json::from_str(&read_until(forward.out(), "\n]\n")).unwrap();
     let port = u16::try_from(ports[0]["host"].as_u64().unwrap()).unwrap();
