@@ -18,6 +18,7 @@ pub(super) const LOOKING: Scenario = Scenario {
         "completion",
         "ps -a -q --json",
         "vm list -q --json",
+        "df --json",
     ],
     fast: true,
     alone_with: &[],
@@ -58,6 +59,10 @@ fn looking(home: &Home) {
         assert_eq!(home.succeeds(&[listing, &["-q"]].concat()), "");
     }
     assert!(home.succeeds(&["completion", "bash"]).contains("complete "));
+    assert!(
+        json(&home.succeeds(&["df", "--json"])).is_object(),
+        "what lies where"
+    );
     // Whether all is well is this host's matter.
     let report = json(&home.run(&["doctor", "--json"]).out);
     assert!(report["checks"].as_array().unwrap().len() > 5, "{report}");
