@@ -13,6 +13,9 @@
 //! | `DELETE /v1/vms/{ref}` | → operation; with `?idle=true` refused for a VM that runs or is worked on |
 //! | `POST /v1/vms/{ref}/start`, `/stop`, `/restart` | → operation |
 //! | `POST /v1/vms/{ref}/kill` | [`KillVm`] or nothing → operation |
+//! | `PATCH /v1/vms/{ref}` | [`SetVm`] → operation |
+//! | `GET /v1/vms/{ref}/stats` | → [`VmStats`] |
+//! | `GET /v1/vms/{ref}/boot` | waits for the image's init → [`Booted`] |
 //! | `GET /v1/vms/{ref}/ping` | → [`Pong`] |
 //! | `POST /v1/vms/{ref}/exec` | [`guest::Exec`] → 101, [`guest::frames`] |
 //! | `POST /v1/vms/{ref}/forward` | [`guest::Forward`] → 101, bytes, or [`guest::forward::datagram`]s |
@@ -21,6 +24,7 @@
 //! | `GET /v1/vms/{ref}/ssh` | → [`SshAccess`] |
 //! | `POST /v1/vms/{ref}/ssh` | → 101, the SSH protocol |
 //! | `GET /v1/ssh` | → [`SshFiles`] |
+//! | `GET /v1/vms/{ref}/logs` | → text; `?source=vmm` for the VMM's own, `?follow=true` until the VM stops |
 //! | `GET /v1/operations`, `GET /v1/operations/{id}` | → [`Operation`] |
 //! | `DELETE /v1/operations/{id}` | cancels; → 202 |
 //! | `GET /v1/operations/{id}/events` | → NDJSON of [`Event`], from the first one on |
@@ -49,4 +53,5 @@ pub use report::{Check, CheckState, Report, Version};
 pub use space::{Space, SpaceItem, SpaceKind};
 pub use ssh::{SshAccess, SshFiles};
 pub use verbs::{KillSignal, KillVm, Pong};
+pub use verbs::{Booted, HostUse, KillSignal, KillVm, Pong, SetVm, VmStats};
 pub use vm::{CreateVm, NetworkMode, Vm, VmState};

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::VmState;
 
 /// How a VMM is ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +71,63 @@ pub struct Pong {
     pub boot_id: String,
     /// Milliseconds since the guest's kernel started.
     pub uptime_ms: u64,
+}
+
+/// Body of `PATCH /v1/vms/{ref}`: what is left out stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SetVm {
+    /// Virtual processors, 1 to 64; of a VM that does not run.
+    pub vcpu: Option<u32>,
+    /// Memory in MiB, at least 128; of a VM that does not run.
+    pub memory_mib: Option<u64>,
+    /// Size of the writable layer in bytes: it only grows, also while the VM runs.
+    pub disk_size: Option<u64>,
+}
+
+/// Answer of `GET /v1/vms/{ref}/stats`: what a VM uses now. Counters count from its start; who wants a rate asks twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmStats {
+    /// The VM's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: VmState,
+    /// When this was read.
+    pub sampled_at: Timestamp,
+    /// Virtual processors.
+    pub vcpu: u32,
+    /// Memory that it is given, in MiB.
+    pub memory_mib: u64,
+    /// Size of the writable layer in bytes.
+    pub disk_size: u64,
+    /// What the layer takes on the host, in bytes.
+    pub disk_allocated: u64,
+    /// What its VMM takes on the host, while it runs.
+    pub host: Option<HostUse>,
+    /// What the guest says of itself, where its agent answers.
+    pub guest: Option<guest::Stats>,
+}
+
+/// What a VMM takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostUse {
+    /// Processor time in milliseconds, over all processors.
+    pub cpu_ms: u64,
+    /// Memory in bytes.
+    pub memory: u64,
+}
+
+/// Answer of `GET /v1/vms/{ref}/boot`, which comes when the image's init has finished booting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Booted {
+    /// The VM's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What systemd says of it: `running`, `degraded` where a unit failed, …; `running` of any other init.
+    pub state: String,
 }
 
 #[cfg(test)]

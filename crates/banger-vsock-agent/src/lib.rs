@@ -9,18 +9,21 @@
 //! ```
 
 mod agent;
+mod boot;
 pub mod channel;
 mod configure;
 mod descriptor;
 mod exec;
 mod forward;
 pub mod init;
+mod layer;
 mod memory;
 mod ports;
 mod power;
 mod problem;
 mod server;
 mod ssh;
+mod stats;
 mod system;
 
 pub use agent::run_agent;

@@ -4,6 +4,7 @@ mod exec;
 mod failure;
 mod follow;
 mod forward;
+mod logs;
 mod operations;
 mod ports;
 mod report;
@@ -38,18 +39,24 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/doctor", get(report::doctor))
         .route("/v1/df", get(report::space))
         .route("/v1/vms", get(vms::list).post(vms::create))
-        .route("/v1/vms/{reference}", get(vms::show).delete(vms::delete))
+        .route(
+            "/v1/vms/{reference}",
+            get(vms::show).patch(verbs::set).delete(vms::delete),
+        )
         .route("/v1/vms/{reference}/start", post(vms::start))
         .route("/v1/vms/{reference}/stop", post(vms::stop))
         .route("/v1/vms/{reference}/restart", post(verbs::restart))
         .route("/v1/vms/{reference}/kill", post(verbs::kill))
         .route("/v1/vms/{reference}/ping", get(verbs::ping))
+        .route("/v1/vms/{reference}/stats", get(verbs::stats))
+        .route("/v1/vms/{reference}/boot", get(verbs::boot))
         .route("/v1/vms/{reference}/exec", post(exec::exec))
         .route("/v1/vms/{reference}/forward", post(forward::forward))
         .route("/v1/vms/{reference}/ports", get(ports::ports))
         .route("/v1/vms/{reference}/ssh", get(ssh::access).post(ssh::connect))
         .route("/v1/ssh", get(ssh::files))
         .route("/v1/vms/{reference}/logs", get(vms::logs))
+        .route("/v1/vms/{reference}/logs", get(logs::logs))
         .route("/v1/operations", get(operations::list))
         .route(
             "/v1/operations/{id}",

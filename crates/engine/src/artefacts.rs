@@ -144,7 +144,7 @@ impl Artefacts {
         }
         let kernels = self.paths.kernels();
         let wanted = name.to_owned();
-        let (stage, made) = self
+        let (stage, guard, made) = self
             .make(
                 "fetch",
                 "kernel",
@@ -169,6 +169,8 @@ impl Artefacts {
             created_at: Timestamp::now(),
         };
         self.store.kernels().insert(row).await?;
+        // Not before: who waits for it looks into the store.
+        drop(guard);
         stage.done(&format!("{name} {}  {}", made.version, made.note));
         self.kernel(name)
             .await?
@@ -196,7 +198,7 @@ impl Artefacts {
         let kernel = self.kernel_of(name).await?;
         let images = self.paths.images();
         let wanted = name.to_owned();
-        let (stage, made) = self
+        let (stage, guard, made) = self
             .make(
                 "build",
                 "image",
@@ -233,6 +235,7 @@ impl Artefacts {
             created_at: Timestamp::now(),
         };
         self.store.images().insert(row).await?;
+        drop(guard);
         stage.done(&format!("{name}  {}", made.note));
         Ok(Image {
             rootfs: image_path(&self.paths.images(), &made.digest),
@@ -303,7 +306,7 @@ impl Artefacts {
         cancel: &CancellationToken,
         guard: locks::NameGuard,
         maker: F,
-    ) -> Result<(Stage, Made), EngineError>
+    ) -> Result<(Stage, locks::NameGuard, Made), EngineError>
     where
         F: FnOnce(&dyn Sources, &Progress<'_>, &CancellationToken) -> Result<Made, SourceError>
             + Send
@@ -317,8 +320,7 @@ impl Artefacts {
                 stage.progress(&format!("{label}  {what}"), done, total);
             };
             let made = maker(&*sources, &report, &token);
-            drop(guard);
-            made.map(|made| (stage, made))
+            made.map(|made| (stage, guard, made))
         });
         match made.await {
             Ok(Ok(made)) => Ok(made),

@@ -34,7 +34,8 @@ pub use doctor::Doctor;
 pub use error::EngineError;
 pub use machines::{Choice, HostMachines, Machines};
 pub use operations::{Events, OperationHandle, Operations};
-pub use vms::{Timeouts, Vms};
+pub use vmm::LogKind;
+pub use vms::{Follow, Timeouts, Vms};
 
 use artefacts::Artefacts;
 use faults::Faults;

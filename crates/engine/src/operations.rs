@@ -183,7 +183,7 @@ impl OperationHandle {
         &self.inner.id
     }
 
-    /// What it does: `create`, `start`, `stop`, `restart`, `kill`, `delete`.
+    /// What it does: `create`, `start`, `stop`, `restart`, `kill`, `set`, `delete`.
     #[must_use]
     pub fn kind(&self) -> &str {
         self.inner.kind

@@ -4,12 +4,15 @@ mod actor;
 mod create;
 mod forward;
 mod link;
+mod logs;
 mod reconcile;
 mod reference;
 mod request;
 mod ssh;
+mod set;
 mod start;
 mod state;
+mod stats;
 mod stop;
 mod verbs;
 mod view;
@@ -24,6 +27,7 @@ use config::Paths;
 use store::{Store, StoreError, VmRow};
 use tokio::sync::{Notify, mpsc, watch};
 
+pub use logs::Follow;
 pub(crate) use reconcile::reconcile;
 
 use crate::artefacts::Artefacts;
@@ -310,20 +314,6 @@ impl Vms {
     pub async fn exec(&self, reference: &str, exec: &guest::Exec) -> Result<guest::ExecStream, EngineError> {
         let (_, agent) = self.agent(reference, "run a command in", AGENT).await?;
         agent.exec(exec).await.map_err(EngineError::Agent)
-    }
-
-    /// What the console of a VM printed: the newest part, bounded.
-    ///
-    /// # Errors
-    /// No or several VMs answer to the reference, or the log cannot be read.
-    pub async fn logs(&self, reference: &str) -> Result<Vec<u8>, EngineError> {
-        let row = self.resolve(reference).await?;
-        let folder = self.shared.paths.vm(&row.id);
-        match vmm::console_log(&folder) {
-            Ok(log) => Ok(log),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(EngineError::file("read the console log in", folder)(error)),
-        }
     }
 
     async fn resolve(&self, reference: &str) -> Result<VmRow, EngineError> {

@@ -179,7 +179,7 @@ async fn two_creates_of_one_name_make_one_vm() {
                 operation.wait().await.unwrap();
                 made += 1;
             }
-            Err(error) => assert_eq!(error.to_string(), "a VM called `a` exists already"),
+            Err(error) => assert_eq!(error.to_string(), "a VM called `a` exists"),
         }
     }
     assert_eq!((made, engine.vms().list().await.unwrap().len()), (1, 1));

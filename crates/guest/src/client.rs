@@ -20,6 +20,8 @@ use crate::http::{self, Ask, Stream};
 use crate::{
     AgentError, Configure, Exec, Forward, Health, Listeners, Power, PowerAction, Ssh, SshServer,
     UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_SSH, link, mux, vsock,
+    AgentError, Boot, Configure, Exec, Forward, Grown, Health, Listeners, Power, PowerAction, Stats,
+    UPGRADE_EXEC, UPGRADE_FORWARD, link, mux, vsock,
 };
 
 /// Where the agent of a machine is reached.
@@ -176,6 +178,48 @@ impl Agent {
             self.ask(Ask::json(Method::POST, "/v1/power", &Power { action })?)
                 .await?,
         )
+    }
+
+    /// `POST /v1/disk/grow`: lets the writable layer's file system grow into a disk that has become larger.
+    ///
+    /// # Errors
+    /// [`AgentError::Refused`] when it could not, others when the link fails.
+    pub async fn grow_disk(&self) -> Result<Grown, AgentError> {
+        let ask = Ask {
+            method: Method::POST,
+            path: "/v1/disk/grow",
+            body: bytes::Bytes::new(),
+        };
+        http::decode(self.ask(ask).await?)
+    }
+
+    /// `GET /v1/stats`.
+    ///
+    /// # Errors
+    /// [`AgentError`] when the link or the agent fails.
+    pub async fn stats(&self) -> Result<Stats, AgentError> {
+        let ask = Ask {
+            method: Method::GET,
+            path: "/v1/stats",
+            body: bytes::Bytes::new(),
+        };
+        http::decode(self.ask(ask).await?)
+    }
+
+    /// `GET /v1/boot`: waits until the image's init has finished booting.
+    ///
+    /// # Errors
+    /// [`AgentError::Refused`] when the agent cannot tell, others when the link fails.
+    pub async fn boot(&self) -> Result<Boot, AgentError> {
+        // It takes as long as a command may, and must not stand in the way of short requests.
+        let _permit = permit(&self.inner.commands).await?;
+        let ask = Ask {
+            method: Method::GET,
+            path: "/v1/boot",
+            body: bytes::Bytes::new(),
+        };
+        let stream = self.open().await?;
+        http::decode(self.unless_closed(http::ask(stream, ask)).await?)
     }
 
     /// `POST /v1/exec`: starts a command. Dropping the stream hangs up on it.

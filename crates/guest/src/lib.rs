@@ -26,6 +26,6 @@ pub use forward::{Forward, Protocol, UPGRADE_FORWARD};
 pub use listeners::{Listener, Listeners, Process};
 pub use ssh::{Ssh, SshServer, UPGRADE_SSH};
 pub use types::{
-    Configure, Exec, GENERATION, GuestNetwork, Health, PORT, Power, PowerAction, Problem, ProblemCode,
-    UPGRADE_EXEC, WindowSize,
+    Boot, Configure, Exec, GENERATION, Grown, GuestNetwork, Health, PORT, Power, PowerAction, Problem,
+    ProblemCode, Stats, UPGRADE_EXEC, WindowSize,
 };

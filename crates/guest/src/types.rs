@@ -124,6 +124,40 @@ pub struct Power {
     pub action: PowerAction,
 }
 
+/// Answer of `POST /v1/disk/grow`: the writable layer's file system fills its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grown {
+    /// Size of the disk in bytes.
+    pub disk_size: u64,
+}
+
+/// Answer of `GET /v1/stats`: what the guest uses. Counters count from its boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Processor time that was spent on anything, in milliseconds, over all processors.
+    pub cpu_busy_ms: u64,
+    /// Memory that the kernel manages, in bytes.
+    pub memory_total: u64,
+    /// Memory that programs could have without swapping, in bytes.
+    pub memory_available: u64,
+    /// Size of the root file system in bytes.
+    pub disk_total: u64,
+    /// What is used of it.
+    pub disk_used: u64,
+    /// Bytes received on all devices but the loopback.
+    pub network_received: u64,
+    /// Bytes sent.
+    pub network_sent: u64,
+}
+
+/// Answer of `GET /v1/boot`, which comes when the image's init has finished booting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boot {
+    /// What systemd says of it: `running`, `degraded` where a unit failed, `maintenance`, …. `running` where another
+    /// init, or none, has nothing to say.
+    pub state: String,
+}
+
 /// Why the agent refused a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

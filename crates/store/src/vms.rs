@@ -175,6 +175,12 @@ pub struct VmUpdate {
     pub kernel: Option<String>,
     /// Version of the kernel.
     pub kernel_version: Option<String>,
+    /// Virtual processors.
+    pub vcpu: Option<u32>,
+    /// Memory in MiB.
+    pub memory_mib: Option<u64>,
+    /// Size of the writable layer in bytes.
+    pub disk_size: Option<u64>,
     /// VMM that runs it.
     pub vmm: Option<String>,
     /// Why that one.
@@ -384,11 +390,16 @@ fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusq
         "UPDATE vms SET image_digest = coalesce(:image_digest, image_digest), kernel = coalesce(:kernel, kernel),
                         kernel_version = coalesce(:kernel_version, kernel_version), vmm = coalesce(:vmm, vmm),
                         vmm_reason = coalesce(:vmm_reason, vmm_reason), ephemeral = coalesce(:ephemeral, ephemeral),
+                        vcpu = coalesce(:vcpu, vcpu), memory_mib = coalesce(:memory_mib, memory_mib),
+                        disk_size = coalesce(:disk_size, disk_size),
                         boot_id = iif(:boot_changes, :boot_id, boot_id)
          WHERE id = :id
          RETURNING *",
     )?;
     let values = named_params! {
+        ":vcpu": update.vcpu,
+        ":memory_mib": update.memory_mib.map(signed).transpose()?,
+        ":disk_size": update.disk_size.map(signed).transpose()?,
         ":image_digest": update.image_digest,
         ":kernel": update.kernel,
         ":kernel_version": update.kernel_version,

@@ -23,6 +23,6 @@ mod text;
 use folder::Folder;
 
 pub use choose::{Wanted, choose, find};
-pub use logs::{console_log, keep_logs_if_asked};
+pub use logs::{Follower, LogKind, console_log, keep_logs_if_asked, vmm_log};
 pub use qemu::Qemu;
 pub use spec::{Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, NetworkSocket, VmmError};

@@ -9,13 +9,14 @@
 //! A pipe that the daemon reads fills up while no daemon is there, and then the guest's serial port stalls. So
 //! each machine has a process of its own for it. It ends when the VMM has.
 
+mod follow;
 mod keeper;
 mod read;
 mod start;
 
+pub use follow::Follower;
 pub use keeper::keep_logs_if_asked;
-pub use read::console_log;
-pub(crate) use read::vmm_log;
+pub use read::{console_log, vmm_log};
 pub(crate) use start::{Inlets, Keeper};
 
 /// Which process keeps the logs.
@@ -26,6 +27,24 @@ const VERB: &str = "banger-vm-logs";
 
 /// What the keeper says when it reads.
 const READY: &str = "ready\n";
+
+/// Which log of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogKind {
+    /// What the guest printed on its serial console.
+    Console,
+    /// What the VMM said.
+    Vmm,
+}
+
+impl LogKind {
+    fn log(self) -> Log {
+        match self {
+            Self::Console => CONSOLE,
+            Self::Vmm => VMM,
+        }
+    }
+}
 
 /// A log of which the newest part is kept: up to twice `limit` bytes, in two files.
 #[derive(Clone, Copy, Debug)]

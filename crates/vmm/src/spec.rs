@@ -122,6 +122,10 @@ pub trait Machine: fmt::Debug + Send + Sync {
     /// The system refuses.
     fn signal(&self, signal: Signal) -> Result<(), VmmError>;
 
+    /// Makes a drive of the running machine larger, file and all; the guest sees a larger disk from then on.
+    /// `number` counts the [`MachineSpec::drives`] from 0.
+    fn grow_drive(&self, number: usize, size: u64) -> BoxFuture<'_, Result<(), VmmError>>;
+
     /// Kills the VMM at once and returns when it is gone. Fine if it is gone already.
     fn kill(&self) -> BoxFuture<'_, Result<(), VmmError>>;
 }

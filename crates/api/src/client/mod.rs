@@ -20,7 +20,9 @@ use tokio::net::UnixStream;
 pub use error::ClientError;
 pub use stream::{Chunks, Events};
 
-use crate::{CreateVm, KillSignal, KillVm, Operation, Pong, Report, Space, Version, Vm};
+use crate::{
+    Booted, CreateVm, KillSignal, KillVm, Operation, Pong, Report, SetVm, Space, Version, Vm, VmStats,
+};
 use connection::{Call, expect_status, fetch, send};
 
 /// For answers that a daemon has at hand.
@@ -28,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// For answers that wait for the guest or for other programs.
 const LONG_PATIENCE: Duration = Duration::from_secs(120);
+
+/// For a guest's boot, which the daemon itself gives up some time.
+const BOOT_PATIENCE: Duration = Duration::from_secs(1200);
 
 type Headers = &'static [(&'static str, &'static str)];
 
@@ -48,6 +53,8 @@ pub enum Action {
     Restart(String),
     /// Ends a VM's machine.
     Kill(String, KillSignal),
+    /// Changes a VM's shape.
+    Set(String, SetVm),
     /// Deletes a VM and its disk.
     Delete(String),
     /// Deletes a VM and its disk, unless it runs or is worked on.
@@ -65,6 +72,7 @@ impl Action {
                 let body = KillVm { signal: *signal };
                 Call::new(Method::POST, format!("{}/kill", vm_path(vm))).json(&body)
             }
+            Self::Set(vm, change) => Call::new(Method::PATCH, vm_path(vm)).json(change),
             Self::DeleteIdle(vm) => Ok(Call::new(Method::DELETE, format!("{}?idle=true", vm_path(vm)))),
             Self::Delete(vm) => Ok(Call::new(Method::DELETE, vm_path(vm))),
         }
@@ -184,6 +192,29 @@ impl Client {
         self.get(&format!("{}/ping", vm_path(vm))).await
     }
 
+    /// `GET /v1/vms/{ref}/stats`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn stats(&self, vm: &str) -> Result<VmStats, ClientError> {
+        self.get(&format!("{}/stats", vm_path(vm))).await
+    }
+
+    /// `GET /v1/vms/{ref}/boot`: waits until the image's init has finished booting.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `vm_state` and `agent_silent` among the daemon's own.
+    pub async fn boot(&self, vm: &str) -> Result<Booted, ClientError> {
+        let call = Call::new(Method::GET, format!("{}/boot", vm_path(vm)));
+        fetch(
+            &self.socket,
+            call,
+            StatusCode::OK,
+            BOOT_PATIENCE.max(self.patience),
+        )
+        .await
+    }
+
     /// Starts an operation that goes on whether or not somebody watches it.
     ///
     /// # Errors
@@ -236,12 +267,14 @@ impl Client {
         expect_status(&answer.response, StatusCode::ACCEPTED)
     }
 
-    /// `GET /v1/vms/{ref}/logs`.
+    /// `GET /v1/vms/{ref}/logs`: the serial console, or what the `vmm` said; with `follow` until the VM stops.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn logs(&self, vm: &str) -> Result<Chunks, ClientError> {
-        let call = Call::new(Method::GET, format!("{}/logs", vm_path(vm)));
+    pub async fn logs(&self, vm: &str, vmm: bool, follow: bool) -> Result<Chunks, ClientError> {
+        let source = if vmm { "vmm" } else { "console" };
+        let path = format!("{}/logs?source={source}&follow={follow}", vm_path(vm));
+        let call = Call::new(Method::GET, path);
         let answer = send(&self.socket, call, self.patience).await?;
         expect_status(&answer.response, StatusCode::OK)?;
         Ok(Chunks::new(answer))

@@ -16,6 +16,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_move, unmount};
 
+use super::agent::log;
 use super::early::make_folder;
 use super::parameters::{Device, Parameters};
 use super::tree::{Tree, is_empty, path_of};
@@ -102,6 +103,10 @@ fn mount_layer(device: &Device) -> Result<(), InitError> {
         Some(LAYER_OPTIONS),
     )
     .map_err(|error| cannot_mount(format!("the layer {}", device.path()), error))?;
+    // Its disk may have been made larger while the machine was off. One that does not grow is still a disk.
+    if let Err(error) = crate::layer::grow(LAYER_MOUNT) {
+        log(&format!("the layer does not grow into its disk: {error}"));
+    }
     // What lies on a layer is seen through the overlay and the binds, with the modes that it has there.
     rustix::fs::chmod(LAYER_MOUNT, Mode::from_raw_mode(0o700)).map_err(|error| InitError::File {
         action: "close",

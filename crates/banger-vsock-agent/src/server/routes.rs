@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use guest::{
     Exec, Forward, GENERATION, Health, Power, PowerAction, Problem, ProblemCode, SshServer, UPGRADE_EXEC,
     UPGRADE_FORWARD, UPGRADE_SSH,
+    Exec, Forward, GENERATION, Grown, Health, Power, PowerAction, Problem, ProblemCode, UPGRADE_EXEC,
+    UPGRADE_FORWARD,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -42,6 +44,20 @@ pub(super) async fn route(
             *power.lock().unwrap_or_else(PoisonError::into_inner) = Some(action);
             Ok(answer::empty(StatusCode::NO_CONTENT))
         }
+        (&Method::POST, "/v1/disk/grow") => {
+            let disk_size = tokio::task::spawn_blocking(move || system.grow_disk())
+                .await
+                .map_err(|error| internal("cannot grow the disk's file system", error))??;
+            Ok(answer::json(StatusCode::OK, &Grown { disk_size }))
+        }
+        (&Method::GET, "/v1/stats") => {
+            let stats = tokio::task::spawn_blocking(crate::stats::read)
+                .await
+                .map_err(|error| internal("cannot read what the machine uses", error))?
+                .map_err(|error| internal("cannot read what the machine uses", error))?;
+            Ok(answer::json(StatusCode::OK, &stats))
+        }
+        (&Method::GET, "/v1/boot") => Ok(answer::json(StatusCode::OK, &system.boot().await?)),
         (&Method::POST, "/v1/exec") => exec(request, &*system).await,
         (&Method::GET, "/v1/ports") => Ok(answer::json(
             StatusCode::OK,

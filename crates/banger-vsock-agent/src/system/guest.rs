@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use guest::{Configure, PowerAction, Problem};
+use futures::future::BoxFuture;
+use guest::{Boot, Configure, PowerAction, Problem};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::System;
@@ -14,6 +15,7 @@ use crate::configure::{self, Machine};
 use crate::exec::Commands;
 use crate::forward::Forwards;
 use crate::ssh::SshService;
+use crate::problem::internal;
 use crate::{memory, power};
 
 /// The machine that the agent runs in.
@@ -84,6 +86,15 @@ impl System for Guest {
         }
         memory::give_back();
         Ok(())
+    }
+
+    fn grow_disk(&self) -> Result<u64, Problem> {
+        crate::layer::grow(crate::init::LAYER)
+            .map_err(|error| internal("cannot grow the disk's file system", error))
+    }
+
+    fn boot(&self) -> BoxFuture<'static, Result<Boot, Problem>> {
+        Box::pin(crate::boot::wait())
     }
 
     fn power(&self, action: PowerAction) {

@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use guest::{Configure, PowerAction, Problem};
+use futures::future::BoxFuture;
+use guest::{Boot, Configure, PowerAction, Problem};
 use tokio::sync::watch;
 
 use super::System;
@@ -76,6 +77,15 @@ impl System for Hosted {
         self.commands.set_environment(wanted.environment.clone());
         *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted.clone());
         Ok(())
+    }
+
+    fn grow_disk(&self) -> Result<u64, Problem> {
+        Ok(0)
+    }
+
+    fn boot(&self) -> BoxFuture<'static, Result<Boot, Problem>> {
+        let state = "running".to_owned();
+        Box::pin(std::future::ready(Ok(Boot { state })))
     }
 
     fn power(&self, action: PowerAction) {

@@ -5,7 +5,9 @@ mod hosted;
 
 use std::time::Duration;
 
-use ::guest::{Configure, PowerAction, Problem};
+use ::guest::{Boot, Configure, PowerAction, Problem};
+
+use futures::future::BoxFuture;
 
 use crate::exec::Commands;
 use crate::forward::Forwards;
@@ -30,6 +32,15 @@ pub trait System: Send + Sync + 'static {
     /// # Errors
     /// What is wrong with the request, or which step of it failed.
     fn configure(&self, wanted: &Configure) -> Result<(), Problem>;
+
+    /// Lets the writable layer's file system grow into its disk, and gives the disk's size. Blocks.
+    ///
+    /// # Errors
+    /// It cannot grow.
+    fn grow_disk(&self) -> Result<u64, Problem>;
+
+    /// Waits until the image's init has finished booting.
+    fn boot(&self) -> BoxFuture<'static, Result<Boot, Problem>>;
 
     /// Carries out the action. Blocks; called after the request has been answered.
     fn power(&self, action: PowerAction);

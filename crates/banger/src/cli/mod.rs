@@ -26,6 +26,10 @@ pub use forward::{ForwardArgs, PortsArgs};
 pub use internal::{InternalCommand, InternalGroup};
 pub use ssh::{SshArgs, SshConfigArgs};
 pub use verbs::{KillArgs, PingArgs, ProgressArgs, PruneArgs, ShellArgs, StartArgs, StopArgs};
+pub use verbs::{
+    KillArgs, LogsArgs, NewShape, PingArgs, ProgressArgs, PruneArgs, SetArgs, ShellArgs, StartArgs,
+    StatsArgs, StopArgs, Wait, WaitArgs,
+};
 pub use vm::{
     CreateArgs, ExecArgs, ListArgs, NetworkArg, ReferencesArgs, RunArgs, Shape, ShowArgs, VmCommand,
 };

@@ -8,6 +8,8 @@ use config::{DiskSize, MemorySize, VcpuCount, VmName};
 use super::{
     EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, PingArgs, PortsArgs, ProgressArgs,
     PruneArgs, ShellArgs, SshArgs, StartArgs, StopArgs,
+    EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, LogsArgs, PingArgs, PortsArgs,
+    ProgressArgs, PruneArgs, SetArgs, ShellArgs, StartArgs, StatsArgs, StopArgs, WaitArgs,
 };
 
 /// The verbs of `banger vm`.
@@ -82,6 +84,15 @@ Examples:
   banger vm kill box
   banger vm kill --signal TERM web db")]
     Kill(KillArgs),
+    /// Change VMs' processors, memory or disk size.
+    ///
+    /// A disk only grows, and a running guest sees it at once, file system and all. Processors and memory are
+    /// changed while the VM does not run.
+    #[command(after_help = "\
+Examples:
+  banger vm set box --disk-size 40G
+  banger vm stop box && banger vm set box --vcpu 4 --memory 8G")]
+    Set(SetArgs),
     /// Delete VMs and their disks, running or not.
     #[command(after_help = "\
 Examples:
@@ -114,14 +125,29 @@ Examples:
   banger vm show box
   banger vm show box --json | jq .boot_id")]
     Show(ShowArgs),
-    /// Print a VM's serial console and its VMM's log.
+    /// Print a VM's serial console, or its VMM's log.
+    ///
+    /// The newest part of it, of the last run. With -f it goes on as more is printed, until the VM stops.
     ///
     /// On a terminal, control characters of the guest's are made harmless; a pipe gets them as they are.
     #[command(after_help = "\
 Examples:
   banger vm logs box
+  banger vm logs -f box
+  banger vm logs --vmm box
   banger vm logs box | grep -i oom")]
-    Logs(ReferenceArgs),
+    Logs(LogsArgs),
+    /// Show what VMs use: processors, memory, disk and network.
+    ///
+    /// A line for each VM, and one for all together. CPU is that of the host, 100 % being one processor, over half a
+    /// second. MEM is what the guest uses of what it has, RSS what that takes of the host's memory. DISK is what the
+    /// guest uses of what it has, ALLOC what that takes on the host. IN and OUT are what went over the network.
+    #[command(after_help = "\
+Examples:
+  banger vm stats
+  banger vm stats --watch web db
+  banger vm stats --json | jq '.total.rss'")]
+    Stats(StatsArgs),
     /// Ask whether VMs' agents answer.
     ///
     /// One line for each, with the time that the answer took. Exits 1 if any does not answer.
@@ -236,6 +262,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub shape: Shape,
     #[command(flatten)]
+    pub wait: WaitArgs,
+    #[command(flatten)]
     pub progress: ProgressArgs,
     /// User in the guest, by name or number; root if left out.
     #[arg(long, value_name = "NAME", conflicts_with = "detach")]
@@ -262,6 +290,8 @@ pub struct RunArgs {
 pub struct CreateArgs {
     #[command(flatten)]
     pub shape: Shape,
+    #[command(flatten)]
+    pub wait: WaitArgs,
     #[command(flatten)]
     pub progress: ProgressArgs,
     /// Make the VM without starting it.

@@ -8,6 +8,7 @@ mod report;
 mod space;
 mod table;
 mod timings;
+mod usage;
 
 use std::io::{IsTerminal, Write};
 
@@ -18,6 +19,7 @@ pub use progress::Progress;
 pub use report::report;
 pub use space::space;
 pub use table::{ports, vms};
+pub use usage::{Usage, usage};
 
 use crate::failure::Failure;
 

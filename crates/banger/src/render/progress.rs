@@ -74,12 +74,7 @@ impl Progress {
                 StageState::Done => self.finish(name, &stage_line(name, detail, *elapsed_ms)),
                 StageState::Failed => self.finish(name, &stage_line(name, &failed(detail), *elapsed_ms)),
             },
-            event if event.is_end() => {
-                self.clear();
-                if let Some(timings) = self.timings.take() {
-                    timings.lines().iter().for_each(|line| note(line));
-                }
-            }
+            event if event.is_end() => self.clear_bars(),
             _ => {}
         }
     }
@@ -89,8 +84,15 @@ impl Progress {
         self.line(|| note(&format!("banger: {message}")));
     }
 
-    /// Takes whatever still moves off the screen.
+    /// The end: takes whatever still moves off the screen, and tells the timings.
     pub fn clear(&mut self) {
+        self.clear_bars();
+        if let Some(timings) = self.timings.take() {
+            timings.lines().iter().for_each(|line| note(line));
+        }
+    }
+
+    fn clear_bars(&mut self) {
         for (_, bar) in self.running.drain() {
             bar.finish_and_clear();
         }

@@ -46,6 +46,15 @@ pub fn ports(listeners: &[Listener]) -> String {
     print(&table)
 }
 
+/// Any rows under a head line.
+pub fn rows<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = new(head);
+    for row in rows {
+        table.add_row(row);
+    }
+    print(&table)
+}
+
 /// Names and values, a line each, without a head line.
 pub fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let mut table = plain();

@@ -3,6 +3,7 @@
 use api::client::Action;
 use api::{CreateVm, NetworkMode};
 
+use super::boot;
 use super::operation::{self, follow};
 use crate::cli::{CreateArgs, NetworkArg, Shape};
 use crate::daemon::Place;
@@ -24,12 +25,18 @@ pub async fn create(place: &Place, args: &CreateArgs) -> Result<u8, Failure> {
     let mut progress = Progress::of(args.progress);
     let action = Action::Create(Box::new(request));
     let done = follow(&client, &action, &mut progress, &mut signals).await?;
-    progress.clear();
     let Some(vm) = done.vm else { return Err(no_vm()) };
     if let Some(signal) = done.too_late {
         operation::delete(&client, &vm.id, &mut signals).await?;
         return Err(Failure::new("cancelled: what was begun is undone").with_code(exit_code(signal)));
     }
+    if !args.no_start
+        && let Err(failure) = boot::wait(&client, &vm.id, args.wait.wait, &mut progress, &mut signals).await
+    {
+        operation::delete(&client, &vm.id, &mut signals).await?;
+        return Err(failure);
+    }
+    progress.clear();
     render::output(&format!("{}\n", render::one_line(&vm.name)))?;
     Ok(0)
 }

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use api::client::{Action, Client};
-use api::{KillSignal, Vm};
+use api::{KillSignal, SetVm, Vm};
 use futures::StreamExt;
 
+use super::boot;
 use super::operation::follow;
-use crate::cli::{ProgressArgs, ReferencesArgs};
+use crate::cli::{NewShape, ProgressArgs, ReferencesArgs, Wait};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::{self, Progress};
@@ -21,11 +22,13 @@ pub const AT_ONCE: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub enum Verb {
     /// Boots it.
-    Start,
+    Start(Wait),
     /// Shuts it down.
     Stop,
     /// Both, one after the other.
-    Restart,
+    Restart(Wait),
+    /// Changes its shape.
+    Set(SetVm),
     /// Ends its machine.
     Kill(KillSignal),
     /// Deletes it and its disk.
@@ -48,6 +51,23 @@ pub async fn each(
     let client = place.connect().await?;
     let vms = client.vms().await?;
     all(&client, verb, targets(&references.references, &vms), progress).await
+}
+
+/// The change that the command line asks for.
+///
+/// # Errors
+/// It asks for none.
+pub fn change(shape: &NewShape) -> Result<SetVm, Failure> {
+    let change = SetVm {
+        vcpu: shape.vcpu.map(|count| count.get()),
+        memory_mib: shape.memory.map(|size| size.mib()),
+        disk_size: shape.disk_size.map(|size| size.bytes()),
+    };
+    match change == SetVm::default() {
+        true => Err(Failure::usage("`banger vm set` needs something to change")
+            .with_hint("give --vcpu, --memory or --disk-size, for example --disk-size 40G")),
+        false => Ok(change),
+    }
 }
 
 /// Id and name of a VM, or why there is none.
@@ -106,25 +126,33 @@ async fn one(
 ) -> Result<String, Failure> {
     let (id, name) = target?;
     let action = match verb {
-        Verb::Start => Action::Start(id),
-        Verb::Stop => Action::Stop(id),
-        Verb::Restart => Action::Restart(id),
-        Verb::Kill(signal) => Action::Kill(id, signal),
-        Verb::Delete => Action::Delete(id),
-        Verb::Prune => Action::DeleteIdle(id),
+        Verb::Start(_) => Action::Start(id.clone()),
+        Verb::Stop => Action::Stop(id.clone()),
+        Verb::Restart(_) => Action::Restart(id.clone()),
+        Verb::Set(change) => Action::Set(id.clone(), change),
+        Verb::Kill(signal) => Action::Kill(id.clone(), signal),
+        Verb::Delete => Action::Delete(id.clone()),
+        Verb::Prune => Action::DeleteIdle(id.clone()),
     };
     let mut progress = match alone {
         true => Progress::of(progress),
         false => Progress::one_of_several(progress, &name),
     };
     let mut signals = match verb {
-        Verb::Start => Signals::ending()?,
+        Verb::Start(_) => Signals::ending()?,
         // They go on in the daemon when their client leaves: half a stop is nothing anybody wants.
-        Verb::Stop | Verb::Restart | Verb::Kill(_) | Verb::Delete | Verb::Prune => Signals::none(),
+        Verb::Stop | Verb::Restart(_) | Verb::Set(_) | Verb::Kill(_) | Verb::Delete | Verb::Prune => {
+            Signals::none()
+        }
     };
     let done = follow(client, &action, &mut progress, &mut signals).await?;
     match done.too_late {
-        None => Ok(name),
+        None => {
+            if let Verb::Start(wait) | Verb::Restart(wait) = verb {
+                boot::wait(client, &id, wait, &mut progress, &mut signals).await?;
+            }
+            Ok(name)
+        }
         Some(signal) => {
             Err(Failure::new(format!("too late to cancel: `{name}` runs")).with_code(exit_code(signal)))
         }

@@ -1,5 +1,6 @@
 //! What each verb does: it asks the daemon and shows the answer.
 
+mod boot;
 mod command;
 pub mod completion;
 mod create;
@@ -20,6 +21,7 @@ mod prune;
 mod run;
 mod show;
 mod ssh;
+mod stats;
 mod version;
 
 use crate::cli::{Cli, Command, ProgressArgs, VmCommand};
@@ -45,22 +47,31 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Vm(group) => match group.command {
             VmCommand::Run(args) => run::run(&place, args).await,
             VmCommand::Create(args) => create::create(&place, &args).await,
-            VmCommand::Start(args) => lifecycle::each(&place, Verb::Start, &args.vms, args.progress).await,
+            VmCommand::Start(args) => {
+                let verb = Verb::Start(args.wait.wait);
+                lifecycle::each(&place, verb, &args.vms, args.progress).await
+            }
             VmCommand::Stop(args) => lifecycle::each(&place, Verb::Stop, &args.vms, quiet(args.quiet)).await,
             VmCommand::Restart(args) => {
-                lifecycle::each(&place, Verb::Restart, &args.vms, args.progress).await
+                let verb = Verb::Restart(args.wait.wait);
+                lifecycle::each(&place, verb, &args.vms, args.progress).await
             }
             VmCommand::Kill(args) => {
                 lifecycle::each(&place, Verb::Kill(args.signal), &args.vms, quiet(args.quiet)).await
             }
+            VmCommand::Set(args) => {
+                let verb = Verb::Set(lifecycle::change(&args.shape)?);
+                lifecycle::each(&place, verb, &args.vms, quiet(args.quiet)).await
+            }
             VmCommand::Delete(args) => {
                 lifecycle::each(&place, Verb::Delete, &args.vms, quiet(args.quiet)).await
             }
+            VmCommand::Stats(args) => stats::stats(&place, &args).await,
             VmCommand::Prune(args) => prune::prune(&place, &args).await,
             VmCommand::Ping(args) => ping::ping(&place, &args).await,
             VmCommand::List(args) => list::list(&place, &args).await,
             VmCommand::Show(args) => show::show(&place, &args).await,
-            VmCommand::Logs(args) => logs::logs(&place, &args.reference).await,
+            VmCommand::Logs(args) => logs::logs(&place, &args).await,
             VmCommand::Exec(args) => exec::exec(&place, args).await,
             VmCommand::Shell(args) => exec::shell(&place, args).await,
             VmCommand::Ports(args) => ports::ports(&place, &args).await,

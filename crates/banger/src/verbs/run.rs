@@ -4,6 +4,7 @@ use api::client::{Action, Client, ClientError};
 use api::{CreateVm, Vm, VmState};
 use guest::Exec;
 
+use super::boot;
 use super::command::{self, Streams};
 use super::create::{no_vm, request};
 use super::operation::{self, follow};
@@ -42,12 +43,16 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     let mut progress = Progress::of(args.progress);
     let action = Action::Create(Box::new(request));
     let started = follow(&client, &action, &mut progress, &mut signals).await?;
-    progress.clear();
     let vm = started.vm.ok_or_else(no_vm)?;
     if let Some(signal) = started.too_late {
         delete(place, &client, &vm, &mut signals).await?;
         return Err(Failure::new("cancelled: what was begun is undone").with_code(exit_code(signal)));
     }
+    if let Err(failure) = boot::wait(&client, &vm.id, args.wait.wait, &mut progress, &mut signals).await {
+        delete(place, &client, &vm, &mut signals).await?;
+        return Err(failure);
+    }
+    progress.clear();
     let Some(streams) = streams else {
         render::output(&format!("{}\n", render::one_line(&vm.name)))?;
         return Ok(0);

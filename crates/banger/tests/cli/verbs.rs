@@ -1,4 +1,4 @@
-//! `vm restart`, `kill`, `prune` and `ping`; `-q`, `--timings` and `--user`.
+//! `vm restart`, `kill`, `set`, `prune`, `stats` and `ping`; `-q`, `--timings`, `--wait`; following logs.
 
 use api::VmState;
 
@@ -126,4 +126,84 @@ fn timings_tell_the_milliseconds_of_each_stage() {
     );
     let run = timed(&["vm", "run", "--timings", "--rm", "--", "true"]);
     assert!(run.contains(&"timing image 94000 ms".to_owned()), "{run:?}");
+}
+
+#[test]
+fn set_asks_for_what_was_given_and_for_something() {
+    let daemon = daemon();
+    let done = daemon.run(&[
+        "vm",
+        "set",
+        "db",
+        "web",
+        "--disk-size",
+        "20G",
+        "--vcpu",
+        "3",
+        "-q",
+    ]);
+    assert_eq!(
+        (done.code, done.out.as_str(), done.err.as_str()),
+        (0, "db\nweb\n", "")
+    );
+    let change = r#"change {"vcpu":3,"memory_mib":null,"disk_size":21474836480}"#;
+    let calls = daemon.calls();
+    assert_eq!(
+        calls.iter().filter(|call| *call == change).count(),
+        2,
+        "{calls:?}"
+    );
+    insta::assert_snapshot!(daemon.run(&["vm", "set", "db"]).screen());
+}
+
+#[test]
+fn logs_are_followed_and_the_vmms_are_had_if_asked_for() {
+    let daemon = daemon();
+    assert_eq!(daemon.run(&["vm", "logs", "-f", "web"]).code, 0);
+    assert_eq!(daemon.run(&["vm", "logs", "--vmm", "web"]).code, 0);
+    let calls = daemon.calls();
+    assert_eq!(calls[0], "logs source=console&follow=true");
+    assert_eq!(calls[1], "logs source=vmm&follow=false");
+}
+
+#[test]
+fn stats_are_of_what_runs_or_of_what_is_named() {
+    let daemon = daemon();
+    insta::assert_snapshot!(daemon.run(&["vm", "stats"]).screen());
+    insta::assert_snapshot!(daemon.run(&["vm", "stats", "db", "web", "nobody"]).screen());
+    let json = daemon.run(&["vm", "stats", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(report["vms"][0]["name"], "web");
+    assert_eq!(report["vms"][0]["cpu_percent"], 0.0);
+    assert_eq!(report["total"]["rss"], 700 << 20);
+    assert!(report["total"].get("id").is_none());
+}
+
+#[test]
+fn stats_go_on_when_they_are_watched() {
+    let daemon = daemon();
+    let mut client = daemon.start(&["vm", "stats", "--watch"]);
+    for _ in 0..2 {
+        client.read_out_until("web ");
+    }
+    client.close_out();
+    assert_eq!(client.wait(), 128 + 13, "until nobody reads it");
+}
+
+#[test]
+fn a_start_waits_for_the_guests_services_if_asked_to() {
+    let daemon = daemon();
+    insta::assert_snapshot!(daemon.run(&["vm", "start", "--wait", "boot", "db"]).screen());
+    let degraded = daemon.run(&["vm", "restart", "--wait", "boot", "web"]);
+    assert_eq!((degraded.code, degraded.out.as_str()), (0, "web\n"));
+    let warning =
+        "banger: warning: `web` has booted and is degraded: banger vm exec web -- systemctl --failed";
+    assert!(
+        degraded.err.lines().any(|line| line == warning),
+        "{}",
+        degraded.err
+    );
+    let run = daemon.run(&["vm", "run", "-q", "--wait", "boot", "--", "echo", "up"]);
+    assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (0, "up\n", ""));
+    insta::assert_snapshot!(daemon.run(&["vm", "start", "--wait", "later", "db"]).screen());
 }

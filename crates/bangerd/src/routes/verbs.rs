@@ -1,8 +1,9 @@
-//! `/v1/vms/{ref}/restart`, `/kill`, `/ping`.
+//! `/v1/vms/{ref}/restart`, `/kill`, `/ping`, `/stats`, `/boot`, and changing a VM.
 
-use api::{KillVm, Pong};
+use api::{Booted, KillVm, Pong, SetVm, VmStats};
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -40,4 +41,30 @@ pub(crate) async fn ping(
     Path(reference): Path<String>,
 ) -> Result<Json<Pong>, Failure> {
     Ok(Json(app.engine.vms().ping(&reference).await?))
+}
+
+/// Goes on when its client leaves: half of it would be done anyway.
+pub(crate) async fn set(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+    headers: HeaderMap,
+    body: Result<Json<SetVm>, JsonRejection>,
+) -> Result<Response, Failure> {
+    let Json(change) = body?;
+    let operation = app.engine.vms().set(&reference, change).await?;
+    Ok(answer(&headers, operation, Hold::Watch))
+}
+
+pub(crate) async fn stats(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Json<VmStats>, Failure> {
+    Ok(Json(app.engine.vms().stats(&reference).await?))
+}
+
+pub(crate) async fn boot(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Json<Booted>, Failure> {
+    Ok(Json(app.engine.vms().boot(&reference).await?))
 }

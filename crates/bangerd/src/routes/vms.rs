@@ -4,8 +4,8 @@ use api::{CreateVm, Vm};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Deserialize;
 
 use super::follow::{Hold, answer, wants_events};
@@ -84,9 +84,4 @@ pub(crate) async fn delete(
         false => vms.delete(&reference).await?,
     };
     Ok(answer(&headers, operation, Hold::Watch))
-}
-
-pub(crate) async fn logs(State(app): State<App>, Path(reference): Path<String>) -> Result<Response, Failure> {
-    let log = app.engine.vms().logs(&reference).await?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log).into_response())
 }

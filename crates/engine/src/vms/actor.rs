@@ -7,7 +7,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use vmm::Machine;
 
 use super::link::{Link, LinkState};
-use super::{Shared, Task, create, start, state, stop, view};
+use super::{Shared, Task, create, set, start, state, stop, view};
 use crate::EngineError;
 use crate::error::one_line;
 use crate::operations::OperationHandle;
@@ -27,6 +27,11 @@ pub(crate) enum Command {
     Kill {
         operation: OperationHandle,
         signal: api::KillSignal,
+    },
+    /// Change the shape.
+    Set {
+        operation: OperationHandle,
+        change: api::SetVm,
     },
     /// Go away, in whatever state; `idle` spares a VM that runs.
     Delete { operation: OperationHandle, idle: bool },
@@ -118,6 +123,7 @@ impl Actor {
             | Command::Stop { operation }
             | Command::Restart { operation }
             | Command::Kill { operation, .. }
+            | Command::Set { operation, .. }
             | Command::Delete { operation, .. } => operation.clone(),
         };
         self.live
@@ -132,6 +138,7 @@ impl Actor {
             Command::Stop { .. } => (self.stop(&operation).await, false),
             Command::Restart { .. } => (self.restart(&operation).await, false),
             Command::Kill { signal, .. } => (self.kill(&operation, signal).await, false),
+            Command::Set { change, .. } => (self.set(&operation, change).await, false),
             Command::Delete { idle, .. } => {
                 let outcome = self.delete(idle).await;
                 let gone = outcome.is_ok();
@@ -260,6 +267,15 @@ impl Actor {
             .await?;
         stage.done("ended");
         Ok(())
+    }
+
+    async fn set(&mut self, operation: &OperationHandle, change: api::SetVm) -> Result<(), EngineError> {
+        let row = self.row().await?;
+        let running = self
+            .running
+            .as_ref()
+            .map(|running| (&*running.machine, &running.link));
+        set::set(&self.shared, row, running, change, operation).await
     }
 
     /// Goes on with a stop that the end of an earlier daemon cut off.

@@ -22,17 +22,11 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
         None => made_up_name()?,
     };
     let vcpu = request.vcpu.unwrap_or(defaults.vcpu);
-    within("vcpu", vcpu.into(), 1, MAX_VCPU.into(), "")?;
+    check_vcpu(vcpu)?;
     let memory_mib = request.memory_mib.unwrap_or(defaults.memory_mib);
-    within("memory", memory_mib, MIN_MEMORY_MIB, MAX_MEMORY_MIB, " MiB")?;
+    check_memory(memory_mib)?;
     let disk_size = request.disk_size.unwrap_or(defaults.disk_size);
-    within(
-        "disk size",
-        disk_size >> 20,
-        MIN_DISK >> 20,
-        MAX_DISK >> 20,
-        " MiB",
-    )?;
+    check_disk(disk_size)?;
     check_environment(&request.env)?;
     Ok(VmRow {
         id: uuid::Uuid::new_v4().simple().to_string(),
@@ -45,8 +39,7 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
         kernel_version: String::new(),
         vcpu,
         memory_mib,
-        // Whole MiB: a file system has no use for less.
-        disk_size: disk_size >> 20 << 20,
+        disk_size: whole_mib(disk_size),
         network: match request.network.unwrap_or(defaults.network) {
             api::NetworkMode::None => Network::None,
             api::NetworkMode::User => Network::User,
@@ -60,6 +53,23 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
         created_at: Timestamp::now(),
         started_at: None,
     })
+}
+
+pub(crate) fn check_vcpu(vcpu: u32) -> Result<(), EngineError> {
+    within("vcpu", vcpu.into(), 1, MAX_VCPU.into(), "")
+}
+
+pub(crate) fn check_memory(mib: u64) -> Result<(), EngineError> {
+    within("memory", mib, MIN_MEMORY_MIB, MAX_MEMORY_MIB, " MiB")
+}
+
+pub(crate) fn check_disk(size: u64) -> Result<(), EngineError> {
+    within("disk size", size >> 20, MIN_DISK >> 20, MAX_DISK >> 20, " MiB")
+}
+
+/// A file system has no use for less.
+pub(crate) fn whole_mib(size: u64) -> u64 {
+    size >> 20 << 20
 }
 
 /// A name nobody chose: `adjective-noun`.

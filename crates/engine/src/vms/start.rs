@@ -19,6 +19,9 @@ use crate::operations::OperationHandle;
 use crate::plan::{self, Step};
 use crate::{EngineError, Machines, console};
 
+/// Which of a machine's drives is the writable layer.
+pub(crate) const LAYER_DRIVE: usize = 1;
+
 /// What a start needs to know.
 pub(crate) struct Inputs {
     pub(crate) row: VmRow,

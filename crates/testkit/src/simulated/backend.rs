@@ -225,6 +225,20 @@ impl Machine for SimulatedMachine {
         })
     }
 
+    fn grow_drive(&self, _number: usize, size: u64) -> BoxFuture<'_, Result<(), VmmError>> {
+        let path = self.folder.join("layer.ext4");
+        let grown = File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_len(size));
+        let outcome = grown.map_err(|source| VmmError::File {
+            action: "grow",
+            path,
+            source,
+        });
+        Box::pin(std::future::ready(outcome))
+    }
+
     fn kill(&self) -> BoxFuture<'_, Result<(), VmmError>> {
         Box::pin(async {
             let failed = |error: ProcessError| VmmError::Control {

@@ -21,8 +21,11 @@ pub fn console_log(folder: &Path) -> io::Result<Vec<u8>> {
     read(folder, CONSOLE)
 }
 
-/// What the VMM said.
-pub(crate) fn vmm_log(folder: &Path) -> io::Result<Vec<u8>> {
+/// What the VMM said in its last run, at most 512 KiB.
+///
+/// # Errors
+/// As [`console_log`].
+pub fn vmm_log(folder: &Path) -> io::Result<Vec<u8>> {
     read(folder, VMM)
 }
 
@@ -46,7 +49,7 @@ fn read(folder: &Path, log: Log) -> io::Result<Vec<u8>> {
     Err(io::Error::other("it is turned over faster than it can be read"))
 }
 
-fn open(path: &Path) -> io::Result<Option<File>> {
+pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     match File::options()
         .read(true)
@@ -59,7 +62,7 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-fn is_same(one: Option<&File>, other: Option<&File>) -> io::Result<bool> {
+pub(super) fn is_same(one: Option<&File>, other: Option<&File>) -> io::Result<bool> {
     let (Some(one), Some(other)) = (one, other) else {
         return Ok(false);
     };

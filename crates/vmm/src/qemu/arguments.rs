@@ -160,13 +160,18 @@ fn control(to: &mut Arguments, found: &Found) {
     );
 }
 
+/// QEMU's name for a disk.
+pub(super) fn disk_node(number: usize) -> String {
+    format!("disk{number}")
+}
+
 /// A raw file behind the host's page cache, handed over open: QEMU needs no right to the file, and no way to it.
 ///
 /// The cache is write-back, and the guest is told so: its flushes reach the disk (`no-flush` stays off), so what
 /// a guest has synced survives the host, and what it has not is as safe as on any disk with a cache. QEMU's locks on
 /// the file stay on: readers share it, and no two machines ever write one layer.
 fn disk(to: &mut Arguments, number: usize, drive: &Drive, descriptor: RawFd) {
-    let node = format!("disk{number}");
+    let node = disk_node(number);
     let set = FIRST_DISK_SET + number;
     to.option("-add-fd", format!("fd={descriptor},set={set}"));
     let filename = format!("/dev/fdset/{set}");

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use process::{Handle, ProcessError, Signal, read_record, remove_record};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
-use super::qmp::{Cause, Session};
+use super::arguments::disk_node;
+use super::qmp::{Cause, Request, Session};
 use super::{AGENT_SOCKET, PROCESS_RECORD, QMP_SOCKET, end};
 use crate::logs::KEEPER_RECORD;
 use crate::{Channel, Folder, Machine, VmmError};
@@ -26,6 +27,8 @@ pub(super) struct QemuMachine {
     keeper: Option<Handle>,
     /// What QEMU said of its end. The sender is gone when nothing more is to come.
     cause: watch::Receiver<Option<Cause>>,
+    /// Commands for QEMU.
+    requests: mpsc::Sender<Request>,
     listener: AbortHandle,
 }
 
@@ -42,9 +45,10 @@ impl QemuMachine {
         session: impl Future<Output = Option<Session>> + Send + 'static,
     ) -> Self {
         let (sender, cause) = watch::channel(None);
+        let (requests, receiver) = mpsc::channel(4);
         let listener = tokio::spawn(async move {
             if let Some(session) = session.await {
-                let _ = sender.send(session.until_end().await);
+                let _ = sender.send(session.until_end(receiver).await);
             }
         });
         Self {
@@ -52,8 +56,23 @@ impl QemuMachine {
             process,
             keeper,
             cause,
+            requests,
             listener: listener.abort_handle(),
         }
+    }
+
+    async fn obey(&self, command: &'static str, arguments: serde_json::Value) -> Result<(), VmmError> {
+        let gone = || VmmError::Control {
+            message: "it was closed".to_owned(),
+        };
+        let (answer, outcome) = oneshot::channel();
+        let request = Request {
+            command,
+            arguments,
+            answer,
+        };
+        self.requests.send(request).await.map_err(|_| gone())?;
+        outcome.await.map_err(|_| gone())?
     }
 
     async fn why_it_ended(&self) -> Result<String, ProcessError> {
@@ -124,6 +143,11 @@ impl Machine for QemuMachine {
 
     fn signal(&self, signal: Signal) -> Result<(), VmmError> {
         self.process.kill(signal).map_err(|error| control(&error))
+    }
+
+    fn grow_drive(&self, number: usize, size: u64) -> BoxFuture<'_, Result<(), VmmError>> {
+        let arguments = serde_json::json!({"node-name": disk_node(number), "size": size});
+        Box::pin(self.obey("block_resize", arguments))
     }
 
     fn kill(&self) -> BoxFuture<'_, Result<(), VmmError>> {

@@ -9,9 +9,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::VmmError;
 pub(super) use message::Cause;
@@ -22,11 +24,24 @@ const LONGEST: u64 = 1 << 20;
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// A command for a session that listens.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// Its name.
+    pub(super) command: &'static str,
+    /// Its arguments, an object.
+    pub(super) arguments: Value,
+    /// Gets the outcome.
+    pub(super) answer: oneshot::Sender<Result<(), VmmError>>,
+}
+
 /// An open session. QEMU serves one at a time.
 #[derive(Debug)]
 pub(super) struct Session {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
+    /// A line of which the end has not come yet.
+    line: Vec<u8>,
     /// The last reason to end that QEMU told of.
     cause: Option<Cause>,
 }
@@ -42,23 +57,34 @@ impl Session {
             let mut session = Self {
                 reader: BufReader::new(reader),
                 writer,
+                line: Vec::new(),
                 cause: None,
             };
             match session.read().await? {
                 Some(Message::Greeting) => {}
                 other => return Err(silent(&format!("no greeting but {other:?}"))),
             }
-            let _: serde_json::Map<_, _> = session.command("qmp_capabilities").await?;
-            let _: Status = session.command("query-status").await?;
+            let _: serde_json::Map<_, _> = session.command("qmp_capabilities", None).await?;
+            let _: Status = session.command("query-status", None).await?;
             Ok(session)
         })
         .await
     }
 
-    /// Listens until QEMU has ended, and gives why it did, as far as it said.
-    pub(super) async fn until_end(mut self) -> Option<Cause> {
+    /// Listens until QEMU has ended, and gives why it did, as far as it said. Carries out what is requested
+    /// meanwhile.
+    pub(super) async fn until_end(mut self, mut requests: mpsc::Receiver<Request>) -> Option<Cause> {
         loop {
-            match self.read().await {
+            let message = tokio::select! {
+                message = self.read() => message,
+                Some(request) = requests.recv() => {
+                    let Request { command, arguments, answer } = request;
+                    let outcome = in_time(self.command::<Value>(command, Some(arguments))).await;
+                    let _ = answer.send(outcome.map(|_| ()));
+                    continue;
+                }
+            };
+            match message {
                 Ok(Some(message)) => self.note(&message),
                 Ok(None) => return self.cause,
                 Err(error) => {
@@ -69,8 +95,16 @@ impl Session {
         }
     }
 
-    async fn command<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, VmmError> {
-        let mut line = serde_json::json!({ "execute": name }).to_string();
+    async fn command<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        arguments: Option<Value>,
+    ) -> Result<T, VmmError> {
+        let mut line = serde_json::json!({ "execute": name });
+        if let Some(arguments) = arguments {
+            line["arguments"] = arguments;
+        }
+        let mut line = line.to_string();
         line.push('\n');
         self.writer
             .write_all(line.as_bytes())
@@ -98,14 +132,15 @@ impl Session {
         }
     }
 
-    /// The next message; `None` at the end of the stream.
+    /// The next message; `None` at the end of the stream. May be dropped and called again without loss.
     async fn read(&mut self) -> Result<Option<Message>, VmmError> {
-        let mut line = Vec::new();
+        let room = LONGEST.saturating_sub(self.line.len() as u64);
         (&mut self.reader)
-            .take(LONGEST)
-            .read_until(b'\n', &mut line)
+            .take(room)
+            .read_until(b'\n', &mut self.line)
             .await
             .map_err(|error| silent(&error.to_string()))?;
+        let line = std::mem::take(&mut self.line);
         if line.is_empty() {
             return Ok(None);
         }

@@ -16,6 +16,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use ::guest as guest_api;
+
 use super::daemon::{State, vm};
 use super::{forward, guest, ssh};
 
@@ -74,7 +76,27 @@ pub async fn answer(state: App, request: Request<Incoming>) -> Result<Answer, In
         (&Method::GET, ["vms", reference, "ssh"]) => ssh::access(&state, reference),
         (&Method::POST, ["vms", reference, "ssh"]) => ssh::connect(&state, reference, request),
         (&Method::GET, ["vms", reference, "logs"]) => match find(&state, reference) {
-            Ok(_) => Response::new(whole("\x1b[32mbooted\x1b[0m\r\n\x1b]0;title\x07end\n")),
+            Ok(_) => {
+                let query = request.uri().query().unwrap_or_default().to_owned();
+                state.note(format!("logs {query}"));
+                Response::new(whole("\x1b[32mbooted\x1b[0m\r\n\x1b]0;title\x07end\n"))
+            }
+            Err(failure) => *failure,
+        },
+        (&Method::PATCH, ["vms", reference]) => {
+            let reference = (*reference).to_owned();
+            let change: api::SetVm = body(request).await;
+            state.note(format!("change {}", serde_json::to_string(&change).unwrap()));
+            let after = find(&state, &reference).map(|vm| vm.state).ok();
+            operate(state, "set", &reference, after)
+        }
+        (&Method::GET, ["vms", reference, "stats"]) => stats(&state, reference),
+        (&Method::GET, ["vms", reference, "boot"]) => match find(&state, reference) {
+            Ok(vm) => json(&api::Booted {
+                state: if vm.name == "web" { "degraded" } else { "running" }.into(),
+                id: vm.id,
+                name: vm.name,
+            }),
             Err(failure) => *failure,
         },
         (&Method::DELETE, ["operations", id]) => {
@@ -150,6 +172,37 @@ fn ping(state: &State, reference: &str) -> Answer {
         ),
         Err(failure) => *failure,
     }
+}
+
+fn stats(state: &State, reference: &str) -> Answer {
+    let vm = match find(state, reference) {
+        Ok(vm) => vm,
+        Err(failure) => return *failure,
+    };
+    state.note(format!("stats {}", vm.name));
+    let running = vm.state == VmState::Running;
+    json(&api::VmStats {
+        id: vm.id,
+        name: vm.name,
+        state: vm.state,
+        sampled_at: jiff::Timestamp::now(),
+        vcpu: vm.vcpu,
+        memory_mib: vm.memory_mib,
+        disk_size: vm.disk_size,
+        disk_allocated: vm.disk_used,
+        host: running.then_some(api::HostUse {
+            cpu_ms: 1_000,
+            memory: 700 << 20,
+        }),
+        guest: running.then_some(guest_api::Stats {
+            memory_total: 2 << 30,
+            memory_available: 3 << 29,
+            disk_used: 90 << 20,
+            network_received: 1_234_567,
+            network_sent: 999,
+            ..guest_api::Stats::default()
+        }),
+    })
 }
 
 fn version(state: &State) -> Answer {
