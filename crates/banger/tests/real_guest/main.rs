@@ -7,6 +7,7 @@
 mod commands;
 mod daemon;
 mod giving_back;
+mod growing;
 mod home;
 mod inside;
 mod kept;
