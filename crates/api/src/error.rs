@@ -22,6 +22,10 @@ pub enum ErrorCode {
     NotFound,
     /// No image of that name, here or in the catalog.
     ImageNotFound,
+    /// A VM uses the image.
+    ImageInUse,
+    /// Another image has the name.
+    ImageExists,
     /// No kernel of that name, here or in the catalog.
     KernelNotFound,
     /// An image or kernel could not be fetched or built.

@@ -25,6 +25,12 @@
 //! | `POST /v1/vms/{ref}/ssh` | → 101, the SSH protocol |
 //! | `GET /v1/ssh` | → [`SshFiles`] |
 //! | `GET /v1/vms/{ref}/logs` | → text; `?source=vmm` for the VMM's own, `?follow=true` until the VM stops |
+//! | `GET /v1/images` | → `[`[`Image`]`]` |
+//! | `POST /v1/images` | [`PullImage`] → operation |
+//! | `GET /v1/images/{ref}` | → [`Image`]; `ref` is its name, or its full name in a registry, percent-encoded |
+//! | `PUT /v1/images/{name}` | query [`UploadImage`], the archive → operation |
+//! | `DELETE /v1/images/{ref}` | → 204 |
+//! | `DELETE /v1/cache?dry_run=…` | → [`Pruned`] |
 //! | `GET /v1/operations`, `GET /v1/operations/{id}` | → [`Operation`] |
 //! | `DELETE /v1/operations/{id}` | cancels; → 202 |
 //! | `GET /v1/operations/{id}/events` | → NDJSON of [`Event`], from the first one on |
@@ -38,6 +44,7 @@
 
 pub mod client;
 mod error;
+mod image;
 mod operation;
 mod ports;
 mod report;
@@ -47,6 +54,10 @@ mod verbs;
 mod vm;
 
 pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use image::{
+    Image, ImageConfig, ImageKind, Pruned, PullImage, RegistryAccess, RegistryLogin, UploadFormat,
+    UploadImage,
+};
 pub use operation::{Event, Operation, OperationState, StageState};
 pub use ports::{PortForward, PortForwardError, Refusal};
 pub use report::{Check, CheckState, Report, Version};

@@ -105,8 +105,10 @@ pub struct Vm {
 pub struct CreateVm {
     /// Name; made up (`adjective-noun`) if none.
     pub name: Option<String>,
-    /// Image by name.
+    /// Image by name; or a reference with `:`, `/` or `@` in it, which is pulled if it is not here.
     pub image: Option<String>,
+    /// How the registry is spoken to, if the image is pulled.
+    pub registry: crate::RegistryAccess,
     /// Virtual processors, 1 to 64.
     pub vcpu: Option<u32>,
     /// Memory in MiB, at least 128.

@@ -5,6 +5,7 @@ mod failure;
 mod follow;
 mod forward;
 mod logs;
+mod images;
 mod operations;
 mod ports;
 mod report;
@@ -15,7 +16,7 @@ mod vms;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use config::Paths;
 use engine::{Doctor, Engine};
 
@@ -57,6 +58,12 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/ssh", get(ssh::files))
         .route("/v1/vms/{reference}/logs", get(vms::logs))
         .route("/v1/vms/{reference}/logs", get(logs::logs))
+        .route("/v1/images", get(images::list).post(images::pull))
+        .route(
+            "/v1/images/{reference}",
+            get(images::show).put(images::upload).delete(images::delete),
+        )
+        .route("/v1/cache", delete(images::prune))
         .route("/v1/operations", get(operations::list))
         .route(
             "/v1/operations/{id}",

@@ -147,6 +147,7 @@ impl Paths {
             self.images(),
             self.kernels(),
             self.layers(),
+            self.blobs(),
             self.initramfs(),
             self.recipes(),
             self.ssh(),
@@ -267,6 +268,12 @@ impl Paths {
     #[must_use]
     pub fn layers(&self) -> PathBuf {
         self.cache.join("layers")
+    }
+
+    /// Layers of container images, by digest.
+    #[must_use]
+    pub fn blobs(&self) -> PathBuf {
+        self.cache.join("blobs")
     }
 
     /// Initramfs files, one for each pair of kernel and agent.

@@ -90,6 +90,7 @@ fn preparing_makes_private_directories_and_may_be_repeated() {
             paths.images(),
             paths.kernels(),
             paths.layers(),
+            paths.blobs(),
             paths.initramfs(),
             paths.recipes(),
         ];

@@ -1,6 +1,8 @@
 //! Kernels and images: found in the store, or made on first use, once however many ask at once.
 
 mod catalog_sources;
+pub(crate) mod container;
+pub(crate) mod import;
 mod initramfs;
 mod locks;
 mod sources;
@@ -58,6 +60,8 @@ pub(crate) struct Image {
     pub(crate) digest: String,
     /// The root file system.
     pub(crate) rootfs: PathBuf,
+    /// What it says about running it, as JSON, if it says anything.
+    pub(crate) config: Option<String>,
 }
 
 /// The service.
@@ -68,10 +72,20 @@ pub(crate) struct Artefacts {
     sources: Arc<dyn Sources>,
     locks: NameLocks,
     initramfs: Initramfs,
+    /// Certificate authorities that registries may be known by, PEM.
+    certificates: Option<String>,
+    /// Held while a root file system gets or loses its name and row.
+    gate: tokio::sync::Mutex<()>,
 }
 
 impl Artefacts {
-    pub(crate) fn new(store: Store, paths: Paths, agent: PathBuf, sources: Arc<dyn Sources>) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        paths: Paths,
+        agent: PathBuf,
+        sources: Arc<dyn Sources>,
+        certificates: Option<String>,
+    ) -> Self {
         let initramfs = Initramfs::new(agent, paths.initramfs());
         Self {
             store,
@@ -79,6 +93,8 @@ impl Artefacts {
             sources,
             locks: NameLocks::default(),
             initramfs,
+            certificates,
+            gate: tokio::sync::Mutex::default(),
         }
     }
 
@@ -119,9 +135,18 @@ impl Artefacts {
             }) => Ok(kernel.clone()),
             _ => Err(EngineError::ImageNotFound {
                 name: image.to_owned(),
-                known: known.into_iter().map(|known| known.name).collect(),
+                known: self.names_of_images(known).await?,
             }),
         }
+    }
+
+    async fn names_of_images(&self, known: Vec<Known>) -> Result<Vec<String>, EngineError> {
+        let rows = self.store.images().list().await?;
+        let mut names: Vec<_> = rows.into_iter().map(|row| row.name).collect();
+        names.extend(known.into_iter().map(|known| known.name));
+        names.sort();
+        names.dedup();
+        Ok(names)
     }
 
     /// The kernel, fetched if it is not here.
@@ -145,6 +170,7 @@ impl Artefacts {
         let kernels = self.paths.kernels();
         let wanted = name.to_owned();
         let (stage, guard, made) = self
+        let (stage, _guard, made) = self
             .make(
                 "fetch",
                 "kernel",
@@ -199,6 +225,7 @@ impl Artefacts {
         let images = self.paths.images();
         let wanted = name.to_owned();
         let (stage, guard, made) = self
+        let (stage, guard, (staging, made)) = self
             .make(
                 "build",
                 "image",
@@ -216,12 +243,7 @@ impl Artefacts {
                         .as_file()
                         .sync_all()
                         .map_err(SourceError::file("sync", staging.path()))?;
-                    let target = image_path(&images, &made.digest);
-                    staging
-                        .persist(&target)
-                        .map_err(|error| SourceError::file("write", &target)(error.error))?;
-                    sync_folder(&images)?;
-                    Ok(made)
+                    Ok((staging, made))
                 },
             )
             .await?;
@@ -233,14 +255,15 @@ impl Artefacts {
             entries: made.entries,
             source: made.source.clone(),
             created_at: Timestamp::now(),
+            kind: store::ImageKind::Catalog,
+            reference: None,
+            config: None,
         };
         self.store.images().insert(row).await?;
+        let image = self.publish(staging, row).await?;
         drop(guard);
         stage.done(&format!("{name}  {}", made.note));
-        Ok(Image {
-            rootfs: image_path(&self.paths.images(), &made.digest),
-            digest: made.digest,
-        })
+        Ok(image)
     }
 
     /// The initramfs for a kernel, made if it is not here.
@@ -264,6 +287,7 @@ impl Artefacts {
         rootfs.is_file().then(|| Image {
             digest: digest.to_owned(),
             rootfs,
+            config: None,
         })
     }
 
@@ -283,12 +307,15 @@ impl Artefacts {
         let Some(row) = self.store.images().get(name).await? else {
             return Ok(None);
         };
-        let found = self.image_digest(&row.digest);
-        if found.is_none() {
-            tracing::warn!(image = name, "its file is gone; it will be built again");
+        let Some(found) = self.image_digest(&row.digest) else {
+            tracing::warn!(image = name, "its file is gone; it must be made again");
             self.store.images().delete(name).await?;
-        }
-        Ok(found)
+            return Ok(None);
+        };
+        Ok(Some(Image {
+            config: row.config,
+            ..found
+        }))
     }
 
     /// Runs a maker on a thread of its own. The lock goes with it: a cancelled caller leaves, and the next one
@@ -297,7 +324,7 @@ impl Artefacts {
         clippy::too_many_arguments,
         reason = "a private call with two callers beside it"
     )]
-    async fn make<F>(
+    async fn make<T, F>(
         &self,
         action: &'static str,
         kind: &'static str,
@@ -307,10 +334,10 @@ impl Artefacts {
         guard: locks::NameGuard,
         maker: F,
     ) -> Result<(Stage, locks::NameGuard, Made), EngineError>
+    ) -> Result<(Stage, locks::NameGuard, T), EngineError>
     where
-        F: FnOnce(&dyn Sources, &Progress<'_>, &CancellationToken) -> Result<Made, SourceError>
-            + Send
-            + 'static,
+        T: Send + 'static,
+        F: FnOnce(&dyn Sources, &Progress<'_>, &CancellationToken) -> Result<T, SourceError> + Send + 'static,
     {
         let sources = Arc::clone(&self.sources);
         let token = cancel.clone();

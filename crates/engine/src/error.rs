@@ -80,6 +80,31 @@ pub enum EngineError {
         /// Names there are.
         known: Vec<String>,
     },
+    /// VMs use the image.
+    #[error("cannot delete image `{name}`: {} {} it", .vms.join(", "), if .vms.len() == 1 { "uses" } else { "use" })]
+    ImageInUse {
+        /// The image.
+        name: String,
+        /// Names of the VMs.
+        vms: Vec<String>,
+    },
+    /// Another image has the name.
+    #[error("an image called `{name}` exists{}", .from.as_ref().map_or_else(String::new, |from| format!(", from {from}")))]
+    ImageExists {
+        /// The name.
+        name: String,
+        /// Where the one that exists came from, if from a registry.
+        from: Option<String>,
+    },
+    /// What a client sends is no image.
+    #[error("cannot take in image `{name}`")]
+    Upload {
+        /// Name that it was to get.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// No such kernel.
     #[error("no kernel is called `{name}`")]
     KernelNotFound {
@@ -234,7 +259,9 @@ impl EngineError {
             Self::Invalid { .. } => ErrorCode::Invalid,
             Self::ImageNotFound { .. } => ErrorCode::ImageNotFound,
             Self::KernelNotFound { .. } => ErrorCode::KernelNotFound,
-            Self::Artefact { .. } => ErrorCode::ArtefactFailed,
+            Self::ImageInUse { .. } => ErrorCode::ImageInUse,
+            Self::ImageExists { .. } => ErrorCode::ImageExists,
+            Self::Upload { .. } | Self::Artefact { .. } => ErrorCode::ArtefactFailed,
             Self::Start { source, .. } => source.code(),
             Self::Vmm(vmm::VmmError::BinaryMissing { .. }) => ErrorCode::VmmMissing,
             Self::Vmm(_) | Self::Net(_) | Self::MachineEnded { .. } | Self::Unmoved { .. } => {
@@ -295,6 +322,18 @@ impl EngineError {
                 "boot it anew: banger vm stop {name} && banger vm start {name}"
             )),
             Self::SshKey { .. } => Some("`ssh_key_path` in config.toml names another key".into()),
+            Self::ImageInUse { vms, .. } => Some(format!(
+                "delete the VMs first: banger vm delete {}",
+                vms.join(" ")
+            )),
+            Self::ImageExists { name, .. } => Some(format!(
+                "give the new one another name with --name, or delete the old one: banger image delete {name}"
+            )),
+            Self::ImageNotFound { known, name } => Some(format!(
+                "there is {}; `banger image pull {name}` asks a registry",
+                known.join(", ")
+            )),
+            Self::KernelNotFound { known, .. } => Some(format!("there is {}", known.join(", "))),
             Self::Artefact { hint, .. } => hint.clone(),
             Self::Start { name, source } => source.hint().or_else(|| match **source {
                 Self::MachineEnded { .. } | Self::AgentSilent { .. } => {

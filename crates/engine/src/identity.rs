@@ -7,6 +7,7 @@ use guest::{Configure, GuestNetwork};
 use store::{Network, VmRow};
 
 use crate::EngineError;
+use crate::artefacts::container;
 
 /// Bytes of entropy that a guest gets with its identity.
 const ENTROPY: usize = 64;
@@ -36,11 +37,15 @@ impl Identity {
                 })
             }
         };
+        // What the VM was made with comes over what its image says.
+        let image = container::config_of(row.image_config.as_deref()).unwrap_or_default();
+        let mut environment: BTreeMap<_, _> = image.env.into_iter().collect();
+        environment.extend(row.env.clone());
         Self {
             name: row.name.clone(),
             machine_id: row.machine_id.clone(),
             network,
-            environment: row.env.clone(),
+            environment,
             ca_certificates,
         }
     }

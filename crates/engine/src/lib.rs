@@ -15,6 +15,7 @@ mod doctor;
 mod error;
 pub mod faults;
 mod identity;
+mod images;
 mod machines;
 mod operations;
 mod plan;
@@ -32,6 +33,7 @@ use store::Store;
 pub use artefacts::{CatalogSources, Known, Made, Progress, SourceError, Sources};
 pub use doctor::Doctor;
 pub use error::EngineError;
+pub use images::{Images, Upload};
 pub use machines::{Choice, HostMachines, Machines};
 pub use operations::{Events, OperationHandle, Operations};
 pub use vmm::LogKind;
@@ -82,6 +84,7 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Engine {
     vms: Vms,
+    images: Images,
     operations: Operations,
 }
 
@@ -104,6 +107,7 @@ impl Engine {
             parts.paths.clone(),
             parts.agent,
             Arc::clone(&parts.sources),
+            parts.ca_certificates.clone(),
         );
         artefacts.sweep()?;
         let shared = Arc::new(vms::Shared {
@@ -122,6 +126,7 @@ impl Engine {
         });
         vms::reconcile(&shared).await?;
         Ok(Self {
+            images: Images::new(Arc::clone(&shared)),
             vms: Vms::new(shared),
             operations,
         })
@@ -131,6 +136,12 @@ impl Engine {
     #[must_use]
     pub fn vms(&self) -> &Vms {
         &self.vms
+    }
+
+    /// The images.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.images
     }
 
     /// The operations.

@@ -30,7 +30,7 @@ use tokio::sync::{Notify, mpsc, watch};
 pub use logs::Follow;
 pub(crate) use reconcile::reconcile;
 
-use crate::artefacts::Artefacts;
+use crate::artefacts::{Artefacts, container};
 use crate::faults::Faults;
 use crate::identity::Identity;
 use crate::operations::{OperationHandle, Operations};
@@ -204,12 +204,18 @@ impl Vms {
         let shared = &self.shared;
         let start = request.start;
         let made_up = request.name.is_none();
+        let mut request = request;
         let image = request
             .image
-            .clone()
+            .take()
             .unwrap_or_else(|| shared.defaults.image.clone());
-        let kernel = shared.artefacts.kernel_of(&image).await?;
-        let mut row = request::to_row(request, kernel, &shared.defaults)?;
+        let access = std::mem::take(&mut request.registry);
+        let wanted = shared
+            .artefacts
+            .wanted(&image, access, &shared.defaults.image)
+            .await?;
+        request.image = Some(wanted.name);
+        let mut row = request::to_row(request, wanted.kernel, &shared.defaults)?;
         let choice = shared.machines.choose()?;
         row.vmm = choice.backend.name().to_owned();
         row.vmm_reason = choice.reason;
@@ -228,6 +234,7 @@ impl Vms {
             Command::Create {
                 operation: operation.clone(),
                 start,
+                import: wanted.import.map(Box::new),
             },
             &operation,
         )
@@ -312,8 +319,9 @@ impl Vms {
     /// # Errors
     /// The VM does not run, its agent does not answer, or it refuses the command.
     pub async fn exec(&self, reference: &str, exec: &guest::Exec) -> Result<guest::ExecStream, EngineError> {
-        let (_, agent) = self.agent(reference, "run a command in", AGENT).await?;
-        agent.exec(exec).await.map_err(EngineError::Agent)
+        let (row, agent) = self.agent(reference, "run a command in", AGENT).await?;
+        let exec = as_the_image_says(exec.clone(), row.image_config.as_deref());
+        agent.exec(&exec).await.map_err(EngineError::Agent)
     }
 
     async fn resolve(&self, reference: &str) -> Result<VmRow, EngineError> {
@@ -354,6 +362,18 @@ impl Vms {
         let folder = self.shared.paths.vm(&row.id);
         view::vm(row, &folder, pid)
     }
+}
+
+/// A command that names no user or folder of its own gets its image's. A shell is root's, in root's home.
+fn as_the_image_says(mut exec: guest::Exec, config: Option<&str>) -> guest::Exec {
+    if !exec.argv.is_empty()
+        && let Some(config) = container::config_of(config)
+    {
+        let some = |text: String| Some(text).filter(|text| !text.is_empty());
+        exec.user = exec.user.or_else(|| some(config.user));
+        exec.workdir = exec.workdir.or_else(|| some(config.working_dir));
+    }
+    exec
 }
 
 /// A stop or a delete does not wait for a start to end first.

@@ -92,7 +92,8 @@ pub struct Exec {
     /// Working directory; the user's home if none.
     #[serde(default)]
     pub workdir: Option<String>,
-    /// User by name or uid, looked up in the guest's `/etc/passwd`; root if none.
+    /// User by name or uid, looked up in the guest's `/etc/passwd`, and after a colon, if there is one, a group by name
+    /// or gid; root if none.
     #[serde(default)]
     pub user: Option<String>,
     /// Give the command a terminal of this size; stdout and stderr are then one stream.

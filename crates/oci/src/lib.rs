@@ -41,4 +41,4 @@ pub use layer::{Compression, Layer};
 pub use progress::{Event, Progress};
 pub use reference::{DEFAULT_REGISTRY, Reference, RegistryReference};
 pub use registry::{Mirror, Options, Patience, Registry};
-pub use store::{open_docker_archive, open_layout};
+pub use store::{open_docker_archive, open_layout, pack_layout, unpack_layout};

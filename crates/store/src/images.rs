@@ -1,10 +1,42 @@
 //! Table `images`: root file systems that are here, by name.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
-use crate::sql::{millis, name_taken, signed, time, unsigned};
+use crate::sql::{Word, millis, name_taken, signed, time, unsigned, word};
 use crate::{Store, StoreError};
+
+/// How an image came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ImageKind {
+    /// By its name in the catalog; it can be made again.
+    Catalog,
+    /// From a registry, a layout or an archive of container images.
+    Oci,
+}
+
+impl Word for ImageKind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Catalog => "catalog",
+            Self::Oci => "oci",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::Catalog, Self::Oci]
+            .into_iter()
+            .find(|kind| kind.word() == word)
+    }
+}
+
+impl fmt::Display for ImageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
 
 /// An image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +55,12 @@ pub struct ImageRow {
     pub source: String,
     /// When it was fetched or built.
     pub created_at: Timestamp,
+    /// How it came here.
+    pub kind: ImageKind,
+    /// Its full name in a registry, if it came from one.
+    pub reference: Option<String>,
+    /// What it says about running it, as JSON, if it says anything.
+    pub config: Option<String>,
 }
 
 /// The table.
@@ -40,24 +78,38 @@ impl Images {
     /// [`StoreError::NameTaken`] where another has the name.
     pub async fn insert(&self, row: ImageRow) -> Result<(), StoreError> {
         let job = move |transaction: &Transaction<'_>| {
-            let mut statement = transaction.prepare_cached(
-                "INSERT INTO images (name, digest, kernel, bytes, entries, source, created_at)
-                 VALUES (:name, :digest, :kernel, :bytes, :entries, :source, :created_at)",
-            )?;
-            let inserted = statement.execute(named_params! {
-                ":name": row.name,
-                ":digest": row.digest,
-                ":kernel": row.kernel,
-                ":bytes": signed(row.bytes)?,
-                ":entries": signed(row.entries)?,
-                ":source": row.source,
-                ":created_at": millis(row.created_at),
-            });
-            inserted
-                .map(|_| ())
-                .map_err(|error| name_taken(error, "images.name", &row.name))
+            insert(transaction, &row).map_err(|error| name_taken(error, "images.name", &row.name))
         };
         self.0.write("add an image", job).await
+    }
+
+    /// Puts an image in the place of the one that has its name, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails.
+    pub async fn replace(&self, row: ImageRow) -> Result<(), StoreError> {
+        let job = move |transaction: &Transaction<'_>| {
+            transaction
+                .prepare_cached("DELETE FROM images WHERE name = ?1")?
+                .execute([&row.name])?;
+            Ok(insert(transaction, &row)?)
+        };
+        self.0.write("replace an image", job).await
+    }
+
+    /// The newest image that came from a registry under this full name.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails.
+    pub async fn by_reference(&self, reference: &str) -> Result<Option<ImageRow>, StoreError> {
+        let reference = reference.to_owned();
+        let job = move |transaction: &Transaction<'_>| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT * FROM images WHERE reference = ?1 ORDER BY created_at DESC, name LIMIT 1",
+            )?;
+            Ok(statement.query_row([reference], read).optional()?)
+        };
+        self.0.read("read an image", job).await
     }
 
     /// An image by its name.
@@ -101,6 +153,26 @@ impl Images {
     }
 }
 
+fn insert(transaction: &Transaction<'_>, row: &ImageRow) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO images (name, digest, kernel, bytes, entries, source, created_at, kind, reference, config)
+         VALUES (:name, :digest, :kernel, :bytes, :entries, :source, :created_at, :kind, :reference, :config)",
+    )?;
+    statement.execute(named_params! {
+        ":name": row.name,
+        ":digest": row.digest,
+        ":kernel": row.kernel,
+        ":bytes": signed(row.bytes)?,
+        ":entries": signed(row.entries)?,
+        ":source": row.source,
+        ":created_at": millis(row.created_at),
+        ":kind": row.kind.word(),
+        ":reference": row.reference,
+        ":config": row.config,
+    })?;
+    Ok(())
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<ImageRow> {
     Ok(ImageRow {
         name: row.get("name")?,
@@ -110,5 +182,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ImageRow> {
         entries: unsigned(row, "entries")?,
         source: row.get("source")?,
         created_at: time(row, "created_at")?,
+        kind: word(row, "kind")?,
+        reference: row.get("reference")?,
+        config: row.get("config")?,
     })
 }

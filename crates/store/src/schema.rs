@@ -11,7 +11,10 @@ use rusqlite_migration::{M, Migrations};
 use crate::{StoreError, file};
 
 /// Every migration, oldest first; a file's version is how many of them it has seen.
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/0001_first.sql"))];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001_first.sql")),
+    M::up(include_str!("migrations/0002_image_origin.sql")),
+];
 
 /// What opening a file would mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

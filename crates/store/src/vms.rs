@@ -102,6 +102,8 @@ pub struct VmRow {
     pub image: String,
     /// Digest of the image's root file system; empty until it is known.
     pub image_digest: String,
+    /// What the image says about running it, as JSON, if it says anything.
+    pub image_config: Option<String>,
     /// Name of the kernel.
     pub kernel: String,
     /// Version of the kernel; empty until it is known.
@@ -171,6 +173,8 @@ pub struct Transition {
 pub struct VmUpdate {
     /// Digest of the image's root file system.
     pub image_digest: Option<String>,
+    /// What the image says about running it, as JSON.
+    pub image_config: Option<String>,
     /// Name of the kernel.
     pub kernel: Option<String>,
     /// Version of the kernel.
@@ -315,10 +319,10 @@ fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO vms (id, name, state, reason, image, image_digest, kernel, kernel_version, vcpu, memory_mib,
                           disk_size, network, env, ephemeral, vmm, vmm_reason, machine_id, boot_id, created_at,
-                          started_at)
+                          started_at, image_config)
          VALUES (:id, :name, :state, :reason, :image, :image_digest, :kernel, :kernel_version, :vcpu, :memory_mib,
                  :disk_size, :network, :env, :ephemeral, :vmm, :vmm_reason, :machine_id, :boot_id, :created_at,
-                 :started_at)",
+                 :started_at, :image_config)",
     )?;
     let inserted = statement.execute(named_params! {
         ":id": row.id,
@@ -341,6 +345,7 @@ fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
         ":boot_id": row.boot_id,
         ":created_at": millis(row.created_at),
         ":started_at": row.started_at.map(millis),
+        ":image_config": row.image_config,
     });
     inserted
         .map(|_| ())
@@ -393,6 +398,8 @@ fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusq
                         vcpu = coalesce(:vcpu, vcpu), memory_mib = coalesce(:memory_mib, memory_mib),
                         disk_size = coalesce(:disk_size, disk_size),
                         boot_id = iif(:boot_changes, :boot_id, boot_id)
+                        boot_id = iif(:boot_changes, :boot_id, boot_id),
+                        image_config = coalesce(:image_config, image_config)
          WHERE id = :id
          RETURNING *",
     )?;
@@ -401,6 +408,7 @@ fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusq
         ":memory_mib": update.memory_mib.map(signed).transpose()?,
         ":disk_size": update.disk_size.map(signed).transpose()?,
         ":image_digest": update.image_digest,
+        ":image_config": update.image_config,
         ":kernel": update.kernel,
         ":kernel_version": update.kernel_version,
         ":vmm": update.vmm,
@@ -421,6 +429,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<VmRow> {
         reason: row.get("reason")?,
         image: row.get("image")?,
         image_digest: row.get("image_digest")?,
+        image_config: row.get("image_config")?,
         kernel: row.get("kernel")?,
         kernel_version: row.get("kernel_version")?,
         vcpu: row.get("vcpu")?,

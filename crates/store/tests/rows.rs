@@ -5,7 +5,8 @@ mod common;
 use common::{Fresh, at, operation, vm};
 use proptest::prelude::*;
 use store::{
-    Change, ImageRow, KernelRow, Network, OperationState, Store, StoreError, Transition, VmState, VmUpdate,
+    Change, ImageKind, ImageRow, KernelRow, Network, OperationState, Store, StoreError, Transition, VmState,
+    VmUpdate,
 };
 
 #[tokio::test]
@@ -169,12 +170,14 @@ async fn an_update_never_touches_the_state() {
     vms.insert(vm("1", "a")).await.unwrap();
     let update = VmUpdate {
         image_digest: Some("sha256:aa".to_owned()),
+        image_config: Some("{}".to_owned()),
         kernel_version: Some("6.1".to_owned()),
         ..VmUpdate::default()
     };
     let row = vms.update("1", update).await.unwrap();
     let mut expected = vm("1", "a");
     expected.image_digest = "sha256:aa".to_owned();
+    expected.image_config = Some("{}".to_owned());
     expected.kernel_version = "6.1".to_owned();
     assert_eq!(row, expected);
     assert!(matches!(
@@ -285,6 +288,9 @@ async fn images_and_kernels_come_back_and_replace_nothing() {
         entries: 2,
         source: "{}".to_owned(),
         created_at: at(3),
+        kind: ImageKind::Catalog,
+        reference: None,
+        config: None,
     };
     let images = fresh.store.images();
     images.insert(image.clone()).await.unwrap();
@@ -321,6 +327,31 @@ async fn images_and_kernels_come_back_and_replace_nothing() {
     assert_eq!(kernels.get("debian-cloud").await.unwrap(), Some(kernel.clone()));
     assert_eq!(kernels.list().await.unwrap(), [kernel]);
     assert!(kernels.delete("debian-cloud").await.unwrap());
+}
+
+#[tokio::test]
+async fn an_image_is_found_by_its_reference_and_replaced_by_a_newer_one() {
+    let fresh = Fresh::new().await;
+    let image = |name: &str, digest: &str, millis: i64| ImageRow {
+        name: name.to_owned(),
+        digest: digest.to_owned(),
+        kernel: "debian-cloud".to_owned(),
+        bytes: 1,
+        entries: 2,
+        source: "{}".to_owned(),
+        created_at: at(millis),
+        kind: ImageKind::Oci,
+        reference: Some("registry.test/web:1".to_owned()),
+        config: Some(r#"{"user":"www"}"#.to_owned()),
+    };
+    let images = fresh.store.images();
+    images.replace(image("web", "aa", 1)).await.unwrap();
+    images.replace(image("web", "bb", 2)).await.unwrap();
+    images.insert(image("same", "cc", 1)).await.unwrap();
+    assert_eq!(images.list().await.unwrap().len(), 2);
+    let found = images.by_reference("registry.test/web:1").await.unwrap();
+    assert_eq!(found, Some(image("web", "bb", 2)));
+    assert_eq!(images.by_reference("registry.test/web:2").await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -1,13 +1,15 @@
 //! One HTTP/1.1 connection over the daemon's Unix socket: a call each, bounded in time and size.
 
+use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -52,7 +54,19 @@ impl Call {
         self
     }
 
-    fn request(self) -> Result<Request<Full<Bytes>>, ClientError> {
+    fn request(mut self) -> Result<Request<Full<Bytes>>, ClientError> {
+        // `Full` knows its length: hyper sends Content-Length, never chunks.
+        let json = self.body.is_some();
+        let body = Full::new(self.body.take().map(Bytes::from).unwrap_or_default());
+        let mut request = self.request_with(body)?;
+        if json {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(CONTENT_TYPE, json);
+        }
+        Ok(request)
+    }
+
+    fn request_with<B>(self, body: B) -> Result<Request<B>, ClientError> {
         let mut request = Request::builder()
             .method(self.method)
             .uri(self.path)
@@ -61,12 +75,8 @@ impl Call {
         for (name, value) in self.headers {
             request = request.header(*name, *value);
         }
-        if self.body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        // `Full` knows its length: hyper sends Content-Length, never chunks.
         request
-            .body(Full::new(self.body.map(Bytes::from).unwrap_or_default()))
+            .body(body)
             .map_err(|error| ClientError::Protocol(error.to_string()))
     }
 }
@@ -95,8 +105,23 @@ pub(super) async fn send(socket: &Path, call: Call, patience: Duration) -> Resul
         .map_err(|_| silent)?
 }
 
+/// Sends `call` with a body that comes piece by piece, and waits for the head of the answer for as long as that takes.
+pub(super) async fn send_body<B>(socket: &Path, call: Call, body: B) -> Result<Answer, ClientError>
+where
+    B: Body<Data = Bytes, Error = io::Error> + Send + 'static,
+{
+    carry(socket, call.request_with(Box::pin(body))?).await
+}
+
 async fn exchange(socket: &Path, call: Call) -> Result<Answer, ClientError> {
-    let request = call.request()?;
+    carry(socket, call.request()?).await
+}
+
+async fn carry<B>(socket: &Path, request: Request<B>) -> Result<Answer, ClientError>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let stream = socket::connect(socket).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await

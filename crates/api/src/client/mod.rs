@@ -4,6 +4,7 @@
 
 mod connection;
 mod error;
+mod images;
 mod socket;
 mod ssh;
 mod stream;
@@ -23,6 +24,7 @@ pub use stream::{Chunks, Events};
 use crate::{
     Booted, CreateVm, KillSignal, KillVm, Operation, Pong, Report, SetVm, Space, Version, Vm, VmStats,
 };
+use crate::{CreateVm, KillSignal, KillVm, Operation, Pong, PullImage, Report, Space, Version, Vm};
 use connection::{Call, expect_status, fetch, send};
 
 /// For answers that a daemon has at hand.
@@ -59,6 +61,8 @@ pub enum Action {
     Delete(String),
     /// Deletes a VM and its disk, unless it runs or is worked on.
     DeleteIdle(String),
+    /// Pulls an image, or builds one of the catalog.
+    Pull(Box<PullImage>),
 }
 
 impl Action {
@@ -75,6 +79,7 @@ impl Action {
             Self::Set(vm, change) => Call::new(Method::PATCH, vm_path(vm)).json(change),
             Self::DeleteIdle(vm) => Ok(Call::new(Method::DELETE, format!("{}?idle=true", vm_path(vm)))),
             Self::Delete(vm) => Ok(Call::new(Method::DELETE, vm_path(vm))),
+            Self::Pull(pull) => Call::new(Method::POST, "/v1/images").json(pull),
         }
     }
 }

@@ -40,20 +40,50 @@ impl Account {
         }
     }
 
-    /// Finds a user by name or uid in the files below `root`. Root exists in every image.
+    /// A user that the image's files do not know.
+    fn nameless(uid: u32) -> Self {
+        Self {
+            name: uid.to_string().into(),
+            uid,
+            gid: 0,
+            home: "/".into(),
+            shell: "/bin/sh".into(),
+            groups: vec![0],
+        }
+    }
+
+    /// Finds a user in the files below `root`: `name` or `uid`, and after a colon a group by name or gid in the place of
+    /// the user's own groups, as container images name them. Root exists in every image, and so does every number: it
+    /// then has no name, no home, and group 0.
     ///
     /// # Errors
     /// What reading the files fails with, other than that they are missing.
     pub(super) fn find(root: &Path, user: &str) -> io::Result<Option<Self>> {
+        let (user, wanted_group) = match user.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (user, None),
+        };
         let passwd = read(&root.join("etc/passwd"))?;
         let by_name = accounts(&passwd).find(|account| account.name == user);
-        let found = match user.parse::<u32>() {
-            Ok(uid) if by_name.is_none() => accounts(&passwd).find(|account| account.uid == uid),
+        let uid = number(user.as_bytes()).filter(|uid| !user.is_empty() && *uid != u32::MAX);
+        let found = match uid {
+            Some(uid) if by_name.is_none() => accounts(&passwd)
+                .find(|account| account.uid == uid)
+                .or_else(|| (uid != 0).then(|| Self::nameless(uid))),
             _ => by_name,
         };
         let found = found.or_else(|| (user == "root" || user == "0").then(Self::root));
         let Some(mut account) = found else { return Ok(None) };
-        account.groups = groups_of(&read(&root.join("etc/group"))?, &account);
+        let group = read(&root.join("etc/group"))?;
+        if let Some(wanted) = wanted_group {
+            let Some(gid) = gid_of(&group, wanted) else {
+                return Ok(None);
+            };
+            account.gid = gid;
+            account.groups = vec![gid];
+        } else {
+            account.groups = groups_of(&group, &account);
+        }
         Ok(Some(account))
     }
 }
@@ -94,6 +124,16 @@ fn accounts(passwd: &[u8]) -> impl Iterator<Item = Account> {
             groups: Vec::new(),
         })
     })
+}
+
+/// A group by its name, or by a number that need not be in the file.
+fn gid_of(group: &[u8], wanted: &str) -> Option<u32> {
+    let by_name = group.split(|&byte| byte == b'\n').find_map(|line| {
+        let [name, _, gid, _] = fields::<4>(line)?;
+        (name == wanted.as_bytes()).then(|| number(gid))?
+    });
+    let by_number = || number(wanted.as_bytes()).filter(|gid| *gid != u32::MAX);
+    by_name.or_else(by_number).filter(|_| !wanted.is_empty())
 }
 
 /// The account's own group, then those that list it as a member.
@@ -143,8 +183,35 @@ mod tests {
         // A name wins over a number, as with chown.
         assert_eq!(Account::find(root.path(), "1000").unwrap().unwrap().uid, 5);
         assert_eq!(Account::find(root.path(), "broken").unwrap(), None);
-        assert_eq!(Account::find(root.path(), "4242").unwrap(), None);
+        assert_eq!(Account::find(root.path(), "4294967295").unwrap(), None);
         assert_eq!(Account::find(root.path(), "").unwrap(), None);
+    }
+
+    #[test]
+    fn users_are_found_as_container_images_name_them() {
+        let root = root_with(b"www:x:33:33::/srv:/bin/false\n", b"www:x:33:\nlog:x:4:www\n");
+        let found = |user: &str| {
+            let account = Account::find(root.path(), user).unwrap()?;
+            Some((account.uid, account.groups))
+        };
+        assert_eq!(found("www"), Some((33, vec![33, 4])));
+        assert_eq!(found("www:log"), Some((33, vec![4])));
+        assert_eq!(found("33:4"), Some((33, vec![4])));
+        assert_eq!(found("4242"), Some((4242, vec![0])));
+        assert_eq!(found("4242:4243"), Some((4242, vec![4243])));
+        for nobody in [
+            "www:nosuch",
+            "www:",
+            ":4",
+            "nosuch:4",
+            "+1",
+            "4294967296",
+            "1:4294967295",
+        ] {
+            assert_eq!(found(nobody), None, "{nobody}");
+        }
+        let stranger = Account::find(root.path(), "4242").unwrap().unwrap();
+        assert_eq!(stranger.home, Path::new("/"));
     }
 
     #[test]

@@ -222,7 +222,7 @@ async fn what_cannot_be_started_says_why_and_starts_nothing() {
             with(&|e| e.user = Some("no-such-user".into())),
             ProblemCode::NoUser,
         ),
-        (with(&|e| e.user = Some("4294967294".into())), ProblemCode::NoUser),
+        (with(&|e| e.user = Some("4294967295".into())), ProblemCode::NoUser),
         (with(&|e| e.argv.push("a\0b".into())), ProblemCode::BadRequest),
         (
             with(&|e| drop(e.env.insert("A=B".into(), String::new()))),

@@ -4,6 +4,7 @@ mod completion;
 mod daemon;
 mod environment;
 mod forward;
+mod image;
 mod internal;
 mod man;
 mod ssh;
@@ -23,6 +24,7 @@ pub use completion::{CompletionArgs, VARIABLE as COMPLETE_VARIABLE};
 pub use daemon::{DaemonCommand, DaemonGroup};
 pub use environment::EnvironmentArgs;
 pub use forward::{ForwardArgs, PortsArgs};
+pub use image::{CacheCommand, CachePruneArgs, ImageCommand, ImageGroup, PullArgs};
 pub use internal::{InternalCommand, InternalGroup};
 pub use ssh::{SshArgs, SshConfigArgs};
 pub use verbs::{KillArgs, PingArgs, ProgressArgs, PruneArgs, ShellArgs, StartArgs, StopArgs};
@@ -98,6 +100,8 @@ a root shell in it:
 
   banger vm run")]
     Vm(VmGroup),
+    /// Pull, list and delete images: what VMs start from.
+    Image(ImageGroup),
     /// List running VMs.
     ///
     /// One line for each VM that runs or is about to; `-a` for all of them.

@@ -37,6 +37,7 @@ Examples:
   banger vm run --network none --rm -- sh -c 'ip addr'
   banger vm run -d --name web --env-file web.env
   banger vm run -q --rm --user nobody -- id
+  banger vm run --image alpine:3.19 --rm -- cat /etc/os-release
   tar c . | banger vm run --rm -i -- sh -c 'tar x && ls -lR'")]
     Run(RunArgs),
     /// Make a VM and start it.
@@ -228,7 +229,8 @@ pub struct Shape {
     /// Name, 1 to 63 of a-z, 0-9 and `-`. Made up if left out.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, value_parser = VmName::parse)]
     pub name: Option<VmName>,
-    /// Image to start from.
+    /// Image to start from, as `banger image list` names it, or a reference with a tag, such as alpine:3.19, which is
+    /// pulled if it is not here.
     #[arg(long, value_name = "IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub image: Option<String>,
     /// Virtual processors, 1 to 64.
@@ -280,6 +282,9 @@ pub struct RunArgs {
     /// Give the command your terminal, stdin included.
     #[arg(short, long)]
     pub tty: bool,
+    /// Run what the image says: its entry point, with COMMAND as arguments if there is one, else with the image's own.
+    #[arg(long, conflicts_with = "detach")]
+    pub entrypoint: bool,
     /// Command to run, as it is, without a shell.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

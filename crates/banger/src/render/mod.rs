@@ -2,6 +2,7 @@
 
 mod escape;
 mod human;
+mod image;
 mod machine;
 mod progress;
 mod report;
@@ -14,6 +15,7 @@ use std::io::{IsTerminal, Write};
 
 pub use escape::{TerminalFilter, one_line};
 pub use human::{age, bytes, disk, memory, milliseconds};
+pub use image::{image, images, pruned};
 pub use machine::{keeps_running, show, spec_line};
 pub use progress::Progress;
 pub use report::report;

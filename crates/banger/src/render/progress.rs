@@ -71,8 +71,11 @@ impl Progress {
                 elapsed_ms,
             } if self.stages => match state {
                 StageState::Running => self.advance(name, detail, *done, *total),
-                StageState::Done => self.finish(name, &stage_line(name, detail, *elapsed_ms)),
-                StageState::Failed => self.finish(name, &stage_line(name, &failed(detail), *elapsed_ms)),
+                StageState::Done => self.finish(&key(name, detail), &stage_line(name, detail, *elapsed_ms)),
+                StageState::Failed => self.finish(
+                    &key(name, detail),
+                    &stage_line(name, &failed(detail), *elapsed_ms),
+                ),
             },
             event if event.is_end() => self.clear_bars(),
             _ => {}
@@ -107,7 +110,7 @@ impl Progress {
 
     fn advance(&mut self, name: &str, detail: &str, done: Option<u64>, total: Option<u64>) {
         let Some(bars) = &self.bars else { return };
-        let bar = self.running.entry(name.to_owned()).or_insert_with(|| {
+        let bar = self.running.entry(key(name, detail)).or_insert_with(|| {
             let bar = bars.add(ProgressBar::new_spinner());
             bar.set_prefix(format!("{:<6}", one_line(name)));
             bar.enable_steady_tick(Duration::from_millis(120));
@@ -126,8 +129,8 @@ impl Progress {
         bar.set_message(one_line(detail));
     }
 
-    fn finish(&mut self, name: &str, line: &str) {
-        if let Some(bar) = self.running.remove(name) {
+    fn finish(&mut self, key: &str, line: &str) {
+        if let Some(bar) = self.running.remove(key) {
             bar.finish_and_clear();
         }
         self.line(|| note(line));
@@ -137,6 +140,14 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// Which bar a stage moves: one for each name, but one for each layer of an image, since several come at once.
+fn key(name: &str, detail: &str) -> String {
+    match name {
+        "layer" => format!("{name} {}", columns(detail).0),
+        _ => name.to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@ use api::{CreateVm, NetworkMode};
 
 use super::boot;
 use super::operation::{self, follow};
+use super::registry;
 use crate::cli::{CreateArgs, NetworkArg, Shape};
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -16,12 +17,13 @@ use crate::terminal::{Signals, exit_code};
 /// # Errors
 /// What it failed with; nothing of the VM is left then.
 pub async fn create(place: &Place, args: &CreateArgs) -> Result<u8, Failure> {
-    let request = CreateVm {
+    let mut request = CreateVm {
         start: !args.no_start,
         ..request(&args.shape)?
     };
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
+    registry::prepare(&client, &mut request).await?;
     let mut progress = Progress::of(args.progress);
     let action = Action::Create(Box::new(request));
     let done = follow(&client, &action, &mut progress, &mut signals).await?;
@@ -62,7 +64,6 @@ pub fn request(shape: &Shape) -> Result<CreateVm, Failure> {
             NetworkArg::User => NetworkMode::User,
         }),
         env: shape.environment.resolve(|name| std::env::var_os(name))?,
-        start: false,
-        ephemeral: false,
+        ..CreateVm::default()
     })
 }

@@ -9,6 +9,7 @@ mod df;
 mod doctor;
 mod exec;
 mod forward;
+mod image;
 mod internal;
 mod lifecycle;
 mod list;
@@ -18,6 +19,7 @@ mod operation;
 mod ping;
 mod ports;
 mod prune;
+mod registry;
 mod run;
 mod show;
 mod ssh;
@@ -44,6 +46,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Internal(group) => internal::internal(&place, &group.command).await,
         Command::Daemon(group) => daemon::daemon(&place, group.command).await,
         Command::SshConfig(args) => ssh::ssh_config(&place, &args).await,
+        Command::Image(group) => image::run(&place, group.command).await,
         Command::Vm(group) => match group.command {
             VmCommand::Run(args) => run::run(&place, args).await,
             VmCommand::Create(args) => create::create(&place, &args).await,

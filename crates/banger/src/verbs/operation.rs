@@ -1,6 +1,6 @@
 //! Following an operation that is ours: its stages are shown, and a signal cancels it.
 
-use api::client::{Action, Client, Events};
+use api::client::{Action, Client, ClientError, Events};
 use api::{Event, Vm};
 use nix::sys::signal::Signal;
 
@@ -29,8 +29,21 @@ pub async fn follow(
     progress: &mut Progress,
     signals: &mut Signals,
 ) -> Result<Done, Failure> {
+    watch(client, client.lease(action), progress, signals).await
+}
+
+/// Follows an operation that `begin` begins, as [`follow`] does.
+///
+/// # Errors
+/// As [`follow`].
+pub async fn watch(
+    client: &Client,
+    begin: impl Future<Output = Result<Events, ClientError>>,
+    progress: &mut Progress,
+    signals: &mut Signals,
+) -> Result<Done, Failure> {
     let mut events = tokio::select! {
-        events = client.lease(action) => events?,
+        events = begin => events?,
         signal = ending(signals) => return Err(Failure::quiet(exit_code(signal))),
     };
     let mut operation: Option<String> = None;

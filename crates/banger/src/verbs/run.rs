@@ -8,6 +8,7 @@ use super::boot;
 use super::command::{self, Streams};
 use super::create::{no_vm, request};
 use super::operation::{self, follow};
+use super::registry;
 use crate::cli::RunArgs;
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -22,24 +23,25 @@ const INSTEAD: &str = "`vm run -- COMMAND` runs a command, `vm run -d` leaves th
 /// # Errors
 /// What failed. With `--rm`, and when the start failed, nothing of the VM is left.
 pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
-    let shell = args.command.is_empty();
+    let shell = args.command.is_empty() && !args.entrypoint;
     let streams = match (args.detach, shell) {
         (true, _) => None,
         (false, true) => Some(command::terminal_for_shell(INSTEAD)?),
         (false, false) => Some(Streams::of(args.interactive, args.tty)),
     };
-    let exec = Exec {
+    let mut exec = Exec {
         argv: command::words(args.command)?,
         user: args.user,
         ..Exec::default()
     };
-    let request = CreateVm {
+    let mut request = CreateVm {
         start: true,
         ephemeral: args.rm,
         ..request(&args.shape)?
     };
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
+    registry::prepare(&client, &mut request).await?;
     let mut progress = Progress::of(args.progress);
     let action = Action::Create(Box::new(request));
     let started = follow(&client, &action, &mut progress, &mut signals).await?;
@@ -57,6 +59,20 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         render::output(&format!("{}\n", render::one_line(&vm.name)))?;
         return Ok(0);
     };
+    if args.entrypoint {
+        // By the image as it is now: it was used a moment ago.
+        let image = client.image(&vm.image).await;
+        match image
+            .map_err(Failure::from)
+            .and_then(|image| entry_point(&image, exec.argv))
+        {
+            Ok(argv) => exec.argv = argv,
+            Err(failure) => {
+                delete(place, &client, &vm, &mut signals).await?;
+                return Err(failure);
+            }
+        }
+    }
     let outcome = command::run(&client, &vm.id, exec, streams, &mut signals).await;
     let code = match &outcome {
         Ok(_) if shell => 0,
@@ -84,6 +100,18 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         render::note(&render::keeps_running(&vm.name));
     }
     Ok(code)
+}
+
+/// What an image runs: its entry point with its own arguments, or with those given.
+fn entry_point(image: &api::Image, given: Vec<String>) -> Result<Vec<String>, Failure> {
+    let config = image.config.clone().unwrap_or_default();
+    let mut argv = config.entrypoint;
+    argv.extend(if given.is_empty() { config.cmd } else { given });
+    if argv.is_empty() {
+        let message = format!("the image `{}` does not say what it runs", image.name);
+        return Err(Failure::new(message).with_hint("give a command after `--`, without --entrypoint"));
+    }
+    Ok(argv)
 }
 
 /// Deletes the VM, by another daemon if the first one has gone meanwhile.

@@ -59,7 +59,11 @@ impl IntoResponse for Failure {
             | ErrorCode::ImageNotFound
             | ErrorCode::KernelNotFound
             | ErrorCode::OperationNotFound => StatusCode::NOT_FOUND,
-            ErrorCode::VmAmbiguous | ErrorCode::VmExists | ErrorCode::VmState => StatusCode::CONFLICT,
+            ErrorCode::VmAmbiguous
+            | ErrorCode::VmExists
+            | ErrorCode::VmState
+            | ErrorCode::ImageInUse
+            | ErrorCode::ImageExists => StatusCode::CONFLICT,
             ErrorCode::Invalid
             | ErrorCode::BadRequest
             | ErrorCode::CommandNotFound

@@ -9,6 +9,7 @@ use vmm::Machine;
 use super::link::{Link, LinkState};
 use super::{Shared, Task, create, set, start, state, stop, view};
 use crate::EngineError;
+use crate::artefacts::import::Import;
 use crate::error::one_line;
 use crate::operations::OperationHandle;
 
@@ -16,7 +17,12 @@ use crate::operations::OperationHandle;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Fetch what is missing, make the disk and, if asked, start. Failing, the VM is gone again.
-    Create { operation: OperationHandle, start: bool },
+    Create {
+        operation: OperationHandle,
+        start: bool,
+        /// How the image is had, where neither the store nor the catalog has it.
+        import: Option<Box<Import>>,
+    },
     /// Start.
     Start { operation: OperationHandle },
     /// Shut down in order, or by force where the guest does not.
@@ -129,8 +135,8 @@ impl Actor {
         self.live
             .send_modify(|live| live.current = Some(operation.clone()));
         let (outcome, gone) = match command {
-            Command::Create { start, .. } => {
-                let outcome = self.create(&operation, start).await;
+            Command::Create { start, import, .. } => {
+                let outcome = self.create(&operation, start, import).await;
                 let gone = outcome.is_err();
                 (outcome, gone)
             }
@@ -157,8 +163,14 @@ impl Actor {
         gone
     }
 
-    async fn create(&mut self, operation: &OperationHandle, start: bool) -> Result<(), EngineError> {
-        let made = match create::make(&self.shared, &self.id, operation).await {
+    async fn create(
+        &mut self,
+        operation: &OperationHandle,
+        start: bool,
+        import: Option<Box<Import>>,
+    ) -> Result<(), EngineError> {
+        let import = import.map(|import| *import);
+        let made = match create::make(&self.shared, &self.id, import, operation).await {
             Ok(()) if start => self.start(operation).await,
             other => other,
         };

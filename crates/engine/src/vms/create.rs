@@ -10,22 +10,32 @@ use store::VmUpdate;
 use super::{Shared, layer_path, start};
 use crate::EngineError;
 use crate::error::one_line;
+use crate::artefacts::import::Import;
 use crate::operations::OperationHandle;
 
 /// Prefix of a VM's folder on its way out.
 pub(crate) const GONE: &str = ".gone-";
 
 /// Fetches kernel and image where they are missing and makes the VM's folder and disk.
-pub(crate) async fn make(shared: &Shared, id: &str, operation: &OperationHandle) -> Result<(), EngineError> {
+pub(crate) async fn make(
+    shared: &Shared,
+    id: &str,
+    import: Option<Import>,
+    operation: &OperationHandle,
+) -> Result<(), EngineError> {
     let row = shared.store.vms().get(id).await?.ok_or(EngineError::Cancelled)?;
     let cancel = operation.cancellation();
     let work = async {
         let kernel = shared.artefacts.ensure_kernel(&row.kernel, operation).await?;
         shared.hit("create.kernel").await?;
-        let image = shared.artefacts.ensure_image(&row.image, operation).await?;
+        let image = match import {
+            Some(import) => shared.artefacts.import(import, operation).await?,
+            None => shared.artefacts.ensure_image(&row.image, operation).await?,
+        };
         shared.hit("create.image").await?;
         let update = VmUpdate {
             image_digest: Some(image.digest),
+            image_config: image.config,
             kernel_version: Some(kernel.version),
             ..VmUpdate::default()
         };

@@ -35,6 +35,7 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
         reason: None,
         image: request.image.unwrap_or_else(|| defaults.image.clone()),
         image_digest: String::new(),
+        image_config: None,
         kernel,
         kernel_version: String::new(),
         vcpu,

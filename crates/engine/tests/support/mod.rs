@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
+pub mod registry;
 mod sources;
 
 use std::path::{Path, PathBuf};

@@ -2,6 +2,8 @@
 
 mod docker;
 mod layout;
+mod pack;
 
 pub use docker::open_docker_archive;
 pub use layout::open_layout;
+pub use pack::{pack_layout, unpack_layout};

@@ -40,6 +40,7 @@ pub fn vm(id: &str, name: &str) -> VmRow {
         reason: None,
         image: "debian-minimal".to_owned(),
         image_digest: String::new(),
+        image_config: None,
         kernel: "debian-cloud".to_owned(),
         kernel_version: String::new(),
         vcpu: 2,

@@ -1,0 +1,170 @@
+//! Images: what VMs start from.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// How an image came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageKind {
+    /// By its name in the catalog.
+    Catalog,
+    /// From a registry, a layout or an archive of container images.
+    Oci,
+}
+
+impl fmt::Display for ImageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Catalog => "catalog",
+            Self::Oci => "oci",
+        })
+    }
+}
+
+/// An image that is here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// sha256 of its root file system, 64 hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// How it came here.
+    pub kind: ImageKind,
+    /// Its full name in a registry, if it came from one.
+    pub reference: Option<String>,
+    /// Name of the kernel that boots it.
+    pub kernel: String,
+    /// What its root file system takes on the host, in bytes.
+    pub bytes: u64,
+    /// Files, folders and links in it.
+    pub entries: u64,
+    /// What it says about running it, if it says anything.
+    pub config: Option<ImageConfig>,
+    /// Names of the VMs that use it.
+    pub vms: Vec<String>,
+    /// When it was pulled or built.
+    pub created_at: Timestamp,
+}
+
+/// What a container image says about running it. Fields that it leaves out are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageConfig {
+    /// `NAME=VALUE`, by name.
+    pub env: Vec<String>,
+    /// What is run; `cmd` are then its arguments.
+    pub entrypoint: Vec<String>,
+    /// The command, or the entry point's arguments.
+    pub cmd: Vec<String>,
+    /// `user`, `uid`, `user:group`, `uid:gid`, or nothing for root.
+    pub user: String,
+    /// An absolute path, or nothing.
+    pub working_dir: String,
+    /// Ports that it listens on: `80/tcp`.
+    pub exposed_ports: Vec<String>,
+}
+
+/// How to log in to a registry. Sent with the call that needs it and never stored; it does not show in debug output.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum RegistryLogin {
+    /// User and password.
+    Password {
+        /// The user.
+        user: String,
+        /// The password, or a token in its place.
+        password: String,
+    },
+    /// A token that is exchanged for others.
+    IdentityToken(String),
+}
+
+impl fmt::Debug for RegistryLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RegistryLogin(…)")
+    }
+}
+
+/// How an image's registry is spoken to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistryAccess {
+    /// Without TLS.
+    pub plain_http: bool,
+    /// As whom; as nobody if none.
+    pub login: Option<RegistryLogin>,
+}
+
+/// Body of `POST /v1/images`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PullImage {
+    /// A name of the catalog, or `[HOST[:PORT]/]REPOSITORY[:TAG][@sha256:…]`.
+    pub reference: String,
+    /// Name to give it; the last part of the repository if none. A catalog image keeps its own.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Kernel that boots it; the default image's if none.
+    #[serde(default)]
+    pub kernel: Option<String>,
+    /// How the registry is spoken to.
+    #[serde(default)]
+    pub registry: RegistryAccess,
+}
+
+/// What the body of `PUT /v1/images/{name}` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadFormat {
+    /// What `docker save` writes, compressed or not.
+    DockerArchive,
+    /// A tar of an OCI layout: `oci-layout`, `index.json`, `blobs/sha256/…`.
+    OciLayout,
+}
+
+/// Query of `PUT /v1/images/{name}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UploadImage {
+    /// What the body is.
+    pub format: UploadFormat,
+    /// Which image of a layout; not needed where there is one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Kernel that boots it; the default image's if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+}
+
+/// What `DELETE /v1/cache` removed, or would.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// Layers of container images, with those that came in part.
+    pub layers: u64,
+    /// Root file systems that no image and no VM uses.
+    pub file_systems: u64,
+    /// Bytes that all of them take.
+    pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_never_shows_in_debug_output() {
+        let access = RegistryAccess {
+            plain_http: false,
+            login: Some(RegistryLogin::Password {
+                user: "ada".into(),
+                password: "geheim".into(),
+            }),
+        };
+        assert!(!format!("{access:?}").contains("geheim"));
+        let sent = serde_json::to_string(&access).unwrap();
+        assert_eq!(serde_json::from_str::<RegistryAccess>(&sent).unwrap(), access);
+    }
+}

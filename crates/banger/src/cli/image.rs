@@ -1,0 +1,154 @@
+//! `banger image …`: its verbs and their flags.
+
+use clap::{Args, Subcommand};
+use config::VmName;
+
+use super::{JsonArgs, ListingArgs, ProgressArgs};
+
+/// `banger image`.
+#[derive(Debug, Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    long_about = "\
+Pull, list and delete images: what VMs start from.
+
+An image is a root file system that is never written to, and the name of the kernel \
+that boots it. The catalog's are built or fetched by name when a VM first needs them; \
+any container image becomes one by being pulled.",
+    after_help = "\
+Examples:
+  banger image pull alpine:3.19               from docker.io, as `alpine`
+  banger vm run --image alpine                a VM that starts from it
+  banger image pull ghcr.io/org/app:2 --name app
+  banger image pull --plain-http localhost:5000/app:dev
+  banger image pull docker-archive:app.tar    what `docker save` has written
+  banger image list
+  banger image delete alpine"
+)]
+pub struct ImageGroup {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ImageCommand,
+}
+
+/// The verbs of `banger image`.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Make an image of a container image, or get one of the catalog's.
+    ///
+    /// IMAGE is a name of the catalog; [HOST[:PORT]/]REPOSITORY[:TAG][@sha256:DIGEST] in a registry, docker.io if
+    /// none is named; oci:DIR[:TAG], an OCI layout; or docker-archive:FILE, what `docker save` writes. Layers that
+    /// are here already are not fetched again. Pulling what was pulled before brings it up to date; VMs that use it
+    /// keep what they have.
+    ///
+    /// The image is called after the last part of its repository unless --name says otherwise. Logins come from
+    /// ~/.docker/config.json and its credential helpers, as `docker login` and `podman login` keep them.
+    ///
+    /// Prints the image's name on stdout.
+    #[command(after_help = "\
+Examples:
+  banger image pull alpine:3.19
+  banger image pull ghcr.io/org/app:2 --name app
+  banger image pull --plain-http localhost:5000/app:dev
+  banger image pull oci:build/layout:latest --name mine")]
+    Pull(PullArgs),
+    /// List the images that are here.
+    #[command(
+        visible_alias = "ls",
+        after_help = "\
+Examples:
+  banger image list
+  banger image list --json | jq -r '.[] | select(.vms == []).name'"
+    )]
+    List(ListingArgs),
+    /// Show everything about an image, what it runs included.
+    #[command(after_help = "\
+Examples:
+  banger image show alpine
+  banger image show alpine:3.19 --json | jq .config")]
+    Show(ShowImageArgs),
+    /// Delete images that no VM uses.
+    ///
+    /// Prints the name of each on stdout.
+    #[command(after_help = "\
+Examples:
+  banger image delete alpine app")]
+    Delete(ImageReferencesArgs),
+    /// Look after the layers that pulls keep.
+    Cache(CacheGroup),
+}
+
+/// `banger image pull`.
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// What to pull.
+    #[arg(value_name = "IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub reference: String,
+    /// Name to give it, 1 to 63 of a-z, 0-9 and `-`.
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, value_parser = VmName::parse)]
+    pub name: Option<VmName>,
+    /// Speak to the registry without TLS: for one on this machine.
+    #[arg(long)]
+    pub plain_http: bool,
+    /// Kernel that boots it; the default image's if left out.
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel_ref: Option<String>,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+/// `banger image show`.
+#[derive(Debug, Args)]
+pub struct ShowImageArgs {
+    /// Image: its name, or its full name in a registry.
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    #[command(flatten)]
+    pub output: JsonArgs,
+}
+
+/// Several images.
+#[derive(Debug, Args)]
+pub struct ImageReferencesArgs {
+    /// Images: names, or full names in a registry.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<String>,
+}
+
+/// `banger image cache`.
+#[derive(Debug, Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct CacheGroup {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+/// The verbs of `banger image cache`.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Remove layers that were kept to be fetched only once, and files that no image and no VM uses.
+    ///
+    /// Images stay; pulling one again fetches its layers again.
+    #[command(after_help = "\
+Examples:
+  banger image cache prune --dry-run
+  banger image cache prune")]
+    Prune(CachePruneArgs),
+}
+
+/// `banger image cache prune`.
+#[derive(Debug, Args)]
+pub struct CachePruneArgs {
+    /// Only tell what would go.
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub output: JsonArgs,
+}

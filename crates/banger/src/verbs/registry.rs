@@ -1,0 +1,67 @@
+//! Logins for registries: read from the user's docker auth file for the one registry that is asked, sent with the
+//! request, kept nowhere.
+
+use std::path::{Path, PathBuf};
+
+use api::client::{Client, ClientError};
+use api::{CreateVm, ErrorCode, RegistryAccess, RegistryLogin};
+use oci::credentials::DockerConfig;
+use oci::{Login, RegistryReference};
+
+use crate::failure::Failure;
+
+/// Adds the login for the image's registry, if creating the VM means pulling one.
+///
+/// # Errors
+/// The auth file or a credential helper is broken, or the daemon cannot be asked.
+pub async fn prepare(client: &Client, request: &mut CreateVm) -> Result<(), Failure> {
+    let Some(image) = request
+        .image
+        .as_ref()
+        .filter(|image| image.contains([':', '/', '@']))
+    else {
+        return Ok(());
+    };
+    // What is no reference is told by the daemon.
+    let Ok(reference) = RegistryReference::parse(image) else {
+        return Ok(());
+    };
+    match client.image(image).await {
+        Ok(_) => Ok(()),
+        Err(ClientError::Api(error)) if error.code == ErrorCode::ImageNotFound => {
+            request.registry = access(&reference, false).await?;
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How to speak to an image's registry.
+///
+/// # Errors
+/// The auth file or a credential helper is broken.
+pub async fn access(reference: &RegistryReference, plain_http: bool) -> Result<RegistryAccess, Failure> {
+    let host = reference.host().to_owned();
+    // A helper may ask the user, or a server.
+    let login = tokio::task::spawn_blocking(move || login(&host))
+        .await
+        .map_err(|panic| Failure::new(format!("cannot look for a login: {panic}")))??;
+    Ok(RegistryAccess { plain_http, login })
+}
+
+fn login(host: &str) -> Result<Option<RegistryLogin>, Failure> {
+    let docker_config = std::env::var_os("DOCKER_CONFIG").filter(|value| !value.is_empty());
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let path = DockerConfig::default_path(docker_config.as_deref().map(Path::new), &home);
+    let failed = |error: oci::OciError| {
+        Failure::new(format!("cannot look for a login to {host}: {error}")).with_hint(format!(
+            "mend {}, or name another folder by DOCKER_CONFIG",
+            path.display()
+        ))
+    };
+    let config = DockerConfig::read(&path).map_err(failed)?;
+    Ok(config.login(host).map_err(failed)?.map(|login| match login {
+        Login::Password { user, password } => RegistryLogin::Password { user, password },
+        Login::IdentityToken(token) => RegistryLogin::IdentityToken(token),
+    }))
+}

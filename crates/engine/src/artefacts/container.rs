@@ -1,0 +1,238 @@
+//! Container images: fetched by `oci`, written by `rootfs` as one EROFS, with nothing but the stream between them.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use api::{RegistryAccess, RegistryLogin};
+use oci::{Cancel, Digest, Flattened, LayerCache, Limits, OciError, Platform, RegistryReference};
+use rootfs::erofs::{self, Builder, ErofsError, Written};
+
+use crate::operations::{OperationHandle, Stage};
+
+/// Most bytes that the layers of an image sent to the daemon may take once an outer compression is gone.
+const LARGEST_ARCHIVE: u64 = 128 << 30;
+
+/// Where a container image comes from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// A registry.
+    Registry {
+        /// Its name there.
+        reference: RegistryReference,
+        /// How the registry is spoken to.
+        access: RegistryAccess,
+    },
+    /// A layout that a client has sent.
+    Layout {
+        /// Where it was put.
+        folder: tempfile::TempDir,
+        /// Which image of it.
+        tag: Option<String>,
+    },
+    /// A docker archive that a client has sent.
+    Archive {
+        /// Where it was put.
+        file: tempfile::NamedTempFile,
+    },
+}
+
+/// Why there is no root file system.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ContainerError {
+    /// The image cannot be had, or is damaged.
+    #[error(transparent)]
+    Oci(#[from] OciError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Erofs(#[from] ErofsError),
+}
+
+impl ContainerError {
+    /// What the user can do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let Self::Oci(error) = self else { return None };
+        match error {
+            OciError::Unauthorised { host, .. } => Some(format!(
+                "is the name right? if the image is private, log in first: docker login {host}"
+            )),
+            OciError::Unreachable { host, .. } => Some(format!(
+                "is the network up? if {host} speaks no TLS, pull with --plain-http"
+            )),
+            OciError::NotFound { .. } => Some("look for a misspelt name or tag".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl Origin {
+    /// Its full name in a registry.
+    pub(crate) fn reference(&self) -> Option<String> {
+        match self {
+            Self::Registry { reference, .. } => Some(reference.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Gets the image: its layers are here and checked then.
+    pub(crate) fn open(
+        &self,
+        cache: &Path,
+        certificates: Option<&str>,
+        operation: &OperationHandle,
+        cancel: &Cancel,
+    ) -> Result<oci::Image, OciError> {
+        match self {
+            Self::Registry { reference, access } => {
+                let mut options = oci::Options {
+                    plain_http: access.plain_http,
+                    certificates: certificates.unwrap_or_default().into(),
+                    ..oci::Options::default()
+                };
+                if let Some(login) = &access.login {
+                    options
+                        .logins
+                        .insert(reference.host().to_owned(), login_of(login));
+                }
+                let layers = Layers::new(operation);
+                oci::Registry::new(options)?.pull(
+                    reference,
+                    &LayerCache::open(cache)?,
+                    &|event| layers.tell(&event),
+                    cancel,
+                )
+            }
+            Self::Layout { folder, tag } => {
+                oci::open_layout(folder.path(), tag.as_deref(), Platform::host(), cancel)
+            }
+            Self::Archive { file } => oci::open_docker_archive(
+                file.path(),
+                file.path().parent().unwrap_or(cache),
+                LARGEST_ARCHIVE,
+                Platform::host(),
+                cancel,
+            ),
+        }
+    }
+}
+
+fn login_of(login: &RegistryLogin) -> oci::Login {
+    match login.clone() {
+        RegistryLogin::Password { user, password } => oci::Login::Password { user, password },
+        RegistryLogin::IdentityToken(token) => oci::Login::IdentityToken(token),
+    }
+}
+
+/// Writes the merged layers of an image into `out`.
+pub(crate) fn write(image: &oci::Image, out: &mut File, cancel: &Cancel) -> Result<Written, ContainerError> {
+    let mut entries = oci::flatten(&image.layers, &Limits::default(), cancel);
+    let mut builder = Builder::new(out, erofs::Options::default())?;
+    while let Some(mut merged) = entries.next()? {
+        let entry = entry_of(&merged.entry);
+        if let Err(error) = builder.add(&entry, merged.by_ref()) {
+            drop(merged);
+            return Err(cause_of(error, &mut entries));
+        }
+    }
+    // The last entry has come, and with it the word that every layer was what its digest says.
+    Ok(builder.finish()?)
+}
+
+/// What made a layer fail is told instead of the place where its reader felt it.
+fn cause_of(error: ErofsError, entries: &mut Flattened) -> ContainerError {
+    if matches!(error, ErofsError::Read { .. } | ErofsError::Truncated { .. })
+        && let Err(cause) = entries.next()
+    {
+        return cause.into();
+    }
+    error.into()
+}
+
+fn entry_of(entry: &oci::Entry) -> erofs::Entry {
+    let kind = match entry.kind.clone() {
+        oci::Kind::File { size } => erofs::Kind::File { size },
+        oci::Kind::Directory => erofs::Kind::Directory,
+        oci::Kind::Symlink { target } => erofs::Kind::Symlink { target },
+        oci::Kind::HardLink { target } => erofs::Kind::HardLink { target },
+        oci::Kind::CharacterDevice { major, minor } => erofs::Kind::CharacterDevice { major, minor },
+        oci::Kind::BlockDevice { major, minor } => erofs::Kind::BlockDevice { major, minor },
+        oci::Kind::Fifo => erofs::Kind::Fifo,
+    };
+    let xattr = |xattr: &oci::Xattr| erofs::Xattr {
+        name: xattr.name.clone(),
+        value: xattr.value.clone(),
+    };
+    erofs::Entry {
+        path: entry.path.clone(),
+        kind,
+        mode: entry.mode,
+        uid: entry.uid,
+        gid: entry.gid,
+        modified: erofs::Timestamp {
+            seconds: entry.modified.seconds,
+            nanoseconds: entry.modified.nanoseconds,
+        },
+        xattrs: entry.xattrs.iter().map(xattr).collect(),
+    }
+}
+
+/// A stage for each layer that is fetched.
+struct Layers<'o> {
+    operation: &'o OperationHandle,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    sizes: HashMap<Digest, u64>,
+    stages: HashMap<Digest, Stage>,
+}
+
+impl<'o> Layers<'o> {
+    fn new(operation: &'o OperationHandle) -> Self {
+        Self {
+            operation,
+            known: Mutex::default(),
+        }
+    }
+
+    fn tell(&self, event: &oci::Event) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = |layer: &Digest| self.operation.stage("layer", layer.short());
+        match event {
+            oci::Event::Image { layers, .. } => known.sizes = layers.iter().copied().collect(),
+            oci::Event::Cached { layer } => {
+                begin(layer).done(&format!("{}  in the cache", layer.short()));
+            }
+            oci::Event::Downloading { layer, received } => {
+                let size = known.sizes.get(layer).copied();
+                let stage = known.stages.entry(*layer).or_insert_with(|| begin(layer));
+                stage.progress(&layer.short(), Some(*received), size);
+            }
+            oci::Event::Downloaded { layer } => {
+                let stage = known.stages.remove(layer).unwrap_or_else(|| begin(layer));
+                let size = known.sizes.get(layer).copied().unwrap_or(0);
+                stage.done(&format!("{}  fetched, {}", layer.short(), megabytes(size)));
+            }
+        }
+    }
+}
+
+/// `3.4 MB`, for people.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{} kB", bytes.div_ceil(1_000)),
+        1_000_000..10_000_000 => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+        _ => format!("{} MB", bytes.div_ceil(1_000_000)),
+    }
+}
+
+/// What an image says about running it, as the API tells it. Nothing for text that is no such configuration.
+pub(crate) fn config_of(text: Option<&str>) -> Option<oci::ImageConfig> {
+    serde_json::from_str(text?)
+        .inspect_err(|error| tracing::error!(%error, "an image's stored configuration does not decode"))
+        .ok()
+}

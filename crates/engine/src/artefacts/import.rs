@@ -1,0 +1,368 @@
+//! Container images become images: pulled once however many ask at once, published whole.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::json;
+use store::{ImageKind, ImageRow};
+use tempfile::NamedTempFile;
+
+use super::container::{self, Origin, megabytes};
+use super::{Artefacts, Image, Known, Made, STAGING, image_path, sync_folder};
+use crate::EngineError;
+use crate::artefacts::SourceError;
+use crate::operations::OperationHandle;
+
+/// Longest name of an image.
+const LONGEST_NAME: usize = 63;
+
+/// An image to be made of a container image.
+#[derive(Debug)]
+pub(crate) struct Import {
+    /// Name to give it.
+    pub(crate) name: String,
+    /// Kernel that boots it.
+    pub(crate) kernel: String,
+    /// Where it comes from.
+    pub(crate) origin: Origin,
+    /// Whether one that is here under the same name and reference will do.
+    pub(crate) any_age: bool,
+}
+
+/// An image that a VM is to start from.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Its name.
+    pub(crate) name: String,
+    /// The kernel that boots it.
+    pub(crate) kernel: String,
+    /// How it is had, where neither the store nor the catalog has it.
+    pub(crate) import: Option<Import>,
+}
+
+impl Artefacts {
+    /// What the user means by an image: a name of the store or the catalog, or a reference, which has `:`, `/` or `@`
+    /// in it. A bare word that nobody knows is a misspelt name rather than one of docker.io.
+    ///
+    /// # Errors
+    /// [`EngineError::ImageNotFound`], or what is wrong with the reference.
+    pub(crate) async fn wanted(
+        &self,
+        text: &str,
+        access: api::RegistryAccess,
+        default_image: &str,
+    ) -> Result<Wanted, EngineError> {
+        let here = |row: ImageRow| Wanted {
+            name: row.name,
+            kernel: row.kernel,
+            import: None,
+        };
+        if let Some(row) = self.store.images().get(text).await? {
+            return Ok(here(row));
+        }
+        if !text.contains([':', '/', '@']) || self.is_in_catalog(text) {
+            return Ok(Wanted {
+                kernel: self.kernel_of(text).await?,
+                name: text.to_owned(),
+                import: None,
+            });
+        }
+        let reference = parse(text)?;
+        if let Some(row) = self.store.images().by_reference(&reference.to_string()).await? {
+            return Ok(here(row));
+        }
+        let name = self.free_name(&reference).await?;
+        let kernel = self.kernel_of(default_image).await?;
+        Ok(Wanted {
+            name: name.clone(),
+            kernel: kernel.clone(),
+            import: Some(Import {
+                name,
+                kernel,
+                origin: Origin::Registry { reference, access },
+                any_age: true,
+            }),
+        })
+    }
+
+    /// A name for an image that was given none: the last part of its repository, with the tag and then with a hash of
+    /// the whole reference where that is taken.
+    async fn free_name(&self, reference: &oci::RegistryReference) -> Result<String, EngineError> {
+        let short = name_of(reference)?;
+        let tagged = reference.tag().map(|tag| format!("{short}-{}", plain(tag)));
+        for name in [Some(short.clone()), tagged].into_iter().flatten() {
+            let sound = config::VmName::parse(&name).is_ok();
+            if sound && !self.is_in_catalog(&name) && self.store.images().get(&name).await?.is_none() {
+                return Ok(name);
+            }
+        }
+        let hash = oci::Digest::of(reference.to_string().as_bytes()).short();
+        let stem: String = short.chars().take(LONGEST_NAME - 1 - hash.len()).collect();
+        Ok(format!("{}-{hash}", stem.trim_end_matches('-')))
+    }
+
+    /// Keeps root file systems from getting or losing names and rows while it is held.
+    pub(crate) async fn gate(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.gate.lock().await
+    }
+
+    pub(crate) fn is_in_catalog(&self, name: &str) -> bool {
+        self.sources.images().iter().any(|known| known.name == name)
+    }
+
+    /// The kernel that boots an image: the one asked for, if anybody has it, else the default image's.
+    ///
+    /// # Errors
+    /// [`EngineError::KernelNotFound`].
+    pub(crate) async fn kernel_for(
+        &self,
+        kernel: Option<String>,
+        default_image: &str,
+    ) -> Result<String, EngineError> {
+        let Some(name) = kernel else {
+            return self.kernel_of(default_image).await;
+        };
+        let rows = self.store.kernels().list().await?;
+        let in_catalog = self
+            .sources
+            .images()
+            .into_iter()
+            .filter_map(|Known { kernel, .. }| kernel);
+        let mut known: Vec<String> = rows.into_iter().map(|row| row.name).chain(in_catalog).collect();
+        known.sort();
+        known.dedup();
+        if known.contains(&name) {
+            return Ok(name);
+        }
+        Err(EngineError::KernelNotFound { name, known })
+    }
+
+    /// Makes an image of a container image. The one that had the name is replaced if it came from the same place.
+    pub(crate) async fn import(
+        &self,
+        import: Import,
+        operation: &OperationHandle,
+    ) -> Result<Image, EngineError> {
+        let Import {
+            name,
+            kernel,
+            origin,
+            any_age,
+        } = import;
+        let stage = operation.stage("image", &name);
+        let guard = self
+            .locks
+            .hold("image", &name, &stage, operation.cancellation())
+            .await?;
+        let reference = origin.reference();
+        if let Some(row) = self.store.images().get(&name).await? {
+            if row.reference != reference || reference.is_none() {
+                return Err(EngineError::ImageExists {
+                    name,
+                    from: row.reference,
+                });
+            }
+            if any_age && let Some(image) = self.image(&name).await? {
+                stage.done(&name);
+                return Ok(image);
+            }
+        }
+        let cancel = oci::Cancel::default();
+        let watch = watch(operation, cancel.clone());
+        let (images, blobs) = (self.paths.images(), self.paths.blobs());
+        let certificates = self.certificates.clone();
+        let teller = operation.clone();
+        let told = reference.clone();
+        let what = reference.clone().unwrap_or_else(|| name.clone());
+        let made = self
+            .make(
+                "import",
+                "image",
+                &what,
+                stage,
+                operation.cancellation(),
+                guard,
+                move |_, _, _| {
+                    let _watch = watch;
+                    pull(
+                        &origin,
+                        told,
+                        &images,
+                        &blobs,
+                        certificates.as_deref(),
+                        &teller,
+                        &cancel,
+                    )
+                },
+            )
+            .await?;
+        let (stage, guard, (staging, made, config)) = made;
+        let row = ImageRow {
+            name: name.clone(),
+            digest: made.digest.clone(),
+            kernel,
+            bytes: made.bytes,
+            entries: made.entries,
+            source: made.source.clone(),
+            created_at: Timestamp::now(),
+            kind: ImageKind::Oci,
+            reference,
+            config: Some(config),
+        };
+        let image = self.publish(staging, row).await?;
+        drop(guard);
+        stage.done(&format!("{name}  {}", made.note));
+        Ok(image)
+    }
+
+    /// Gives a finished root file system its name and its row. Nobody prunes between the two.
+    pub(super) async fn publish(&self, staging: NamedTempFile, row: ImageRow) -> Result<Image, EngineError> {
+        let _gate = self.gate.lock().await;
+        let images = self.paths.images();
+        let target = image_path(&images, &row.digest);
+        staging
+            .persist(&target)
+            .map_err(|error| EngineError::file("write", &target)(error.error))?;
+        sync_folder(&images).map_err(|error| EngineError::Internal(error.to_string()))?;
+        let image = Image {
+            digest: row.digest.clone(),
+            rootfs: target,
+            config: row.config.clone(),
+        };
+        self.store.images().replace(row).await?;
+        Ok(image)
+    }
+}
+
+/// The part of the work that blocks: nothing is seen of it until it is published.
+fn pull(
+    origin: &Origin,
+    reference: Option<String>,
+    images: &Path,
+    blobs: &Path,
+    certificates: Option<&str>,
+    operation: &OperationHandle,
+    cancel: &oci::Cancel,
+) -> Result<(NamedTempFile, Made, String), SourceError> {
+    let told = |error: container::ContainerError| SourceError::Failed {
+        hint: error.hint(),
+        source: Box::new(error),
+    };
+    let image = origin
+        .open(blobs, certificates, operation, cancel)
+        .map_err(|error| told(error.into()))?;
+    let staging = tempfile::Builder::new()
+        .prefix(STAGING)
+        .tempfile_in(images)
+        .map_err(SourceError::file("create a file in", images))?;
+    let mut out = staging
+        .as_file()
+        .try_clone()
+        .map_err(SourceError::file("open", staging.path()))?;
+    let written = container::write(&image, &mut out, cancel).map_err(told)?;
+    out.sync_all()
+        .map_err(SourceError::file("sync", staging.path()))?;
+    let config = serde_json::to_string(&image.config).map_err(|error| SourceError::Failed {
+        source: Box::new(error),
+        hint: None,
+    })?;
+    let count = image.layers.len();
+    let layers = if count == 1 { "layer" } else { "layers" };
+    let made = Made {
+        digest: written.digest,
+        bytes: written.bytes,
+        entries: written.entries,
+        source: json!({
+            "from": if reference.is_some() { "registry" } else { "archive" },
+            "reference": reference,
+            "digest": image.digest.to_string(),
+        })
+        .to_string(),
+        note: format!("{count} {layers}, {}", megabytes(written.bytes)),
+        ..Made::default()
+    };
+    Ok((staging, made, config))
+}
+
+/// Passes an operation's cancellation on, as long as what it gives is kept.
+fn watch(operation: &OperationHandle, cancel: oci::Cancel) -> Watch {
+    let token = operation.cancellation().clone();
+    Watch(
+        tokio::spawn(async move {
+            token.cancelled().await;
+            cancel.cancel();
+        })
+        .abort_handle(),
+    )
+}
+
+struct Watch(tokio::task::AbortHandle);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Reads a reference to an image of a registry.
+///
+/// # Errors
+/// [`EngineError::Invalid`].
+pub(crate) fn parse(text: &str) -> Result<oci::RegistryReference, EngineError> {
+    oci::RegistryReference::parse(text).map_err(|error| EngineError::Invalid {
+        what: "image",
+        value: text.chars().take(300).flat_map(char::escape_default).collect(),
+        why: match error {
+            oci::OciError::BadReference { reason, .. } => reason.to_owned(),
+            other => other.to_string(),
+        },
+    })
+}
+
+/// The name that a reference gives an image: the last part of its repository.
+///
+/// # Errors
+/// That part makes no name.
+pub(crate) fn name_of(reference: &oci::RegistryReference) -> Result<String, EngineError> {
+    let last = reference.repository().rsplit('/').next().unwrap_or_default();
+    let name = plain(last);
+    match config::VmName::parse(&name) {
+        Ok(name) => Ok(name.to_string()),
+        Err(error) => Err(EngineError::Invalid {
+            what: "name",
+            value: name,
+            why: format!("{error}; name the image yourself"),
+        }),
+    }
+}
+
+/// What names may hold: `.` and `_` become `-`.
+fn plain(text: &str) -> String {
+    text.to_ascii_lowercase().replace(['.', '_'], "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_gives_the_image_the_last_part_of_its_repository_as_name() {
+        for (reference, name) in [
+            ("alpine", "alpine"),
+            ("alpine:3.19", "alpine"),
+            ("localhost:5000/team/my_app.web:1", "my-app-web"),
+            (
+                "ghcr.io/a/b/c@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                "c",
+            ),
+        ] {
+            assert_eq!(name_of(&parse(reference).unwrap()).unwrap(), name, "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_bad_reference_is_told_with_its_value() {
+        let error = parse("UPPER/x:\n").unwrap_err();
+        assert!(error.to_string().starts_with("image `UPPER/x:\\n`: "), "{error}");
+    }
+}
