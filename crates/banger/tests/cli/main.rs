@@ -7,6 +7,7 @@ mod completion;
 mod daemon;
 mod exec;
 mod forward;
+mod image;
 mod lifecycle;
 mod listing;
 mod logs;

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
 mod commands;
+mod containers;
 mod daemon;
 mod giving_back;
 mod growing;

@@ -5,6 +5,7 @@ mod daemon;
 mod forward;
 mod guest;
 mod home;
+mod images;
 mod routes;
 mod ssh;
 mod terminal;

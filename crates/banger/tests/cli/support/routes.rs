@@ -20,6 +20,7 @@ use ::guest as guest_api;
 
 use super::daemon::{State, vm};
 use super::{forward, guest, ssh};
+use super::{forward, guest, images};
 
 type App = Arc<State>;
 
@@ -99,6 +100,7 @@ pub async fn answer(state: App, request: Request<Incoming>) -> Result<Answer, In
             }),
             Err(failure) => *failure,
         },
+        (_, ["images" | "cache", ..]) => images::answer(state, request).await,
         (&Method::DELETE, ["operations", id]) => {
             state.note(format!("cancel {id}"));
             let mut response = Response::new(whole(""));
