@@ -142,8 +142,8 @@ pub struct UploadImage {
 /// What `DELETE /v1/cache` removed, or would.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pruned {
-    /// Layers of container images, with those that came in part.
-    pub layers: u64,
+    /// Layers and configurations of container images, with those that came in part.
+    pub blobs: u64,
     /// Root file systems that no image and no VM uses.
     pub file_systems: u64,
     /// Bytes that all of them take.

@@ -264,7 +264,7 @@ impl Images {
             .map_err(|panic| EngineError::Internal(format!("pruning: {panic}")))?
             .map_err(|error| EngineError::Internal(crate::error::one_line(&error)))?;
         Ok(api::Pruned {
-            layers: layers.len() as u64,
+            blobs: layers.len() as u64,
             file_systems,
             bytes: bytes + layers.iter().map(|layer| layer.bytes).sum::<u64>(),
         })

@@ -61,7 +61,7 @@ pub fn pruned(pruned: &Pruned, dry_run: bool) -> String {
     format!(
         "{} {} and {}, {}",
         if dry_run { "would remove" } else { "removed" },
-        count(pruned.layers, "layer", "layers"),
+        count(pruned.blobs, "cached blob", "cached blobs"),
         count(pruned.file_systems, "unused file system", "unused file systems"),
         size(pruned.bytes)
     )

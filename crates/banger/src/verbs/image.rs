@@ -9,7 +9,7 @@ use oci::Reference;
 
 use super::operation::{follow, watch};
 use super::registry;
-use crate::cli::{CacheCommand, ImageCommand, ListingArgs, CachePruneArgs, PullArgs};
+use crate::cli::{CacheCommand, CachePruneArgs, ImageCommand, ListingArgs, PullArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::{self, Progress};

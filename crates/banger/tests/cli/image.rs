@@ -18,12 +18,8 @@ fn images_are_listed_and_shown_with_what_they_say() {
     let daemon = FakeDaemon::with(Vec::new());
     insta::assert_snapshot!("list", daemon.run(&["image", "list"]).screen());
     insta::assert_snapshot!("show", without_times(&daemon.run(&["image", "show", "app"])));
-    assert_eq!(
-        daemon.run(&["image", "list", "-q"]).out,
-        "app\ndebian-minimal\n"
-    );
-    let listed: Vec<api::Image> =
-        serde_json::from_str(&daemon.run(&["image", "ls", "--json"]).out).unwrap();
+    assert_eq!(daemon.run(&["image", "list", "-q"]).out, "app\ndebian-minimal\n");
+    let listed: Vec<api::Image> = serde_json::from_str(&daemon.run(&["image", "ls", "--json"]).out).unwrap();
     let named = "registry.test:5000/team/app:1";
     let shown: api::Image =
         serde_json::from_str(&daemon.run(&["image", "show", named, "--json"]).out).unwrap();
@@ -66,7 +62,10 @@ fn the_login_for_the_registry_goes_along_and_no_other() {
     let output = broken.env("DOCKER_CONFIG", &config).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.starts_with("banger: cannot look for a login to other.test: "), "{message}");
+    assert!(
+        message.starts_with("banger: cannot look for a login to other.test: "),
+        "{message}"
+    );
 }
 
 #[test]
@@ -97,12 +96,20 @@ fn a_file_that_cannot_be_read_is_told_by_its_name() {
     let missing = daemon.run(&["image", "pull", "docker-archive:/nonexistent/app.tar"]);
     assert_eq!(missing.code, 1);
     assert!(
-        missing.err.contains("banger: cannot read /nonexistent/app.tar: No such file"),
+        missing
+            .err
+            .contains("banger: cannot read /nonexistent/app.tar: No such file"),
         "{}",
         missing.err
     );
     let missing = daemon.run(&["image", "pull", "oci:/nonexistent/layout"]);
-    assert!(missing.err.contains("/nonexistent/layout/oci-layout: cannot open"), "{}", missing.err);
+    assert!(
+        missing
+            .err
+            .contains("/nonexistent/layout/oci-layout: cannot open"),
+        "{}",
+        missing.err
+    );
 }
 
 #[test]
@@ -118,8 +125,11 @@ fn pruning_tells_what_it_did_or_would_do() {
     let daemon = FakeDaemon::with(Vec::new());
     let would = daemon.run(&["image", "cache", "prune", "--dry-run"]);
     let did = daemon.run(&["image", "cache", "prune"]);
-    assert_eq!(would.err, "would remove 3 layers and 1 unused file system, 5.0 MiB\n");
-    assert_eq!(did.err, "removed 3 layers and 1 unused file system, 5.0 MiB\n");
+    assert_eq!(
+        would.err,
+        "would remove 3 cached blobs and 1 unused file system, 5.0 MiB\n"
+    );
+    assert_eq!(did.err, "removed 3 cached blobs and 1 unused file system, 5.0 MiB\n");
     assert_eq!(daemon.calls(), ["prune dry_run=true", "prune dry_run=false"]);
 }
 

@@ -37,7 +37,11 @@ fn layer() -> Vec<u8> {
     open.set_size(0);
     tar.append_data(&mut open, "tmp/", &[][..]).unwrap();
     for (name, text, mode) in [
-        ("etc/passwd", "root:x:0:0::/root:/bin/sh\nwww:x:33:33::/srv:/bin/sh\n", 0o644),
+        (
+            "etc/passwd",
+            "root:x:0:0::/root:/bin/sh\nwww:x:33:33::/srv:/bin/sh\n",
+            0o644,
+        ),
         ("etc/group", "log:x:4:\n", 0o644),
         ("srv/serve", "#!/bin/sh\necho serving \"$@\"\n", 0o755),
     ] {
@@ -70,7 +74,10 @@ fn write_layout(folder: &Path) {
             "WorkingDir": "/srv",
         },
     });
-    let config = put("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
+    let config = put(
+        "application/vnd.oci.image.config.v1+json",
+        config.to_string().as_bytes(),
+    );
     let kind = "application/vnd.oci.image.manifest.v1+json";
     let manifest = json!({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]});
     let manifest = put(kind, manifest.to_string().as_bytes());
@@ -85,12 +92,30 @@ fn a_containers_image_without_an_init_boots_runs_what_it_says_and_stops() {
     let layout = tempfile::tempdir().unwrap();
     write_layout(layout.path());
     let reference = format!("oci:{}", layout.path().display());
-    assert_eq!(home.succeeds(&["image", "pull", &reference, "--name", "hand"]), "hand\n");
+    assert_eq!(
+        home.succeeds(&["image", "pull", &reference, "--name", "hand"]),
+        "hand\n"
+    );
     let served = home.run(&["vm", "run", "--image", "hand", "--name", "a", "--entrypoint"]);
-    assert_eq!((served.code, served.out.as_str()), (Some(0), "serving pages\n"), "{}", served.err);
+    assert_eq!(
+        (served.code, served.out.as_str()),
+        (Some(0), "serving pages\n"),
+        "{}",
+        served.err
+    );
     let script = "id -u; id -g; pwd; echo $GREETING; cat /proc/1/comm; echo $0 > /tmp/kept";
     assert_eq!(
-        home.succeeds(&["vm", "exec", "a", "--env", "GREETING=hi", "--", "sh", "-c", script]),
+        home.succeeds(&[
+            "vm",
+            "exec",
+            "a",
+            "--env",
+            "GREETING=hi",
+            "--",
+            "sh",
+            "-c",
+            script
+        ]),
         "33\n4\n/srv\nhi\nbanger-init\n"
     );
     home.succeeds(&["vm", "stop", "a"]);

@@ -97,7 +97,7 @@ pub async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
         (Method::DELETE, None) => {
             state.note(format!("prune {query}"));
             json(&Pruned {
-                layers: 3,
+                blobs: 3,
                 file_systems: 1,
                 bytes: 5 << 20,
             })
@@ -118,7 +118,11 @@ pub async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
             None => missing(&name),
         },
         (Method::PUT, Some(name)) => {
-            let bytes = request.into_body().collect().await.map(|body| body.to_bytes().len());
+            let bytes = request
+                .into_body()
+                .collect()
+                .await
+                .map(|body| body.to_bytes().len());
             let bytes = bytes.map_or_else(|_| "a broken stream".to_owned(), |count| format!("{count} bytes"));
             state.note(format!("upload {name} {query}: {bytes}"));
             events(Event::Succeeded { vm: None })
