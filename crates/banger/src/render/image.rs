@@ -4,7 +4,7 @@ use api::{Image, Pruned};
 use jiff::Timestamp;
 
 use super::table::{new, pairs, print};
-use super::{age, one_line};
+use super::{age, bytes, one_line};
 
 /// The images, a line each, under a head line.
 pub fn images(images: &[Image], now: Timestamp) -> String {
@@ -14,7 +14,7 @@ pub fn images(images: &[Image], now: Timestamp) -> String {
             one_line(&image.name),
             one_line(image.reference.as_deref().unwrap_or(&image.kind.to_string())),
             one_line(&image.kernel),
-            size(image.bytes),
+            bytes(image.bytes),
             image.vms.len().to_string(),
             age(image.created_at, now),
         ]);
@@ -34,7 +34,7 @@ pub fn image(image: &Image) -> String {
         ("kind", image.kind.to_string()),
         ("from", image.reference.clone().unwrap_or_else(|| "-".into())),
         ("kernel", image.kernel.clone()),
-        ("size", size(image.bytes)),
+        ("size", bytes(image.bytes)),
         ("entries", image.entries.to_string()),
         ("vms", list(&image.vms)),
         ("created", image.created_at.to_string()),
@@ -63,17 +63,6 @@ pub fn pruned(pruned: &Pruned, dry_run: bool) -> String {
         if dry_run { "would remove" } else { "removed" },
         count(pruned.blobs, "cached blob", "cached blobs"),
         count(pruned.file_systems, "unused file system", "unused file systems"),
-        size(pruned.bytes)
+        bytes(pruned.bytes)
     )
-}
-
-/// A size in the unit that fits, to the tenth.
-fn size(bytes: u64) -> String {
-    const KIB: f64 = 1024.0;
-    let bytes = bytes as f64;
-    match bytes {
-        bytes if bytes >= KIB * KIB * KIB => format!("{:.1} GiB", bytes / KIB / KIB / KIB),
-        bytes if bytes >= KIB * KIB => format!("{:.1} MiB", bytes / KIB / KIB),
-        bytes => format!("{:.1} KiB", bytes / KIB),
-    }
 }

@@ -129,7 +129,10 @@ fn pruning_tells_what_it_did_or_would_do() {
         would.err,
         "would remove 3 cached blobs and 1 unused file system, 5.0 MiB\n"
     );
-    assert_eq!(did.err, "removed 3 cached blobs and 1 unused file system, 5.0 MiB\n");
+    assert_eq!(
+        did.err,
+        "removed 3 cached blobs and 1 unused file system, 5.0 MiB\n"
+    );
     assert_eq!(daemon.calls(), ["prune dry_run=true", "prune dry_run=false"]);
 }
 
