@@ -186,7 +186,7 @@ impl Artefacts {
                     let _watch = watch;
                     pull(
                         &origin,
-                        told,
+                        told.as_deref(),
                         &images,
                         &blobs,
                         certificates.as_deref(),
@@ -237,7 +237,7 @@ impl Artefacts {
 /// The part of the work that blocks: nothing is seen of it until it is published.
 fn pull(
     origin: &Origin,
-    reference: Option<String>,
+    reference: Option<&str>,
     images: &Path,
     blobs: &Path,
     certificates: Option<&str>,

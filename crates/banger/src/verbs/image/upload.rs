@@ -34,7 +34,7 @@ pub async fn send(
     source: Source,
 ) -> Result<Events, ClientError> {
     let (sender, receiver) = mpsc::channel(PIECES);
-    let reader = tokio::task::spawn_blocking(move || read(&source, sender));
+    let reader = tokio::task::spawn_blocking(move || read(&source, &sender));
     let pieces = futures::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|piece| (piece, receiver))
     });
@@ -51,7 +51,7 @@ pub async fn send(
 }
 
 /// Reads the source into pieces. The error is of the source's making; that the daemon has heard enough is none.
-fn read(source: &Source, sender: mpsc::Sender<io::Result<Bytes>>) -> Result<(), String> {
+fn read(source: &Source, sender: &mpsc::Sender<io::Result<Bytes>>) -> Result<(), String> {
     let mut out = BufWriter::with_capacity(PIECE, Pieces(sender.clone()));
     let outcome = match source {
         Source::Layout(folder) => oci::pack_layout(folder, &mut out).map_err(|error| told(&error)),
