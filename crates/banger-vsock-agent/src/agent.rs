@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::channel;
+use crate::server::MAX_COPIES;
 use crate::system::Guest;
 
 /// Rest between two looks for a channel.
@@ -31,8 +32,8 @@ pub fn run_agent(handover: Option<OwnedFd>) -> io::Result<()> {
     let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // Configuring and shutting down block; no more than one of each has work at a time.
-        .max_blocking_threads(2)
+        // Configuring and shutting down block; no more than one of each has work at a time. So do copies.
+        .max_blocking_threads(2 + MAX_COPIES)
         .thread_stack_size(256 << 10)
         .build()?;
     runtime.block_on(serve(Arc::new(Guest::new(handover))))

@@ -22,6 +22,8 @@ use crate::{
     UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_SSH, link, mux, vsock,
     AgentError, Boot, Configure, Exec, Forward, Grown, Health, Listeners, Power, PowerAction, Stats,
     UPGRADE_EXEC, UPGRADE_FORWARD, link, mux, vsock,
+    AgentError, Configure, Exec, Forward, Health, Listeners, Power, PowerAction, UPGRADE_EXEC,
+    UPGRADE_FORWARD, files, link, mux, vsock,
 };
 
 /// Where the agent of a machine is reached.
@@ -72,6 +74,7 @@ struct Inner {
     commands: Arc<Semaphore>,
     forwards: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    copies: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -121,6 +124,7 @@ impl Agent {
                 commands,
                 forwards,
                 requests,
+                copies: files::copies(),
             }),
         })
     }
@@ -296,7 +300,12 @@ impl Agent {
         self.unless_closed(http::ask(stream, ask)).await
     }
 
-    async fn open(&self) -> Result<Stream, AgentError> {
+    /// Copies under way.
+    pub(crate) fn copies(&self) -> &Arc<Semaphore> {
+        &self.inner.copies
+    }
+
+    pub(crate) async fn open(&self) -> Result<Stream, AgentError> {
         match &self.inner.transport {
             Transport::Mux(requests) => {
                 let (request, stream) = oneshot::channel();
@@ -312,7 +321,7 @@ impl Agent {
     }
 
     /// An exchange that breaks because the link was lost says so.
-    async fn unless_closed<T>(
+    pub(crate) async fn unless_closed<T>(
         &self,
         exchange: impl Future<Output = Result<T, AgentError>>,
     ) -> Result<T, AgentError> {

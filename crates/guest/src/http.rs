@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
 use hyper::upgrade::Upgraded;
@@ -92,7 +92,26 @@ pub(crate) async fn upgrade(
     hyper::upgrade::on(&mut response).await.map(Ok).map_err(protocol)
 }
 
-async fn send(stream: Stream, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, AgentError> {
+/// Asks with a body that may be a stream; gives the answer once its head is there.
+pub(crate) async fn exchange<B>(
+    stream: Stream,
+    method: Method,
+    path: &str,
+    body: B,
+) -> Result<Response<Incoming>, AgentError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let request = Request::builder().method(method).uri(path).header(HOST, "agent");
+    send(stream, request.body(body).map_err(protocol)?).await
+}
+
+async fn send<B>(stream: Stream, request: Request<B>) -> Result<Response<Incoming>, AgentError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
@@ -104,7 +123,7 @@ async fn send(stream: Stream, request: Request<Full<Bytes>>) -> Result<Response<
     sender.send_request(request).await.map_err(protocol)
 }
 
-async fn collect(response: Response<Incoming>) -> Result<(StatusCode, Bytes), AgentError> {
+pub(crate) async fn collect(response: Response<Incoming>) -> Result<(StatusCode, Bytes), AgentError> {
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
     body.map(|body| (status, body.to_bytes()))

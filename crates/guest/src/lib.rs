@@ -11,6 +11,7 @@
 mod client;
 mod error;
 pub mod forward;
+pub mod files;
 pub mod frames;
 mod http;
 pub mod link;

@@ -177,6 +177,8 @@ pub enum ProblemCode {
     NoUser,
     /// Nothing answers at the address to be forwarded to.
     CannotConnect,
+    /// A file cannot be read or written, or a stream of files is broken.
+    Files,
     /// Anything that failed inside the agent.
     Internal,
 }

@@ -1,17 +1,19 @@
 //! Answers: JSON bodies, and problems with the status that goes with each.
 
 use bytes::Bytes;
+use guest::files::TarBody;
 use guest::{Problem, ProblemCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-pub(super) type Answer = Response<Full<Bytes>>;
+/// An answer; its body is there, or a stream of files.
+pub(super) type Answer = Response<TarBody>;
 
 /// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::default();
+    let mut answer = Response::new(body(Bytes::new()));
     *answer.status_mut() = status;
     answer
 }
@@ -21,7 +23,7 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     let Ok(body) = serde_json::to_vec(body) else {
         return empty(StatusCode::INTERNAL_SERVER_ERROR);
     };
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    let mut answer = Response::new(self::body(body.into()));
     *answer.status_mut() = status;
     answer
         .headers_mut()
@@ -38,8 +40,13 @@ pub(super) fn problem(problem: &Problem) -> Answer {
         | ProblemCode::CommandNotExecutable
         | ProblemCode::NoWorkdir
         | ProblemCode::NoUser
-        | ProblemCode::CannotConnect => StatusCode::UNPROCESSABLE_ENTITY,
+        | ProblemCode::CannotConnect
+        | ProblemCode::Files => StatusCode::UNPROCESSABLE_ENTITY,
         ProblemCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
     json(status, problem)
+}
+
+fn body(bytes: Bytes) -> TarBody {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }

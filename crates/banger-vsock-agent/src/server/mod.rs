@@ -7,9 +7,11 @@
 //! POST /v1/exec        POST /v1/power         (exec upgrades to `banger-exec`: frames)
 //! POST /v1/forward                            (upgrades to `banger-forward`: bytes, or datagrams)
 //! GET  /v1/ssh         POST /v1/ssh           (upgrades to `banger-ssh`: bytes)
+//! GET  /v1/files       PUT  /v1/files         (tar streams)
 //! ```
 
 mod answer;
+mod files;
 mod routes;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,8 +24,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::system::System;
 
-/// Most bytes of a request's head; also the size of what hyper reads ahead.
-const MAX_HEAD: usize = 16 << 10;
+pub(crate) use files::MAX_COPIES;
+
+/// Most bytes of a request's head; also the size of what hyper reads ahead, and so of the pieces of a stream of files.
+const MAX_HEAD: usize = 64 << 10;
 
 /// Most header lines of a request.
 const MAX_HEADERS: usize = 32;

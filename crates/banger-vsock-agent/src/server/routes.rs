@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{self, Answer};
 use crate::ports;
+use super::files;
 use crate::problem::{bad_request, internal, problem};
 use crate::system::System;
 
@@ -69,6 +70,8 @@ pub(super) async fn route(
             Ok(answer::json(StatusCode::OK, &SshServer { sshd }))
         }
         (&Method::POST, "/v1/ssh") => ssh(request, system).await,
+        (&Method::GET, "/v1/files") => files::read(&request).await,
+        (&Method::PUT, "/v1/files") => files::write(request).await,
         (method, path) => Err(problem(
             ProblemCode::NotFound,
             format!(

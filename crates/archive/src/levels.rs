@@ -1,0 +1,230 @@
+//! The folders from the target down to the member at hand, each held open, so that no name on the way is looked up
+//! twice and no link is ever followed.
+//!
+//! A folder that was not there is made under a name of its own and gets its final one when everything in it is
+//! whole. What is made in such a folder needs no such care: nobody finds it.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fchmod, mkdirat, openat, renameat, unlinkat};
+use rustix::io::Errno;
+
+use crate::attributes::Attributes;
+use crate::error::ArchiveError;
+use crate::system::FOLDER;
+
+/// Mode of a folder while things are made in it.
+const WHILE_OPEN: Mode = Mode::RWXU;
+/// Mode of a folder that no member tells of.
+const UNTOLD: Mode = Mode::from_raw_mode(0o755);
+
+/// Names that nobody else has.
+#[derive(Debug)]
+pub(crate) struct FreshNames {
+    prefix: String,
+    count: u64,
+}
+
+impl FreshNames {
+    pub(crate) fn new() -> Self {
+        let random = RandomState::new().build_hasher().finish();
+        Self { prefix: format!(".banger-cp-{random:016x}"), count: 0 }
+    }
+
+    pub(crate) fn next(&mut self) -> String {
+        self.count += 1;
+        format!("{}-{}", self.prefix, self.count)
+    }
+}
+
+/// What a folder gets in the end.
+#[derive(Debug)]
+enum Due {
+    /// Nothing: it was there.
+    Nothing,
+    /// The mode of a folder that no member tells of.
+    Mode,
+    /// What its member says.
+    Attributes(Attributes),
+}
+
+#[derive(Debug)]
+struct Level {
+    folder: OwnedFd,
+    name: Vec<u8>,
+    /// The name that it was made under, if that is not its final one.
+    staged: Option<String>,
+    /// What it gets once nothing more is made in it.
+    due: Due,
+    /// Whether it, or a folder above it, is staged.
+    private: bool,
+}
+
+/// The open folders.
+#[derive(Debug)]
+pub(crate) struct Levels {
+    levels: Vec<Level>,
+    root: OwnedFd,
+    owner: bool,
+    pub(crate) fresh: FreshNames,
+}
+
+impl Levels {
+    pub(crate) fn new(root: OwnedFd, owner: bool) -> Self {
+        Self { levels: Vec::new(), root, owner, fresh: FreshNames::new() }
+    }
+
+    /// The folder at hand.
+    pub(crate) fn folder(&self) -> BorrowedFd<'_> {
+        self.levels.last().map_or(self.root.as_fd(), |level| level.folder.as_fd())
+    }
+
+    /// Names of the folders, for messages.
+    pub(crate) fn path(&self) -> String {
+        let names: Vec<_> = self.levels.iter().map(|level| String::from_utf8_lossy(&level.name)).collect();
+        names.join("/")
+    }
+
+    /// Whether nobody else can come across what is made in the folder at hand.
+    pub(crate) fn is_private(&self) -> bool {
+        self.levels.last().is_some_and(|level| level.private)
+    }
+
+    /// Goes to the folder of these names; makes what is missing of it.
+    pub(crate) fn go(&mut self, names: &[&[u8]]) -> Result<(), ArchiveError> {
+        let common = self.common(names);
+        self.leave(common)?;
+        for name in &names[common..] {
+            self.enter(name, None)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the folder of these names, which may be there.
+    pub(crate) fn make(&mut self, names: &[&[u8]], attributes: Attributes) -> Result<(), ArchiveError> {
+        let common = self.common(names);
+        if common == names.len() {
+            return self.leave(common);
+        }
+        let (name, above) = names.split_last().expect("it has more names than are common");
+        self.go(above)?;
+        self.enter(name, Some(attributes))
+    }
+
+    fn common(&self, names: &[&[u8]]) -> usize {
+        self.levels.iter().zip(names).take_while(|(level, name)| level.name == **name).count()
+    }
+
+    /// Opens a folder in the one at hand, or makes it.
+    fn enter(&mut self, name: &[u8], attributes: Option<Attributes>) -> Result<(), ArchiveError> {
+        let fail = |action| ArchiveError::file(action, name);
+        let private = self.is_private();
+        if !private {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            match openat(self.folder(), name, flags, Mode::empty()) {
+                Ok(folder) => {
+                    self.push(folder, name, None, Due::Nothing, false);
+                    return Ok(());
+                }
+                Err(Errno::NOENT) => {}
+                // A link counts as something else, wherever it leads.
+                Err(Errno::LOOP | Errno::NOTDIR) => {
+                    return Err(ArchiveError::refused(name, "is there and is not a folder"));
+                }
+                Err(errno) => return Err(fail("open")(errno)),
+            }
+        }
+        let staged = (!private).then(|| self.fresh.next());
+        let made = staged.as_deref().map_or(name, str::as_bytes);
+        match mkdirat(self.folder(), made, WHILE_OPEN) {
+            Ok(()) => {}
+            // The stream tells of it twice.
+            Err(Errno::EXIST) if private => {}
+            Err(errno) => return Err(fail("make the folder")(errno)),
+        }
+        let folder = openat(self.folder(), made, FOLDER, Mode::empty()).map_err(fail("open"))?;
+        self.push(folder, name, staged, attributes.map_or(Due::Mode, Due::Attributes), true);
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        folder: OwnedFd,
+        name: &[u8],
+        staged: Option<String>,
+        due: Due,
+        private: bool,
+    ) {
+        self.levels.push(Level { folder, name: name.to_vec(), staged, due, private });
+    }
+
+    /// Leaves all folders but the first `keep`: each gets its attributes and its name.
+    pub(crate) fn leave(&mut self, keep: usize) -> Result<(), ArchiveError> {
+        while self.levels.len() > keep {
+            let Some(level) = self.levels.last() else { break };
+            match &level.due {
+                Due::Nothing => {}
+                Due::Mode => fchmod(&level.folder, UNTOLD)
+                    .map_err(ArchiveError::file("change the mode of", &level.name))?,
+                Due::Attributes(attributes) => attributes
+                    .apply(level.folder.as_fd(), self.owner, None)
+                    .map_err(|(action, errno)| ArchiveError::file(action, &level.name)(errno))?,
+            }
+            let above = self.levels.iter().nth_back(1).map_or(self.root.as_fd(), |level| level.folder.as_fd());
+            if let Some(staged) = &level.staged {
+                renameat(above, staged.as_str(), above, level.name.as_slice())
+                    .map_err(ArchiveError::file("make the folder", &level.name))?;
+            }
+            self.levels.pop();
+        }
+        Ok(())
+    }
+
+    /// Opens the folder of these names for a look, without making or leaving one.
+    pub(crate) fn look(&self, names: &[&[u8]]) -> Result<OwnedFd, Errno> {
+        let common = self.common(names);
+        let mut folder = match common {
+            0 => rustix::io::fcntl_dupfd_cloexec(&self.root, 0)?,
+            depth => rustix::io::fcntl_dupfd_cloexec(&self.levels[depth - 1].folder, 0)?,
+        };
+        for name in &names[common..] {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            folder = openat(&folder, *name, flags, Mode::empty())?;
+        }
+        Ok(folder)
+    }
+}
+
+impl Drop for Levels {
+    /// Takes away what has no final name yet.
+    fn drop(&mut self) {
+        while let Some(level) = self.levels.pop() {
+            let above = self.levels.last().map_or(self.root.as_fd(), |level| level.folder.as_fd());
+            if let Some(staged) = &level.staged {
+                remove(above, staged.as_bytes());
+            }
+        }
+    }
+}
+
+/// Removes a folder with all that is in it, as far as that goes. Its depth is that of a stream's members.
+fn remove(above: BorrowedFd<'_>, name: &[u8]) {
+    if let Ok(folder) = openat(above, name, FOLDER, Mode::empty()).and_then(Dir::new) {
+        let mut folder = folder;
+        while let Some(Ok(entry)) = folder.next() {
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let Ok(fd) = folder.fd() else { return };
+            if entry.file_type() == FileType::Directory {
+                remove(fd, name);
+            } else {
+                let _ = unlinkat(fd, name, AtFlags::empty());
+            }
+        }
+    }
+    let _ = unlinkat(above, name, AtFlags::REMOVEDIR);
+}

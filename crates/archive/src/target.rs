@@ -1,0 +1,143 @@
+//! Where a stream is unpacked to, by the rules of `docker cp`.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, OFlags, fstat};
+use rustix::io::Errno;
+
+use crate::error::ArchiveError;
+use crate::system;
+
+/// How a stream and a path go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// The path is a folder that is there; the stream's entries go into it under their own names.
+    Inside,
+    /// The stream holds one tree, which is copied to the path: into it if that is a folder that is there, under its
+    /// own name; else as it. A tree whose root is called `.` is merged into the folder.
+    Copy,
+}
+
+/// A path to unpack to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    path: PathBuf,
+    placement: Placement,
+}
+
+/// The folder that entries are made in, and what becomes of their first name.
+#[derive(Debug)]
+pub(crate) struct Located {
+    pub(crate) folder: OwnedFd,
+    /// The path of the folder, for messages.
+    pub(crate) path: Vec<u8>,
+    /// Name that all entries begin with, to be taken off.
+    pub(crate) strip: Option<Vec<u8>>,
+    /// Name to put before them.
+    pub(crate) prefix: Option<Vec<u8>>,
+}
+
+impl Target {
+    /// Unpack to `path`.
+    pub fn new(path: impl Into<PathBuf>, placement: Placement) -> Self {
+        Self { path: path.into(), placement }
+    }
+
+    /// Finds the place, given the first name of the stream's first entry (none for a root called `.`), and whether
+    /// that is a folder.
+    pub(crate) fn locate(&self, top: Option<&[u8]>, is_folder: bool) -> Result<Located, ArchiveError> {
+        let bytes = self.path.as_os_str().as_bytes();
+        let fail = |errno| ArchiveError::file("write to", bytes)(errno);
+        let found = match system::open(&self.path, OFlags::PATH) {
+            Ok(found) => {
+                let stat = fstat(&found).map_err(fail)?;
+                Some((found, FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
+            }
+            Err(Errno::NOENT) => None,
+            Err(errno) => return Err(fail(errno)),
+        };
+        let inside = |folder| Located { folder, path: bytes.to_vec(), strip: None, prefix: None };
+        match (self.placement, found) {
+            (_, Some((folder, true))) => Ok(inside(folder)),
+            (Placement::Inside, Some((_, false))) => Err(fail(Errno::NOTDIR)),
+            (Placement::Inside, None) => Err(fail(Errno::NOENT)),
+            (Placement::Copy, found) => {
+                if found.is_some() && (is_folder || bytes.ends_with(b"/")) {
+                    return Err(ArchiveError::refused(bytes, "is not a folder"));
+                }
+                if found.is_none() && !is_folder && bytes.ends_with(b"/") {
+                    return Err(ArchiveError::refused(bytes, "is a folder that is not there"));
+                }
+                self.beside(top, fail)
+            }
+        }
+    }
+
+    /// In the folder that the path lies in, under the path's last name.
+    fn beside(
+        &self,
+        top: Option<&[u8]>,
+        fail: impl Fn(Errno) -> ArchiveError,
+    ) -> Result<Located, ArchiveError> {
+        let (Some(name), Some(parent)) = (self.path.file_name(), self.path.parent()) else {
+            return Err(fail(Errno::NOENT));
+        };
+        let parent = if parent == Path::new("") { Path::new(".") } else { parent };
+        let folder = system::open(parent, OFlags::PATH | OFlags::DIRECTORY)
+            .map_err(|errno| ArchiveError::file("write to", parent.as_os_str().as_bytes())(errno))?;
+        Ok(Located {
+            folder,
+            path: parent.as_os_str().as_bytes().to_vec(),
+            strip: top.map(<[u8]>::to_vec),
+            prefix: Some(name.as_bytes().to_vec()),
+        })
+    }
+}
+
+impl Located {
+    /// An entry's place below the folder, name by name.
+    pub(crate) fn place<'a>(&'a self, path: &'a [u8]) -> Result<Vec<&'a [u8]>, ArchiveError> {
+        let mut names = components(path)?;
+        if let Some(strip) = &self.strip {
+            if names.first() != Some(&strip.as_slice()) {
+                return Err(ArchiveError::refused(path, "is not of the tree that the stream began with"));
+            }
+            names.remove(0);
+        }
+        if let Some(prefix) = &self.prefix {
+            names.insert(0, prefix);
+        }
+        Ok(names)
+    }
+}
+
+/// Longest file name and path of Linux, and more levels than a tree has that is no attack.
+const NAME_MAX: usize = 255;
+const PATH_MAX: usize = 4095;
+const DEPTH: usize = 512;
+
+/// Splits a path into names, refusing what no entry may be called. The root has none.
+pub(crate) fn components(path: &[u8]) -> Result<Vec<&[u8]>, ArchiveError> {
+    let refuse = |why| Err(ArchiveError::refused(&path[..path.len().min(PATH_MAX)], why));
+    if path.len() > PATH_MAX {
+        return refuse("is longer than a path may be");
+    }
+    if path.is_empty() || path.contains(&0) {
+        return refuse("is no name");
+    }
+    let mut names = Vec::new();
+    for name in path.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => return refuse("leads out of the folder"),
+            name if name.len() > NAME_MAX => return refuse("has a name that is too long"),
+            name => names.push(name),
+        }
+    }
+    if names.len() > DEPTH {
+        return refuse("lies too deep");
+    }
+    Ok(names)
+}

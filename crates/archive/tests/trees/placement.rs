@@ -1,0 +1,89 @@
+//! Where a copy ends up: the table of `docker cp`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use archive::{ArchiveError, Keep, PackOptions, Placement, Source, Summary};
+use tempfile::{TempDir, tempdir};
+
+use crate::support::{names, pack, unpack_bytes};
+
+fn home() -> TempDir {
+    let folder = tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("tree/sub")).unwrap();
+    fs::write(folder.path().join("tree/sub/file"), "new").unwrap();
+    fs::write(folder.path().join("file"), "new").unwrap();
+    fs::create_dir(folder.path().join("there")).unwrap();
+    fs::write(folder.path().join("old"), "old").unwrap();
+    folder
+}
+
+fn copy(home: &Path, from: &str, to: &str) -> Result<Summary, ArchiveError> {
+    let path = format!("{}/{from}", home.display());
+    let stream = pack(path, PackOptions::default());
+    unpack_bytes(&stream, format!("{}/{to}", home.display()), Placement::Copy, Keep::default())
+}
+
+#[test]
+fn a_copy_ends_up_where_docker_cp_would_put_it() {
+    for (from, to, file) in [
+        ("file", "fresh", "fresh"),
+        ("file", "old", "old"),
+        ("file", "there", "there/file"),
+        ("file", "there/", "there/file"),
+        ("tree", "fresh", "fresh/sub/file"),
+        ("tree", "fresh/", "fresh/sub/file"),
+        ("tree/", "there", "there/tree/sub/file"),
+        ("tree", "there", "there/tree/sub/file"),
+        ("tree/.", "there", "there/sub/file"),
+        ("tree/.", "fresh", "fresh/sub/file"),
+    ] {
+        let home = home();
+        copy(home.path(), from, to).unwrap();
+        let found = fs::read(home.path().join(file)).unwrap_or_default();
+        assert_eq!(found, b"new", "{from} to {to}");
+    }
+}
+
+#[test]
+fn a_copy_that_makes_no_sense_is_refused_with_the_path() {
+    for (from, to) in [
+        ("file", "fresh/"),
+        ("file", "old/"),
+        ("tree", "old"),
+        ("tree/.", "old"),
+        ("file", "no/such/folder"),
+        ("tree", "no/such"),
+    ] {
+        let home = home();
+        let error = copy(home.path(), from, to).unwrap_err().line();
+        let named = to.split('/').next().unwrap();
+        assert!(error.contains(named), "{from} to {to}: {error}");
+        assert_eq!(names(home.path()), ["file", "old", "there", "tree"], "{from} to {to}");
+        assert_eq!(fs::read(home.path().join("old")).unwrap(), b"old");
+    }
+    let home = home();
+    assert!(Source::open(&home.path().join("nothing"), false).is_err());
+    assert!(Source::open(Path::new("/dev/null"), false).is_err());
+    assert!(Source::open(&home.path().join("file/"), false).is_err());
+}
+
+#[test]
+fn a_link_is_copied_as_a_link_unless_it_is_to_be_followed() {
+    let home = home();
+    symlink("file", home.path().join("link")).unwrap();
+    copy(home.path(), "link", "there").unwrap();
+    assert_eq!(fs::read_link(home.path().join("there/link")).unwrap(), Path::new("file"));
+    let mut stream = Vec::new();
+    let source = Source::open(&home.path().join("link"), true).unwrap();
+    assert_eq!(source.size(), Some(3));
+    source
+        .pack(PackOptions::default(), &mut |piece| {
+            stream.extend_from_slice(&piece);
+            Ok(())
+        })
+        .unwrap();
+    unpack_bytes(&stream, home.path().join("followed"), Placement::Copy, Keep::default()).unwrap();
+    assert!(home.path().join("followed").symlink_metadata().unwrap().is_file());
+}
