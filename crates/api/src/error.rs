@@ -44,6 +44,8 @@ pub enum ErrorCode {
     CommandNotExecutable,
     /// Nothing answers at the port to be forwarded to.
     CannotConnect,
+    /// A file of the guest cannot be read or written, or a stream of files is broken.
+    GuestFiles,
     /// The disk or another resource of the host is used up.
     HostResource,
     /// The operation was cancelled.

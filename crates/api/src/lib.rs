@@ -20,6 +20,8 @@
 //! | `POST /v1/vms/{ref}/exec` | [`guest::Exec`] → 101, [`guest::frames`] |
 //! | `POST /v1/vms/{ref}/forward` | [`guest::Forward`] → 101, bytes, or [`guest::forward::datagram`]s |
 //! | `GET /v1/vms/{ref}/ports` | → [`guest::Listeners`] |
+//! | `GET /v1/vms/{ref}/files?path=…` | → tar stream; [`guest::files::ReadFiles`] |
+//! | `PUT /v1/vms/{ref}/files?path=…` | tar stream → [`guest::files::Written`]; [`guest::files::WriteFiles`] |
 //! | `GET /v1/vms/{ref}/logs` | → text |
 //! | `GET /v1/vms/{ref}/ssh` | → [`SshAccess`] |
 //! | `POST /v1/vms/{ref}/ssh` | → 101, the SSH protocol |

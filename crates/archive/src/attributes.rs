@@ -36,8 +36,14 @@ impl Attributes {
 
     fn times(&self) -> Timestamps {
         Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-            last_modification: Timespec { tv_sec: self.modified.0, tv_nsec: self.modified.1.into() },
+            last_access: Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_OMIT,
+            },
+            last_modification: Timespec {
+                tv_sec: self.modified.0,
+                tv_nsec: self.modified.1.into(),
+            },
         }
     }
 
@@ -83,7 +89,9 @@ pub(crate) fn xattrs(file: BorrowedFd<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let Ok(length) = flistxattr(file, &mut names) else {
         return Vec::new();
     };
-    let names = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let names = names[..length]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty());
     let carried = names.filter(|name| is_carried(name));
     carried
         .filter_map(|name| {

@@ -48,11 +48,18 @@ pub enum ArchiveError {
 
 impl ArchiveError {
     pub(crate) fn file(action: &'static str, path: &[u8]) -> impl FnOnce(rustix::io::Errno) -> Self {
-        move |errno| Self::File { action, path: shown(path), source: errno.into() }
+        move |errno| Self::File {
+            action,
+            path: shown(path),
+            source: errno.into(),
+        }
     }
 
     pub(crate) fn refused(path: &[u8], why: &'static str) -> Self {
-        Self::Refused { path: shown(path), why }
+        Self::Refused {
+            path: shown(path),
+            why,
+        }
     }
 
     /// The failure and its cause on one line, in the system's words without its numbers.

@@ -100,12 +100,16 @@ pub(crate) fn number(field: &[u8]) -> Option<i64> {
     {
         // Bit 6 is the sign; the top bit only marks the form.
         let start = i128::from((first << 1).cast_signed() >> 1);
-        let value = rest
-            .iter()
-            .try_fold(start, |sum, byte| sum.checked_mul(256).map(|sum| sum | i128::from(*byte)))?;
+        let value = rest.iter().try_fold(start, |sum, byte| {
+            sum.checked_mul(256).map(|sum| sum | i128::from(*byte))
+        })?;
         return i64::try_from(value).ok();
     }
-    let text = field.split(|byte| *byte == 0).next().unwrap_or_default().trim_ascii();
+    let text = field
+        .split(|byte| *byte == 0)
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
     text.iter().try_fold(0_i64, |sum, byte| match byte {
         b'0'..=b'7' => sum.checked_mul(8)?.checked_add(i64::from(byte - b'0')),
         _ => None,

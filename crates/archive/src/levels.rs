@@ -30,7 +30,10 @@ pub(crate) struct FreshNames {
 impl FreshNames {
     pub(crate) fn new() -> Self {
         let random = RandomState::new().build_hasher().finish();
-        Self { prefix: format!(".banger-cp-{random:016x}"), count: 0 }
+        Self {
+            prefix: format!(".banger-cp-{random:016x}"),
+            count: 0,
+        }
     }
 
     pub(crate) fn next(&mut self) -> String {
@@ -73,17 +76,28 @@ pub(crate) struct Levels {
 
 impl Levels {
     pub(crate) fn new(root: OwnedFd, owner: bool) -> Self {
-        Self { levels: Vec::new(), root, owner, fresh: FreshNames::new() }
+        Self {
+            levels: Vec::new(),
+            root,
+            owner,
+            fresh: FreshNames::new(),
+        }
     }
 
     /// The folder at hand.
     pub(crate) fn folder(&self) -> BorrowedFd<'_> {
-        self.levels.last().map_or(self.root.as_fd(), |level| level.folder.as_fd())
+        self.levels
+            .last()
+            .map_or(self.root.as_fd(), |level| level.folder.as_fd())
     }
 
     /// Names of the folders, for messages.
     pub(crate) fn path(&self) -> String {
-        let names: Vec<_> = self.levels.iter().map(|level| String::from_utf8_lossy(&level.name)).collect();
+        let names: Vec<_> = self
+            .levels
+            .iter()
+            .map(|level| String::from_utf8_lossy(&level.name))
+            .collect();
         names.join("/")
     }
 
@@ -114,7 +128,11 @@ impl Levels {
     }
 
     fn common(&self, names: &[&[u8]]) -> usize {
-        self.levels.iter().zip(names).take_while(|(level, name)| level.name == **name).count()
+        self.levels
+            .iter()
+            .zip(names)
+            .take_while(|(level, name)| level.name == **name)
+            .count()
     }
 
     /// Opens a folder in the one at hand, or makes it.
@@ -145,19 +163,24 @@ impl Levels {
             Err(errno) => return Err(fail("make the folder")(errno)),
         }
         let folder = openat(self.folder(), made, FOLDER, Mode::empty()).map_err(fail("open"))?;
-        self.push(folder, name, staged, attributes.map_or(Due::Mode, Due::Attributes), true);
+        self.push(
+            folder,
+            name,
+            staged,
+            attributes.map_or(Due::Mode, Due::Attributes),
+            true,
+        );
         Ok(())
     }
 
-    fn push(
-        &mut self,
-        folder: OwnedFd,
-        name: &[u8],
-        staged: Option<String>,
-        due: Due,
-        private: bool,
-    ) {
-        self.levels.push(Level { folder, name: name.to_vec(), staged, due, private });
+    fn push(&mut self, folder: OwnedFd, name: &[u8], staged: Option<String>, due: Due, private: bool) {
+        self.levels.push(Level {
+            folder,
+            name: name.to_vec(),
+            staged,
+            due,
+            private,
+        });
     }
 
     /// Leaves all folders but the first `keep`: each gets its attributes and its name.
@@ -172,7 +195,11 @@ impl Levels {
                     .apply(level.folder.as_fd(), self.owner, None)
                     .map_err(|(action, errno)| ArchiveError::file(action, &level.name)(errno))?,
             }
-            let above = self.levels.iter().nth_back(1).map_or(self.root.as_fd(), |level| level.folder.as_fd());
+            let above = self
+                .levels
+                .iter()
+                .nth_back(1)
+                .map_or(self.root.as_fd(), |level| level.folder.as_fd());
             if let Some(staged) = &level.staged {
                 renameat(above, staged.as_str(), above, level.name.as_slice())
                     .map_err(ArchiveError::file("make the folder", &level.name))?;
@@ -201,7 +228,10 @@ impl Drop for Levels {
     /// Takes away what has no final name yet.
     fn drop(&mut self) {
         while let Some(level) = self.levels.pop() {
-            let above = self.levels.last().map_or(self.root.as_fd(), |level| level.folder.as_fd());
+            let above = self
+                .levels
+                .last()
+                .map_or(self.root.as_fd(), |level| level.folder.as_fd());
             if let Some(staged) = &level.staged {
                 remove(above, staged.as_bytes());
             }

@@ -24,12 +24,22 @@ pub(crate) struct Member {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Its data follows: of that many bytes, or of the parts of a map.
-    File { size: u64, map: Option<SparseMap> },
+    File {
+        size: u64,
+        map: Option<SparseMap>,
+    },
     Directory,
-    Symlink { target: Vec<u8> },
-    HardLink { target: Vec<u8> },
+    Symlink {
+        target: Vec<u8>,
+    },
+    HardLink {
+        target: Vec<u8>,
+    },
     /// By its letter.
-    Special { kind: u8, device: (u32, u32) },
+    Special {
+        kind: u8,
+        device: (u32, u32),
+    },
 }
 
 /// A stream of members.
@@ -63,7 +73,13 @@ struct Extensions {
 
 impl<R: BufRead> Members<R> {
     pub(crate) fn new(source: R) -> Self {
-        Self { source, left: 0, padding: 0, last: Vec::new(), warnings: Vec::new() }
+        Self {
+            source,
+            left: 0,
+            padding: 0,
+            last: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// What the packer warned of since the last call.
@@ -88,7 +104,8 @@ impl<R: BufRead> Members<R> {
             }
             let size = self.field(&record[124..136])?;
             match record[156] {
-                letter @ (kind::PAX | kind::GLOBAL_PAX | kind::LONG_NAME | kind::LONG_LINK | kind::VOLUME) => {
+                letter
+                @ (kind::PAX | kind::GLOBAL_PAX | kind::LONG_NAME | kind::LONG_LINK | kind::VOLUME) => {
                     room = room
                         .checked_sub(size.max(RECORD as u64))
                         .ok_or_else(|| self.bad("an extension header is too large"))?;
@@ -134,7 +151,9 @@ impl<R: BufRead> Members<R> {
             xattrs: extensions.xattrs,
         };
         let target = || {
-            let target = extensions.link.unwrap_or_else(|| until_zero(&record[157..257]).to_vec());
+            let target = extensions
+                .link
+                .unwrap_or_else(|| until_zero(&record[157..257]).to_vec());
             (!target.is_empty() && !target.contains(&0)).then_some(target)
         };
         let kind = match letter {
@@ -150,24 +169,39 @@ impl<R: BufRead> Members<R> {
                     }
                     (None, None) => None,
                     (_, Some(real)) => {
-                        let list = extensions.sparse_list.ok_or_else(|| self.bad("unknown sparse format"))?;
+                        let list = extensions
+                            .sparse_list
+                            .ok_or_else(|| self.bad("unknown sparse format"))?;
                         Some(SparseMap::from_list(real, &list).map_err(|_| self.bad("bad sparse map"))?)
                     }
                     _ => return Err(self.bad("unknown sparse format")),
                 };
-                Kind::File { size: map.as_ref().map_or(size, |map| map.size), map }
+                Kind::File {
+                    size: map.as_ref().map_or(size, |map| map.size),
+                    map,
+                }
             }
             kind::OLD_SPARSE => {
                 let map = self.old_map(record)?;
                 self.expect(extensions.size.unwrap_or(size))?;
-                Kind::File { size: map.size, map: Some(map) }
+                Kind::File {
+                    size: map.size,
+                    map: Some(map),
+                }
             }
-            kind::HARD_LINK => Kind::HardLink { target: target().ok_or_else(|| self.bad("bad link target"))? },
-            kind::SYMLINK => Kind::Symlink { target: target().ok_or_else(|| self.bad("bad link target"))? },
+            kind::HARD_LINK => Kind::HardLink {
+                target: target().ok_or_else(|| self.bad("bad link target"))?,
+            },
+            kind::SYMLINK => Kind::Symlink {
+                target: target().ok_or_else(|| self.bad("bad link target"))?,
+            },
             kind::DIRECTORY => Kind::Directory,
             kind::FIFO | kind::CHARACTER_DEVICE | kind::BLOCK_DEVICE => {
                 let part = |field| self.field(field).map(|part| part as u32);
-                Kind::Special { kind: letter, device: (part(&record[329..337])?, part(&record[337..345])?) }
+                Kind::Special {
+                    kind: letter,
+                    device: (part(&record[329..337])?, part(&record[337..345])?),
+                }
             }
             _ => return Err(self.bad("a member is of an unknown kind")),
         };
@@ -176,7 +210,11 @@ impl<R: BufRead> Members<R> {
         {
             return Err(self.bad("bad sparse map"));
         }
-        Ok(Member { path, kind, attributes })
+        Ok(Member {
+            path,
+            kind,
+            attributes,
+        })
     }
 
     fn take_records(&self, data: &[u8], extensions: &mut Extensions) -> Result<(), ArchiveError> {
@@ -274,7 +312,9 @@ impl<R: BufRead> Members<R> {
     }
 
     fn expect(&mut self, size: u64) -> Result<(), ArchiveError> {
-        let whole = size.checked_next_multiple_of(RECORD as u64).ok_or_else(|| self.bad("bad size"))?;
+        let whole = size
+            .checked_next_multiple_of(RECORD as u64)
+            .ok_or_else(|| self.bad("bad size"))?;
         self.left = size;
         self.padding = whole - size;
         Ok(())
@@ -282,7 +322,10 @@ impl<R: BufRead> Members<R> {
 
     /// The unread data of the member at hand.
     pub(crate) fn data(&mut self) -> Data<'_, R> {
-        Data { source: &mut self.source, left: &mut self.left }
+        Data {
+            source: &mut self.source,
+            left: &mut self.left,
+        }
     }
 
     fn skip(&mut self) -> Result<(), ArchiveError> {
@@ -319,12 +362,18 @@ impl<R: BufRead> Members<R> {
     }
 
     fn bad(&self, what: &'static str) -> ArchiveError {
-        ArchiveError::Malformed { after: shown(&self.last), what }
+        ArchiveError::Malformed {
+            after: shown(&self.last),
+            what,
+        }
     }
 
     /// The stream failed.
     pub(crate) fn broken(&self, source: io::Error) -> ArchiveError {
-        ArchiveError::Stream { after: shown(&self.last), source }
+        ArchiveError::Stream {
+            after: shown(&self.last),
+            source,
+        }
     }
 }
 

@@ -69,7 +69,11 @@ impl Source {
             let stat = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
                 let target = readlinkat(CWD, path, Vec::new()).map_err(fail)?.into_bytes();
-                return Ok(Self { path: bytes.to_vec(), top, object: Object::Link { target, stat } });
+                return Ok(Self {
+                    path: bytes.to_vec(),
+                    top,
+                    object: Object::Link { target, stat },
+                });
             }
         }
         let looked = system::open(path, OFlags::PATH).map_err(fail)?;
@@ -81,9 +85,18 @@ impl Source {
             FileType::RegularFile => {
                 Object::File(system::open(path, OFlags::RDONLY | OFlags::NONBLOCK).map_err(fail)?)
             }
-            _ => return Err(ArchiveError::refused(bytes, "is neither a file, a folder nor a link")),
+            _ => {
+                return Err(ArchiveError::refused(
+                    bytes,
+                    "is neither a file, a folder nor a link",
+                ));
+            }
         };
-        Ok(Self { path: bytes.to_vec(), top, object })
+        Ok(Self {
+            path: bytes.to_vec(),
+            top,
+            object,
+        })
     }
 
     /// Length in bytes, if this is one file.
@@ -197,7 +210,9 @@ impl Packer<'_> {
             found = FileType::from_raw_mode(stat.st_mode);
         }
         match found {
-            FileType::Directory => return Ok(Some(there!(openat(folder, name, system::FOLDER, Mode::empty())))),
+            FileType::Directory => {
+                return Ok(Some(there!(openat(folder, name, system::FOLDER, Mode::empty()))));
+            }
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let file = there!(openat(folder, name, flags, Mode::empty()));
@@ -319,7 +334,8 @@ impl Packer<'_> {
     ) -> Result<bool, ArchiveError> {
         let start = data.len();
         loop {
-            let read = retry_on_intr(|| read(file, spare_capacity(data))).map_err(|errno| self.fail(errno))?;
+            let read =
+                retry_on_intr(|| read(file, spare_capacity(data))).map_err(|errno| self.fail(errno))?;
             // A regular file that gives less than there is room for is at its end, if that is where it should be.
             let room = data.capacity() - data.len();
             if room == 0 {
@@ -341,7 +357,11 @@ impl Packer<'_> {
         pax::push(&mut records, b"GNU.sparse.major", b"1");
         pax::push(&mut records, b"GNU.sparse.minor", b"0");
         pax::push(&mut records, b"GNU.sparse.name", &self.path);
-        pax::push(&mut records, b"GNU.sparse.realsize", map.size.to_string().as_bytes());
+        pax::push(
+            &mut records,
+            b"GNU.sparse.realsize",
+            map.size.to_string().as_bytes(),
+        );
         let table = map.to_data();
         let size = table.len() as u64 + map.stored();
         self.head(kind::FILE, attributes, size, b"", (0, 0), &records)?;
@@ -366,7 +386,10 @@ impl Packer<'_> {
             if read == 0 {
                 let path = self.shown();
                 self.zeros(left)?;
-                return Err(ArchiveError::Refused { path, why: "became shorter while it was read" });
+                return Err(ArchiveError::Refused {
+                    path,
+                    why: "became shorter while it was read",
+                });
             }
             let taken = read.min(left);
             self.piece.truncate(start + taken as usize);
@@ -403,7 +426,11 @@ impl Packer<'_> {
         if self.options.archive {
             let (seconds, nanoseconds) = attributes.modified;
             if nanoseconds != 0 && seconds >= 0 {
-                pax::push(&mut records, b"mtime", format!("{seconds}.{nanoseconds:09}").as_bytes());
+                pax::push(
+                    &mut records,
+                    b"mtime",
+                    format!("{seconds}.{nanoseconds:09}").as_bytes(),
+                );
             }
             for (name, value) in &attributes.xattrs {
                 pax::push(&mut records, &[pax::XATTR.as_bytes(), name].concat(), value);
@@ -420,7 +447,13 @@ impl Packer<'_> {
     fn records(&mut self, letter: u8, records: &[u8]) -> Result<(), ArchiveError> {
         let size = records.len() as u64;
         let mut record = [0; RECORD];
-        let head = Header { kind: letter, name: b"PaxHeaders/banger", mode: 0o644, size, ..Header::default() };
+        let head = Header {
+            kind: letter,
+            name: b"PaxHeaders/banger",
+            mode: 0o644,
+            size,
+            ..Header::default()
+        };
         head.encode(&mut record);
         self.put(&record)?;
         self.put(records)?;
@@ -469,17 +502,27 @@ impl Packer<'_> {
 
     fn send(&mut self) -> Result<(), ArchiveError> {
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
-        (self.send)(piece.into())
-            .map_err(|source| ArchiveError::Stream { after: String::from_utf8_lossy(&self.path).into_owned(), source })
+        (self.send)(piece.into()).map_err(|source| ArchiveError::Stream {
+            after: String::from_utf8_lossy(&self.path).into_owned(),
+            source,
+        })
     }
 
     fn fail(&self, errno: Errno) -> ArchiveError {
-        ArchiveError::File { action: "read", path: self.shown(), source: errno.into() }
+        ArchiveError::File {
+            action: "read",
+            path: self.shown(),
+            source: errno.into(),
+        }
     }
 
     /// The member at hand as the user would call it.
     fn shown(&self) -> String {
-        let below = self.path.iter().position(|byte| *byte == b'/').map_or(&b""[..], |at| &self.path[at..]);
+        let below = self
+            .path
+            .iter()
+            .position(|byte| *byte == b'/')
+            .map_or(&b""[..], |at| &self.path[at..]);
         let base = self.base.strip_suffix(b"/.").unwrap_or(&self.base);
         let base = base.strip_suffix(b"/").unwrap_or(base);
         String::from_utf8_lossy(&[base, below].concat()).into_owned()

@@ -15,7 +15,11 @@ pub struct Pieces<F> {
 impl<F: FnMut() -> io::Result<Option<Bytes>>> Pieces<F> {
     /// A reader of the pieces that `next` gives.
     pub fn new(next: F) -> Self {
-        Self { next, piece: Bytes::new(), ended: false }
+        Self {
+            next,
+            piece: Bytes::new(),
+            ended: false,
+        }
     }
 }
 

@@ -28,7 +28,10 @@ pub(crate) struct BadMap;
 
 impl SparseMap {
     pub(crate) fn new(size: u64) -> Self {
-        Self { parts: Vec::new(), size }
+        Self {
+            parts: Vec::new(),
+            size,
+        }
     }
 
     /// Adds a part; parts come in order, do not overlap and end within the file.
@@ -169,12 +172,17 @@ mod tests {
             map.push(part << 20, 4096).unwrap();
         }
         let data = map.to_data();
-        let (read, length) = SparseMap::from_data(1 << 40, &mut data.as_slice()).unwrap().unwrap();
+        let (read, length) = SparseMap::from_data(1 << 40, &mut data.as_slice())
+            .unwrap()
+            .unwrap();
         assert_eq!((read, length as usize), (map, data.len()));
         for bad in ["x\n", "-1\n", "1\n5\n999999\n", "999999999999999999999\n", "\n"] {
             let mut data = bad.as_bytes().to_vec();
             data.resize(512, 0);
-            assert!(SparseMap::from_data(1000, &mut data.as_slice()).unwrap().is_err(), "{bad}");
+            assert!(
+                SparseMap::from_data(1000, &mut data.as_slice()).unwrap().is_err(),
+                "{bad}"
+            );
         }
     }
 }

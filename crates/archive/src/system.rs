@@ -17,5 +17,7 @@ pub(crate) fn open(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
 }
 
 /// Opens an entry of a folder as a folder; never through a link.
-pub(crate) const FOLDER: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(crate) const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);

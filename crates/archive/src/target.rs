@@ -42,7 +42,10 @@ pub(crate) struct Located {
 impl Target {
     /// Unpack to `path`.
     pub fn new(path: impl Into<PathBuf>, placement: Placement) -> Self {
-        Self { path: path.into(), placement }
+        Self {
+            path: path.into(),
+            placement,
+        }
     }
 
     /// Finds the place, given the first name of the stream's first entry (none for a root called `.`), and whether
@@ -53,12 +56,20 @@ impl Target {
         let found = match system::open(&self.path, OFlags::PATH) {
             Ok(found) => {
                 let stat = fstat(&found).map_err(fail)?;
-                Some((found, FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
+                Some((
+                    found,
+                    FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
+                ))
             }
             Err(Errno::NOENT) => None,
             Err(errno) => return Err(fail(errno)),
         };
-        let inside = |folder| Located { folder, path: bytes.to_vec(), strip: None, prefix: None };
+        let inside = |folder| Located {
+            folder,
+            path: bytes.to_vec(),
+            strip: None,
+            prefix: None,
+        };
         match (self.placement, found) {
             (_, Some((folder, true))) => Ok(inside(folder)),
             (Placement::Inside, Some((_, false))) => Err(fail(Errno::NOTDIR)),
@@ -84,7 +95,11 @@ impl Target {
         let (Some(name), Some(parent)) = (self.path.file_name(), self.path.parent()) else {
             return Err(fail(Errno::NOENT));
         };
-        let parent = if parent == Path::new("") { Path::new(".") } else { parent };
+        let parent = if parent == Path::new("") {
+            Path::new(".")
+        } else {
+            parent
+        };
         let folder = system::open(parent, OFlags::PATH | OFlags::DIRECTORY)
             .map_err(|errno| ArchiveError::file("write to", parent.as_os_str().as_bytes())(errno))?;
         Ok(Located {
@@ -102,7 +117,10 @@ impl Located {
         let mut names = components(path)?;
         if let Some(strip) = &self.strip {
             if names.first() != Some(&strip.as_slice()) {
-                return Err(ArchiveError::refused(path, "is not of the tree that the stream began with"));
+                return Err(ArchiveError::refused(
+                    path,
+                    "is not of the tree that the stream began with",
+                ));
             }
             names.remove(0);
         }

@@ -54,13 +54,23 @@ pub fn unpack(stream: impl BufRead, target: &Target, keep: Keep) -> Result<Summa
     let mut members = Members::new(stream);
     let mut summary = Summary::default();
     let Some(first) = members.next()? else {
-        return Err(ArchiveError::Malformed { after: String::new(), what: "it is empty" });
+        return Err(ArchiveError::Malformed {
+            after: String::new(),
+            what: "it is empty",
+        });
     };
     let names = components(&first.path)?;
-    let located = target.locate(names.first().copied(), first.kind == Kind::Directory || names.len() > 1)?;
+    let located = target.locate(
+        names.first().copied(),
+        first.kind == Kind::Directory || names.len() > 1,
+    )?;
     let root = rustix::io::fcntl_dupfd_cloexec(&located.folder, 0)
         .map_err(ArchiveError::file("open", &located.path))?;
-    let mut unpacker = Unpacker { levels: Levels::new(root, keep.owners), keep, made_with: umask() };
+    let mut unpacker = Unpacker {
+        levels: Levels::new(root, keep.owners),
+        keep,
+        made_with: umask(),
+    };
     let mut next = Some(first);
     while let Some(member) = next {
         summary.entries += 1;
@@ -102,12 +112,26 @@ impl Unpacker {
         members: &mut Members<impl BufRead>,
         summary: &mut Summary,
     ) -> Result<(), ArchiveError> {
-        let Member { path, kind, mut attributes } = member;
+        let Member {
+            path,
+            kind,
+            mut attributes,
+        } = member;
         let names = located.place(&path)?;
-        let allowed = if self.keep.owners && self.keep.privileges { 0o7777 } else { 0o1777 };
-        attributes.mode &= if kind == Kind::Directory { allowed } else { allowed & !0o1000 };
+        let allowed = if self.keep.owners && self.keep.privileges {
+            0o7777
+        } else {
+            0o1777
+        };
+        attributes.mode &= if kind == Kind::Directory {
+            allowed
+        } else {
+            allowed & !0o1000
+        };
         if !(self.keep.owners && self.keep.privileges) {
-            attributes.xattrs.retain(|(name, _)| self.keep.owners && name.starts_with(b"user."));
+            attributes
+                .xattrs
+                .retain(|(name, _)| self.keep.owners && name.starts_with(b"user."));
         }
         let Some((name, above)) = names.split_last() else {
             return match kind {
@@ -135,7 +159,10 @@ impl Unpacker {
                 let Some((old, folders)) = target.split_last() else {
                     return Err(ArchiveError::refused(&path, "is a second name for a folder"));
                 };
-                let from = self.levels.look(folders).map_err(ArchiveError::file("link to", &path))?;
+                let from = self
+                    .levels
+                    .look(folders)
+                    .map_err(ArchiveError::file("link to", &path))?;
                 self.levels.go(above)?;
                 self.settle(name, |folder, name| {
                     linkat(&from, *old, folder, name, AtFlags::empty())
@@ -170,7 +197,8 @@ impl Unpacker {
         }
         let fresh = self.levels.fresh.next();
         let folder = self.levels.folder();
-        let made = make(folder, fresh.as_bytes()).and_then(|()| renameat(folder, fresh.as_str(), folder, name));
+        let made =
+            make(folder, fresh.as_bytes()).and_then(|()| renameat(folder, fresh.as_str(), folder, name));
         // Still there after a failure, and after renaming one name of a file to another of the same.
         let _ = unlinkat(folder, fresh.as_str(), AtFlags::empty());
         made.map_err(ArchiveError::file("replace", name))
@@ -296,5 +324,6 @@ fn special(letter: u8) -> FileType {
 fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o777)
+    mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok())
+        .unwrap_or(0o777)
 }

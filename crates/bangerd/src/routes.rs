@@ -2,6 +2,7 @@
 
 mod exec;
 mod failure;
+mod files;
 mod follow;
 mod forward;
 mod logs;
@@ -56,6 +57,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/vms/{reference}/ports", get(ports::ports))
         .route("/v1/vms/{reference}/ssh", get(ssh::access).post(ssh::connect))
         .route("/v1/ssh", get(ssh::files))
+        .route("/v1/vms/{reference}/files", get(files::read).put(files::write))
         .route("/v1/vms/{reference}/logs", get(vms::logs))
         .route("/v1/vms/{reference}/logs", get(logs::logs))
         .route("/v1/images", get(images::list).post(images::pull))

@@ -182,6 +182,13 @@ pub enum EngineError {
         /// Why.
         #[source]
         source: ssh_key::Error,
+    /// A file of a guest cannot be read or written.
+    #[error("in `{name}`: {why}")]
+    GuestFiles {
+        /// The VM's name.
+        name: String,
+        /// What the agent says.
+        why: String,
     },
     /// The layer could not be made.
     #[error("cannot make the disk of `{name}`")]
@@ -277,6 +284,7 @@ impl EngineError {
             Self::Agent(_) => ErrorCode::AgentSilent,
             Self::NoSshd { .. } => ErrorCode::CommandNotFound,
             Self::OldAgent { .. } => ErrorCode::AgentRefused,
+            Self::GuestFiles { .. } => ErrorCode::GuestFiles,
             Self::Cancelled => ErrorCode::Cancelled,
             Self::OperationNotFound { .. } => ErrorCode::OperationNotFound,
             Self::SshKey { .. }

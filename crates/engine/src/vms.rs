@@ -2,6 +2,7 @@
 
 mod actor;
 mod create;
+mod files;
 mod forward;
 mod link;
 mod logs;

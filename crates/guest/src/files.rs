@@ -174,9 +174,19 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 /// the connection that sends it.
 #[must_use]
 pub fn pipe() -> (mpsc::Sender<io::Result<Bytes>>, TarBody) {
-    let (sender, mut receiver) = mpsc::channel::<io::Result<Bytes>>(PIECES);
-    let frames = futures::stream::poll_fn(move |cx| receiver.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data))));
-    (sender, BodyExt::boxed_unsync(http_body_util::StreamBody::new(frames)))
+    let (sender, receiver) = mpsc::channel(PIECES);
+    (sender, body_of(receiver))
+}
+
+/// A body of the pieces that come out of a queue.
+#[must_use]
+pub fn body_of(mut pieces: mpsc::Receiver<io::Result<Bytes>>) -> TarBody {
+    let frames = futures::stream::poll_fn(move |cx| {
+        pieces
+            .poll_recv(cx)
+            .map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    });
+    BodyExt::boxed_unsync(http_body_util::StreamBody::new(frames))
 }
 
 /// Takes a body apart in a task of its own, which reads it to its end even when nobody wants the pieces any more: an
@@ -210,6 +220,7 @@ where
 #[derive(Debug)]
 pub struct FileStream {
     body: Incoming,
+    _driver: http::Driver,
     _permit: OwnedSemaphorePermit,
     _agent: Agent,
 }
@@ -238,14 +249,21 @@ impl Agent {
         let (permit, stream) = self.begin_copy().await?;
         let path = format!("/v1/files?{}", query.to_query());
         let asked = http::exchange(stream, Method::GET, &path, http_body_util::Empty::<Bytes>::new());
-        let response = self.unless_closed(asked).await?;
+        let (response, driver) = self.unless_closed(asked).await?;
         if response.status() == StatusCode::OK {
-            return Ok(FileStream { body: response.into_body(), _permit: permit, _agent: self.clone() });
+            return Ok(FileStream {
+                body: response.into_body(),
+                _driver: driver,
+                _permit: permit,
+                _agent: self.clone(),
+            });
         }
         let answer = http::collect(response).await?;
         let status = answer.0;
         http::accepted(answer)?;
-        Err(AgentError::Protocol(format!("status {status} in answer to reading files")))
+        Err(AgentError::Protocol(format!(
+            "status {status} in answer to reading files"
+        )))
     }
 
     /// `PUT /v1/files`: writes a tar stream below a path.
@@ -256,14 +274,17 @@ impl Agent {
         let (_permit, stream) = self.begin_copy().await?;
         let path = format!("/v1/files?{}", query.to_query());
         let asked = async {
-            let response = http::exchange(stream, Method::PUT, &path, tar).await?;
+            let (response, _driver) = http::exchange(stream, Method::PUT, &path, tar).await?;
             http::collect(response).await
         };
         http::decode(self.unless_closed(asked).await?)
     }
 
     async fn begin_copy(&self) -> Result<(OwnedSemaphorePermit, Stream), AgentError> {
-        let permit = Arc::clone(self.copies()).acquire_owned().await.map_err(|_| AgentError::Closed)?;
+        let permit = Arc::clone(self.copies())
+            .acquire_owned()
+            .await
+            .map_err(|_| AgentError::Closed)?;
         Ok((permit, self.open().await?))
     }
 }
@@ -298,7 +319,17 @@ mod tests {
 
     #[test]
     fn a_query_that_is_not_understood_is_refused() {
-        for bad in ["", "path=", "path=%", "path=%4", "path=%zz", "path=a%00", "follow=true", "path=a&follow=1", "path=a&x=y"] {
+        for bad in [
+            "",
+            "path=",
+            "path=%",
+            "path=%4",
+            "path=%zz",
+            "path=a%00",
+            "follow=true",
+            "path=a&follow=1",
+            "path=a&x=y",
+        ] {
             assert!(ReadFiles::from_query(bad).is_err(), "{bad}");
         }
         assert!(WriteFiles::from_query("path=a&placement=on").is_err());

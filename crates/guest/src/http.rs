@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
 
 use crate::{AgentError, Problem};
 
@@ -92,35 +93,58 @@ pub(crate) async fn upgrade(
     hyper::upgrade::on(&mut response).await.map(Ok).map_err(protocol)
 }
 
-/// Asks with a body that may be a stream; gives the answer once its head is there.
+/// The task that drives a connection; dropping it closes the connection, whatever is still on its way.
+#[derive(Debug)]
+pub(crate) struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Asks with a body that may be a stream; gives the answer once its head is there, which may be before the stream
+/// has ended.
 pub(crate) async fn exchange<B>(
     stream: Stream,
     method: Method,
     path: &str,
     body: B,
-) -> Result<Response<Incoming>, AgentError>
+) -> Result<(Response<Incoming>, Driver), AgentError>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let request = Request::builder().method(method).uri(path).header(HOST, "agent");
-    send(stream, request.body(body).map_err(protocol)?).await
+    let (mut sender, connection) = handshake(stream).await?;
+    let driver = Driver(tokio::spawn(async {
+        // Seen by whoever waits for the answer.
+        let _ = connection.await;
+    }));
+    let request = request.body(body).map_err(protocol)?;
+    Ok((sender.send_request(request).await.map_err(protocol)?, driver))
 }
 
-async fn send<B>(stream: Stream, request: Request<B>) -> Result<Response<Incoming>, AgentError>
+async fn send(stream: Stream, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, AgentError> {
+    let (mut sender, connection) = handshake(stream).await?;
+    // Ends with the exchange, or when the caller gives up and drops the sender.
+    tokio::spawn(connection.with_upgrades());
+    sender.send_request(request).await.map_err(protocol)
+}
+
+type Connection<B> = http1::Connection<TokioIo<Stream>, B>;
+
+async fn handshake<B>(stream: Stream) -> Result<(http1::SendRequest<B>, Connection<B>), AgentError>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (mut sender, connection) = http1::Builder::new()
+    http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(protocol)?;
-    // Ends with the exchange, or when the caller gives up and drops the sender.
-    tokio::spawn(connection.with_upgrades());
-    sender.send_request(request).await.map_err(protocol)
+        .map_err(protocol)
 }
 
 pub(crate) async fn collect(response: Response<Incoming>) -> Result<(StatusCode, Bytes), AgentError> {

@@ -10,8 +10,8 @@
 
 mod client;
 mod error;
-pub mod forward;
 pub mod files;
+pub mod forward;
 pub mod frames;
 mod http;
 pub mod link;

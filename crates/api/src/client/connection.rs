@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use guest::files::TarBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
@@ -100,7 +101,8 @@ pub(super) struct Answer {
 /// Sends `call` and waits at most `patience` for the head of the answer. A status of 400 or more is an error.
 pub(super) async fn send(socket: &Path, call: Call, patience: Duration) -> Result<Answer, ClientError> {
     let silent = ClientError::Silent { waited: patience };
-    tokio::time::timeout(patience, exchange(socket, call))
+    let request = call.request()?;
+    tokio::time::timeout(patience, exchange(socket, request))
         .await
         .map_err(|_| silent)?
 }
@@ -121,6 +123,24 @@ async fn carry<B>(socket: &Path, request: Request<B>) -> Result<Answer, ClientEr
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
+/// Sends `call` with a stream for its body, and decodes the JSON answer. Has no patience of its own: the answer comes
+/// when the stream has ended, or before where it was refused.
+pub(super) async fn upload<T: DeserializeOwned>(
+    socket: &Path,
+    call: Call,
+    body: TarBody,
+) -> Result<T, ClientError> {
+    let request = call.request()?.map(|_no_body| body);
+    let answer = exchange(socket, request).await?;
+    expect_status(&answer.response, StatusCode::OK)?;
+    let body = read_whole(answer.response, LONGEST_ANSWER).await?;
+    serde_json::from_slice(&body).map_err(|error| ClientError::Protocol(error.to_string()))
+}
+
+async fn exchange<B>(socket: &Path, request: Request<B>) -> Result<Answer, ClientError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let stream = socket::connect(socket).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
@@ -152,7 +172,7 @@ pub(super) async fn fetch<T: DeserializeOwned>(
 ) -> Result<T, ClientError> {
     let silent = ClientError::Silent { waited: patience };
     let whole = async {
-        let answer = exchange(socket, call).await?;
+        let answer = exchange(socket, call.request()?).await?;
         expect_status(&answer.response, status)?;
         let body = read_whole(answer.response, LONGEST_ANSWER).await?;
         serde_json::from_slice(&body).map_err(|error| ClientError::Protocol(error.to_string()))

@@ -5,6 +5,7 @@
 mod connection;
 mod error;
 mod images;
+mod files;
 mod socket;
 mod ssh;
 mod stream;

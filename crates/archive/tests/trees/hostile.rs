@@ -21,28 +21,66 @@ fn home() -> TempDir {
 fn a_hostile_archive_cannot_leave_its_target() {
     let attacks: [(&str, Vec<Vec<u8>>); 7] = [
         ("dots", vec![member(b'0', "../secret", "", b"evil")]),
-        ("dots inside", vec![member(b'5', "a/", "", b""), member(b'0', "a/../../secret", "", b"evil")]),
+        (
+            "dots inside",
+            vec![
+                member(b'5', "a/", "", b""),
+                member(b'0', "a/../../secret", "", b"evil"),
+            ],
+        ),
         ("absolute", vec![member(b'0', "/secret", "", b"evil")]),
-        ("a link", vec![member(b'2', "up", "..", b""), member(b'0', "up/secret", "", b"evil")]),
-        ("a link in a new folder", vec![
-            member(b'5', "a/", "", b""),
-            member(b'2', "a/up", "../..", b""),
-            member(b'0', "a/up/secret", "", b"evil"),
-        ]),
-        ("a hard link", vec![member(b'1', "name", "../secret", b""), member(b'0', "name", "", b"evil")]),
-        ("a hard link through a link", vec![
-            member(b'2', "up", "..", b""),
-            member(b'1', "name", "up/secret", b""),
-            member(b'0', "name", "", b"evil"),
-        ]),
+        (
+            "a link",
+            vec![
+                member(b'2', "up", "..", b""),
+                member(b'0', "up/secret", "", b"evil"),
+            ],
+        ),
+        (
+            "a link in a new folder",
+            vec![
+                member(b'5', "a/", "", b""),
+                member(b'2', "a/up", "../..", b""),
+                member(b'0', "a/up/secret", "", b"evil"),
+            ],
+        ),
+        (
+            "a hard link",
+            vec![
+                member(b'1', "name", "../secret", b""),
+                member(b'0', "name", "", b"evil"),
+            ],
+        ),
+        (
+            "a hard link through a link",
+            vec![
+                member(b'2', "up", "..", b""),
+                member(b'1', "name", "up/secret", b""),
+                member(b'0', "name", "", b"evil"),
+            ],
+        ),
     ];
     for (what, members) in attacks {
         for placement in [Placement::Inside, Placement::Copy] {
             let home = home();
-            let _ = unpack_bytes(&members.concat(), home.path().join("into"), placement, Keep::default());
+            let _ = unpack_bytes(
+                &members.concat(),
+                home.path().join("into"),
+                placement,
+                Keep::default(),
+            );
             assert_eq!(fs::read(home.path().join("secret")).unwrap(), b"secret", "{what}");
             assert_eq!(names(home.path()), ["into", "secret"], "{what}");
-            assert_eq!(home.path().join("secret").metadata().unwrap().permissions().mode() & 0o7777, 0o644);
+            assert_eq!(
+                home.path()
+                    .join("secret")
+                    .metadata()
+                    .unwrap()
+                    .permissions()
+                    .mode()
+                    & 0o7777,
+                0o644
+            );
         }
     }
 }
@@ -53,24 +91,53 @@ fn a_link_that_is_there_already_is_replaced_and_never_written_through() {
     symlink("../secret", home.path().join("into/name")).unwrap();
     symlink("..", home.path().join("into/up")).unwrap();
     let into = home.path().join("into");
-    unpack_bytes(&member(b'0', "name", "", b"evil"), &into, Placement::Inside, Keep::default()).unwrap();
+    unpack_bytes(
+        &member(b'0', "name", "", b"evil"),
+        &into,
+        Placement::Inside,
+        Keep::default(),
+    )
+    .unwrap();
     assert_eq!(fs::read(into.join("name")).unwrap(), b"evil");
-    let error = unpack_bytes(&member(b'5', "up/", "", b""), &into, Placement::Inside, Keep::default());
-    assert!(error.unwrap_err().line().contains("`up` is there and is not a folder"));
+    let error = unpack_bytes(
+        &member(b'5', "up/", "", b""),
+        &into,
+        Placement::Inside,
+        Keep::default(),
+    );
+    assert!(
+        error
+            .unwrap_err()
+            .line()
+            .contains("`up` is there and is not a folder")
+    );
     assert_eq!(fs::read(home.path().join("secret")).unwrap(), b"secret");
 }
 
 #[test]
 fn devices_are_left_out_and_set_id_bits_dropped() {
     let home = home();
-    let stream =
-        [member(b'3', "null", "", b""), member(b'6', "pipe", "", b""), member(b'0', "su", "", b"x")].concat();
+    let stream = [
+        member(b'3', "null", "", b""),
+        member(b'6', "pipe", "", b""),
+        member(b'0', "su", "", b"x"),
+    ]
+    .concat();
     let into = home.path().join("into");
-    for keep in [Keep::default(), Keep { owners: true, privileges: false }] {
+    for keep in [
+        Keep::default(),
+        Keep {
+            owners: true,
+            privileges: false,
+        },
+    ] {
         let summary = unpack_bytes(&stream, &into, Placement::Inside, keep).unwrap();
         assert_eq!(summary.warnings.len(), 2, "{summary:?}");
         assert_eq!(names(&into), ["su"]);
-        assert_eq!(into.join("su").metadata().unwrap().permissions().mode() & 0o7777, 0o755);
+        assert_eq!(
+            into.join("su").metadata().unwrap().permissions().mode() & 0o7777,
+            0o755
+        );
     }
 }
 
@@ -98,7 +165,10 @@ fn a_stream_that_breaks_off_leaves_nothing_half_under_its_final_name() {
             assert!(whole(&there.join("tree"), name), "{name} at {length}");
         }
         let left = names(&there.join("tree"));
-        assert!(left.iter().all(|name| !name.starts_with('.')), "at {length}: {left:?}");
+        assert!(
+            left.iter().all(|name| !name.starts_with('.')),
+            "at {length}: {left:?}"
+        );
         fs::remove_dir_all(&there).unwrap();
         assert_eq!(names(home.path()), ["into", "secret", "tree"]);
     }
@@ -110,7 +180,11 @@ fn entries_of_a_second_tree_are_refused() {
     let stream = [member(b'5', "tree/", "", b""), member(b'0', "other", "", b"x")].concat();
     let target = home.path().join("fresh");
     let error = unpack_bytes(&stream, &target, Placement::Copy, Keep::default()).unwrap_err();
-    assert!(error.line().contains("`other` is not of the tree"), "{}", error.line());
+    assert!(
+        error.line().contains("`other` is not of the tree"),
+        "{}",
+        error.line()
+    );
     assert_eq!(names(home.path()), ["into", "secret"]);
 }
 

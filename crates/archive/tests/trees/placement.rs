@@ -22,7 +22,12 @@ fn home() -> TempDir {
 fn copy(home: &Path, from: &str, to: &str) -> Result<Summary, ArchiveError> {
     let path = format!("{}/{from}", home.display());
     let stream = pack(path, PackOptions::default());
-    unpack_bytes(&stream, format!("{}/{to}", home.display()), Placement::Copy, Keep::default())
+    unpack_bytes(
+        &stream,
+        format!("{}/{to}", home.display()),
+        Placement::Copy,
+        Keep::default(),
+    )
 }
 
 #[test]
@@ -60,7 +65,11 @@ fn a_copy_that_makes_no_sense_is_refused_with_the_path() {
         let error = copy(home.path(), from, to).unwrap_err().line();
         let named = to.split('/').next().unwrap();
         assert!(error.contains(named), "{from} to {to}: {error}");
-        assert_eq!(names(home.path()), ["file", "old", "there", "tree"], "{from} to {to}");
+        assert_eq!(
+            names(home.path()),
+            ["file", "old", "there", "tree"],
+            "{from} to {to}"
+        );
         assert_eq!(fs::read(home.path().join("old")).unwrap(), b"old");
     }
     let home = home();
@@ -74,7 +83,10 @@ fn a_link_is_copied_as_a_link_unless_it_is_to_be_followed() {
     let home = home();
     symlink("file", home.path().join("link")).unwrap();
     copy(home.path(), "link", "there").unwrap();
-    assert_eq!(fs::read_link(home.path().join("there/link")).unwrap(), Path::new("file"));
+    assert_eq!(
+        fs::read_link(home.path().join("there/link")).unwrap(),
+        Path::new("file")
+    );
     let mut stream = Vec::new();
     let source = Source::open(&home.path().join("link"), true).unwrap();
     assert_eq!(source.size(), Some(3));
@@ -84,6 +96,12 @@ fn a_link_is_copied_as_a_link_unless_it_is_to_be_followed() {
             Ok(())
         })
         .unwrap();
-    unpack_bytes(&stream, home.path().join("followed"), Placement::Copy, Keep::default()).unwrap();
+    unpack_bytes(
+        &stream,
+        home.path().join("followed"),
+        Placement::Copy,
+        Keep::default(),
+    )
+    .unwrap();
     assert!(home.path().join("followed").symlink_metadata().unwrap().is_file());
 }

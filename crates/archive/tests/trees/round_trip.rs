@@ -13,7 +13,13 @@ use tempfile::tempdir;
 use crate::support::{pack, unpack_bytes};
 
 fn copy(from: &Path, to: &Path) {
-    unpack_bytes(&pack(from, PackOptions::default()), to, Placement::Copy, Keep::default()).unwrap();
+    unpack_bytes(
+        &pack(from, PackOptions::default()),
+        to,
+        Placement::Copy,
+        Keep::default(),
+    )
+    .unwrap();
 }
 
 #[test]
@@ -42,10 +48,21 @@ fn a_tree_comes_back_with_modes_times_links_and_holes() {
     let back = folder.path().join("back");
     unpack_bytes(&stream, &back, Placement::Copy, Keep::default()).unwrap();
 
-    let differ = Command::new("diff").args(["-r", "--no-dereference"]).args([&tree, &back]).output().unwrap();
-    assert!(differ.status.success(), "{}", String::from_utf8_lossy(&differ.stdout));
+    let differ = Command::new("diff")
+        .args(["-r", "--no-dereference"])
+        .args([&tree, &back])
+        .output()
+        .unwrap();
+    assert!(
+        differ.status.success(),
+        "{}",
+        String::from_utf8_lossy(&differ.stdout)
+    );
     let large = back.join("large").metadata().unwrap();
-    assert_eq!((large.mode() & 0o7777, large.mtime(), large.nlink()), (0o640, 1_000_000_000, 2));
+    assert_eq!(
+        (large.mode() & 0o7777, large.mtime(), large.nlink()),
+        (0o640, 1_000_000_000, 2)
+    );
     assert_eq!(back.join("a").metadata().unwrap().mtime(), 1_000_000_000);
     assert_eq!(back.join("a/b").metadata().unwrap().mode() & 0o7777, 0o555);
     let sparse = back.join("sparse").metadata().unwrap();
@@ -64,7 +81,16 @@ fn an_archive_copy_keeps_nanoseconds_and_extended_attributes() {
     rustix::fs::setxattr(&file, "user.banger", value, rustix::fs::XattrFlags::empty()).unwrap();
     let stream = pack(&file, PackOptions { archive: true });
     let back = folder.path().join("back");
-    unpack_bytes(&stream, &back, Placement::Copy, Keep { owners: true, privileges: false }).unwrap();
+    unpack_bytes(
+        &stream,
+        &back,
+        Placement::Copy,
+        Keep {
+            owners: true,
+            privileges: false,
+        },
+    )
+    .unwrap();
     assert_eq!(back.metadata().unwrap().modified().unwrap(), time);
     let mut read = [0; 10];
     let length = rustix::fs::getxattr(&back, "user.banger", &mut read[..]).unwrap();
@@ -84,7 +110,11 @@ fn gnu_tar_reads_what_is_packed_and_what_it_writes_is_unpacked() {
     let folder = tempdir().unwrap();
     let tree = folder.path().join("tree");
     fs::create_dir_all(tree.join("d".repeat(90)).join("e".repeat(30))).unwrap();
-    fs::write(tree.join("d".repeat(90)).join("e".repeat(30)).join("file"), "inside").unwrap();
+    fs::write(
+        tree.join("d".repeat(90)).join("e".repeat(30)).join("file"),
+        "inside",
+    )
+    .unwrap();
     let sparse = File::create(tree.join("sparse")).unwrap();
     sparse.set_len(8 << 20).unwrap();
     sparse.write_all_at(b"one", 0).unwrap();
@@ -103,24 +133,46 @@ fn gnu_tar_reads_what_is_packed_and_what_it_writes_is_unpacked() {
         output.stdout
     };
     let same = |other: &Path| {
-        let differ = Command::new("diff").arg("-r").args([&tree, other]).status().unwrap();
+        let differ = Command::new("diff")
+            .arg("-r")
+            .args([&tree, other])
+            .status()
+            .unwrap();
         assert!(differ.success());
         assert!(other.join("sparse").metadata().unwrap().blocks() < 1024);
     };
     fs::create_dir(folder.path().join("by-tar")).unwrap();
     tar(&["-x", "-C", "by-tar"], &pack(&tree, PackOptions::default()));
     same(&folder.path().join("by-tar/tree"));
-    for format in ["--format=gnu", "--format=posix", "--sparse-version=0.1", "--format=ustar"] {
+    for format in [
+        "--format=gnu",
+        "--format=posix",
+        "--sparse-version=0.1",
+        "--format=ustar",
+    ] {
         let into = folder.path().join(format);
         fs::create_dir(&into).unwrap();
-        let sparse = if format == "--format=ustar" { "--no-acls" } else { "-S" };
+        let sparse = if format == "--format=ustar" {
+            "--no-acls"
+        } else {
+            "-S"
+        };
         let mut arguments = vec!["-c", sparse, format, "tree"];
         if format == "--sparse-version=0.1" {
             arguments.push("--format=posix");
         }
         unpack_bytes(&tar(&arguments, &[]), &into, Placement::Inside, Keep::default()).unwrap();
         if format == "--format=ustar" {
-            assert_eq!(fs::read(into.join("tree").join("d".repeat(90)).join("e".repeat(30)).join("file")).unwrap(), b"inside");
+            assert_eq!(
+                fs::read(
+                    into.join("tree")
+                        .join("d".repeat(90))
+                        .join("e".repeat(30))
+                        .join("file")
+                )
+                .unwrap(),
+                b"inside"
+            );
         } else {
             same(&into.join("tree"));
         }
@@ -136,13 +188,23 @@ fn what_cannot_be_read_is_told_to_whoever_unpacks() {
     let source = archive::Source::open(&file, false).unwrap();
     let mut stream = Vec::new();
     let packed = source.pack(PackOptions::default(), &mut |piece| {
-        File::options().write(true).open(&file).unwrap().set_len(1 << 20).unwrap();
+        File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_len(1 << 20)
+            .unwrap();
         stream.extend_from_slice(&piece);
         Ok(())
     });
     let (here, back) = (packed.unwrap_err().line(), folder.path().join("back"));
-    let there = unpack_bytes(&stream, &back, Placement::Copy, Keep::default()).unwrap_err().line();
-    assert!(here.contains("became shorter") && here == there, "{here} / {there}");
+    let there = unpack_bytes(&stream, &back, Placement::Copy, Keep::default())
+        .unwrap_err()
+        .line();
+    assert!(
+        here.contains("became shorter") && here == there,
+        "{here} / {there}"
+    );
 }
 
 proptest! {

@@ -27,7 +27,11 @@ pub fn unpack_bytes(
     keep: Keep,
 ) -> Result<Summary, ArchiveError> {
     let mut pieces: Vec<Bytes> = stream.chunks(700).rev().map(Bytes::copy_from_slice).collect();
-    unpack(Pieces::new(|| Ok(pieces.pop())), &Target::new(path.as_ref(), placement), keep)
+    unpack(
+        Pieces::new(|| Ok(pieces.pop())),
+        &Target::new(path.as_ref(), placement),
+        keep,
+    )
 }
 
 /// Unpacks a stream that breaks off after `length` bytes.
@@ -60,8 +64,9 @@ pub fn member(kind: u8, name: &str, link: &str, data: &[u8]) -> Vec<u8> {
 /// Names in a folder, sorted.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }

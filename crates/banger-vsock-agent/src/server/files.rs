@@ -39,11 +39,21 @@ pub(super) async fn read(request: &Request<Incoming>) -> Result<Answer, Problem>
         // Nobody waits any more if this fails, and then nobody takes the stream either.
         let _ = opened.send(Ok(()));
         // A failure is told in the stream.
-        let _ = source.pack(PackOptions { archive: query.archive }, &mut |piece| {
-            sender.blocking_send(Ok(piece)).map_err(|_| io::ErrorKind::BrokenPipe.into())
-        });
+        let _ = source.pack(
+            PackOptions {
+                archive: query.archive,
+            },
+            &mut |piece| {
+                sender
+                    .blocking_send(Ok(piece))
+                    .map_err(|_| io::ErrorKind::BrokenPipe.into())
+            },
+        );
     });
-    outcome.await.map_err(|error| internal("cannot read files", error))?.map_err(|error| refusal(&error))?;
+    outcome
+        .await
+        .map_err(|error| internal("cannot read files", error))?
+        .map_err(|error| refusal(&error))?;
     let mut answer = Response::new(body);
     answer.headers_mut().insert(CONTENT_TYPE, TAR);
     Ok(answer)
@@ -56,9 +66,16 @@ pub(super) async fn write(request: Request<Incoming>) -> Result<Answer, Problem>
     let mut pieces = take_apart(request.into_body());
     let unpacked = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let placement = if query.copy { Placement::Copy } else { Placement::Inside };
+        let placement = if query.copy {
+            Placement::Copy
+        } else {
+            Placement::Inside
+        };
         let target = Target::new(from_root(&query.path), placement);
-        let keep = Keep { owners: query.archive, privileges: true };
+        let keep = Keep {
+            owners: query.archive,
+            privileges: true,
+        };
         unpack(Pieces::new(|| pieces.blocking_recv().transpose()), &target, keep)
     });
     let summary = unpacked
@@ -75,7 +92,10 @@ pub(super) async fn write(request: Request<Incoming>) -> Result<Answer, Problem>
 }
 
 async fn permit() -> Result<SemaphorePermit<'static>, Problem> {
-    COPIES.acquire().await.map_err(|error| internal("cannot copy files", error))
+    COPIES
+        .acquire()
+        .await
+        .map_err(|error| internal("cannot copy files", error))
 }
 
 fn refusal(error: &ArchiveError) -> Problem {

@@ -17,8 +17,8 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
 use super::answer::{self, Answer};
-use crate::ports;
 use super::files;
+use crate::ports;
 use crate::problem::{bad_request, internal, problem};
 use crate::system::System;
 

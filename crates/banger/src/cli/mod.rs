@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and the help that is enough for somebody who reads nothing else.
 
 mod completion;
+mod cp;
 mod daemon;
 mod environment;
 mod forward;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use completion::{CompletionArgs, VARIABLE as COMPLETE_VARIABLE};
+pub use cp::{CpArgs, End};
 pub use daemon::{DaemonCommand, DaemonGroup};
 pub use environment::EnvironmentArgs;
 pub use forward::{ForwardArgs, PortsArgs};
@@ -187,6 +189,7 @@ Examples:
   banger vm run --rm -- uname -a      run one command, keep nothing
   banger vm run -d --name web         start one and leave it running
   banger vm exec web -- systemctl is-system-running
+  banger vm cp site web:/srv          copy files in; the other way round, out
   banger vm shell web                 another shell in it
   banger vm stop web                  shut it down; its disk stays
   banger vm start web                 boot it again

@@ -10,6 +10,8 @@ use super::{
     PruneArgs, ShellArgs, SshArgs, StartArgs, StopArgs,
     EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, LogsArgs, PingArgs, PortsArgs,
     ProgressArgs, PruneArgs, SetArgs, ShellArgs, StartArgs, StatsArgs, StopArgs, WaitArgs,
+    CpArgs, EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, PingArgs, PortsArgs, ProgressArgs,
+    PruneArgs, ShellArgs, StartArgs, StopArgs,
 };
 
 /// The verbs of `banger vm`.
@@ -158,6 +160,25 @@ Examples:
   banger vm ping -q box && echo there
   banger vm ping $(banger ps -q) --json | jq '.[].round_trip_us'")]
     Ping(PingArgs),
+    /// Copy files and folders into a running VM, out of it, or from one to another.
+    ///
+    /// One of SRC and DST is in a VM: NAME:PATH. A folder is copied with all that is in it; SRC/. is what is in it,
+    /// without the folder. Into a DST that is a folder SRC goes under its own name; otherwise it becomes DST, whose
+    /// parent must be there. Links are copied as links. Where `-` stands for SRC or DST, a tar stream is read from
+    /// stdin and put into the folder DST, or written to stdout.
+    ///
+    /// Modes and times are kept. What arrives in a VM is root's, what arrives here is yours; -a keeps owners. Nothing
+    /// is under its final name before it is whole: a copy that breaks off can just be made again.
+    #[command(after_help = "\
+Examples:
+  banger vm cp site box:/srv               makes /srv/site
+  banger vm cp site/. box:/srv             puts what is in site into /srv
+  banger vm cp box:/var/log/syslog .
+  banger vm cp box:/etc/hosts hosts.txt
+  banger vm cp box:/srv/data other:/srv    from one VM to another
+  git archive HEAD | banger vm cp - box:/srv/site
+  banger vm cp box:/srv - | tar t")]
+    Cp(CpArgs),
     /// Run a command in a running VM.
     ///
     /// Stdout and stderr come back apart, and the exit code is the command's own: 128+n if signal n ended it, 127

@@ -10,6 +10,7 @@ mod space;
 mod table;
 mod timings;
 mod usage;
+mod transfer;
 
 use std::io::{IsTerminal, Write};
 
@@ -22,6 +23,7 @@ pub use report::report;
 pub use space::space;
 pub use table::{ports, vms};
 pub use usage::{Usage, usage};
+pub use transfer::Transfer;
 
 use crate::failure::Failure;
 

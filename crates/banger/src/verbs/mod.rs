@@ -3,6 +3,7 @@
 mod boot;
 mod command;
 pub mod completion;
+mod cp;
 mod create;
 mod daemon;
 mod df;
@@ -75,6 +76,8 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
             VmCommand::List(args) => list::list(&place, &args).await,
             VmCommand::Show(args) => show::show(&place, &args).await,
             VmCommand::Logs(args) => logs::logs(&place, &args).await,
+            VmCommand::Logs(args) => logs::logs(&place, &args.reference).await,
+            VmCommand::Cp(args) => cp::cp(&place, args).await,
             VmCommand::Exec(args) => exec::exec(&place, args).await,
             VmCommand::Shell(args) => exec::shell(&place, args).await,
             VmCommand::Ports(args) => ports::ports(&place, &args).await,

@@ -69,6 +69,7 @@ impl IntoResponse for Failure {
             | ErrorCode::CommandNotFound
             | ErrorCode::CommandNotExecutable
             | ErrorCode::CannotConnect
+            | ErrorCode::GuestFiles
             | ErrorCode::AgentRefused => StatusCode::BAD_REQUEST,
             ErrorCode::AgentSilent => StatusCode::GATEWAY_TIMEOUT,
             ErrorCode::HostResource => StatusCode::INSUFFICIENT_STORAGE,

@@ -2,6 +2,7 @@
 
 mod client;
 mod daemon;
+mod files;
 mod forward;
 mod guest;
 mod home;

@@ -21,6 +21,7 @@ use ::guest as guest_api;
 use super::daemon::{State, vm};
 use super::{forward, guest, ssh};
 use super::{forward, guest, images};
+use super::{files, forward, guest};
 
 type App = Arc<State>;
 
@@ -76,6 +77,10 @@ pub async fn answer(state: App, request: Request<Incoming>) -> Result<Answer, In
         (&Method::GET, ["ssh"]) => json(&ssh::files(&state)),
         (&Method::GET, ["vms", reference, "ssh"]) => ssh::access(&state, reference),
         (&Method::POST, ["vms", reference, "ssh"]) => ssh::connect(&state, reference, request),
+        (method, ["vms", reference, "files"]) => {
+            let (method, reference) = (method.clone(), (*reference).to_owned());
+            files::answer(state, &method, &reference, request).await
+        }
         (&Method::GET, ["vms", reference, "logs"]) => match find(&state, reference) {
             Ok(_) => {
                 let query = request.uri().query().unwrap_or_default().to_owned();

@@ -1,0 +1,93 @@
+//! `banger vm cp`: its arguments, and which of them lies in a VM.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::TypedValueParser;
+
+/// `banger vm cp`.
+#[derive(Debug, Args)]
+pub struct CpArgs {
+    /// What to copy: PATH, NAME:PATH, or `-` for a tar stream on stdin.
+    #[arg(value_name = "SRC", value_parser = clap::builder::OsStringValueParser::new().map(End::of))]
+    pub source: End,
+    /// Where to: PATH, NAME:PATH, or `-` for a tar stream on stdout.
+    #[arg(value_name = "DST", value_parser = clap::builder::OsStringValueParser::new().map(End::of))]
+    pub target: End,
+    /// Keep owners, set-id bits (into VMs only) and extended attributes.
+    #[arg(short, long)]
+    pub archive: bool,
+    /// Where SRC is a link, copy what it leads to.
+    #[arg(short = 'L', long)]
+    pub follow_link: bool,
+    /// Show no progress.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// One end of a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A path of this host.
+    Here(PathBuf),
+    /// A path in a VM.
+    There {
+        /// The VM.
+        vm: String,
+        /// The path, from the root.
+        path: Vec<u8>,
+    },
+    /// Stdin or stdout.
+    Stream,
+}
+
+impl End {
+    /// `-`, `NAME:PATH`, or anything else. A path of this host with a colon in it is written `./a:b`.
+    fn of(text: OsString) -> Self {
+        let bytes = text.as_bytes();
+        if bytes == b"-" {
+            return Self::Stream;
+        }
+        if let Some(colon) = bytes.iter().position(|byte| *byte == b':')
+            && let Ok(vm) = str::from_utf8(&bytes[..colon])
+            && !vm.is_empty()
+            && !vm.contains('/')
+            && !vm.starts_with('.')
+        {
+            return Self::There {
+                vm: vm.to_owned(),
+                path: bytes[colon + 1..].to_vec(),
+            };
+        }
+        Self::Here(OsString::from_vec(bytes.to_vec()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_a_vm_is_told_by_a_colon_before_any_slash() {
+        let there = |vm: &str, path: &str| End::There {
+            vm: vm.into(),
+            path: path.into(),
+        };
+        for (text, end) in [
+            ("-", End::Stream),
+            ("box:/etc", there("box", "/etc")),
+            ("box:a:b", there("box", "a:b")),
+            ("box:", there("box", "")),
+            ("a/b:c", End::Here("a/b:c".into())),
+            ("./a:b", End::Here("./a:b".into())),
+            ("/a:b", End::Here("/a:b".into())),
+            (":b", End::Here(":b".into())),
+            ("..", End::Here("..".into())),
+            ("", End::Here("".into())),
+        ] {
+            assert_eq!(End::of(text.into()), end, "{text}");
+        }
+    }
+}

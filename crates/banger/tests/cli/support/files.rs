@@ -1,0 +1,83 @@
+//! Files of guests that are this host: a path in a VM is that path here.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use api::ErrorCode;
+use archive::{ArchiveError, Keep, PackOptions, Placement, Source, Target, unpack};
+use guest::files::{ReadFiles, WriteFiles, Written};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+
+use super::daemon::State;
+use super::routes::{Answer, failure, find, whole};
+
+/// Answers a request for the files of a VM.
+pub async fn answer(
+    state: Arc<State>,
+    method: &Method,
+    reference: &str,
+    request: Request<Incoming>,
+) -> Answer {
+    if let Err(failure) = find(&state, reference) {
+        return *failure;
+    }
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let answer = if method == Method::GET {
+        read(&ReadFiles::from_query(&query).unwrap())
+    } else {
+        state.note("a copy began");
+        let Ok(body) = request.into_body().collect().await else {
+            state.note("a copy broke off");
+            return Response::new(whole(""));
+        };
+        write(&WriteFiles::from_query(&query).unwrap(), &body.to_bytes())
+    };
+    answer.unwrap_or_else(|error| {
+        let message = format!("in `{reference}`: {}", error.line());
+        failure(ErrorCode::GuestFiles, message, None)
+    })
+}
+
+fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+fn read(query: &ReadFiles) -> Result<Answer, ArchiveError> {
+    // A guest that says what it likes.
+    if let Some(lie) = query.path.strip_suffix(b".raw-tar") {
+        return Ok(Response::new(whole(std::fs::read(path(lie)).unwrap())));
+    }
+    let mut stream = Vec::new();
+    let options = PackOptions {
+        archive: query.archive,
+    };
+    Source::open(path(&query.path), query.follow)?.pack(options, &mut |piece| {
+        stream.extend_from_slice(&piece);
+        Ok(())
+    })?;
+    Ok(Response::new(whole(stream)))
+}
+
+fn write(query: &WriteFiles, stream: &[u8]) -> Result<Answer, ArchiveError> {
+    let placement = if query.copy {
+        Placement::Copy
+    } else {
+        Placement::Inside
+    };
+    let keep = Keep {
+        owners: query.archive,
+        privileges: false,
+    };
+    let summary = unpack(stream, &Target::new(path(&query.path), placement), keep)?;
+    let written = Written {
+        entries: summary.entries,
+        bytes: summary.bytes,
+        warnings: summary.warnings,
+        more_warnings: summary.more_warnings,
+    };
+    Ok(Response::new(whole(serde_json::to_vec(&written).unwrap())))
+}
