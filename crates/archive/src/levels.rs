@@ -147,11 +147,7 @@ impl Levels {
                     return Ok(());
                 }
                 Err(Errno::NOENT) => {}
-                // A link counts as something else, wherever it leads.
-                Err(Errno::LOOP | Errno::NOTDIR) => {
-                    return Err(ArchiveError::refused(name, "is there and is not a folder"));
-                }
-                Err(errno) => return Err(fail("open")(errno)),
+                Err(errno) => return Err(not_opened(name, errno)),
             }
         }
         let staged = (!private).then(|| self.fresh.next());
@@ -162,7 +158,8 @@ impl Levels {
             Err(Errno::EXIST) if private => {}
             Err(errno) => return Err(fail("make the folder")(errno)),
         }
-        let folder = openat(self.folder(), made, FOLDER, Mode::empty()).map_err(fail("open"))?;
+        let folder =
+            openat(self.folder(), made, FOLDER, Mode::empty()).map_err(|errno| not_opened(name, errno))?;
         self.push(
             folder,
             name,
@@ -236,6 +233,14 @@ impl Drop for Levels {
                 remove(above, staged.as_bytes());
             }
         }
+    }
+}
+
+/// A folder that is to be one; a link counts as something else, wherever it leads.
+fn not_opened(name: &[u8], errno: Errno) -> ArchiveError {
+    match errno {
+        Errno::LOOP | Errno::NOTDIR => ArchiveError::refused(name, "is there and is not a folder"),
+        errno => ArchiveError::file("open", name)(errno),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `banger vm cp`: its arguments, and which of them lies in a VM.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,10 +11,10 @@ use clap::builder::TypedValueParser;
 #[derive(Debug, Args)]
 pub struct CpArgs {
     /// What to copy: PATH, NAME:PATH, or `-` for a tar stream on stdin.
-    #[arg(value_name = "SRC", value_parser = clap::builder::OsStringValueParser::new().map(End::of))]
+    #[arg(value_name = "SRC", value_parser = clap::builder::OsStringValueParser::new().map(|text| End::of(&text)))]
     pub source: End,
     /// Where to: PATH, NAME:PATH, or `-` for a tar stream on stdout.
-    #[arg(value_name = "DST", value_parser = clap::builder::OsStringValueParser::new().map(End::of))]
+    #[arg(value_name = "DST", value_parser = clap::builder::OsStringValueParser::new().map(|text| End::of(&text)))]
     pub target: End,
     /// Keep owners, set-id bits (into VMs only) and extended attributes.
     #[arg(short, long)]
@@ -45,7 +45,7 @@ pub enum End {
 
 impl End {
     /// `-`, `NAME:PATH`, or anything else. A path of this host with a colon in it is written `./a:b`.
-    fn of(text: OsString) -> Self {
+    fn of(text: &OsStr) -> Self {
         let bytes = text.as_bytes();
         if bytes == b"-" {
             return Self::Stream;
@@ -61,7 +61,7 @@ impl End {
                 path: bytes[colon + 1..].to_vec(),
             };
         }
-        Self::Here(OsString::from_vec(bytes.to_vec()).into())
+        Self::Here(text.into())
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
             ("..", End::Here("..".into())),
             ("", End::Here("".into())),
         ] {
-            assert_eq!(End::of(text.into()), end, "{text}");
+            assert_eq!(End::of(text.as_ref()), end, "{text}");
         }
     }
 }

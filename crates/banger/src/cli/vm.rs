@@ -160,7 +160,7 @@ Examples:
   banger vm ping -q box && echo there
   banger vm ping $(banger ps -q) --json | jq '.[].round_trip_us'")]
     Ping(PingArgs),
-    /// Copy files and folders into a running VM, out of it, or from one to another.
+    /// Copy files into a running VM, out of it, or between two.
     ///
     /// One of SRC and DST is in a VM: NAME:PATH. A folder is copied with all that is in it; SRC/. is what is in it,
     /// without the folder. Into a DST that is a folder SRC goes under its own name; otherwise it becomes DST, whose
