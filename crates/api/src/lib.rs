@@ -65,6 +65,5 @@ pub use ports::{PortForward, PortForwardError, Refusal};
 pub use report::{Check, CheckState, Report, Version};
 pub use space::{Space, SpaceItem, SpaceKind};
 pub use ssh::{SshAccess, SshFiles};
-pub use verbs::{KillSignal, KillVm, Pong};
 pub use verbs::{Booted, HostUse, KillSignal, KillVm, Pong, SetVm, VmStats};
 pub use vm::{CreateVm, NetworkMode, Vm, VmState};

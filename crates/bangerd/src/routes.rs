@@ -5,8 +5,8 @@ mod failure;
 mod files;
 mod follow;
 mod forward;
-mod logs;
 mod images;
+mod logs;
 mod operations;
 mod ports;
 mod report;
@@ -58,7 +58,6 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/vms/{reference}/ssh", get(ssh::access).post(ssh::connect))
         .route("/v1/ssh", get(ssh::files))
         .route("/v1/vms/{reference}/files", get(files::read).put(files::write))
-        .route("/v1/vms/{reference}/logs", get(vms::logs))
         .route("/v1/vms/{reference}/logs", get(logs::logs))
         .route("/v1/images", get(images::list).post(images::pull))
         .route(

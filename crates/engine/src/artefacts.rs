@@ -169,7 +169,6 @@ impl Artefacts {
         }
         let kernels = self.paths.kernels();
         let wanted = name.to_owned();
-        let (stage, guard, made) = self
         let (stage, _guard, made) = self
             .make(
                 "fetch",
@@ -195,8 +194,6 @@ impl Artefacts {
             created_at: Timestamp::now(),
         };
         self.store.kernels().insert(row).await?;
-        // Not before: who waits for it looks into the store.
-        drop(guard);
         stage.done(&format!("{name} {}  {}", made.version, made.note));
         self.kernel(name)
             .await?
@@ -224,7 +221,6 @@ impl Artefacts {
         let kernel = self.kernel_of(name).await?;
         let images = self.paths.images();
         let wanted = name.to_owned();
-        let (stage, guard, made) = self
         let (stage, guard, (staging, made)) = self
             .make(
                 "build",
@@ -259,7 +255,6 @@ impl Artefacts {
             reference: None,
             config: None,
         };
-        self.store.images().insert(row).await?;
         let image = self.publish(staging, row).await?;
         drop(guard);
         stage.done(&format!("{name}  {}", made.note));
@@ -333,7 +328,6 @@ impl Artefacts {
         cancel: &CancellationToken,
         guard: locks::NameGuard,
         maker: F,
-    ) -> Result<(Stage, locks::NameGuard, Made), EngineError>
     ) -> Result<(Stage, locks::NameGuard, T), EngineError>
     where
         T: Send + 'static,

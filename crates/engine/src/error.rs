@@ -182,6 +182,7 @@ pub enum EngineError {
         /// Why.
         #[source]
         source: ssh_key::Error,
+    },
     /// A file of a guest cannot be read or written.
     #[error("in `{name}`: {why}")]
     GuestFiles {
@@ -320,9 +321,6 @@ impl EngineError {
                 ..
             } => Some(format!("start it first: banger vm start {name}")),
             Self::Unmoved { name, .. } => Some(format!("SIGKILL cannot be refused: banger vm kill {name}")),
-            Self::ImageNotFound { known, .. } | Self::KernelNotFound { known, .. } => {
-                Some(format!("there is {}", known.join(", ")))
-            }
             Self::NoSshd { name } => Some(format!(
                 "`banger vm shell {name}` needs none; else install openssh-server in it"
             )),

@@ -252,5 +252,5 @@ async fn a_command_in_a_stopped_vm_is_refused_with_its_state() {
         .unwrap_err()
         .to_api();
     assert_eq!(error.code, ErrorCode::VmState);
-    assert!(error.message.contains("`a` is created"), "{error:?}");
+    assert!(error.message.contains("`a`: it is created"), "{error:?}");
 }

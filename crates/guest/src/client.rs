@@ -18,12 +18,8 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use crate::http::{self, Ask, Stream};
 use crate::{
-    AgentError, Configure, Exec, Forward, Health, Listeners, Power, PowerAction, Ssh, SshServer,
-    UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_SSH, link, mux, vsock,
-    AgentError, Boot, Configure, Exec, Forward, Grown, Health, Listeners, Power, PowerAction, Stats,
-    UPGRADE_EXEC, UPGRADE_FORWARD, link, mux, vsock,
-    AgentError, Configure, Exec, Forward, Health, Listeners, Power, PowerAction, UPGRADE_EXEC,
-    UPGRADE_FORWARD, files, link, mux, vsock,
+    AgentError, Boot, Configure, Exec, Forward, Grown, Health, Listeners, Power, PowerAction, Ssh, SshServer,
+    Stats, UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_SSH, files, link, mux, vsock,
 };
 
 /// Where the agent of a machine is reached.

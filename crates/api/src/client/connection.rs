@@ -112,17 +112,9 @@ pub(super) async fn send_body<B>(socket: &Path, call: Call, body: B) -> Result<A
 where
     B: Body<Data = Bytes, Error = io::Error> + Send + 'static,
 {
-    carry(socket, call.request_with(Box::pin(body))?).await
+    exchange(socket, call.request_with(Box::pin(body))?).await
 }
 
-async fn exchange(socket: &Path, call: Call) -> Result<Answer, ClientError> {
-    carry(socket, call.request()?).await
-}
-
-async fn carry<B>(socket: &Path, request: Request<B>) -> Result<Answer, ClientError>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
 /// Sends `call` with a stream for its body, and decodes the JSON answer. Has no patience of its own: the answer comes
 /// when the stream has ended, or before where it was refused.
 pub(super) async fn upload<T: DeserializeOwned>(
@@ -140,7 +132,7 @@ pub(super) async fn upload<T: DeserializeOwned>(
 async fn exchange<B>(socket: &Path, request: Request<B>) -> Result<Answer, ClientError>
 where
     B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let stream = socket::connect(socket).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))

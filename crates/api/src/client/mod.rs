@@ -4,8 +4,8 @@
 
 mod connection;
 mod error;
-mod images;
 mod files;
+mod images;
 mod socket;
 mod ssh;
 mod stream;
@@ -23,9 +23,9 @@ pub use error::ClientError;
 pub use stream::{Chunks, Events};
 
 use crate::{
-    Booted, CreateVm, KillSignal, KillVm, Operation, Pong, Report, SetVm, Space, Version, Vm, VmStats,
+    Booted, CreateVm, KillSignal, KillVm, Operation, Pong, PullImage, Report, SetVm, Space, Version, Vm,
+    VmStats,
 };
-use crate::{CreateVm, KillSignal, KillVm, Operation, Pong, PullImage, Report, Space, Version, Vm};
 use connection::{Call, expect_status, fetch, send};
 
 /// For answers that a daemon has at hand.

@@ -3,10 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use guest::{
-    Exec, Forward, GENERATION, Health, Power, PowerAction, Problem, ProblemCode, SshServer, UPGRADE_EXEC,
-    UPGRADE_FORWARD, UPGRADE_SSH,
-    Exec, Forward, GENERATION, Grown, Health, Power, PowerAction, Problem, ProblemCode, UPGRADE_EXEC,
-    UPGRADE_FORWARD,
+    Exec, Forward, GENERATION, Grown, Health, Power, PowerAction, Problem, ProblemCode, SshServer,
+    UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_SSH,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;

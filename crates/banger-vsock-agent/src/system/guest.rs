@@ -14,8 +14,8 @@ use super::System;
 use crate::configure::{self, Machine};
 use crate::exec::Commands;
 use crate::forward::Forwards;
-use crate::ssh::SshService;
 use crate::problem::internal;
+use crate::ssh::SshService;
 use crate::{memory, power};
 
 /// The machine that the agent runs in.

@@ -8,9 +8,9 @@ mod forward;
 mod image;
 mod internal;
 mod man;
-mod ssh;
 #[cfg(test)]
 mod smoke;
+mod ssh;
 mod suggest;
 mod usage;
 mod verbs;
@@ -29,7 +29,6 @@ pub use forward::{ForwardArgs, PortsArgs};
 pub use image::{CacheCommand, CachePruneArgs, ImageCommand, ImageGroup, PullArgs};
 pub use internal::{InternalCommand, InternalGroup};
 pub use ssh::{SshArgs, SshConfigArgs};
-pub use verbs::{KillArgs, PingArgs, ProgressArgs, PruneArgs, ShellArgs, StartArgs, StopArgs};
 pub use verbs::{
     KillArgs, LogsArgs, NewShape, PingArgs, ProgressArgs, PruneArgs, SetArgs, ShellArgs, StartArgs,
     StatsArgs, StopArgs, Wait, WaitArgs,

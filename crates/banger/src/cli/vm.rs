@@ -6,12 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use config::{DiskSize, MemorySize, VcpuCount, VmName};
 
 use super::{
-    EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, PingArgs, PortsArgs, ProgressArgs,
-    PruneArgs, ShellArgs, SshArgs, StartArgs, StopArgs,
-    EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, LogsArgs, PingArgs, PortsArgs,
-    ProgressArgs, PruneArgs, SetArgs, ShellArgs, StartArgs, StatsArgs, StopArgs, WaitArgs,
-    CpArgs, EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, PingArgs, PortsArgs, ProgressArgs,
-    PruneArgs, ShellArgs, StartArgs, StopArgs,
+    CpArgs, EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, LogsArgs, PingArgs, PortsArgs,
+    ProgressArgs, PruneArgs, SetArgs, ShellArgs, SshArgs, StartArgs, StatsArgs, StopArgs, WaitArgs,
 };
 
 /// The verbs of `banger vm`.

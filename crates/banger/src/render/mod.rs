@@ -9,8 +9,8 @@ mod report;
 mod space;
 mod table;
 mod timings;
-mod usage;
 mod transfer;
+mod usage;
 
 use std::io::{IsTerminal, Write};
 
@@ -22,8 +22,8 @@ pub use progress::Progress;
 pub use report::report;
 pub use space::space;
 pub use table::{ports, vms};
-pub use usage::{Usage, usage};
 pub use transfer::Transfer;
+pub use usage::{Usage, usage};
 
 use crate::failure::Failure;
 

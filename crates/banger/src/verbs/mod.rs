@@ -76,7 +76,6 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
             VmCommand::List(args) => list::list(&place, &args).await,
             VmCommand::Show(args) => show::show(&place, &args).await,
             VmCommand::Logs(args) => logs::logs(&place, &args).await,
-            VmCommand::Logs(args) => logs::logs(&place, &args.reference).await,
             VmCommand::Cp(args) => cp::cp(&place, args).await,
             VmCommand::Exec(args) => exec::exec(&place, args).await,
             VmCommand::Shell(args) => exec::shell(&place, args).await,

@@ -9,8 +9,8 @@ use store::VmUpdate;
 
 use super::{Shared, layer_path, start};
 use crate::EngineError;
-use crate::error::one_line;
 use crate::artefacts::import::Import;
+use crate::error::one_line;
 use crate::operations::OperationHandle;
 
 /// Prefix of a VM's folder on its way out.

@@ -19,9 +19,7 @@ use serde::de::DeserializeOwned;
 use ::guest as guest_api;
 
 use super::daemon::{State, vm};
-use super::{forward, guest, ssh};
-use super::{forward, guest, images};
-use super::{files, forward, guest};
+use super::{files, forward, guest, images, ssh};
 
 type App = Arc<State>;
 
