@@ -397,7 +397,6 @@ fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusq
                         vmm_reason = coalesce(:vmm_reason, vmm_reason), ephemeral = coalesce(:ephemeral, ephemeral),
                         vcpu = coalesce(:vcpu, vcpu), memory_mib = coalesce(:memory_mib, memory_mib),
                         disk_size = coalesce(:disk_size, disk_size),
-                        boot_id = iif(:boot_changes, :boot_id, boot_id)
                         boot_id = iif(:boot_changes, :boot_id, boot_id),
                         image_config = coalesce(:image_config, image_config)
          WHERE id = :id

@@ -103,7 +103,7 @@ fn the_command_line_ends_with_what_is_the_vms_own() {
 #[test]
 fn hardware_is_used_where_it_is_asked_for() {
     for (acceleration, machine, processor) in [
-        (Acceleration::Tcg, "accel=tcg", "max"),
+        (Acceleration::Tcg, "accel=tcg", "max,-erms,-fsrm"),
         (Acceleration::Kvm, "accel=kvm", "host"),
     ] {
         let built = built(&spec(), acceleration);
