@@ -62,7 +62,10 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
             qemu: config.qemu_bin.clone(),
         }),
         faults: Arc::new(engine::faults::NoFaults),
-        timeouts: engine::Timeouts::default(),
+        timeouts: engine::Timeouts {
+            unused: config.auto_stop_stale_after,
+            ..engine::Timeouts::default()
+        },
         passt: config.passt_bin.clone(),
         ca_certificates: config::host_ca_certificates(&config.guest.ca_certificates)?,
         defaults: Defaults {

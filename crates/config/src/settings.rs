@@ -24,6 +24,8 @@ pub struct Config {
     pub default_image_name: String,
     /// How long the daemon stays when no VM runs and nobody asks.
     pub idle_timeout: Duration,
+    /// How long a VM may be unused before it is shut down; for ever if `None`.
+    pub auto_stop_stale_after: Option<Duration>,
     /// Where recipes get their packages.
     pub recipe: RecipeSettings,
     /// Shape of a VM that says nothing else.
@@ -190,6 +192,8 @@ pub(crate) struct ConfigFile {
     default_image_name: Option<String>,
     #[serde(default, deserialize_with = "duration")]
     idle_timeout: Option<Duration>,
+    #[serde(default, deserialize_with = "duration_or_zero")]
+    auto_stop_stale_after: Option<Duration>,
     #[serde(default)]
     recipe: RecipeSettings,
     #[serde(default)]
@@ -220,6 +224,7 @@ impl ConfigFile {
                 .default_image_name
                 .unwrap_or_else(|| "debian-minimal".to_owned()),
             idle_timeout: self.idle_timeout.unwrap_or(Duration::from_secs(600)),
+            auto_stop_stale_after: self.auto_stop_stale_after,
             recipe: self.recipe,
             vm_defaults: VmDefaults {
                 vcpu: self.vm_defaults.vcpu.unwrap_or(shape.vcpu),
@@ -235,6 +240,25 @@ impl ConfigFile {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// `0`, as a number or a text, for never.
+fn duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(i64),
+        Text(String),
+    }
+    let text = match Written::deserialize(deserializer)? {
+        Written::Number(number) => number.to_string(),
+        Written::Text(text) => text,
+    };
+    if text == "0" {
+        return Ok(None);
+    }
+    let duration = parse_duration(&text).map_err(serde::de::Error::custom)?;
+    Ok(Some(duration).filter(|duration| !duration.is_zero()))
 }
 
 /// A name to look for on `PATH`, or an absolute path: the daemon's working directory is not the user's.

@@ -26,6 +26,7 @@ fn every_key_is_read() {
         ssh_key_path = "/home/ann/.ssh/sandboxes"
         default_image_name = "mine"
         idle_timeout = "30s"
+        auto_stop_stale_after = "2h"
         [recipe]
         mirror = "http://mirror.example:3142/debian"
         keyring = "/usr/share/keyrings/mirror.gpg"
@@ -52,6 +53,7 @@ fn every_key_is_read() {
     );
     assert_eq!(config.default_image_name, "mine");
     assert_eq!(config.idle_timeout, Duration::from_secs(30));
+    assert_eq!(config.auto_stop_stale_after, Some(Duration::from_secs(7200)));
     assert_eq!(
         config.recipe.mirror.as_deref(),
         Some("http://mirror.example:3142/debian")
@@ -78,6 +80,26 @@ fn an_empty_or_missing_file_gives_the_defaults() {
     let folder = tempfile::tempdir().unwrap();
     let loaded = Config::load(&folder.path().join("none/config.toml"), &Environment::new(0)).unwrap();
     assert_eq!(loaded, Config::defaults(HostShape::of_host()));
+}
+
+#[test]
+fn unused_vms_run_on_unless_a_time_is_given() {
+    for never in [
+        "",
+        "auto_stop_stale_after = 0",
+        "auto_stop_stale_after = \"0\"",
+        "auto_stop_stale_after = \"0s\"",
+    ] {
+        assert_eq!(parse(never).unwrap().auto_stop_stale_after, None, "{never}");
+    }
+    for bad in ["10", "\"10\"", "-1", "\"-1h\"", "true", "\"soon\""] {
+        let error = parse(&format!("auto_stop_stale_after = {bad}\n")).unwrap_err();
+        let told = error.to_string();
+        assert!(
+            told.starts_with("config.toml:1: `auto_stop_stale_after`: "),
+            "{told}"
+        );
+    }
 }
 
 #[test]

@@ -125,6 +125,9 @@ impl Engine {
             tasks: std::sync::Mutex::default(),
         });
         vms::reconcile(&shared).await?;
+        if let Some(after) = parts.timeouts.unused {
+            vms::stop_unused(&shared, after);
+        }
         Ok(Self {
             images: Images::new(Arc::clone(&shared)),
             vms: Vms::new(shared),

@@ -11,6 +11,7 @@ mod reference;
 mod request;
 mod set;
 mod ssh;
+mod stale;
 mod start;
 mod state;
 mod stats;
@@ -30,6 +31,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 pub use logs::Follow;
 pub(crate) use reconcile::reconcile;
+pub(crate) use stale::watch as stop_unused;
 
 use crate::artefacts::{Artefacts, container};
 use crate::faults::Faults;
@@ -53,6 +55,8 @@ pub struct Timeouts {
     pub shutdown: Duration,
     /// For the agent's sync and power off.
     pub power_off: Duration,
+    /// How long a VM may be unused before it is shut down; for ever if `None`.
+    pub unused: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -61,6 +65,7 @@ impl Default for Timeouts {
             ready: Duration::from_secs(120),
             shutdown: Duration::from_secs(60),
             power_off: Duration::from_secs(15),
+            unused: None,
         }
     }
 }
@@ -287,6 +292,7 @@ impl Vms {
             &task,
             Command::Stop {
                 operation: operation.clone(),
+                unused: None,
             },
             &operation,
         )

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -71,6 +72,18 @@ struct Inner {
     forwards: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     copies: Arc<Semaphore>,
+    /// How many streams have begun.
+    begun: AtomicU64,
+}
+
+/// How much a session is used: the streams of commands, of forwarded connections and of copies. Questions of the
+/// host's own, such as for the guest's health, do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Streams that are open.
+    pub open: usize,
+    /// Streams that have begun since the session was opened.
+    pub begun: u64,
 }
 
 #[derive(Debug)]
@@ -121,8 +134,33 @@ impl Agent {
                 forwards,
                 requests,
                 copies: files::copies(),
+                begun: AtomicU64::new(0),
             }),
         })
+    }
+
+    /// Counts a stream that begins.
+    pub(crate) fn count(&self) {
+        self.inner.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How much this session is used.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        let Inner {
+            commands,
+            forwards,
+            copies,
+            begun,
+            ..
+        } = &*self.inner;
+        let taken = |semaphore: &Semaphore, of| of - semaphore.available_permits();
+        Activity {
+            open: taken(commands, MAX_COMMANDS)
+                + taken(forwards, MAX_FORWARDS)
+                + taken(copies, files::MAX_COPIES),
+            begun: begun.load(Ordering::Relaxed),
+        }
     }
 
     /// Ends when the link is lost: the machine has ended, or another session has taken the channel. At once if it is
@@ -273,6 +311,7 @@ impl Agent {
         protocol: &'static str,
         permit: OwnedSemaphorePermit,
     ) -> Result<AgentStream, AgentError> {
+        self.count();
         let stream = self.open().await?;
         match self.unless_closed(http::upgrade(stream, ask, protocol)).await? {
             Ok(upgraded) => Ok(AgentStream {

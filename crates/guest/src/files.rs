@@ -285,6 +285,7 @@ impl Agent {
             .acquire_owned()
             .await
             .map_err(|_| AgentError::Closed)?;
+        self.count();
         Ok((permit, self.open().await?))
     }
 }

@@ -21,7 +21,7 @@ mod ssh;
 mod types;
 mod vsock;
 
-pub use client::{Agent, AgentStream, Channel, ExecStream};
+pub use client::{Activity, Agent, AgentStream, Channel, ExecStream};
 pub use error::AgentError;
 pub use forward::{Forward, Protocol, UPGRADE_FORWARD};
 pub use listeners::{Listener, Listeners, Process};

@@ -1,13 +1,14 @@
 //! The one task that owns a VM. Every change to the VM goes through its queue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use store::{VmRow, VmState};
 use tokio::sync::{Notify, mpsc, watch};
 use vmm::Machine;
 
 use super::link::{Link, LinkState};
-use super::{Shared, Task, create, set, start, state, stop, view};
+use super::{Shared, Task, create, set, stale, start, state, stop, view};
 use crate::EngineError;
 use crate::artefacts::import::Import;
 use crate::error::one_line;
@@ -25,8 +26,12 @@ pub(crate) enum Command {
     },
     /// Start.
     Start { operation: OperationHandle },
-    /// Shut down in order, or by force where the guest does not.
-    Stop { operation: OperationHandle },
+    /// Shut down in order, or by force where the guest does not. With `unused`, only if nobody uses it, which has been
+    /// so for that long.
+    Stop {
+        operation: OperationHandle,
+        unused: Option<Duration>,
+    },
     /// Shut down and start anew; just start where nothing runs.
     Restart { operation: OperationHandle },
     /// End the machine.
@@ -126,7 +131,7 @@ impl Actor {
         let operation = match &command {
             Command::Create { operation, .. }
             | Command::Start { operation }
-            | Command::Stop { operation }
+            | Command::Stop { operation, .. }
             | Command::Restart { operation }
             | Command::Kill { operation, .. }
             | Command::Set { operation, .. }
@@ -141,7 +146,7 @@ impl Actor {
                 (outcome, gone)
             }
             Command::Start { .. } => (self.start(&operation).await, false),
-            Command::Stop { .. } => (self.stop(&operation).await, false),
+            Command::Stop { unused, .. } => (self.stop(&operation, unused).await, false),
             Command::Restart { .. } => (self.restart(&operation).await, false),
             Command::Kill { signal, .. } => (self.kill(&operation, signal).await, false),
             Command::Set { change, .. } => (self.set(&operation, change).await, false),
@@ -228,8 +233,17 @@ impl Actor {
         }
     }
 
-    async fn stop(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
+    async fn stop(
+        &mut self,
+        operation: &OperationHandle,
+        unused: Option<Duration>,
+    ) -> Result<(), EngineError> {
         let row = self.row().await?;
+        if unused.is_some() && self.running.as_ref().is_none_or(|running| running.link.is_used()) {
+            // Somebody has come, or stopped it, since it was found unused.
+            return Ok(());
+        }
+        let reason = unused.map(stale::reason);
         let Some(running) = &self.running else {
             return match row.state {
                 VmState::Stopped => Ok(()),
@@ -249,7 +263,7 @@ impl Actor {
             &self.hurry,
         )
         .await?;
-        self.after_machine(None).await?;
+        self.after_machine(reason).await?;
         if let Some(warning) = how.warning() {
             operation.warn(warning);
         }
@@ -259,7 +273,7 @@ impl Actor {
 
     async fn restart(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
         if self.running.is_some() {
-            self.stop(operation).await?;
+            self.stop(operation, None).await?;
         }
         self.start(operation).await
     }

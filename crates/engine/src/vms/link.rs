@@ -53,6 +53,15 @@ impl Link {
         self.state.clone()
     }
 
+    /// Whether something is carried over it.
+    pub(crate) fn is_used(&self) -> bool {
+        let state = self.state.borrow();
+        state
+            .agent
+            .as_ref()
+            .is_some_and(|agent| agent.activity().open > 0)
+    }
+
     /// The agent as soon as it answers.
     pub(crate) async fn agent(&self) -> Result<(Agent, String), EngineError> {
         let mut state = self.state();

@@ -73,6 +73,12 @@ impl Vms {
     }
 }
 
+/// Processor time that a process has had so far; `None` if it is gone.
+pub(crate) fn processor_time(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    cpu_ms(&stat).map(Duration::from_millis)
+}
+
 /// What a process takes; `None` if it is gone.
 fn host_use(pid: u32) -> Option<HostUse> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
