@@ -4,11 +4,12 @@
 //! It lies in this crate as an executable file (see `build.rs`) and is run from memory.
 
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use process::{Launch, Started};
+use process::{Confinement, Launch, ProcessError, Started};
 use rustix::fs::{MemfdFlags, SealFlags};
 
 use crate::NetError;
@@ -26,6 +27,8 @@ mod refusal;
 #[cfg(test)]
 mod relay;
 
+/// What `ps` shows.
+const NAME: &str = "banger-frames";
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/frame-filter"));
 
 /// Starts it between two sockets; it ends when the other end of either closes.
@@ -36,15 +39,39 @@ pub(crate) async fn start(
     vmm: UnixStream,
     passt: UnixStream,
 ) -> Result<Started, NetError> {
-    let program = in_memory().map_err(NetError::FilterProgram)?;
-    let mut launch = Launch::new(format!("/proc/self/fd/{}", program.as_raw_fd()), folder, record);
-    launch.pass(program);
-    launch.output(messages.writer().map_err(NetError::Messages)?);
-    for side in [vmm, passt] {
-        let number = launch.pass(side.into());
-        launch.argument(number.to_string());
-    }
-    launch.start().await.map_err(NetError::FilterStart)
+    let prepare = || {
+        let program = in_memory().map_err(NetError::FilterProgram)?;
+        let mut launch = Launch::of_opened(program, NAME, folder, record);
+        launch.output(messages.writer().map_err(NetError::Messages)?);
+        for side in [&vmm, &passt] {
+            let number = launch.pass(side.try_clone().map_err(NetError::Socket)?.into());
+            launch.argument(number.to_string());
+        }
+        Ok(launch)
+    };
+    let mut launch = prepare()?;
+    launch.confine(confinement(folder).map_err(NetError::FilterProgram)?);
+    let started = match launch.start().await {
+        Err(ProcessError::Confine { source, .. }) => {
+            let reason = source.reason();
+            tracing::warn!(
+                reason,
+                "this host lets no process be confined: the frame filter runs unconfined"
+            );
+            prepare()?.start().await
+        }
+        other => other,
+    };
+    started.map_err(NetError::FilterStart)
+}
+
+/// It reads what guests send: it sees nothing of the host but the libraries that it is linked with, and what it has is
+/// the two sockets.
+fn confinement(folder: &Path) -> io::Result<Confinement> {
+    let number = folder.metadata()?.ino() % u64::from(u32::MAX);
+    let mut confinement = Confinement::new(number as u32);
+    confinement.show_programs();
+    Ok(confinement)
 }
 
 /// A file of the program that has no name and cannot be changed any more.

@@ -96,6 +96,52 @@ fn the_guest_reaches_the_hosts_network() {
     });
 }
 
+fn status(pid: u32, key: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("{key}:")));
+    line.unwrap().trim().to_owned()
+}
+
+#[test]
+fn passt_and_the_filter_before_it_have_no_rights_and_see_no_files() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        let folder = tempfile::tempdir().unwrap();
+        let _network = start_user(folder.path(), &passt()).await.unwrap();
+        for identity in recorded(folder.path()) {
+            let pid = identity.pid;
+            assert_eq!(status(pid, "CapEff"), "0000000000000000");
+            assert_eq!(status(pid, "NoNewPrivs"), "1");
+            let namespace = |of: String, kind: &str| fs::read_link(format!("/proc/{of}/ns/{kind}")).unwrap();
+            for kind in ["mnt", "ipc", "uts"] {
+                assert_ne!(
+                    namespace(pid.to_string(), kind),
+                    namespace("self".into(), kind),
+                    "{kind}"
+                );
+            }
+            for hidden in ["home", "root", "proc", "run", "tmp", "var", "etc/passwd"] {
+                assert!(
+                    !Path::new(&format!("/proc/{pid}/root/{hidden}")).exists(),
+                    "{hidden}"
+                );
+            }
+            if is_root_of_the_machine() {
+                assert!(!status(pid, "Uid").starts_with('0'));
+            }
+        }
+        let [passt, filter] = &recorded(folder.path())[..] else {
+            panic!("two processes");
+        };
+        assert_eq!(status(passt.pid, "Seccomp"), "2");
+        assert!(status(filter.pid, "NSpid").ends_with("\t1"));
+        let network = |of: &str| fs::read_link(format!("/proc/{of}/ns/net")).unwrap();
+        assert_ne!(network(&filter.pid.to_string()), network("self"));
+        stop(folder.path()).await.unwrap();
+    });
+}
+
 #[test]
 fn a_host_with_a_default_route_serves_as_well_as_one_without() {
     on_a_host(LOCAL_RESOLVER, || async {

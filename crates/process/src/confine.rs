@@ -159,6 +159,7 @@ impl Confinement {
         let image = Image {
             // No program has this name: the process ends where it would become one.
             program: CString::default(),
+            opened: None,
             arguments: Vec::new(),
             environment: Vec::new(),
             folder: std::fs::File::open("/").map_err(failed)?.into(),

@@ -22,6 +22,8 @@ use crate::confine::{Plan, enter};
 /// Everything the child needs, made before the fork: after it, nothing may allocate.
 pub(crate) struct Image {
     pub(crate) program: CString,
+    /// Executed instead of what the path leads to.
+    pub(crate) opened: Option<OwnedFd>,
     pub(crate) arguments: Vec<CString>,
     pub(crate) environment: Vec<CString>,
     pub(crate) folder: OwnedFd,
@@ -74,7 +76,8 @@ struct Prepared<'a> {
 pub(crate) fn fork(image: &Image) -> Result<Waiting<'_>, Failure> {
     let (go_reader, go) = io::pipe()?;
     let (failure, failure_writer) = io::pipe()?;
-    let mut kept: Vec<RawFd> = image.passed.iter().map(AsRawFd::as_raw_fd).collect();
+    let open = image.passed.iter().chain(&image.opened);
+    let mut kept: Vec<RawFd> = open.map(AsRawFd::as_raw_fd).collect();
     kept.extend([go_reader.as_raw_fd(), failure_writer.as_raw_fd()]);
     kept.sort_unstable();
     let prepared = Prepared {
@@ -221,11 +224,7 @@ unsafe fn become_program(prepared: &Prepared<'_>) -> ! {
             .and_then(|()| confine(prepared))
             .and_then(|()| wait_for_leave(prepared))
             .and_then(|()| {
-                libc::execve(
-                    prepared.image.program.as_ptr(),
-                    prepared.arguments.as_ptr(),
-                    prepared.environment.as_ptr(),
-                );
+                execute(prepared);
                 Err(Failed { part: NO_PART })
             });
         if let Err(Failed { part }) = steps {
@@ -233,6 +232,33 @@ unsafe fn become_program(prepared: &Prepared<'_>) -> ! {
             libc::write(prepared.failure, (&raw const report).cast(), size_of::<Report>());
         }
         libc::_exit(127)
+    }
+}
+
+/// Becomes the program. Returns only where that fails.
+///
+/// # Safety
+/// As [`become_program`].
+unsafe fn execute(prepared: &Prepared<'_>) {
+    let (arguments, environment) = (prepared.arguments.as_ptr(), prepared.environment.as_ptr());
+    // SAFETY: as in `become_program`; both lists end with a null pointer.
+    unsafe {
+        match &prepared.image.opened {
+            // It is closed in this very moment, as all that nobody passed on.
+            Some(program) => {
+                libc::syscall(
+                    libc::SYS_execveat,
+                    program.as_raw_fd(),
+                    c"".as_ptr(),
+                    arguments,
+                    environment,
+                    libc::AT_EMPTY_PATH,
+                );
+            }
+            None => {
+                libc::execve(prepared.image.program.as_ptr(), arguments, environment);
+            }
+        }
     }
 }
 

@@ -22,6 +22,8 @@ use crate::{Confinement, Handle, Identity, ProcessError, remove_record, write_re
 #[derive(Debug)]
 pub struct Launch {
     program: PathBuf,
+    /// The program itself, if it is not to be found by its path.
+    opened: Option<OwnedFd>,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     folder: PathBuf,
@@ -48,6 +50,7 @@ impl Launch {
     pub fn new(program: impl Into<PathBuf>, folder: impl Into<PathBuf>, record: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
+            opened: None,
             arguments: Vec::new(),
             environment: Vec::new(),
             folder: folder.into(),
@@ -56,6 +59,20 @@ impl Launch {
             record: record.into(),
             preparation: None,
             confinement: None,
+        }
+    }
+
+    /// A program that is open, under a name of the caller's choice. It needs no path, so it runs in any confinement
+    /// that shows what it is linked with.
+    pub fn of_opened(
+        program: OwnedFd,
+        name: impl Into<PathBuf>,
+        folder: impl Into<PathBuf>,
+        record: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            opened: Some(program),
+            ..Self::new(name, folder, record)
         }
     }
 
@@ -208,6 +225,7 @@ impl Launch {
         };
         let image = Image {
             program: c_string(first)?,
+            opened: self.opened,
             arguments: arguments.map(c_string).collect::<Result<_, _>>()?,
             environment: environment
                 .map(|pair| c_string(&pair))
@@ -223,6 +241,7 @@ impl Launch {
         if own
             .into_iter()
             .chain(&image.passed)
+            .chain(&image.opened)
             .any(|descriptor| descriptor.as_raw_fd() < 3)
         {
             return Err(ProcessError::Fork {

@@ -280,6 +280,27 @@ async fn a_program_that_is_not_shown_cannot_be_executed() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_open_needs_no_path() {
+    let place = Place::new();
+    let copy = place.path("copy");
+    fs::copy("/bin/sleep", &copy).unwrap();
+    let program = fs::File::open(&copy).unwrap().into();
+    fs::remove_file(&copy).unwrap();
+    let mut launch = Launch::of_opened(program, "a-name", place.folder.path(), place.path("process.json"));
+    launch.argument("1000").confine(place.confinement());
+    let started = launch.start().await.unwrap();
+    let process = PathBuf::from(format!("/proc/{}", started.handle().identity().pid));
+    assert_eq!(fs::read(process.join("cmdline")).unwrap(), b"a-name\x001000\0");
+    // It may just be opening what it is linked with.
+    let open = fs::read_dir(process.join("fd")).unwrap();
+    let open = open.filter_map(|file| fs::read_link(file.unwrap().path()).ok());
+    assert!(
+        open.into_iter()
+            .all(|file| !file.starts_with(place.folder.path()))
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_shown_is_named_and_nothing_is_left() {
     let place = Place::new();
     let mut launch = Launch::new("/bin/true", place.folder.path(), place.path("process.json"));

@@ -9,13 +9,21 @@ mod policy;
 mod refusal;
 mod relay;
 
+use std::ffi::c_int;
 use std::os::fd::{FromRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
+/// `prctl(2)`.
+const PR_SET_NAME: c_int = 15;
+
+unsafe extern "C" {
+    fn prctl(option: c_int, ...) -> c_int;
+}
+
 fn main() -> ExitCode {
-    // What `ps` shows; only a convenience.
-    let _ = std::fs::write("/proc/self/comm", "banger-frames");
+    // What `ps` shows; only a convenience. SAFETY: reads a C string.
+    unsafe { prctl(PR_SET_NAME, c"banger-frames".as_ptr()) };
     let numbers: Vec<RawFd> = std::env::args()
         .skip(1)
         .flat_map(|number| number.parse())
