@@ -89,14 +89,19 @@ impl Kept {
         })
     }
 
-    fn add(&mut self, bytes: &[u8]) {
-        // Counted whether it could be written or not; a short write must not let the file outgrow its limit.
-        let length = bytes.len() as u64;
-        if self.length + length > self.log.limit {
-            self.turn_over();
+    fn add(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.length == self.log.limit {
+                self.turn_over();
+            }
+            // To the limit exactly: the older file is always a full one.
+            let room = usize::try_from(self.log.limit - self.length).unwrap_or(usize::MAX);
+            let (now, rest) = bytes.split_at(room.min(bytes.len()));
+            // Counted whether it could be written or not; a short write must not let the file outgrow its limit.
+            self.length += now.len() as u64;
+            let _ = self.file.write_all(now);
+            bytes = rest;
         }
-        self.length += length;
-        let _ = self.file.write_all(bytes);
     }
 
     /// Makes the file the older one and begins another.
