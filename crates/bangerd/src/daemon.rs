@@ -1,6 +1,5 @@
 //! The daemon from its start to its end.
 
-use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -258,17 +257,7 @@ impl DaemonError {
     /// The failure and its causes in one line.
     #[must_use]
     pub fn one_line(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = self.source();
-        while let Some(next) = cause {
-            let text = next.to_string();
-            if !line.ends_with(&text) {
-                line.push_str(": ");
-                line.push_str(&text);
-            }
-            cause = next.source();
-        }
-        line.replace(['\n', '\r'], " ")
+        engine::one_line(self)
     }
 
     /// What the user can do about it.

@@ -5,13 +5,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use api::client::short_path;
 use config::Paths;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
 use crate::DaemonError;
-use crate::socket::short_path;
 
 /// How long to wait for another daemon that holds the lock and does not answer yet.
 const OTHER: Duration = Duration::from_secs(20);

@@ -2,19 +2,15 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use api::client::short_path;
 use config::Paths;
-use rustix::fs::{Mode, OFlags};
 use tokio::net::UnixListener;
 
 use crate::DaemonError;
 use crate::lock::Whereabouts;
-
-/// Longest path of a Unix socket in bytes (`unix(7)`: 108 with the closing NUL).
-const LONGEST: usize = 107;
 
 /// A bound socket and what tells it from another of the same name.
 #[derive(Debug)]
@@ -77,23 +73,4 @@ fn tell(paths: &Paths, socket: &Path) -> Result<(), DaemonError> {
     let staging = path.with_extension("json.new");
     fs::write(&staging, text).map_err(DaemonError::file("write", &staging))?;
     fs::rename(&staging, &path).map_err(DaemonError::file("write", &path))
-}
-
-/// A path to the same socket that is short enough for the kernel, and the folder that it leads through.
-pub(crate) fn short_path(path: &Path) -> io::Result<(PathBuf, Option<OwnedFd>)> {
-    if path.as_os_str().len() <= LONGEST {
-        return Ok((path.to_owned(), None));
-    }
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let open = rustix::fs::open(
-        folder,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    let short = Path::new("/proc/self/fd")
-        .join(open.as_raw_fd().to_string())
-        .join(name);
-    Ok((short, Some(open)))
 }

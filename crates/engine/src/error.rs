@@ -355,8 +355,9 @@ impl EngineError {
     }
 }
 
-/// A failure and its causes, joined with colons; a cause that its parent already says is left out.
-pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
+/// A failure and its causes in one line, joined with colons; a cause that its parent already says is left out.
+#[must_use]
+pub fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

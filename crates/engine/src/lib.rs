@@ -32,7 +32,7 @@ use store::Store;
 
 pub use artefacts::{CatalogSources, Known, Made, Progress, SourceError, Sources};
 pub use doctor::Doctor;
-pub use error::EngineError;
+pub use error::{EngineError, one_line};
 pub use images::{Images, Upload};
 pub use machines::{Choice, HostMachines, Machines};
 pub use operations::{Events, OperationHandle, Operations};

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 pub use error::ClientError;
+pub use socket::short_path;
 pub use stream::{Chunks, Events};
 
 use crate::{

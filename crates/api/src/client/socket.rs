@@ -36,8 +36,12 @@ fn is_trusted(owner: u32, caller: u32) -> bool {
     owner == caller || owner == 0 || caller == 0
 }
 
-/// A path to the same socket that is short enough for the kernel, and the folder that it leads through.
-fn short_path(path: &Path) -> io::Result<(PathBuf, Option<OwnedFd>)> {
+/// A path to the same socket that is short enough for the kernel, and the folder that it leads through, which has to
+/// stay open for as long as the path is used.
+///
+/// # Errors
+/// The folder cannot be opened, or the path has none.
+pub fn short_path(path: &Path) -> io::Result<(PathBuf, Option<OwnedFd>)> {
     if path.as_os_str().len() <= LONGEST {
         return Ok((path.to_owned(), None));
     }

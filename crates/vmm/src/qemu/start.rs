@@ -13,7 +13,7 @@ use super::arguments::{Found, arguments};
 use super::confine::{INITRAMFS, KERNEL, confinement};
 use super::machine::QemuMachine;
 use super::qmp::Session;
-use super::{AGENT_SOCKET, PROCESS_RECORD, QMP_SOCKET, Qemu};
+use super::{AGENT_SOCKET, PROCESS_RECORD, QMP_SOCKET, Qemu, cannot_execute};
 use crate::logs::{Inlets, Keeper, vmm_log};
 use crate::text::last_lines;
 use crate::{Folder, Machine, MachineSpec, NetworkDevice, VmmError};
@@ -202,17 +202,5 @@ fn cannot_start(binary: &Path, error: ProcessError) -> VmmError {
             source,
         },
         other => cannot_execute(binary, io::Error::other(other)),
-    }
-}
-
-fn cannot_execute(binary: &Path, source: io::Error) -> VmmError {
-    if source.kind() == io::ErrorKind::NotFound {
-        return VmmError::BinaryMissing {
-            binary: binary.display().to_string(),
-        };
-    }
-    VmmError::Spawn {
-        binary: binary.to_owned(),
-        source,
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::cannot_execute;
 use crate::VmmError;
 
 /// How long the binary may take for the answer.
@@ -28,7 +29,7 @@ static ANSWERS: LazyLock<Mutex<HashMap<Asked, String>>> = LazyLock::new(Mutex::d
 /// # Errors
 /// It is missing, cannot be executed, or does not answer as QEMU does.
 pub fn version(binary: &Path) -> Result<String, VmmError> {
-    let file = fs::metadata(binary).map_err(|error| cannot_ask(binary, error))?;
+    let file = fs::metadata(binary).map_err(|error| cannot_execute(binary, error))?;
     let asked = (
         binary.to_owned(),
         file.dev(),
@@ -40,10 +41,10 @@ pub fn version(binary: &Path) -> Result<String, VmmError> {
     if let Some(known) = answers().get(&asked) {
         return Ok(known.clone());
     }
-    let said = ask(binary).map_err(|error| cannot_ask(binary, error))?;
+    let said = ask(binary).map_err(|error| cannot_execute(binary, error))?;
     let version = parse(&said).ok_or_else(|| {
         let said = crate::text::last_lines(said.as_bytes(), 1);
-        cannot_ask(
+        cannot_execute(
             binary,
             io::Error::other(format!("it is not QEMU; it says: `{said}`")),
         )
@@ -100,18 +101,6 @@ fn parse(line: &str) -> Option<String> {
             .chars()
             .all(|part| part.is_ascii_alphanumeric() || matches!(part, '.' | '-' | '+'));
     is_version.then(|| version.to_owned())
-}
-
-fn cannot_ask(binary: &Path, source: io::Error) -> VmmError {
-    if source.kind() == io::ErrorKind::NotFound {
-        return VmmError::BinaryMissing {
-            binary: binary.display().to_string(),
-        };
-    }
-    VmmError::Spawn {
-        binary: binary.to_owned(),
-        source,
-    }
 }
 
 #[cfg(test)]
