@@ -2,6 +2,8 @@
 //!
 //! Written here and not by a crate: one goes before each of many small files, in a guest whose processor is slow.
 
+pub(crate) use tarball::number;
+
 /// Headers and data come in records of this size.
 pub(crate) const RECORD: usize = 512;
 
@@ -91,29 +93,6 @@ fn put_number(field: &mut [u8], value: u64) {
         rest >>= 3;
     }
     field[digits] = 0;
-}
-
-/// A number of a header: octal text, or GNU's big-endian two's complement with the top bit set. Empty is 0.
-pub(crate) fn number(field: &[u8]) -> Option<i64> {
-    if let [first, rest @ ..] = field
-        && first & 0x80 != 0
-    {
-        // Bit 6 is the sign; the top bit only marks the form.
-        let start = i128::from((first << 1).cast_signed() >> 1);
-        let value = rest.iter().try_fold(start, |sum, byte| {
-            sum.checked_mul(256).map(|sum| sum | i128::from(*byte))
-        })?;
-        return i64::try_from(value).ok();
-    }
-    let text = field
-        .split(|byte| *byte == 0)
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    text.iter().try_fold(0_i64, |sum, byte| match byte {
-        b'0'..=b'7' => sum.checked_mul(8)?.checked_add(i64::from(byte - b'0')),
-        _ => None,
-    })
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::archive::{ArchiveError, Fault};
 use crate::digest::Digest;
+use crate::fault::{EntryError, Fault};
 
 /// Why there is no image. Text that came from outside is escaped and may be shown as it is.
 #[derive(Debug, thiserror::Error)]
@@ -310,8 +310,9 @@ impl Stop {
 
 impl OciError {
     /// The error for what an archive reader found in a layer.
-    pub(crate) fn in_layer(layer: &str, error: ArchiveError) -> Self {
-        if let Fault::Read(source) = &error.fault {
+    pub(crate) fn in_layer(layer: &str, error: impl Into<EntryError>) -> Self {
+        let error = error.into();
+        if let Fault::Archive(tarball::Fault::Read(source)) = &error.fault {
             match Stop::of(source) {
                 Some(Stop::Cancelled) => return Self::Cancelled,
                 Some(Stop::TooMuch(limit)) => return Self::TooMuch { what: "bytes", limit },

@@ -9,15 +9,14 @@
 //!
 //! How a file system is written is not known here. Everything that comes in is hostile: bounded and checked.
 
-mod archive;
 mod cache;
 mod cancel;
 mod config;
 pub mod credentials;
 mod digest;
 mod document;
-mod entry;
 mod error;
+mod fault;
 mod flatten;
 mod image;
 mod layer;
@@ -26,15 +25,14 @@ mod reference;
 mod registry;
 mod store;
 
-pub use archive::Fault;
 pub use cache::{LayerCache, Pruned};
 pub use cancel::Cancel;
 pub use config::{ExposedPort, ImageConfig, Protocol};
 pub use credentials::Login;
 pub use digest::Digest;
 pub use document::Platform;
-pub use entry::{Entry, Kind, Timestamp, Xattr};
 pub use error::OciError;
+pub use fault::Fault;
 pub use flatten::{Flattened, Limits, Merged, flatten};
 pub use image::Image;
 pub use layer::{Compression, Layer};
@@ -42,3 +40,4 @@ pub use progress::{Event, Progress};
 pub use reference::{DEFAULT_REGISTRY, Reference, RegistryReference};
 pub use registry::{Mirror, Options, Patience, Registry};
 pub use store::{open_docker_archive, open_layout, pack_layout, unpack_layout};
+pub use tarball::{Entry, Kind, Timestamp, Xattr};

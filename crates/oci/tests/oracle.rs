@@ -146,6 +146,7 @@ fn flattened(flat: &[Flat]) -> Tree {
             Kind::BlockDevice { major, minor } => format!("b {major} {minor}"),
             Kind::Fifo => "fifo".to_owned(),
             Kind::HardLink { .. } => unreachable!("handled above"),
+            Kind::Socket => unreachable!("no archive holds one"),
         };
         let attributes = Attributes {
             mode: if matches!(entry.kind, Kind::Symlink { .. }) {

@@ -130,7 +130,7 @@ pub(crate) fn write(image: &oci::Image, out: &mut File, cancel: &Cancel) -> Resu
     let mut entries = oci::flatten(&image.layers, &Limits::default(), cancel);
     let mut builder = Builder::new(out, erofs::Options::default())?;
     while let Some(mut merged) = entries.next()? {
-        let entry = entry_of(&merged.entry);
+        let entry = merged.entry.clone();
         if let Err(error) = builder.add(&entry, merged.by_ref()) {
             drop(merged);
             return Err(cause_of(error, &mut entries));
@@ -148,34 +148,6 @@ fn cause_of(error: ErofsError, entries: &mut Flattened) -> ContainerError {
         return cause.into();
     }
     error.into()
-}
-
-fn entry_of(entry: &oci::Entry) -> erofs::Entry {
-    let kind = match entry.kind.clone() {
-        oci::Kind::File { size } => erofs::Kind::File { size },
-        oci::Kind::Directory => erofs::Kind::Directory,
-        oci::Kind::Symlink { target } => erofs::Kind::Symlink { target },
-        oci::Kind::HardLink { target } => erofs::Kind::HardLink { target },
-        oci::Kind::CharacterDevice { major, minor } => erofs::Kind::CharacterDevice { major, minor },
-        oci::Kind::BlockDevice { major, minor } => erofs::Kind::BlockDevice { major, minor },
-        oci::Kind::Fifo => erofs::Kind::Fifo,
-    };
-    let xattr = |xattr: &oci::Xattr| erofs::Xattr {
-        name: xattr.name.clone(),
-        value: xattr.value.clone(),
-    };
-    erofs::Entry {
-        path: entry.path.clone(),
-        kind,
-        mode: entry.mode,
-        uid: entry.uid,
-        gid: entry.gid,
-        modified: erofs::Timestamp {
-            seconds: entry.modified.seconds,
-            nanoseconds: entry.modified.nanoseconds,
-        },
-        xattrs: entry.xattrs.iter().map(xattr).collect(),
-    }
 }
 
 /// A stage for each layer that is fetched.

@@ -23,9 +23,9 @@ use self::ahead::Ahead;
 use self::budget::Budget;
 use self::planned::Planned;
 use self::single::{Single, Step};
-use crate::archive::{Archive, ArchiveError, Content, Member, SparseMap};
+use tarball::{Archive, ArchiveError, Content, Entry, Kind, Member, SparseMap};
+
 use crate::cancel::Cancel;
-use crate::entry::{Entry, Kind};
 use crate::error::OciError;
 use crate::layer::Layer;
 

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use tarball::Kind;
+
 use super::scan::ScannedKind;
 use super::tree::{Body, Id, ROOT, Tree};
-use crate::entry::Kind;
 
 /// What is to come out, and under which names.
 #[derive(Debug)]

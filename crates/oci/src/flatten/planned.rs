@@ -1,13 +1,14 @@
 //! Two passes: the final tree of names first, from headers alone, then the data of what is in it.
 
+use tarball::{Archive, Entry, Kind, shown};
+
 use super::ahead::Ahead;
 use super::plan::Plan;
 use super::tree::{Id, Tree};
 use super::{Found, Limits, Open, scan};
-use crate::archive::{Archive, Fault};
 use crate::cancel::Cancel;
-use crate::entry::{Entry, Kind, shown};
 use crate::error::OciError;
+use crate::fault::Fault;
 use crate::layer::Layer;
 
 /// The layers that are left to give out, by plan.

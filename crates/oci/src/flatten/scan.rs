@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use tarball::{Archive, ArchiveError, Kind, PATH_MAX, shown};
+
 use super::Limits;
 use super::budget::Budget;
-use crate::archive::{Archive, ArchiveError, Fault};
 use crate::cancel::Cancel;
-use crate::entry::{Kind, PATH_MAX, shown};
 use crate::error::OciError;
+use crate::fault::{EntryError, Fault};
 use crate::layer::Layer;
 
 /// What the tree needs to know of one layer.
@@ -43,7 +44,9 @@ impl ScannedKind {
             Kind::Symlink { .. } => Self::Symlink,
             Kind::HardLink { .. } => Self::HardLink,
             Kind::File { .. } => Self::File,
-            Kind::CharacterDevice { .. } | Kind::BlockDevice { .. } | Kind::Fifo => Self::Other,
+            Kind::CharacterDevice { .. } | Kind::BlockDevice { .. } | Kind::Fifo | Kind::Socket => {
+                Self::Other
+            }
         }
     }
 }
@@ -122,7 +125,7 @@ pub(super) fn scan_all(layers: &[Layer], limits: &Limits, cancel: &Cancel) -> Re
 }
 
 fn scan(layer: &Layer, budget: &Budget, cancel: &Cancel) -> Result<Scan, OciError> {
-    let in_layer = |error| OciError::in_layer(layer.name(), error);
+    let in_layer = |error: ArchiveError| OciError::in_layer(layer.name(), error);
     let mut scan = Scan::default();
     let mut archive = Archive::new(budget.open(layer, cancel)?);
     while let Some(member) = archive.next().map_err(in_layer)? {
@@ -138,10 +141,13 @@ fn scan(layer: &Layer, budget: &Budget, cancel: &Cancel) -> Result<Scan, OciErro
             kind: ScannedKind::of(&entry.kind),
         };
         scan.push(scanned).map_err(|fault| {
-            in_layer(ArchiveError {
-                entry: shown(&entry.path),
-                fault,
-            })
+            OciError::in_layer(
+                layer.name(),
+                EntryError {
+                    entry: shown(&entry.path),
+                    fault,
+                },
+            )
         })?;
     }
     archive.finish().map_err(in_layer)?;

@@ -3,16 +3,17 @@
 
 use std::collections::HashMap;
 
+use tarball::{Archive, ArchiveError, Kind, Member, shown};
+
 use super::ahead::Ahead;
 use super::budget::Budget;
 use super::tree::check_target;
 use super::upper::Upper;
 use super::whiteout::{Meaning, meaning};
 use super::{Found, Open};
-use crate::archive::{Archive, ArchiveError, Fault, Member, components};
 use crate::cancel::Cancel;
-use crate::entry::{Kind, shown};
 use crate::error::OciError;
+use crate::fault::{EntryError, Fault, components};
 use crate::layer::Layer;
 
 /// What one step brings.
@@ -83,7 +84,7 @@ impl Single {
             let Some(layer) = self.left.checked_sub(1).map(|index| &layers[index]) else {
                 return Ok(Step::End);
             };
-            let in_layer = |error| OciError::in_layer(layer.name(), error);
+            let in_layer = |error: ArchiveError| OciError::in_layer(layer.name(), error);
             let archive = match &mut self.open {
                 Some(open) => &mut open.0,
                 None => {
@@ -107,10 +108,13 @@ impl Single {
             };
             self.budget.spend(entry.path.len() + target.len())?;
             let verdict = self.judge(&member).map_err(|fault| {
-                in_layer(ArchiveError {
-                    entry: shown(&entry.path),
-                    fault,
-                })
+                OciError::in_layer(
+                    layer.name(),
+                    EntryError {
+                        entry: shown(&entry.path),
+                        fault,
+                    },
+                )
             })?;
             match verdict {
                 Verdict::Unsure => {

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
+use tarball::{NAME_MAX, PATH_MAX, shown};
+
 use super::scan::{Scan, Scanned, ScannedKind};
 use super::whiteout::{Meaning, meaning};
-use crate::archive::{ArchiveError, Fault, components};
-use crate::entry::{NAME_MAX, PATH_MAX, shown};
+use crate::fault::{EntryError, Fault, components};
 
 /// An index into [`Tree::nodes`].
 pub(super) type Id = u32;
@@ -62,10 +63,10 @@ impl Tree {
     }
 
     /// Applies the next layer.
-    pub(super) fn apply(&mut self, layer: usize, scan: &Scan) -> Result<(), ArchiveError> {
+    pub(super) fn apply(&mut self, layer: usize, scan: &Scan) -> Result<(), EntryError> {
         let at = |scanned: &Scanned<'_>| {
             let entry = shown(scanned.path);
-            move |fault| ArchiveError { entry, fault }
+            move |fault| EntryError { entry, fault }
         };
         // Whiteouts first: wherever in the archive they stand, they concern older layers only.
         let mut own = Own::default();

@@ -1,6 +1,6 @@
 //! Names by which a layer hides what older layers hold (image specification, "Whiteouts").
 
-use crate::archive::Fault;
+use crate::fault::Fault;
 
 const PREFIX: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";

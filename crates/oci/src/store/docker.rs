@@ -9,14 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use tarball::{Archive, Kind};
 
-use crate::archive::{Archive, components};
 use crate::cancel::Cancel;
 use crate::config::ConfigDocument;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_MAX, Platform, shown};
-use crate::entry::Kind;
 use crate::error::{OciError, Stop};
+use crate::fault::components;
 use crate::image::Image;
 use crate::layer::{Bounded, Compression, Layer, Part, decode};
 
@@ -144,7 +144,7 @@ impl<'m> Members<'m> {
             cancel.check()?;
             let found = match (&member.entry.kind, member.map) {
                 (Kind::File { size }, None) => Member::Data {
-                    offset: archive.offset(),
+                    offset: offset_of(&archive),
                     bytes: *size,
                 },
                 (Kind::Symlink { target } | Kind::HardLink { target }, _) => Member::Link(target.clone()),
@@ -158,7 +158,7 @@ impl<'m> Members<'m> {
             }
             let names = components(&member.entry.path).map_err(|fault| OciError::Entry {
                 layer: name.clone(),
-                entry: crate::entry::shown(&member.entry.path),
+                entry: tarball::shown(&member.entry.path),
                 fault,
             })?;
             members.insert(names.join(&b'/'), found);
@@ -170,7 +170,7 @@ impl<'m> Members<'m> {
     fn find(&self, name: &[u8]) -> Result<(u64, u64), OciError> {
         let missing = || OciError::BadStore {
             path: self.path.to_owned(),
-            reason: format!("holds no `{}`", crate::entry::shown(name)),
+            reason: format!("holds no `{}`", tarball::shown(name)),
         };
         let mut at = name.to_vec();
         for _ in 0..LINKS_MAX {
@@ -186,7 +186,7 @@ impl<'m> Members<'m> {
         let (offset, bytes) = self.find(name)?;
         if bytes > DOCUMENT_MAX {
             return Err(OciError::TooLarge {
-                what: format!("{}: {}", self.path.display(), crate::entry::shown(name)),
+                what: format!("{}: {}", self.path.display(), tarball::shown(name)),
                 limit: DOCUMENT_MAX,
             });
         }
@@ -218,6 +218,12 @@ impl<'m> Members<'m> {
             Some(diff_id),
         ))
     }
+}
+
+/// Where in the file the data of the member at hand starts, before any of it is read.
+fn offset_of(archive: &Archive<Part>) -> u64 {
+    let source = archive.source();
+    source.get_ref().position - source.buffer().len() as u64
 }
 
 /// The name that a link's target means: `../x/layer.tar` beside `y/layer.tar`, or a whole path.

@@ -5,10 +5,10 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use crate::archive::Fault;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_MAX, shown};
 use crate::error::OciError;
+use crate::fault::Fault;
 
 /// Members that no image comes near to.
 const MEMBERS_MAX: usize = 100_000;
@@ -64,7 +64,7 @@ pub fn unpack_layout(tar: impl Read, folder: &Path, limit: u64) -> Result<(), Oc
         move |source: io::Error| OciError::Entry {
             layer: "the archive".to_owned(),
             entry,
-            fault: Fault::Read(source),
+            fault: Fault::Archive(tarball::Fault::Read(source)),
         }
     };
     let blobs = folder.join(BLOBS);

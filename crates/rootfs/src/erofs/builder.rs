@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 
 use sha2::{Digest as _, Sha256};
+use tarball::{Entry, Kind, PATH_MAX, shown};
 
 use super::content::{BlockWriter, StoreError};
-use super::entry::{Entry, Kind, PATH_MAX, shown};
 use super::error::ErofsError;
 use super::format::{BLOCK, BLOCK_BYTES, INODE, device_number, mode};
 use super::image;

@@ -1,5 +1,7 @@
 //! What can go wrong between an archive and an image.
 
+use tarball::{ArchiveError, Fault};
+
 use std::io;
 
 /// Why no image came out. Names are escaped and may be shown as they are.
@@ -167,4 +169,19 @@ pub enum ErofsError {
     /// The finished image could not be read back for its digest.
     #[error("cannot read the image back for its digest")]
     Digest(#[source] io::Error),
+}
+
+impl From<ArchiveError> for ErofsError {
+    fn from(error: ArchiveError) -> Self {
+        let entry = error.entry;
+        match error.fault {
+            Fault::Read(source) => Self::Read { entry, source },
+            Fault::Truncated => Self::Truncated { entry },
+            Fault::NoEnd => Self::NoEnd { entry },
+            Fault::BrokenHeader => Self::BrokenHeader { entry },
+            Fault::Field(field) => Self::BadField { entry, field },
+            Fault::ExtensionTooLarge(bytes) => Self::ExtensionTooLarge { entry, bytes },
+            Fault::Kind(kind) => Self::UnknownKind { entry, kind },
+        }
+    }
 }

@@ -16,23 +16,20 @@
 //! A compressed layout would be one more [`content::Content`] beside flat and chunked: chosen in
 //! `content::BlockWriter::store`, encoded in `image`.
 
-pub(crate) mod archive;
 mod builder;
 mod content;
 mod directory;
-mod entry;
 mod error;
 mod format;
 mod image;
 mod pack;
-mod pax;
-mod sparse;
+mod path;
 mod tar;
 mod tree;
 mod xattr;
 
 pub use builder::{Builder, Options, Written};
-pub use entry::{Entry, Kind, Timestamp, Xattr};
-pub(crate) use entry::{components, shown};
 pub use error::ErofsError;
+pub(crate) use path::components;
 pub use tar::write_tar;
+pub use tarball::{Entry, Kind, Timestamp, Xattr};

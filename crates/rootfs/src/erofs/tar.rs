@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::Read;
 
-use super::archive::Archive;
+use tarball::Archive;
+
 use super::builder::{Builder, Options, Written};
 use super::error::ErofsError;
 
@@ -15,13 +16,15 @@ use super::error::ErofsError;
 /// Each names the entry: a bad archive, an entry that is refused (see [`ErofsError`]), a bound of `options`, or a
 /// source or output that fails. What `out` then holds is no image.
 pub fn write_tar(tar: impl Read, out: &mut File, options: &Options) -> Result<Written, ErofsError> {
-    let mut archive = Archive::new(tar);
+    let archive = Archive::new(tar);
+    let mut archive = match options.end_marker {
+        true => archive.with_end_marker(),
+        false => archive,
+    };
     let mut builder = Builder::new(out, options.clone())?;
-    while let Some(member) = archive.next(options.end_marker)? {
-        match &member.map {
-            Some(map) => builder.add(&member.entry, map.expand(archive.data()))?,
-            None => builder.add(&member.entry, archive.data())?,
-        }
+    while let Some(member) = archive.next()? {
+        builder.add(&member.entry, archive.content(member.map))?;
     }
+    archive.drain();
     builder.finish()
 }

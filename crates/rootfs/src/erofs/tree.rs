@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use tarball::{Timestamp, shown};
+
 use super::content::Content;
-use super::entry::{Timestamp, components, shown};
 use super::error::ErofsError;
 use super::format::mode;
+use super::path::components;
 use super::xattr::XattrId;
 
 /// An index into [`Tree::inodes`].

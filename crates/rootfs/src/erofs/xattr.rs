@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::entry::{Xattr, shown};
+use tarball::{Xattr, shown};
+
 use super::error::ErofsError;
 use super::format::BLOCK_BYTES;
 
@@ -75,7 +76,7 @@ impl XattrTable {
     ) -> Result<(Box<[XattrId]>, usize), ErofsError> {
         let fail = |xattr: &Xattr, fault| ErofsError::BadXattr {
             entry: shown(entry),
-            name: xattr.shown().into_owned(),
+            name: shown(&xattr.name),
             fault,
         };
         // By prefix and name, which is the order they are stored in; the last of a name counts.
@@ -83,7 +84,7 @@ impl XattrTable {
         let mut bytes = HEADER;
         for xattr in xattrs {
             let Some((prefix, name)) = split(&xattr.name) else {
-                tracing::warn!(entry = shown(entry), xattr = %xattr.shown(), "left out: no Linux name space has it");
+                tracing::warn!(entry = shown(entry), xattr = %shown(&xattr.name), "left out: no Linux name space has it");
                 continue;
             };
             if name.len() > 255 {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use tarball::shown;
+
 use super::error::KernelError;
 use super::modinfo::{ModInfo, fields, is_plain, module_name};
-use crate::erofs::shown;
 
 /// Most modules that one of them may need; the most that a real one does is below 50.
 const MOST_DEPENDENCIES: usize = 1000;

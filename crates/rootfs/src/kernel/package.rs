@@ -1,15 +1,16 @@
 //! Walks the file tree of a kernel package: the kernel image, the modules, and the lists that come with them.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
+
+use tarball::{Archive, Member, SparseMap, shown};
 
 use super::decompress::{DecompressError, Format};
 use super::error::KernelError;
 use super::modinfo::ModInfo;
 use super::modules::{Lists, Module, name_of};
 use super::spool::Spool;
-use crate::erofs::archive::{Archive, Member};
-use crate::erofs::{Builder, Entry, ErofsError, Kind, components, shown};
+use crate::erofs::{Builder, Entry, ErofsError, Kind, components};
 
 /// Members of the archive; a full distribution kernel has 6,000.
 const MOST_MEMBERS: usize = 200_000;
@@ -64,7 +65,7 @@ struct Walk {
 impl Package {
     /// Reads an archive to its end. The modules go to `image` as they come, in the form that they have.
     pub(crate) fn read(tar: impl Read, folder: &Path, image: &mut Builder<'_>) -> Result<Self, KernelError> {
-        let mut archive = Archive::new(tar);
+        let mut archive = Archive::new(tar).with_end_marker();
         let mut walk = Walk {
             version: None,
             image: None,
@@ -73,13 +74,17 @@ impl Package {
             spool: Spool::new(folder)?,
         };
         let mut members = 0;
-        while let Some(member) = archive.next(true).map_err(KernelError::Archive)? {
+        while let Some(member) = archive
+            .next()
+            .map_err(|error| KernelError::Archive(error.into()))?
+        {
             members += 1;
             if members > MOST_MEMBERS {
                 return Err(KernelError::TooManyFiles { limit: MOST_MEMBERS });
             }
-            walk.visit(&member, &mut archive, image)?;
+            walk.visit(member, &mut archive, image)?;
         }
+        archive.drain();
         let missing = |what| move || KernelError::Missing { what };
         Ok(Self {
             image: walk.image.ok_or_else(missing("kernel, /boot/vmlinuz-VERSION"))?,
@@ -94,7 +99,7 @@ impl Package {
 impl Walk {
     fn visit<R: Read>(
         &mut self,
-        member: &Member,
+        member: Member,
         archive: &mut Archive<R>,
         image: &mut Builder<'_>,
     ) -> Result<(), KernelError> {
@@ -118,7 +123,7 @@ impl Walk {
                 limit: part.limit(),
             });
         }
-        let data = read(member, size, archive, &path)?;
+        let data = read(member.map, size, archive, &path)?;
         let inner = names.join(&b'/');
         match part {
             Part::Image => self.image = Some((path, data)),
@@ -199,21 +204,19 @@ fn is_name(name: &[u8]) -> bool {
 }
 
 fn read<R: Read>(
-    member: &Member,
+    map: Option<SparseMap>,
     size: u64,
     archive: &mut Archive<R>,
     path: &str,
 ) -> Result<Vec<u8>, KernelError> {
     // Nothing is allocated before it has come: a header may claim anything.
     let mut data = Vec::new();
-    let read = match &member.map {
-        Some(map) => map.expand(archive.data()).take(size).read_to_end(&mut data),
-        None => archive.data().take(size).read_to_end(&mut data),
-    };
     let entry = path.to_owned();
-    match read {
-        Ok(read) if read as u64 == size => Ok(data),
-        Ok(_) => Err(KernelError::Archive(ErofsError::Truncated { entry })),
+    match archive.content(map).take(size).read_to_end(&mut data) {
+        Ok(_) => Ok(data),
+        Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(KernelError::Archive(ErofsError::Truncated { entry }))
+        }
         Err(source) => Err(KernelError::Archive(ErofsError::Read { entry, source })),
     }
 }

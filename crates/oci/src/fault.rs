@@ -1,39 +1,13 @@
-//! Tar archives as container tools write them: ustar, GNU and PAX; long names, large numbers, sparse files, binary
-//! extended attributes. Strict and bounded, since whoever made the archive may wish us ill.
+//! What can be wrong with one entry of a layer, and the names that an entry may have.
 
-mod number;
-mod pax;
-mod reader;
-mod sparse;
-
-use std::io;
-
-pub(crate) use reader::{Archive, Content, Member};
-pub(crate) use sparse::SparseMap;
-
-use crate::entry::{NAME_MAX, PATH_MAX};
+use tarball::{ArchiveError, NAME_MAX, PATH_MAX};
 
 /// What is wrong with an archive or with one entry of it.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// The source failed.
-    #[error("cannot be read: {0}")]
-    Read(#[source] io::Error),
-    /// The archive ends in the middle of an entry.
-    #[error("the archive is truncated here")]
-    Truncated,
-    /// A header's checksum does not hold.
-    #[error("the archive's header after this is broken")]
-    BrokenHeader,
-    /// A field of a header does not hold what it has to.
-    #[error("bad {0} in its header")]
-    Field(&'static str),
-    /// An extension header (long name, PAX records, sparse map) is larger than any sane one.
-    #[error("extension header of {0} bytes is too large")]
-    ExtensionTooLarge(u64),
-    /// The entry is of a kind that no file system holds.
-    #[error("unknown entry type `{0}`")]
-    Kind(String),
+    /// The archive itself does not read.
+    #[error(transparent)]
+    Archive(#[from] tarball::Fault),
     /// The entry has no name.
     #[error("empty name")]
     EmptyName,
@@ -83,9 +57,18 @@ pub enum Fault {
 
 /// A fault and where it is: the entry at hand, or the last one before it.
 #[derive(Debug)]
-pub(crate) struct ArchiveError {
+pub(crate) struct EntryError {
     pub(crate) entry: String,
     pub(crate) fault: Fault,
+}
+
+impl From<ArchiveError> for EntryError {
+    fn from(error: ArchiveError) -> Self {
+        Self {
+            entry: error.entry,
+            fault: error.fault.into(),
+        }
+    }
 }
 
 /// Splits a path into names, refusing what no entry may be called. The root has none.

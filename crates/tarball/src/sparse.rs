@@ -14,7 +14,7 @@ const RECORD: usize = 512;
 
 /// The pieces of a file that are stored, in order, and its full length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SparseMap {
+pub struct SparseMap {
     pieces: Vec<(u64, u64)>,
     pub(crate) size: u64,
 }
@@ -119,7 +119,7 @@ impl SparseMap {
     }
 
     /// The whole file, with zeros where nothing is stored.
-    pub(crate) fn expand<R: Read>(&self, data: R) -> Expand<'_, R> {
+    pub(crate) fn expand<R: Read>(self, data: R) -> Expand<R> {
         Expand {
             map: self,
             next: 0,
@@ -135,14 +135,14 @@ fn number(text: &[u8]) -> Option<u64> {
 
 /// Reads a sparse file as if it were whole.
 #[derive(Debug)]
-pub(crate) struct Expand<'m, R> {
-    map: &'m SparseMap,
+pub struct Expand<R> {
+    map: SparseMap,
     next: usize,
     position: u64,
     data: R,
 }
 
-impl<R: Read> Read for Expand<'_, R> {
+impl<R: Read> Read for Expand<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let (offset, length) = self
             .map

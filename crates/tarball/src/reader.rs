@@ -1,4 +1,4 @@
-//! Reads a tar archive as a stream of entries.
+//! Reads a tar archive as a stream of members.
 //!
 //! The header's layout is the `tar` crate's; the walk from member to member is ours, since that crate cuts PAX records
 //! at newlines (capabilities and ACLs are binary), does not bound extension headers and takes a short read for the end.
@@ -7,10 +7,11 @@ use std::io::{self, BufReader, Read};
 
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
-use super::entry::{Entry, Kind, Timestamp, shown};
-use super::error::ErofsError;
-use super::pax::Records;
-use super::sparse::SparseMap;
+use crate::entry::{Entry, Kind, Timestamp, shown};
+use crate::error::{ArchiveError, Fault};
+use crate::number::number;
+use crate::pax::Records;
+use crate::sparse::{Expand, SparseMap};
 
 const RECORD: usize = 512;
 /// Long names, PAX records and sparse maps of one member may take this much.
@@ -21,15 +22,19 @@ const BUFFER: usize = 256 * 1024;
 
 /// One member: an entry, and how its data is stored.
 #[derive(Debug)]
-pub(crate) struct Member {
-    pub(crate) entry: Entry,
-    pub(crate) map: Option<SparseMap>,
+pub struct Member {
+    /// What it is.
+    pub entry: Entry,
+    /// Which parts of a sparse file the archive holds.
+    pub map: Option<SparseMap>,
 }
 
 /// An archive that is being read.
 #[derive(Debug)]
-pub(crate) struct Archive<R> {
+pub struct Archive<R> {
     source: BufReader<R>,
+    /// Whether an archive without its end marker is at fault.
+    end_marker: bool,
     /// Unread data of the member at hand.
     left: u64,
     /// Zeros behind it.
@@ -37,7 +42,7 @@ pub(crate) struct Archive<R> {
     /// Records that hold for all members to come.
     global: Records,
     /// The member at hand, for messages.
-    pub(crate) last: String,
+    last: String,
 }
 
 /// What extension headers say about the member that follows.
@@ -46,13 +51,11 @@ struct Extensions {
     records: Records,
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
-    /// Bytes of all of them.
-    bytes: u64,
 }
 
 /// The data of the member at hand.
 #[derive(Debug)]
-pub(crate) struct Data<'a, R> {
+pub struct Data<'a, R> {
     source: &'a mut BufReader<R>,
     left: &'a mut u64,
 }
@@ -61,15 +64,38 @@ impl<R: Read> Read for Data<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = usize::try_from(*self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
         let read = self.source.read(&mut buffer[..room])?;
+        if read == 0 && room > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         *self.left -= read as u64;
         Ok(read)
     }
 }
 
+/// The data of the member at hand as its file holds it, holes filled.
+#[derive(Debug)]
+pub enum Content<'a, R> {
+    /// Of a file that is stored whole.
+    Whole(Data<'a, R>),
+    /// Of one with holes.
+    Sparse(Expand<Data<'a, R>>),
+}
+
+impl<R: Read> Read for Content<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Whole(data) => data.read(buffer),
+            Self::Sparse(data) => data.read(buffer),
+        }
+    }
+}
+
 impl<R: Read> Archive<R> {
-    pub(crate) fn new(source: R) -> Self {
+    /// Reads `source`, which may end without an end marker, as some tools leave it.
+    pub fn new(source: R) -> Self {
         Self {
             source: BufReader::with_capacity(BUFFER, source),
+            end_marker: false,
             left: 0,
             padding: 0,
             global: Records::default(),
@@ -77,8 +103,46 @@ impl<R: Read> Archive<R> {
         }
     }
 
-    /// The stored bytes of the member at hand.
-    pub(crate) fn data(&mut self) -> Data<'_, R> {
+    /// Takes an archive without an end marker for one that was cut short.
+    #[must_use]
+    pub fn with_end_marker(self) -> Self {
+        Self {
+            end_marker: true,
+            ..self
+        }
+    }
+
+    /// The data of the member at hand; `map` is the one that came with it.
+    pub fn content(&mut self, map: Option<SparseMap>) -> Content<'_, R> {
+        match map {
+            Some(map) => Content::Sparse(map.expand(self.data())),
+            None => Content::Whole(self.data()),
+        }
+    }
+
+    /// The source, and what was read ahead of it: before any of its data is read, that of the member at hand is next.
+    #[must_use]
+    pub fn source(&self) -> &BufReader<R> {
+        &self.source
+    }
+
+    /// Reads the padding after the end marker, so that whoever writes the archive into a pipe can finish.
+    pub fn drain(&mut self) {
+        // The archive is complete: an error here takes nothing from it.
+        let _ = io::copy(&mut self.source.by_ref().take(EXTENSION), &mut io::sink());
+    }
+
+    /// Reads what is behind the archive, so that a source that checks itself at its end does so.
+    ///
+    /// # Errors
+    /// The source failed.
+    pub fn finish(mut self) -> Result<(), ArchiveError> {
+        let read = io::copy(&mut self.source, &mut io::sink());
+        self.last = "(end)".to_owned();
+        read.map(drop).map_err(|source| self.read_error(source))
+    }
+
+    fn data(&mut self) -> Data<'_, R> {
         Data {
             source: &mut self.source,
             left: &mut self.left,
@@ -86,28 +150,39 @@ impl<R: Read> Archive<R> {
     }
 
     /// The next member. What was not read of the one before is skipped.
-    pub(crate) fn next(&mut self, end_marker: bool) -> Result<Option<Member>, ErofsError> {
+    ///
+    /// # Errors
+    /// What is wrong with the archive; there is no going on.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the data of a member is read between two calls"
+    )]
+    pub fn next(&mut self) -> Result<Option<Member>, ArchiveError> {
         let mut extensions = Extensions::default();
+        // Headers upon headers before one member are held to the bound of one.
+        let mut room = EXTENSION;
         loop {
             self.skip()?;
             let Some(header) = self.header()? else {
-                return if end_marker {
-                    Err(ErofsError::NoEnd {
-                        entry: self.last.clone(),
-                    })
-                } else {
-                    Ok(None)
+                return match self.end_marker {
+                    true => Err(self.fault(Fault::NoEnd)),
+                    false => Ok(None),
                 };
             };
             if header.as_bytes().iter().all(|byte| *byte == 0) {
-                self.drain();
                 return Ok(None);
             }
             self.check(&header)?;
             let size = self.field(number(&header.as_old().size), "size")?;
+            if is_extension(&header) {
+                let taken = (EXTENSION - room).saturating_add(size.max(1));
+                room = EXTENSION
+                    .checked_sub(taken)
+                    .ok_or_else(|| self.fault(Fault::ExtensionTooLarge(taken)))?;
+            }
             match header.entry_type() {
                 EntryType::XHeader => {
-                    let data = self.extension(&mut extensions.bytes, size)?;
+                    let data = self.extension(size)?;
                     extensions
                         .records
                         .extend(&data)
@@ -116,22 +191,15 @@ impl<R: Read> Archive<R> {
                 EntryType::XGlobalHeader => {
                     // It is applied to each member that follows, so it is held small.
                     if size > GLOBAL {
-                        return Err(ErofsError::ExtensionTooLarge {
-                            entry: self.last.clone(),
-                            bytes: size,
-                        });
+                        return Err(self.fault(Fault::ExtensionTooLarge(size)));
                     }
-                    let data = self.extension(&mut 0, size)?;
+                    let data = self.extension(size)?;
                     let mut records = Records::default();
                     records.extend(&data).map_err(|_| self.bad("global PAX record"))?;
                     self.global = records;
                 }
-                EntryType::GNULongName => {
-                    extensions.name = Some(until_zero(self.extension(&mut extensions.bytes, size)?));
-                }
-                EntryType::GNULongLink => {
-                    extensions.link = Some(until_zero(self.extension(&mut extensions.bytes, size)?));
-                }
+                EntryType::GNULongName => extensions.name = Some(until_zero(self.extension(size)?)),
+                EntryType::GNULongLink => extensions.link = Some(until_zero(self.extension(size)?)),
                 // A volume's label; nothing of the file system.
                 other if other.as_byte() == b'V' => self.expect(size),
                 _ => return self.member(&header, size, extensions).map(Some),
@@ -140,7 +208,7 @@ impl<R: Read> Archive<R> {
     }
 
     /// Makes an entry of a header and what extension headers said.
-    fn member(&mut self, header: &Header, size: u64, extensions: Extensions) -> Result<Member, ErofsError> {
+    fn member(&mut self, header: &Header, size: u64, extensions: Extensions) -> Result<Member, ArchiveError> {
         let records = match self.global.is_empty() {
             true => extensions.records,
             false => {
@@ -207,10 +275,7 @@ impl<R: Read> Archive<R> {
             }
             other => {
                 let kind = shown(&[other.as_byte()]);
-                return Err(ErofsError::UnknownKind {
-                    entry: self.last.clone(),
-                    kind,
-                });
+                return Err(self.fault(Fault::Kind(kind)));
             }
         };
         if map.as_ref().is_some_and(|map| map.stored() != self.left) {
@@ -229,7 +294,7 @@ impl<R: Read> Archive<R> {
     }
 
     /// The map of a sparse file in one of the PAX formats.
-    fn pax_map(&mut self, records: &Records) -> Result<Option<SparseMap>, ErofsError> {
+    fn pax_map(&mut self, records: &Records) -> Result<Option<SparseMap>, ArchiveError> {
         let number = |key| records.number(key).map_err(|_| self.bad("sparse map"));
         match (number("GNU.sparse.major")?, number("GNU.sparse.minor")?) {
             (None | Some(0), _) => SparseMap::from_records(records).map_err(|_| self.bad("sparse map")),
@@ -244,7 +309,7 @@ impl<R: Read> Archive<R> {
     }
 
     /// The map of a sparse file in GNU's old format; it goes on in records after the header.
-    fn gnu_map(&mut self, header: &Header) -> Result<SparseMap, ErofsError> {
+    fn gnu_map(&mut self, header: &Header) -> Result<SparseMap, ArchiveError> {
         let gnu = header.as_gnu().ok_or_else(|| self.bad("sparse map"))?;
         let mut map = SparseMap::new(self.field(number(&gnu.realsize), "sparse map")?);
         self.pieces(&mut map, &gnu.sparse)?;
@@ -253,10 +318,7 @@ impl<R: Read> Archive<R> {
         while more {
             read += RECORD as u64;
             if read > EXTENSION {
-                return Err(ErofsError::ExtensionTooLarge {
-                    entry: self.last.clone(),
-                    bytes: read,
-                });
+                return Err(self.fault(Fault::ExtensionTooLarge(read)));
             }
             let mut next = GnuExtSparseHeader::new();
             let result = self.source.read_exact(next.as_mut_bytes());
@@ -267,7 +329,7 @@ impl<R: Read> Archive<R> {
         Ok(map)
     }
 
-    fn pieces(&self, map: &mut SparseMap, pieces: &[GnuSparseHeader]) -> Result<(), ErofsError> {
+    fn pieces(&self, map: &mut SparseMap, pieces: &[GnuSparseHeader]) -> Result<(), ArchiveError> {
         for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
             let offset = self.field(number(&piece.offset), "sparse map")?;
             let length = self.field(number(&piece.numbytes), "sparse map")?;
@@ -276,14 +338,14 @@ impl<R: Read> Archive<R> {
         Ok(())
     }
 
-    fn device(&self, header: &Header) -> Result<(u32, u32), ErofsError> {
+    fn device(&self, header: &Header) -> Result<(u32, u32), ArchiveError> {
         let part =
             |found: io::Result<Option<u32>>| found.ok().flatten().ok_or_else(|| self.bad("device number"));
         Ok((part(header.device_major())?, part(header.device_minor())?))
     }
 
     /// The next header, or nothing at the end of the source.
-    fn header(&mut self) -> Result<Option<Header>, ErofsError> {
+    fn header(&mut self) -> Result<Option<Header>, ArchiveError> {
         let mut header = Header::new_old();
         let bytes = header.as_mut_bytes();
         let mut filled = 0;
@@ -291,9 +353,7 @@ impl<R: Read> Archive<R> {
             match self.source.read(&mut bytes[filled..]) {
                 Ok(0) if filled == 0 => return Ok(None),
                 Ok(0) => {
-                    return Err(ErofsError::Truncated {
-                        entry: self.last.clone(),
-                    });
+                    return Err(self.fault(Fault::Truncated));
                 }
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -303,7 +363,7 @@ impl<R: Read> Archive<R> {
         Ok(Some(header))
     }
 
-    fn check(&self, header: &Header) -> Result<(), ErofsError> {
+    fn check(&self, header: &Header) -> Result<(), ArchiveError> {
         let bytes = header.as_bytes();
         let sum: i64 = bytes.iter().map(|byte| i64::from(*byte)).sum();
         let field = &bytes[148..156];
@@ -311,9 +371,7 @@ impl<R: Read> Archive<R> {
         let sum = sum - field.iter().map(|byte| i64::from(*byte)).sum::<i64>() + 8 * i64::from(b' ');
         match stated == Some(sum) {
             true => Ok(()),
-            false => Err(ErofsError::BrokenHeader {
-                entry: self.last.clone(),
-            }),
+            false => Err(self.fault(Fault::BrokenHeader)),
         }
     }
 
@@ -323,15 +381,10 @@ impl<R: Read> Archive<R> {
         self.padding = size.wrapping_neg() % RECORD as u64;
     }
 
-    /// Reads the data of an extension header. `taken` counts those of one member together: any number of them may
-    /// come before it.
-    fn extension(&mut self, taken: &mut u64, size: u64) -> Result<Vec<u8>, ErofsError> {
-        *taken = taken.saturating_add(size);
-        if *taken > EXTENSION {
-            return Err(ErofsError::ExtensionTooLarge {
-                entry: self.last.clone(),
-                bytes: *taken,
-            });
+    /// Reads the data of an extension header.
+    fn extension(&mut self, size: u64) -> Result<Vec<u8>, ArchiveError> {
+        if size > EXTENSION {
+            return Err(self.fault(Fault::ExtensionTooLarge(size)));
         }
         self.expect(size);
         let mut data = vec![0; size as usize];
@@ -341,7 +394,7 @@ impl<R: Read> Archive<R> {
     }
 
     /// Skips what is left of the member at hand.
-    fn skip(&mut self) -> Result<(), ErofsError> {
+    fn skip(&mut self) -> Result<(), ArchiveError> {
         let left = self.left.saturating_add(std::mem::take(&mut self.padding));
         self.left = 0;
         if left == 0 {
@@ -349,41 +402,32 @@ impl<R: Read> Archive<R> {
         }
         match io::copy(&mut self.source.by_ref().take(left), &mut io::sink()) {
             Ok(skipped) if skipped == left => Ok(()),
-            Ok(_) => Err(ErofsError::Truncated {
-                entry: self.last.clone(),
-            }),
+            Ok(_) => Err(self.fault(Fault::Truncated)),
             Err(source) => Err(self.read_error(source)),
         }
     }
 
-    /// Reads the padding after the end marker, so that whoever writes the archive into a pipe can finish.
-    fn drain(&mut self) {
-        // The archive is complete: an error here takes nothing from it.
-        let _ = io::copy(&mut self.source.by_ref().take(EXTENSION), &mut io::sink());
-    }
-
-    fn field(&self, value: Option<i64>, field: &'static str) -> Result<u64, ErofsError> {
+    fn field(&self, value: Option<i64>, field: &'static str) -> Result<u64, ArchiveError> {
         value
             .and_then(|value| u64::try_from(value).ok())
             .ok_or_else(|| self.bad(field))
     }
 
-    fn bad(&self, field: &'static str) -> ErofsError {
-        ErofsError::BadField {
+    fn fault(&self, fault: Fault) -> ArchiveError {
+        ArchiveError {
             entry: self.last.clone(),
-            field,
+            fault,
         }
     }
 
-    fn read_error(&self, source: io::Error) -> ErofsError {
+    fn bad(&self, field: &'static str) -> ArchiveError {
+        self.fault(Fault::Field(field))
+    }
+
+    fn read_error(&self, source: io::Error) -> ArchiveError {
         match source.kind() {
-            io::ErrorKind::UnexpectedEof => ErofsError::Truncated {
-                entry: self.last.clone(),
-            },
-            _ => ErofsError::Read {
-                entry: self.last.clone(),
-                source,
-            },
+            io::ErrorKind::UnexpectedEof => self.fault(Fault::Truncated),
+            _ => self.fault(Fault::Read(source)),
         }
     }
 }
@@ -395,48 +439,7 @@ fn until_zero(mut name: Vec<u8>) -> Vec<u8> {
     name
 }
 
-/// A number in a header: octal text, or GNU's big-endian two's complement with the top bit set. An empty field is 0.
-fn number(field: &[u8]) -> Option<i64> {
-    if let [first, rest @ ..] = field
-        && first & 0x80 != 0
-    {
-        // Bit 6 is the sign; the top bit only marks the form.
-        let start = i128::from((first << 1).cast_signed() >> 1);
-        let value = rest.iter().try_fold(start, |sum, byte| {
-            sum.checked_mul(256).map(|sum| sum | i128::from(*byte))
-        })?;
-        return i64::try_from(value).ok();
-    }
-    let text = field
-        .split(|byte| *byte == 0)
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    text.iter().try_fold(0_i64, |sum, byte| match byte {
-        b'0'..=b'7' => sum.checked_mul(8)?.checked_add(i64::from(byte - b'0')),
-        _ => None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_octal_or_base_256() {
-        let table: [(&[u8], Option<i64>); 9] = [
-            (b"0000644\0", Some(0o644)),
-            (b" 644 \0\0\0", Some(0o644)),
-            (b"\0\0\0\0\0\0\0\0", Some(0)),
-            (b"77777777777\0", Some(0o77777777777)),
-            (b"\x80\0\0\0\0\0\0\0\0\0\x01\0", Some(256)),
-            (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", Some(-1)),
-            (b"\x80\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff", None),
-            (b"0000648\0", None),
-            (b"-1\0", None),
-        ];
-        for (field, value) in table {
-            assert_eq!(number(field), value, "{}", field.escape_ascii());
-        }
-    }
+fn is_extension(header: &Header) -> bool {
+    use EntryType::{GNULongLink, GNULongName, XHeader};
+    matches!(header.entry_type(), XHeader | GNULongName | GNULongLink)
 }

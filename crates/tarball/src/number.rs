@@ -1,7 +1,8 @@
 //! Numbers in tar headers.
 
 /// A number in a header: octal text, or GNU's big-endian two's complement with the top bit set. An empty field is 0.
-pub(crate) fn number(field: &[u8]) -> Option<i64> {
+#[must_use]
+pub fn number(field: &[u8]) -> Option<i64> {
     if let [first, rest @ ..] = field
         && first & 0x80 != 0
     {
