@@ -268,16 +268,8 @@ impl Vms {
     /// No or several VMs answer to the reference.
     pub async fn start(&self, reference: &str) -> Result<OperationHandle, EngineError> {
         let (row, task) = self.task(reference).await?;
-        let operation = self.shared.operations.begin("start", Some(row.id)).await?;
-        self.send(
-            &task,
-            Command::Start {
-                operation: operation.clone(),
-            },
-            &operation,
-        )
-        .await;
-        Ok(operation)
+        self.hand_over("start", row, &task, |operation| Command::Start { operation })
+            .await
     }
 
     /// Stops a VM; a start under way is cancelled. Fine if it is stopped.
@@ -287,17 +279,11 @@ impl Vms {
     pub async fn stop(&self, reference: &str) -> Result<OperationHandle, EngineError> {
         let (row, task) = self.task(reference).await?;
         cancel_start(&row, &task);
-        let operation = self.shared.operations.begin("stop", Some(row.id)).await?;
-        self.send(
-            &task,
-            Command::Stop {
-                operation: operation.clone(),
-                unused: None,
-            },
-            &operation,
-        )
-        .await;
-        Ok(operation)
+        self.hand_over("stop", row, &task, |operation| Command::Stop {
+            operation,
+            unused: None,
+        })
+        .await
     }
 
     /// Deletes a VM in whatever state, with all that belongs to it.
@@ -308,17 +294,11 @@ impl Vms {
         let (row, task) = self.task(reference).await?;
         cancel_start(&row, &task);
         task.hurry.notify_waiters();
-        let operation = self.shared.operations.begin("delete", Some(row.id)).await?;
-        self.send(
-            &task,
-            Command::Delete {
-                operation: operation.clone(),
-                idle: false,
-            },
-            &operation,
-        )
-        .await;
-        Ok(operation)
+        self.hand_over("delete", row, &task, |operation| Command::Delete {
+            operation,
+            idle: false,
+        })
+        .await
     }
 
     /// Begins a command in a running VM.
@@ -345,6 +325,19 @@ impl Vms {
             suggestion: None,
         })?;
         Ok((row, task))
+    }
+
+    /// Begins an operation and gives it to the VM's task.
+    async fn hand_over(
+        &self,
+        kind: &'static str,
+        row: VmRow,
+        task: &Task,
+        command: impl FnOnce(OperationHandle) -> Command,
+    ) -> Result<OperationHandle, EngineError> {
+        let operation = self.shared.operations.begin(kind, Some(row.id)).await?;
+        self.send(task, command(operation.clone()), &operation).await;
+        Ok(operation)
     }
 
     async fn send(&self, task: &Task, command: Command, operation: &OperationHandle) {

@@ -175,12 +175,7 @@ impl Agent {
     /// # Errors
     /// [`AgentError`] when the link or the agent fails.
     pub async fn health(&self) -> Result<Health, AgentError> {
-        let ask = Ask {
-            method: Method::GET,
-            path: "/v1/health",
-            body: bytes::Bytes::new(),
-        };
-        http::decode(self.ask(ask).await?)
+        http::decode(self.ask(Ask::plain(Method::GET, "/v1/health")).await?)
     }
 
     /// `GET /v1/ports`: what listens in the guest.
@@ -188,12 +183,7 @@ impl Agent {
     /// # Errors
     /// [`AgentError`] when the link or the agent fails.
     pub async fn ports(&self) -> Result<Listeners, AgentError> {
-        let ask = Ask {
-            method: Method::GET,
-            path: "/v1/ports",
-            body: bytes::Bytes::new(),
-        };
-        http::decode(self.ask(ask).await?)
+        http::decode(self.ask(Ask::plain(Method::GET, "/v1/ports")).await?)
     }
 
     /// `PUT /v1/configure`: gives the guest its identity.
@@ -223,12 +213,7 @@ impl Agent {
     /// # Errors
     /// [`AgentError::Refused`] when it could not, others when the link fails.
     pub async fn grow_disk(&self) -> Result<Grown, AgentError> {
-        let ask = Ask {
-            method: Method::POST,
-            path: "/v1/disk/grow",
-            body: bytes::Bytes::new(),
-        };
-        http::decode(self.ask(ask).await?)
+        http::decode(self.ask(Ask::plain(Method::POST, "/v1/disk/grow")).await?)
     }
 
     /// `GET /v1/stats`.
@@ -236,12 +221,7 @@ impl Agent {
     /// # Errors
     /// [`AgentError`] when the link or the agent fails.
     pub async fn stats(&self) -> Result<Stats, AgentError> {
-        let ask = Ask {
-            method: Method::GET,
-            path: "/v1/stats",
-            body: bytes::Bytes::new(),
-        };
-        http::decode(self.ask(ask).await?)
+        http::decode(self.ask(Ask::plain(Method::GET, "/v1/stats")).await?)
     }
 
     /// `GET /v1/boot`: waits until the image's init has finished booting.
@@ -251,11 +231,7 @@ impl Agent {
     pub async fn boot(&self) -> Result<Boot, AgentError> {
         // It takes as long as a command may, and must not stand in the way of short requests.
         let _permit = permit(&self.inner.commands).await?;
-        let ask = Ask {
-            method: Method::GET,
-            path: "/v1/boot",
-            body: bytes::Bytes::new(),
-        };
+        let ask = Ask::plain(Method::GET, "/v1/boot");
         let stream = self.open().await?;
         http::decode(self.unless_closed(http::ask(stream, ask)).await?)
     }
@@ -286,12 +262,7 @@ impl Agent {
     /// # Errors
     /// [`AgentError`] when the link or the agent fails.
     pub async fn ssh_server(&self) -> Result<SshServer, AgentError> {
-        let ask = Ask {
-            method: Method::GET,
-            path: "/v1/ssh",
-            body: bytes::Bytes::new(),
-        };
-        http::decode(self.ask(ask).await?)
+        http::decode(self.ask(Ask::plain(Method::GET, "/v1/ssh")).await?)
     }
 
     /// `POST /v1/ssh`: connects to the guest's sshd. The stream carries the SSH protocol, each half closed on its

@@ -38,6 +38,15 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
+    /// A request without a body.
+    pub(crate) fn plain(method: Method, path: &'static str) -> Self {
+        Self {
+            method,
+            path,
+            body: Bytes::new(),
+        }
+    }
+
     /// A request with a JSON body.
     pub(crate) fn json(
         method: Method,

@@ -5,7 +5,6 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use guest::UPGRADE_SSH;
-use hyper_util::rt::TokioIo;
 use serde::de::IgnoredAny;
 
 use super::{App, Failure, upgrade};
@@ -27,15 +26,7 @@ pub(crate) async fn connect(
     request: Request,
 ) -> Result<Response, Failure> {
     let (upgrade, IgnoredAny) = upgrade::accept(request, UPGRADE_SSH, "ssh").await?;
-    let mut guest = app.engine.vms().ssh(&reference).await?;
-    tokio::spawn(async move {
-        let client = match upgrade.await {
-            Ok(client) => client,
-            Err(error) => return tracing::debug!(%error, "a client left before its connection began"),
-        };
-        if let Err(error) = guest::forward::join(&mut TokioIo::new(client), &mut guest).await {
-            tracing::debug!(%error, "an ssh connection broke");
-        }
-    });
+    let guest = app.engine.vms().ssh(&reference).await?;
+    upgrade::join(upgrade, guest, "ssh");
     Ok(upgrade::switching(UPGRADE_SSH))
 }

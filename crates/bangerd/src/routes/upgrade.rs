@@ -4,7 +4,9 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
+use guest::AgentStream;
 use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
 use super::{Failure, LARGEST_BODY};
@@ -31,6 +33,19 @@ pub(super) async fn accept<T: DeserializeOwned>(
     let body = serde_json::from_slice(&body)
         .map_err(|error| Failure::bad_request(format!("not a {what}: {error}")))?;
     Ok((upgrade, body))
+}
+
+/// Joins the client's connection, once it is one, to a stream into the guest; `what` they are goes to the log.
+pub(super) fn join(upgrade: OnUpgrade, mut guest: AgentStream, what: &'static str) {
+    tokio::spawn(async move {
+        let client = match upgrade.await {
+            Ok(client) => client,
+            Err(error) => return tracing::debug!(%error, what, "a client left before its connection began"),
+        };
+        if let Err(error) = guest::forward::join(&mut TokioIo::new(client), &mut guest).await {
+            tracing::debug!(%error, what, "a connection broke");
+        }
+    });
 }
 
 /// 101.

@@ -34,13 +34,8 @@ impl Vms {
             request::check_disk(size)?;
         }
         let (row, task) = self.task(reference).await?;
-        let operation = self.shared.operations.begin("set", Some(row.id)).await?;
-        let command = Command::Set {
-            operation: operation.clone(),
-            change,
-        };
-        self.send(&task, command, &operation).await;
-        Ok(operation)
+        self.hand_over("set", row, &task, |operation| Command::Set { operation, change })
+            .await
     }
 }
 

@@ -21,16 +21,8 @@ impl Vms {
     /// No or several VMs answer to the reference.
     pub async fn restart(&self, reference: &str) -> Result<OperationHandle, EngineError> {
         let (row, task) = self.task(reference).await?;
-        let operation = self.shared.operations.begin("restart", Some(row.id)).await?;
-        self.send(
-            &task,
-            Command::Restart {
-                operation: operation.clone(),
-            },
-            &operation,
-        )
-        .await;
-        Ok(operation)
+        self.hand_over("restart", row, &task, |operation| Command::Restart { operation })
+            .await
     }
 
     /// Ends a VM's machine by a signal. A start under way is cancelled, and a shutdown not waited for. Fine if it
@@ -44,17 +36,11 @@ impl Vms {
         if signal == KillSignal::Kill {
             task.hurry.notify_waiters();
         }
-        let operation = self.shared.operations.begin("kill", Some(row.id)).await?;
-        self.send(
-            &task,
-            Command::Kill {
-                operation: operation.clone(),
-                signal,
-            },
-            &operation,
-        )
-        .await;
-        Ok(operation)
+        self.hand_over("kill", row, &task, |operation| Command::Kill {
+            operation,
+            signal,
+        })
+        .await
     }
 
     /// Deletes a VM that neither runs nor is worked on.
@@ -79,17 +65,11 @@ impl Vms {
                 verb: VERB,
             });
         }
-        let operation = self.shared.operations.begin("delete", Some(row.id)).await?;
-        self.send(
-            &task,
-            Command::Delete {
-                operation: operation.clone(),
-                idle: true,
-            },
-            &operation,
-        )
-        .await;
-        Ok(operation)
+        self.hand_over("delete", row, &task, |operation| Command::Delete {
+            operation,
+            idle: true,
+        })
+        .await
     }
 
     /// Asks the agent of a running VM whether it is there.
