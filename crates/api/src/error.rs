@@ -42,6 +42,8 @@ pub enum ErrorCode {
     CommandNotFound,
     /// The command to run cannot be executed.
     CommandNotExecutable,
+    /// A port of the host cannot be published.
+    PortUnavailable,
     /// Nothing answers at the port to be forwarded to.
     CannotConnect,
     /// A file of the guest cannot be read or written, or a stream of files is broken.

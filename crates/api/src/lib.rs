@@ -19,7 +19,7 @@
 //! | `GET /v1/vms/{ref}/ping` | → [`Pong`] |
 //! | `POST /v1/vms/{ref}/exec` | [`guest::Exec`] → 101, [`guest::frames`] |
 //! | `POST /v1/vms/{ref}/forward` | [`guest::Forward`] → 101, bytes, or [`guest::forward::datagram`]s |
-//! | `GET /v1/vms/{ref}/ports` | → [`guest::Listeners`] |
+//! | `GET /v1/vms/{ref}/ports` | → [`GuestPorts`] |
 //! | `GET /v1/vms/{ref}/files?path=…` | → tar stream; [`guest::files::ReadFiles`] |
 //! | `PUT /v1/vms/{ref}/files?path=…` | tar stream → [`guest::files::Written`]; [`guest::files::WriteFiles`] |
 //! | `GET /v1/vms/{ref}/logs` | → text |
@@ -61,7 +61,7 @@ pub use image::{
     UploadImage,
 };
 pub use operation::{Event, Operation, OperationState, StageState};
-pub use ports::{PortForward, PortForwardError, Refusal};
+pub use ports::{GuestPort, GuestPorts, PortForward, PortForwardError, PortUse, Refusal};
 pub use report::{Check, CheckState, Report, Version};
 pub use space::{Space, SpaceItem, SpaceKind};
 pub use ssh::{SshAccess, SshFiles};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use guest::Protocol;
@@ -33,6 +33,26 @@ impl PortForward {
     pub fn endpoint(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.host)
     }
+
+    /// Where this host reaches it: an address of its own for one that stands for all of them.
+    #[must_use]
+    pub fn reachable(&self) -> SocketAddr {
+        let address = match self.address {
+            IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            address => address,
+        };
+        SocketAddr::new(address, self.host)
+    }
+}
+
+/// What a port of the host is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortUse {
+    /// `vm forward`: for as long as the command runs.
+    Forward,
+    /// `--publish`: for as long as the VM runs.
+    Publish,
 }
 
 /// Why a port of the host cannot be had.
@@ -45,9 +65,13 @@ pub struct Refusal {
 }
 
 impl PortForward {
-    /// Why it cannot be bound, in words. `verb` is what was to be done with it.
+    /// Why it cannot be bound, in words.
     #[must_use]
-    pub fn refusal(&self, verb: &str, error: &io::Error) -> Refusal {
+    pub fn refusal(&self, wanted: PortUse, error: &io::Error) -> Refusal {
+        let (verb, flag) = match wanted {
+            PortUse::Forward => ("forward", ""),
+            PortUse::Publish => ("publish", "--publish "),
+        };
         let (why, other) = match error.kind() {
             io::ErrorKind::AddrInUse => ("it is taken on this host".to_owned(), true),
             io::ErrorKind::PermissionDenied if self.host < 1024 => (
@@ -61,7 +85,7 @@ impl PortForward {
         };
         Refusal {
             message: format!("cannot {verb} port {}: {why}", self.host),
-            hint: other.then(|| format!("choose another, for example {}", self.another())),
+            hint: other.then(|| format!("choose another, for example {flag}{}", self.another())),
         }
     }
 
@@ -89,6 +113,57 @@ impl fmt::Display for PortForward {
     /// `127.0.0.1:8080->80/tcp`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}->{}/{}", self.endpoint(), self.guest, self.protocol)
+    }
+}
+
+/// A port that something listens on in a guest, and where the host has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestPort {
+    /// What listens, as the guest tells it.
+    #[serde(flatten)]
+    pub listener: guest::Listener,
+    /// Where the host reaches it, if it is published.
+    pub endpoint: Option<SocketAddr>,
+    /// The same for a browser, if it answers in HTTP.
+    pub url: Option<String>,
+}
+
+/// Answer of `GET /v1/vms/{ref}/ports`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestPorts {
+    /// The ports, lowest first.
+    pub ports: Vec<GuestPort>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+impl GuestPort {
+    /// A listener of a VM that is published on these ports.
+    #[must_use]
+    pub fn of(listener: guest::Listener, published: &[PortForward]) -> Self {
+        // A published port leads to the guest's loopback.
+        let inside = listener.address.is_unspecified() || listener.address.is_loopback();
+        let port = published
+            .iter()
+            .find(|port| inside && port.protocol == listener.protocol && port.guest == listener.port);
+        let endpoint = port.map(PortForward::reachable);
+        Self {
+            url: endpoint
+                .filter(|_| listener.http)
+                .map(|endpoint| format!("http://{endpoint}")),
+            endpoint,
+            listener,
+        }
+    }
+}
+
+impl PortForward {
+    /// Whether two cannot be bound on one host at a time.
+    #[must_use]
+    pub fn clashes_with(&self, other: &Self) -> bool {
+        let address =
+            self.address == other.address || self.address.is_unspecified() || other.address.is_unspecified();
+        address && self.host != 0 && (self.protocol, self.host) == (other.protocol, other.host)
     }
 }
 
@@ -208,6 +283,50 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_is_found_on_the_host_only_where_a_published_port_leads_to_it() {
+        let published: Vec<PortForward> = ["8080:80", "0.0.0.0:5353:53/udp"]
+            .map(|port| port.parse().unwrap())
+            .into();
+        for (protocol, address, port, http, endpoint, url) in [
+            (
+                Protocol::Tcp,
+                "0.0.0.0",
+                80,
+                true,
+                Some("127.0.0.1:8080"),
+                Some("http://127.0.0.1:8080"),
+            ),
+            (Protocol::Tcp, "::1", 80, false, Some("127.0.0.1:8080"), None),
+            (Protocol::Tcp, "10.0.2.15", 80, true, None, None),
+            (Protocol::Tcp, "0.0.0.0", 81, true, None, None),
+            (
+                Protocol::Udp,
+                "127.0.0.1",
+                53,
+                false,
+                Some("127.0.0.1:5353"),
+                None,
+            ),
+            (Protocol::Tcp, "127.0.0.1", 53, false, None, None),
+        ] {
+            let listener = guest::Listener {
+                protocol,
+                address: address.parse().unwrap(),
+                port,
+                process: None,
+                http,
+            };
+            let port = GuestPort::of(listener, &published);
+            assert_eq!(
+                port.endpoint,
+                endpoint.map(|endpoint| endpoint.parse().unwrap()),
+                "{port:?}"
+            );
+            assert_eq!(port.url.as_deref(), url, "{port:?}");
+        }
+    }
+
+    #[test]
     fn a_port_that_cannot_be_had_says_why_and_which_to_try() {
         let taken = io::ErrorKind::AddrInUse.into();
         for (text, message, hint) in [
@@ -227,17 +346,37 @@ mod tests {
                 "[::1]:8081:80/udp",
             ),
         ] {
-            let refusal = text.parse::<PortForward>().unwrap().refusal("publish", &taken);
+            let refusal = text
+                .parse::<PortForward>()
+                .unwrap()
+                .refusal(PortUse::Publish, &taken);
             assert_eq!(refusal.message, message);
             assert_eq!(
                 refusal.hint.unwrap(),
-                format!("choose another, for example {hint}")
+                format!("choose another, for example --publish {hint}")
             );
             hint.parse::<PortForward>().unwrap();
         }
         let port: PortForward = "80".parse().unwrap();
-        let refusal = port.refusal("forward", &io::ErrorKind::PermissionDenied.into());
+        let refusal = port.refusal(PortUse::Forward, &io::ErrorKind::PermissionDenied.into());
         assert!(refusal.message.contains("below 1024"), "{}", refusal.message);
+        assert_eq!(refusal.hint.unwrap(), "choose another, for example 8080:80");
+    }
+
+    #[test]
+    fn two_ports_clash_where_one_host_cannot_have_both() {
+        for (one, other, clash) in [
+            ("8080:80", "8080:81", true),
+            ("8080:80", "0.0.0.0:8080:80", true),
+            ("8080:80", "[::1]:8080:80", false),
+            ("8080:80", "8080:80/udp", false),
+            ("8080:80", "8081:80", false),
+            ("0:80", "0:80", false),
+        ] {
+            let [one, other] = [one, other].map(|text| text.parse::<PortForward>().unwrap());
+            assert_eq!(one.clashes_with(&other), clash, "{one} {other}");
+            assert_eq!(other.clashes_with(&one), clash, "{other} {one}");
+        }
     }
 
     proptest! {

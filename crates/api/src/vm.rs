@@ -6,6 +6,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::PortForward;
+
 /// State of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -81,6 +83,9 @@ pub struct Vm {
     pub disk_used: u64,
     /// Network mode.
     pub network: NetworkMode,
+    /// Ports of the host that lead into it while it runs.
+    #[serde(default)]
+    pub publish: Vec<PortForward>,
     /// Address that the host can reach it at, if any.
     pub address: Option<String>,
     /// Which VMM runs it (`qemu/tcg`), or would.
@@ -117,6 +122,8 @@ pub struct CreateVm {
     pub disk_size: Option<u64>,
     /// Network mode.
     pub network: Option<NetworkMode>,
+    /// Ports of the host that lead into the VM while it runs; kept with the VM.
+    pub publish: Vec<PortForward>,
     /// Variables that every command in the VM starts with; kept with the VM.
     pub env: BTreeMap<String, String>,
     /// Start it too.

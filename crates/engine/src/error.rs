@@ -72,6 +72,14 @@ pub enum EngineError {
         /// The rule that it breaks.
         why: String,
     },
+    /// A port of the host cannot be published.
+    #[error("{message}")]
+    PortUnavailable {
+        /// Which, and why.
+        message: String,
+        /// What the user can do.
+        hint: Option<String>,
+    },
     /// No such image.
     #[error("no image is called `{name}`")]
     ImageNotFound {
@@ -265,6 +273,7 @@ impl EngineError {
             Self::VmExists { .. } => ErrorCode::VmExists,
             Self::WrongState { .. } | Self::Busy { .. } => ErrorCode::VmState,
             Self::Invalid { .. } => ErrorCode::Invalid,
+            Self::PortUnavailable { .. } => ErrorCode::PortUnavailable,
             Self::ImageNotFound { .. } => ErrorCode::ImageNotFound,
             Self::KernelNotFound { .. } => ErrorCode::KernelNotFound,
             Self::ImageInUse { .. } => ErrorCode::ImageInUse,
@@ -340,7 +349,7 @@ impl EngineError {
                 known.join(", ")
             )),
             Self::KernelNotFound { known, .. } => Some(format!("there is {}", known.join(", "))),
-            Self::Artefact { hint, .. } => hint.clone(),
+            Self::PortUnavailable { hint, .. } | Self::Artefact { hint, .. } => hint.clone(),
             Self::Start { name, source } => source.hint().or_else(|| match **source {
                 Self::MachineEnded { .. } | Self::AgentSilent { .. } => {
                     Some(format!("the whole console: banger vm logs {name}"))

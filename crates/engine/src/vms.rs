@@ -6,6 +6,7 @@ mod files;
 mod forward;
 mod link;
 mod logs;
+mod publish;
 mod reconcile;
 mod reference;
 mod request;
@@ -225,6 +226,8 @@ impl Vms {
         let choice = shared.machines.choose()?;
         row.vmm = choice.backend.name().to_owned();
         row.vmm_reason = choice.reason;
+        let claimed = shared.claim_for_new(&row).await?;
+        row.publish = publish::to_row(&claimed.ports());
         let operation = shared.operations.begin("create", Some(row.id.clone())).await?;
         if let Err(error) = self.insert(&mut row, made_up).await {
             shared.operations.end(&operation, Err(&error)).await;
@@ -239,7 +242,7 @@ impl Vms {
             &task,
             Command::Create {
                 operation: operation.clone(),
-                start,
+                claimed: start.then_some(claimed),
                 import: wanted.import.map(Box::new),
             },
             &operation,

@@ -49,8 +49,8 @@ async fn what_listens_in_a_vm_is_listed_with_its_process() {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = server.local_addr().unwrap().port();
     let ports = engine.vms().ports("a").await.unwrap();
-    let found = ports.listeners.iter().find(|listener| listener.port == port);
-    let process = found.unwrap().process.as_ref().unwrap();
+    let found = ports.ports.iter().find(|found| found.listener.port == port);
+    let process = found.unwrap().listener.process.as_ref().unwrap();
     assert_eq!(process.pid, std::process::id());
     delete(&engine, "a").await;
 }

@@ -170,3 +170,28 @@ fn a_daemon_killed_during_the_start_of_an_older_vm_leaves_it_stopped() {
         });
     }
 }
+
+#[test]
+fn the_next_daemon_publishes_the_ports_of_a_running_vm_again() {
+    let host = Host::new();
+    // The guest is a process of this host.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let guest = server.local_addr().unwrap().port();
+    let request = api::CreateVm {
+        publish: vec![format!("0:{guest}").parse().unwrap()],
+        ..vm("a", true)
+    };
+    let port = daemon(&host, async |engine| {
+        let operation = engine.vms().create(request).await.unwrap();
+        operation.wait().await.unwrap().unwrap().publish[0]
+    });
+    daemon(&host, async |engine| {
+        assert_eq!(engine.vms().show("a").await.unwrap().publish, [port]);
+        while tokio::net::TcpStream::connect(port.endpoint()).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let accepted = tokio::task::spawn_blocking(move || server.accept().map(|_| ()));
+        accepted.await.unwrap().unwrap();
+        delete(engine, "a").await;
+    });
+}

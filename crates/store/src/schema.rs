@@ -14,6 +14,7 @@ use crate::{StoreError, file};
 const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001_first.sql")),
     M::up(include_str!("migrations/0002_image_origin.sql")),
+    M::up(include_str!("migrations/0003_publish.sql")),
 ];
 
 /// What opening a file would mean.

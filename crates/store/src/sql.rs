@@ -65,6 +65,11 @@ pub fn json_of(map: &BTreeMap<String, String>) -> String {
     serde_json::to_string(map).expect("a map of strings is always JSON")
 }
 
+/// A list as SQLite keeps it.
+pub fn json_list_of<T: serde::Serialize>(list: &[T]) -> rusqlite::Result<String> {
+    serde_json::to_string(list).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
 /// An unsigned column.
 pub fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     u64::try_from(row.get::<_, i64>(column)?).map_err(|error| bad(Type::Integer, error))
@@ -92,6 +97,12 @@ pub fn word<W: Word>(row: &Row<'_>, column: &str) -> rusqlite::Result<W> {
 
 /// A column with a JSON map of strings.
 pub fn json_map(row: &Row<'_>, column: &str) -> rusqlite::Result<BTreeMap<String, String>> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| bad(Type::Text, error))
+}
+
+/// A column with a JSON list.
+pub fn json_list<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<Vec<T>> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(|error| bad(Type::Text, error))
 }

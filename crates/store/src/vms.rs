@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
+use serde::{Deserialize, Serialize};
 
 use crate::sql::{
-    JobError, Word, json_map, json_of, millis, name_taken, optional_time, signed, time, unsigned, word,
+    JobError, Word, json_list, json_list_of, json_map, json_of, millis, name_taken, optional_time, signed,
+    time, unsigned, word,
 };
 use crate::{Store, StoreError};
 
@@ -87,6 +90,19 @@ impl Word for Network {
     }
 }
 
+/// A port of the host that leads into a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Datagrams rather than connections.
+    pub udp: bool,
+    /// Address of the host.
+    pub address: IpAddr,
+    /// Port of the host.
+    pub host: u16,
+    /// Port of the guest.
+    pub guest: u16,
+}
+
 /// A VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VmRow {
@@ -118,6 +134,8 @@ pub struct VmRow {
     pub network: Network,
     /// Variables that every command starts with.
     pub env: BTreeMap<String, String>,
+    /// Ports of the host that lead into it.
+    pub publish: Vec<PublishedPort>,
     /// Deleted when the client that made it goes.
     pub ephemeral: bool,
     /// VMM that runs it; empty until it is chosen.
@@ -318,11 +336,11 @@ impl Vms {
 fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO vms (id, name, state, reason, image, image_digest, kernel, kernel_version, vcpu, memory_mib,
-                          disk_size, network, env, ephemeral, vmm, vmm_reason, machine_id, boot_id, created_at,
-                          started_at, image_config)
+                          disk_size, network, env, publish, ephemeral, vmm, vmm_reason, machine_id, boot_id,
+                          created_at, started_at, image_config)
          VALUES (:id, :name, :state, :reason, :image, :image_digest, :kernel, :kernel_version, :vcpu, :memory_mib,
-                 :disk_size, :network, :env, :ephemeral, :vmm, :vmm_reason, :machine_id, :boot_id, :created_at,
-                 :started_at, :image_config)",
+                 :disk_size, :network, :env, :publish, :ephemeral, :vmm, :vmm_reason, :machine_id, :boot_id,
+                 :created_at, :started_at, :image_config)",
     )?;
     let inserted = statement.execute(named_params! {
         ":id": row.id,
@@ -338,6 +356,7 @@ fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
         ":disk_size": signed(row.disk_size)?,
         ":network": row.network.word(),
         ":env": json_of(&row.env),
+        ":publish": json_list_of(&row.publish)?,
         ":ephemeral": row.ephemeral,
         ":vmm": row.vmm,
         ":vmm_reason": row.vmm_reason,
@@ -436,6 +455,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<VmRow> {
         disk_size: unsigned(row, "disk_size")?,
         network: word(row, "network")?,
         env: json_map(row, "env")?,
+        publish: json_list(row, "publish")?,
         ephemeral: row.get("ephemeral")?,
         vmm: row.get("vmm")?,
         vmm_reason: row.get("vmm_reason")?,

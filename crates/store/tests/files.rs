@@ -64,6 +64,8 @@ async fn a_file_of_every_version_that_ever_was_opens_with_its_rows() {
             (row.name.as_str(), row.state, row.env["LANG"].as_str()),
             ("quick-otter", VmState::Running, "C.UTF-8")
         );
+        let ports: Vec<u16> = row.publish.iter().map(|port| port.host).collect();
+        assert_eq!(ports, if past < 3 { vec![] } else { vec![8080] });
         assert_eq!(store.images().list().await.unwrap()[0].entries, 21_800);
         assert_eq!(store.kernels().list().await.unwrap()[0].name, "debian-cloud");
         assert!(store.operations().list(10).await.unwrap()[0].error.is_some());

@@ -24,8 +24,8 @@ pub use socket::short_path;
 pub use stream::{Chunks, Events};
 
 use crate::{
-    Booted, CreateVm, KillSignal, KillVm, Operation, Pong, PullImage, Report, SetVm, Space, Version, Vm,
-    VmStats,
+    Booted, CreateVm, GuestPorts, KillSignal, KillVm, Operation, Pong, PullImage, Report, SetVm, Space,
+    Version, Vm, VmStats,
 };
 use connection::{Call, expect_status, fetch, send};
 
@@ -313,7 +313,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn ports(&self, vm: &str) -> Result<guest::Listeners, ClientError> {
+    pub async fn ports(&self, vm: &str) -> Result<GuestPorts, ClientError> {
         self.get(&format!("{}/ports", vm_path(vm))).await
     }
 

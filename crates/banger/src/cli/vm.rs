@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 
+use api::PortForward;
 use clap::{Args, Subcommand, ValueEnum};
 use config::{DiskSize, MemorySize, VcpuCount, VmName};
 
+use super::forward::parse;
 use super::{
     CpArgs, EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, LogsArgs, PingArgs, PortsArgs,
     ProgressArgs, PruneArgs, SetArgs, ShellArgs, SshArgs, StartArgs, StatsArgs, StopArgs, WaitArgs,
@@ -33,7 +35,7 @@ Examples:
   banger vm run --rm -t -- top             a command that needs a terminal
   banger vm run --vcpu 4 --memory 8G --disk-size 40G --name big
   banger vm run --network none --rm -- sh -c 'ip addr'
-  banger vm run -d --name web --env-file web.env
+  banger vm run -d --name web --env-file web.env --publish 8080:80
   banger vm run -q --rm --user nobody -- id
   banger vm run --image alpine:3.19 --rm -- cat /etc/os-release
   tar c . | banger vm run --rm -i -- sh -c 'tar x && ls -lR'")]
@@ -231,12 +233,12 @@ Examples:
     Forward(ForwardArgs),
     /// List what listens in a running VM.
     ///
-    /// One line for each port, with the guest's process behind it, and whether it answers in HTTP: every TCP port is
-    /// asked once.
+    /// One line for each port, with the guest's process behind it, and where this host has it if it is published. URL
+    /// is there for what answers in HTTP, `http` alone where it is not published: every TCP port is asked once.
     #[command(after_help = "\
 Examples:
   banger vm ports web
-  banger vm ports web --json | jq '.[] | select(.http).port'")]
+  banger vm ports web --json | jq '.[] | select(.http).url'")]
     Ports(PortsArgs),
 }
 
@@ -262,6 +264,12 @@ pub struct Shape {
     /// Network: none, or user for outbound connections.
     #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true)]
     pub network: Option<NetworkArg>,
+    /// Make a port of the VM reachable on this host while it runs.
+    ///
+    /// 8080:80 makes http://127.0.0.1:8080 the VM's port 80. Also 80 for both sides, 0:80 for any free port,
+    /// 0.0.0.0:8080:80 for other hosts, 53:53/udp. May be given several times.
+    #[arg(long, value_name = "HOST:GUEST", value_parser = parse)]
+    pub publish: Vec<PortForward>,
     #[command(flatten)]
     pub environment: EnvironmentArgs,
 }

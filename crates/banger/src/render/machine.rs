@@ -19,6 +19,9 @@ pub fn spec_line(vm: &Vm) -> String {
     if !vm.vmm_reason.is_empty() {
         line.push_str(&format!(" ({})", vm.vmm_reason));
     }
+    for port in &vm.publish {
+        line.push_str(&format!(" · {port}"));
+    }
     one_line(&line)
 }
 
@@ -26,6 +29,16 @@ pub fn spec_line(vm: &Vm) -> String {
 pub fn keeps_running(name: &str) -> String {
     let name = one_line(name);
     format!("{name} keeps running: banger vm stop {name}, banger vm delete {name}")
+}
+
+/// The ports that it is published on.
+fn ports(vm: &Vm) -> String {
+    let ports: Vec<String> = vm.publish.iter().map(ToString::to_string).collect();
+    if ports.is_empty() {
+        "-".into()
+    } else {
+        ports.join(", ")
+    }
 }
 
 /// Everything about a VM, a line each.
@@ -42,6 +55,7 @@ pub fn show(vm: &Vm) -> String {
         ("disk", disk(vm.disk_used, vm.disk_size)),
         ("network", vm.network.to_string()),
         ("address", some(&vm.address)),
+        ("ports", ports(vm)),
         ("vmm", vm.vmm.clone()),
         ("pid", vm.pid.map_or_else(|| "-".into(), |pid| pid.to_string())),
         ("boot id", some(&vm.boot_id)),

@@ -2,9 +2,8 @@
 
 use std::net::SocketAddr;
 
-use api::Vm;
+use api::{GuestPort, Vm};
 use comfy_table::{ContentArrangement, Table, presets};
-use guest::Listener;
 use jiff::Timestamp;
 
 use super::{age, disk, memory, one_line};
@@ -19,7 +18,7 @@ pub fn vms(vms: &[Vm], now: Timestamp) -> String {
             one_line(&vm.name),
             vm.state.to_string(),
             one_line(&vm.image),
-            vm.address.as_deref().map_or_else(|| "-".into(), one_line),
+            address(vm),
             vm.vcpu.to_string(),
             memory(vm.memory_mib),
             disk(vm.disk_used, vm.disk_size),
@@ -29,18 +28,35 @@ pub fn vms(vms: &[Vm], now: Timestamp) -> String {
     print(&table)
 }
 
+/// Where the host reaches it: its address, or the first of its ports and how many more there are.
+fn address(vm: &Vm) -> String {
+    match (&vm.address, vm.publish.as_slice()) {
+        (Some(address), _) => one_line(address),
+        (None, []) => "-".into(),
+        (None, [port]) => port.endpoint().to_string(),
+        (None, [port, more @ ..]) => format!("{} +{}", port.endpoint(), more.len()),
+    }
+}
+
 /// What listens in a guest, a line each, under a head line.
-pub fn ports(listeners: &[Listener]) -> String {
-    let mut table = new(["PROTO", "GUEST", "PROCESS", "HTTP"]);
-    for listener in listeners {
+pub fn ports(ports: &[GuestPort]) -> String {
+    let mut table = new(["PROTO", "GUEST", "ENDPOINT", "PROCESS", "URL"]);
+    for port in ports {
+        let listener = &port.listener;
         table.add_row([
             listener.protocol.to_string(),
             SocketAddr::new(listener.address, listener.port).to_string(),
+            port.endpoint
+                .map_or_else(|| "-".into(), |endpoint| endpoint.to_string()),
             listener.process.as_ref().map_or_else(
                 || "-".into(),
                 |process| format!("{} ({})", one_line(&process.name), process.pid),
             ),
-            if listener.http { "yes" } else { "-" }.to_owned(),
+            match &port.url {
+                Some(url) => one_line(url),
+                None if listener.http => "http".into(),
+                None => "-".into(),
+            },
         ]);
     }
     print(&table)

@@ -63,6 +63,7 @@ pub fn request(shape: &Shape) -> Result<CreateVm, Failure> {
             NetworkArg::None => NetworkMode::None,
             NetworkArg::User => NetworkMode::User,
         }),
+        publish: shape.publish.clone(),
         env: shape.environment.resolve(|name| std::env::var_os(name))?,
         ..CreateVm::default()
     })

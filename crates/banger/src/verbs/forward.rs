@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::client::{Client, ClientError, ExecStream};
-use api::{ErrorCode, PortForward};
+use api::{ErrorCode, PortForward, PortUse};
 use guest::Forward;
 use guest::forward::Bound;
 use tokio::sync::mpsc;
@@ -81,7 +81,7 @@ async fn bind(ports: &[PortForward]) -> Result<Vec<(PortForward, Bound)>, Failur
         let socket = Bound::bind(port.protocol, port.endpoint()).await;
         let socket = socket.and_then(|socket| Ok((socket.endpoint()?.port(), socket)));
         let (host, socket) = socket.map_err(|error| {
-            let refusal = port.refusal("forward", &error);
+            let refusal = port.refusal(PortUse::Forward, &error);
             let failure = Failure::new(refusal.message);
             match refusal.hint {
                 Some(hint) => failure.with_hint(hint),

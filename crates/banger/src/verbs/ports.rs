@@ -12,9 +12,9 @@ use crate::render;
 pub async fn ports(place: &Place, args: &PortsArgs) -> Result<u8, Failure> {
     let found = place.connect().await?.ports(&args.vm.reference).await?;
     if args.output.json {
-        render::json(&found.listeners)?;
+        render::json(&found.ports)?;
     } else {
-        render::output(&render::ports(&found.listeners))?;
+        render::output(&render::ports(&found.ports))?;
     }
     if found.more {
         render::warning("more ports than these are listened on");

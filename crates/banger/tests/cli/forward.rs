@@ -137,3 +137,27 @@ fn json_tells_the_real_ports() {
     client.signal(Signal::SIGINT);
     client.finish();
 }
+
+#[test]
+fn published_ports_are_said_listed_and_shown() {
+    let daemon = FakeDaemon::with(Vec::new());
+    let made = daemon.run(&[
+        "vm",
+        "create",
+        "--name",
+        "web",
+        "--publish",
+        "8080:80",
+        "--publish",
+        "0.0.0.0:53:53/udp",
+    ]);
+    assert_eq!((made.code, made.out.as_str()), (0, "web\n"));
+    assert!(made.err.contains("127.0.0.1:8080->80/tcp"), "{}", made.err);
+    let listed = daemon.run(&["ps"]).out;
+    assert!(listed.contains(" 127.0.0.1:8080 +1 "), "{listed}");
+    let shown = daemon.run(&["vm", "show", "web"]).out;
+    assert!(
+        shown.contains("127.0.0.1:8080->80/tcp, 0.0.0.0:53->53/udp\n"),
+        "{shown}"
+    );
+}

@@ -72,7 +72,7 @@ fn wrong_usage_is_one_line_and_a_hint() {
         &["vm", "ruin"],
         &["vm", "suspend", "box"],
         &["vm", "run", "--nme", "x"],
-        &["vm", "run", "--publish", "80:80"],
+        &["vm", "run", "--publish", "80:0"],
         &["vm", "run", "--network", "nat"],
         &["vm", "run", "--name"],
         &["vm", "run", "--image", ""],

@@ -1,5 +1,8 @@
 //! A daemon that ends, and what it leaves.
 
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, TcpStream};
+
 use nix::sys::signal::Signal;
 
 use crate::Home;
@@ -7,15 +10,35 @@ use crate::home::wait_for;
 
 const BOOT_ID: [&str; 6] = ["vm", "exec", "a", "--", "cat", "/proc/sys/kernel/random/boot_id"];
 
+/// Answers each connection with a line.
+const SERVER: &str = "use IO::Socket::INET; \
+     my $s = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1:8080') or die; \
+     fork and exit; open STDOUT, '>/dev/null'; open STDERR, '>/dev/null'; \
+     while (my $c = $s->accept) { print $c \"from the guest\\n\"; close $c }";
+
+fn answer(port: u16) -> io::Result<String> {
+    let mut answer = String::new();
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port))?.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
 #[test]
 fn a_killed_daemon_leaves_its_vms_running() {
     let home = Home::new();
-    home.succeeds(&["vm", "run", "-d", "--name", "a"]);
+    home.succeeds(&["vm", "run", "-d", "--name", "a", "--publish", "0:8080"]);
+    home.succeeds(&["vm", "exec", "a", "--", "perl", "-e", SERVER]);
+    let shown = home.succeeds(&["vm", "show", "a", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let port = u16::try_from(shown["publish"][0]["host"].as_u64().unwrap()).unwrap();
+    assert_eq!(answer(port).unwrap(), "from the guest\n");
     let before = home.succeeds(&BOOT_ID);
     let first = home.daemon();
     home.end_daemon(Signal::SIGKILL);
     assert_eq!(home.succeeds(&BOOT_ID), before);
     assert_ne!(home.daemon(), first);
+    wait_for("the published port", || {
+        answer(port).is_ok_and(|answer| answer == "from the guest\n")
+    });
     home.succeeds(&["vm", "stop", "a"]);
     home.succeeds(&["vm", "delete", "a"]);
 }

@@ -59,7 +59,8 @@ impl IntoResponse for Failure {
             | ErrorCode::ImageNotFound
             | ErrorCode::KernelNotFound
             | ErrorCode::OperationNotFound => StatusCode::NOT_FOUND,
-            ErrorCode::VmAmbiguous
+            ErrorCode::PortUnavailable
+            | ErrorCode::VmAmbiguous
             | ErrorCode::VmExists
             | ErrorCode::VmState
             | ErrorCode::ImageInUse

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use vmm::Machine;
 
 use super::link::{Link, LinkState};
+use super::publish::{self, Claimed, Published};
 use super::{Shared, Task, create, set, stale, start, state, stop, view};
 use crate::EngineError;
 use crate::artefacts::import::Import;
@@ -17,10 +18,11 @@ use crate::operations::OperationHandle;
 /// What a VM may be asked to do; each ends the operation it carries.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Fetch what is missing, make the disk and, if asked, start. Failing, the VM is gone again.
+    /// Fetch what is missing, make the disk and, given the ports that it is published on, start. Failing, the VM is
+    /// gone again.
     Create {
         operation: OperationHandle,
-        start: bool,
+        claimed: Option<Claimed>,
         /// How the image is had, where neither the store nor the catalog has it.
         import: Option<Box<Import>>,
     },
@@ -63,6 +65,7 @@ pub(crate) struct Live {
 struct Running {
     machine: Arc<dyn Machine>,
     link: Link,
+    published: Published,
 }
 
 /// The task's own state.
@@ -93,7 +96,13 @@ pub(crate) fn spawn(shared: Arc<Shared>, row: &VmRow, machine: Option<Arc<dyn Ma
     };
     if let Some(machine) = machine {
         let link = Link::keep(machine.channel(), actor.shared.identity(row));
-        actor.set_running(Some(Running { machine, link }));
+        let ports = publish::of_row(&row.publish);
+        let published = Published::take_up(ports, &row.name, &link.state());
+        actor.set_running(Some(Running {
+            machine,
+            link,
+            published,
+        }));
     }
     let stopping = row.state == VmState::Stopping;
     tokio::spawn(actor.work(queue, stopping));
@@ -140,12 +149,12 @@ impl Actor {
         self.live
             .send_modify(|live| live.current = Some(operation.clone()));
         let (outcome, gone) = match command {
-            Command::Create { start, import, .. } => {
-                let outcome = self.create(&operation, start, import).await;
+            Command::Create { claimed, import, .. } => {
+                let outcome = self.create(&operation, claimed, import).await;
                 let gone = outcome.is_err();
                 (outcome, gone)
             }
-            Command::Start { .. } => (self.start(&operation).await, false),
+            Command::Start { .. } => (self.start(&operation, None).await, false),
             Command::Stop { unused, .. } => (self.stop(&operation, unused).await, false),
             Command::Restart { .. } => (self.restart(&operation).await, false),
             Command::Kill { signal, .. } => (self.kill(&operation, signal).await, false),
@@ -171,13 +180,16 @@ impl Actor {
     async fn create(
         &mut self,
         operation: &OperationHandle,
-        start: bool,
+        claimed: Option<Claimed>,
         import: Option<Box<Import>>,
     ) -> Result<(), EngineError> {
         let import = import.map(|import| *import);
-        let made = match create::make(&self.shared, &self.id, import, operation).await {
-            Ok(()) if start => self.start(operation).await,
-            other => other,
+        let made = match (
+            create::make(&self.shared, &self.id, import, operation).await,
+            claimed,
+        ) {
+            (Ok(()), Some(claimed)) => self.start(operation, Some(claimed)).await,
+            (made, _) => made,
         };
         if let Err(error) = made {
             if let Err(undo) = self.remove().await {
@@ -188,7 +200,12 @@ impl Actor {
         Ok(())
     }
 
-    async fn start(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
+    /// Starts the VM; `claimed` are its ports where they are had already.
+    async fn start(
+        &mut self,
+        operation: &OperationHandle,
+        claimed: Option<Claimed>,
+    ) -> Result<(), EngineError> {
         let row = self.row().await?;
         match row.state {
             VmState::Running => return Ok(()),
@@ -201,6 +218,10 @@ impl Actor {
                 });
             }
         }
+        let claimed = match claimed {
+            Some(claimed) => claimed,
+            None => self.shared.claim_for_start(&row).await?,
+        };
         let (before, reason) = (row.state, row.reason.clone());
         let row = state::begin_start(&self.shared.store, &self.id).await?;
         let name = row.name.clone();
@@ -212,9 +233,11 @@ impl Actor {
         match started {
             Ok(started) => {
                 state::running(&self.shared.store, &self.id, &started.boot_id).await?;
+                let published = claimed.serve(&name, &started.link.state());
                 self.set_running(Some(Running {
                     machine: started.machine,
                     link: started.link,
+                    published,
                 }));
                 stage.done("ready");
                 Ok(())
@@ -275,7 +298,7 @@ impl Actor {
         if self.running.is_some() {
             self.stop(operation, None).await?;
         }
-        self.start(operation).await
+        self.start(operation, None).await
     }
 
     async fn kill(
@@ -333,16 +356,17 @@ impl Actor {
                 verb: "prune",
             });
         }
-        if let Some(running) = self.running.take() {
-            self.set_running(None);
-            running.machine.kill().await?;
+        if let Some(running) = &self.running {
+            let machine = Arc::clone(&running.machine);
+            self.let_go().await;
+            machine.kill().await?;
         }
         self.remove().await
     }
 
     /// Removes all there is of the VM: what runs, its row, its folder.
     async fn remove(&mut self) -> Result<(), EngineError> {
-        self.set_running(None);
+        self.let_go().await;
         create::remove(&self.shared, &self.id).await
     }
 
@@ -355,11 +379,20 @@ impl Actor {
 
     /// The machine is gone: takes down what belonged to it and records the state.
     async fn after_machine(&mut self, reason: Option<String>) -> Result<(), EngineError> {
-        self.set_running(None);
+        self.let_go().await;
         let folder = self.shared.paths.vm(&self.id);
         let torn_down = start::tear_down(&*self.shared.machines, &folder).await;
         state::stopped(&self.shared.store, &self.id, reason).await?;
         torn_down
+    }
+
+    /// Nothing runs any more, or is to: its ports are free when this returns.
+    async fn let_go(&mut self) {
+        let running = self.running.take();
+        self.set_running(None);
+        if let Some(running) = running {
+            running.published.release().await;
+        }
     }
 
     fn set_running(&mut self, running: Option<Running>) {

@@ -1,6 +1,8 @@
 //! Ports of a guest: connections to them, and which there are.
 
-use super::{AGENT, Vms};
+use api::{GuestPort, GuestPorts};
+
+use super::{AGENT, Vms, publish};
 use crate::EngineError;
 
 impl Vms {
@@ -21,14 +23,22 @@ impl Vms {
     ///
     /// # Errors
     /// The VM does not run, or its agent does not answer.
-    pub async fn ports(&self, reference: &str) -> Result<guest::Listeners, EngineError> {
-        let (_, agent) = self.agent(reference, "list the ports of", AGENT).await?;
-        match tokio::time::timeout(AGENT, agent.ports()).await {
-            Ok(ports) => ports.map_err(EngineError::Agent),
-            Err(_) => Err(EngineError::AgentSilent {
-                waited: AGENT,
-                console: None,
-            }),
-        }
+    pub async fn ports(&self, reference: &str) -> Result<GuestPorts, EngineError> {
+        let (row, agent) = self.agent(reference, "list the ports of", AGENT).await?;
+        let told = tokio::time::timeout(AGENT, agent.ports()).await;
+        let told = told.map_err(|_| EngineError::AgentSilent {
+            waited: AGENT,
+            console: None,
+        })?;
+        let told = told.map_err(EngineError::Agent)?;
+        let published = publish::of_row(&row.publish);
+        let ports = told
+            .listeners
+            .into_iter()
+            .map(|listener| GuestPort::of(listener, &published));
+        Ok(GuestPorts {
+            ports: ports.collect(),
+            more: told.more,
+        })
     }
 }

@@ -5,6 +5,7 @@ use config::VmName;
 use jiff::Timestamp;
 use store::{Network, VmRow, VmState};
 
+use super::publish;
 use crate::{Defaults, EngineError};
 
 const MAX_VCPU: u32 = 64;
@@ -12,6 +13,8 @@ const MIN_MEMORY_MIB: u64 = 128;
 const MAX_MEMORY_MIB: u64 = 1 << 20;
 const MIN_DISK: u64 = 256 << 20;
 const MAX_DISK: u64 = 16 << 40;
+/// Most ports that a VM is published on: each is a descriptor of the daemon's.
+const MAX_PORTS: usize = 64;
 /// What all variables together may take, names and values.
 const MAX_ENVIRONMENT: usize = 256 << 10;
 
@@ -28,6 +31,7 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
     let disk_size = request.disk_size.unwrap_or(defaults.disk_size);
     check_disk(disk_size)?;
     check_environment(&request.env)?;
+    check_ports(&request.publish)?;
     Ok(VmRow {
         id: uuid::Uuid::new_v4().simple().to_string(),
         name,
@@ -45,6 +49,7 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
             api::NetworkMode::None => Network::None,
             api::NetworkMode::User => Network::User,
         },
+        publish: publish::to_row(&request.publish),
         env: request.env,
         ephemeral: request.ephemeral,
         vmm: String::new(),
@@ -97,6 +102,28 @@ fn within(what: &'static str, value: u64, least: u64, most: u64, unit: &str) -> 
         value: format!("{value}{unit}"),
         why: format!("it must be from {least} to {most}{unit}"),
     })
+}
+
+fn check_ports(ports: &[api::PortForward]) -> Result<(), EngineError> {
+    let invalid = |value: String, why: String| EngineError::Invalid {
+        what: "port to publish",
+        value,
+        why,
+    };
+    if let Some(port) = ports.iter().find(|port| port.guest == 0) {
+        return Err(invalid(port.to_string(), "a guest has no port 0".into()));
+    }
+    if ports.len() > MAX_PORTS {
+        let why = format!("a VM is published on at most {MAX_PORTS} ports");
+        return Err(invalid(ports.len().to_string(), why));
+    }
+    for (index, port) in ports.iter().enumerate() {
+        if let Some(other) = ports[..index].iter().find(|other| other.clashes_with(port)) {
+            let why = format!("{other} has that port of this host");
+            return Err(invalid(port.to_string(), why));
+        }
+    }
+    Ok(())
 }
 
 fn check_environment(env: &std::collections::BTreeMap<String, String>) -> Result<(), EngineError> {

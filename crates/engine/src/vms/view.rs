@@ -37,6 +37,7 @@ pub(crate) fn vm(row: VmRow, folder: &Path, pid: Option<u32>) -> api::Vm {
         vcpu: row.vcpu,
         memory_mib: row.memory_mib,
         disk_size: row.disk_size,
+        publish: super::publish::of_row(&row.publish),
         address: None,
         vmm: row.vmm,
         vmm_reason: row.vmm_reason,

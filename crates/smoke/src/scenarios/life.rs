@@ -6,7 +6,7 @@ pub(super) const LIFE: Scenario = Scenario {
     name: "life",
     shows: "create, start, stop, restart, kill, delete: a disk keeps what was written, a restart is a new boot",
     uses: &[
-        "vm create --no-start --name --image --vcpu --memory --disk-size --network --env --env-file",
+        "vm create --no-start --name --image --vcpu --memory --disk-size --network --publish --env --env-file",
         "vm start -q",
         "vm stop -q",
         "vm restart -q --timings",
@@ -56,6 +56,8 @@ fn life(home: &Home) {
         "2G",
         "--network",
         "none",
+        "--publish",
+        "0:80",
         "--env",
         "MARK=1",
         "--env-file",

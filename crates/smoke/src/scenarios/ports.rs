@@ -1,7 +1,7 @@
 //! Ports of guests.
 
 use std::io::Read;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use serde_json::Value;
 
@@ -10,9 +10,9 @@ use crate::{Home, Scenario};
 
 pub(super) const FORWARD: Scenario = Scenario {
     name: "forward",
-    shows: "vm ports finds a server on the guest's loopback, vm forward reaches it, without a network device",
+    shows: "vm ports finds a server on the guest's loopback, --publish and vm forward reach it, without a network device",
     uses: &[
-        "vm run -d --network",
+        "vm run -d --network --publish",
         "vm ports --json",
         "vm forward --json",
         "vm delete",
@@ -28,23 +28,37 @@ const SERVER: &str = "use IO::Socket::INET; \
      fork and exit; open STDOUT, '>/dev/null'; open STDERR, '>/dev/null'; \
      while (my $c = $s->accept) { print $c \"from the guest\\n\"; close $c }";
 
+fn answer(server: SocketAddr) -> String {
+    let mut answer = String::new();
+    let mut connection = TcpStream::connect(server).unwrap();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 fn forward(home: &Home) {
-    home.succeeds(&["vm", "run", "-d", "--network", "none", "--name", "box"]);
+    home.succeeds(&[
+        "vm",
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--publish",
+        "0:8080",
+        "--name",
+        "box",
+    ]);
     home.succeeds(&["vm", "exec", "box", "--", "perl", "-e", SERVER]);
     let listed = home.succeeds(&["vm", "ports", "box", "--json"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();
-    assert!(
-        listed.as_array().unwrap().iter().any(|one| one["port"] == 8080),
-        "{listed}"
-    );
+    let listed = listed.as_array().unwrap();
+    let server = listed.iter().find(|one| one["port"] == 8080).unwrap();
+    let published = server["endpoint"].as_str().unwrap().parse().unwrap();
+    assert_eq!(answer(published), "from the guest\n");
     let mut forward = home.start(&["vm", "forward", "box", "0:8080", "--json"]);
     let ports: Value = serde_json::from_str(&read_until(forward.out(), "\n]\n")).unwrap();
     let port = u16::try_from(ports[0]["host"].as_u64().unwrap()).unwrap();
     for _ in 0..2 {
-        let mut answer = String::new();
-        let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        connection.read_to_string(&mut answer).unwrap();
-        assert_eq!(answer, "from the guest\n");
+        assert_eq!(answer((Ipv4Addr::LOCALHOST, port).into()), "from the guest\n");
     }
     drop(forward);
     assert!(
@@ -52,4 +66,8 @@ fn forward(home: &Home) {
         "it ends with its command"
     );
     home.succeeds(&["vm", "delete", "box"]);
+    assert!(
+        TcpStream::connect(published).is_err(),
+        "a published port goes with its VM"
+    );
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use store::{Network, OperationRow, OperationState, Store, VmRow, VmState};
+use store::{Network, OperationRow, OperationState, PublishedPort, Store, VmRow, VmState};
 
 /// A store in a folder of its own.
 pub struct Fresh {
@@ -48,6 +48,12 @@ pub fn vm(id: &str, name: &str) -> VmRow {
         disk_size: 8 << 30,
         network: Network::User,
         env: BTreeMap::from([("A".to_owned(), "b = \"c\"\nd".to_owned())]),
+        publish: vec![PublishedPort {
+            udp: true,
+            address: "::1".parse().unwrap(),
+            host: 5353,
+            guest: 53,
+        }],
         ephemeral: false,
         vmm: String::new(),
         vmm_reason: String::new(),

@@ -264,6 +264,7 @@ pub fn vm(name: &str, digit: char, state: VmState) -> Vm {
         disk_size: 8 << 30,
         disk_used: 107_374_182,
         network: NetworkMode::User,
+        publish: Vec::new(),
         address: None,
         vmm: "qemu/tcg".into(),
         vmm_reason: "no KVM: the CPU offers no virtualisation".into(),

@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use api::{ErrorCode, VmState};
+use api::{ErrorCode, GuestPort, GuestPorts, VmState};
 use guest::forward::{datagram, join};
-use guest::{Forward, Listener, Listeners, Process, Protocol, UPGRADE_FORWARD};
+use guest::{Forward, Listener, Process, Protocol, UPGRADE_FORWARD};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, UPGRADE};
 use hyper::upgrade::Upgraded;
@@ -57,8 +57,8 @@ pub async fn forward(state: Arc<State>, reference: &str, mut request: Request<In
         .unwrap()
 }
 
-/// What listens in every guest.
-pub fn listeners() -> Listeners {
+/// What listens in every guest; its port 80 is published.
+pub fn listeners() -> GuestPorts {
     let listener = |protocol, address: &str, port, process: Option<&str>, http| Listener {
         protocol,
         address: address.parse().unwrap(),
@@ -69,13 +69,16 @@ pub fn listeners() -> Listeners {
         }),
         http,
     };
-    Listeners {
-        listeners: vec![
+    let published = ["8080:80".parse().unwrap()];
+    GuestPorts {
+        ports: [
             listener(Protocol::Tcp, "::", 22, Some("sshd"), false),
             listener(Protocol::Udp, "0.0.0.0", 68, None, false),
             listener(Protocol::Tcp, "0.0.0.0", 80, Some("nginx"), true),
-            listener(Protocol::Tcp, "127.0.0.1", 6666, Some("\x1b[2Jevil\n"), false),
-        ],
+            listener(Protocol::Tcp, "127.0.0.1", 6666, Some("\x1b[2Jevil\n"), true),
+        ]
+        .map(|listener| GuestPort::of(listener, &published))
+        .into(),
         more: true,
     }
 }

@@ -259,6 +259,7 @@ fn create(state: App, request: &CreateVm) -> Answer {
     let mut made = vm(&name, 'f', VmState::Created);
     made.id = format!("{:032x}", 0xf000 + state.calls());
     made.ephemeral = request.ephemeral;
+    made.publish = request.publish.clone();
     made.vcpu = request.vcpu.unwrap_or(made.vcpu);
     made.memory_mib = request.memory_mib.unwrap_or(made.memory_mib);
     state.vms().push(made.clone());

@@ -1,0 +1,244 @@
+//! Ports of the host that lead into simulated machines, whose guests are processes of this host.
+#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
+
+mod support;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use api::{CreateVm, ErrorCode, PortForward, VmState};
+use engine::Engine;
+use support::{Host, delete, vm};
+use testkit::Action;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+/// A server of the guest's, and its port.
+async fn server() -> (TcpListener, u16) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+fn published(name: &str, host: u16, guest: u16) -> CreateVm {
+    let port = format!("{host}:{guest}").parse().unwrap();
+    CreateVm {
+        publish: vec![port],
+        ..vm(name, true)
+    }
+}
+
+/// Creates and starts it; gives what it is published on.
+async fn run(engine: &Engine, request: CreateVm) -> PortForward {
+    let operation = engine.vms().create(request).await.unwrap();
+    operation.wait().await.unwrap().unwrap().publish[0]
+}
+
+async fn reaches(endpoint: SocketAddr, server: &TcpListener) {
+    let mut near = TcpStream::connect(endpoint).await.unwrap();
+    let (mut far, _) = server.accept().await.unwrap();
+    near.write_all(b"hi").await.unwrap();
+    near.shutdown().await.unwrap();
+    let mut heard = String::new();
+    far.read_to_string(&mut heard).await.unwrap();
+    assert_eq!(heard, "hi");
+}
+
+/// Fails if anybody has it.
+async fn assert_free(endpoint: SocketAddr) {
+    drop(TcpListener::bind(endpoint).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_published_port_is_there_while_the_vm_runs_and_free_when_it_does_not() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    let (server, guest) = server().await;
+    let port = run(&engine, published("a", 0, guest)).await;
+    assert_ne!(port.host, 0);
+    reaches(port.endpoint(), &server).await;
+    engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+    assert_free(port.endpoint()).await;
+    // What any port would have done for is the VM's from then on.
+    let started = engine
+        .vms()
+        .start("a")
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(started.publish, [port]);
+    reaches(port.endpoint(), &server).await;
+    delete(&engine, "a").await;
+    assert_free(port.endpoint()).await;
+    leaks.assert_none_since().await;
+}
+
+#[tokio::test]
+async fn a_taken_port_is_refused_before_the_vm_exists() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    let (_taken, port) = server().await;
+    for start in [true, false] {
+        let request = CreateVm {
+            start,
+            ..published("a", port, 80)
+        };
+        let error = engine.vms().create(request).await.unwrap_err().to_api();
+        assert_eq!(error.code, ErrorCode::PortUnavailable);
+        assert_eq!(
+            error.message,
+            format!("cannot publish port {port}: it is taken on this host")
+        );
+        assert!(
+            error
+                .hint
+                .unwrap()
+                .contains("choose another, for example --publish ")
+        );
+    }
+    assert!(engine.vms().list().await.unwrap().is_empty());
+    leaks.assert_none_since().await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_later_keeps_the_vm_from_starting_and_does_no_more() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let (server, guest) = server().await;
+    let port = run(&engine, published("a", 0, guest)).await;
+    engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+    let taken = TcpListener::bind(port.endpoint()).await.unwrap();
+    let error = engine.vms().start("a").await.unwrap().wait().await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::PortUnavailable, "{error}");
+    assert_eq!(
+        error.hint.unwrap(),
+        format!("see who has it: ss -lntup 'sport = :{}'", port.host)
+    );
+    assert_eq!(engine.vms().show("a").await.unwrap().state, VmState::Stopped);
+    drop(taken);
+    engine.vms().start("a").await.unwrap().wait().await.unwrap();
+    reaches(port.endpoint(), &server).await;
+    delete(&engine, "a").await;
+}
+
+#[tokio::test]
+async fn a_create_that_fails_leaves_its_ports_free() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let (probe, port) = server().await;
+    let endpoint = probe.local_addr().unwrap();
+    drop(probe);
+    host.points.arm("create.image", Action::Fail);
+    let operation = engine.vms().create(published("a", port, 80)).await.unwrap();
+    operation.wait().await.unwrap_err();
+    assert_free(endpoint).await;
+}
+
+#[tokio::test]
+async fn bad_ports_are_refused_with_the_value() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let mut request = published("a", 0, 80);
+    request.publish[0].guest = 0;
+    let error = engine.vms().create(request.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("127.0.0.1:0->0/tcp"), "{error}");
+    request.publish = vec![
+        PortForward {
+            guest: 80,
+            ..request.publish[0]
+        };
+        65
+    ];
+    let error = engine.vms().create(request.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("at most 64"), "{error}");
+    request.publish = ["8080:80", "0.0.0.0:8080:81"]
+        .map(|port| port.parse().unwrap())
+        .into();
+    let error = engine.vms().create(request).await.unwrap_err();
+    assert!(
+        error.to_string().contains("127.0.0.1:8080->80/tcp has that port"),
+        "{error}"
+    );
+    assert!(engine.vms().list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_port_that_another_vm_has_is_refused_with_its_name_until_that_one_is_off() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    let (server, guest) = server().await;
+    let port = run(&engine, published("a", 0, guest)).await;
+    let error = engine.vms().create(published("b", port.host, guest)).await;
+    let error = error.unwrap_err().to_api();
+    assert_eq!(
+        (error.code, error.message),
+        (
+            ErrorCode::PortUnavailable,
+            format!("cannot publish port {}: VM `a` has it", port.host)
+        )
+    );
+    assert!(error.hint.unwrap().contains("--publish "));
+    engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+    assert_eq!(run(&engine, published("b", port.host, guest)).await, port);
+    let error = engine.vms().start("a").await.unwrap().wait().await.unwrap_err();
+    assert_eq!(
+        error.message,
+        format!("cannot publish port {}: VM `b` has it", port.host)
+    );
+    assert_eq!(
+        error.hint.as_deref(),
+        Some("stop that one first: banger vm stop b")
+    );
+    delete(&engine, "b").await;
+    engine.vms().start("a").await.unwrap().wait().await.unwrap();
+    reaches(port.endpoint(), &server).await;
+    delete(&engine, "a").await;
+    leaks.assert_none_since().await;
+}
+
+#[tokio::test]
+async fn of_two_vms_that_want_one_port_at_once_one_gets_it() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let (probe, port) = server().await;
+    drop(probe);
+    let vms = engine.vms();
+    let (a, b) = tokio::join!(
+        vms.create(published("a", port, 80)),
+        vms.create(published("b", port, 80))
+    );
+    assert_ne!(a.is_ok(), b.is_ok(), "{a:?} {b:?}");
+    a.or(b).unwrap().wait().await.unwrap();
+    assert_eq!(vms.list().await.unwrap().len(), 1);
+    let name = &vms.list().await.unwrap()[0].name;
+    delete(&engine, name).await;
+}
+
+#[tokio::test]
+async fn datagrams_reach_a_published_port_and_come_back() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let guest = server.local_addr().unwrap().port();
+    let request = CreateVm {
+        publish: vec![format!("0:{guest}/udp").parse().unwrap()],
+        ..vm("a", true)
+    };
+    let port = run(&engine, request).await;
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    client.send_to(b"question", port.endpoint()).await.unwrap();
+    let mut buffer = [0; 64];
+    let (length, from) = server.recv_from(&mut buffer).await.unwrap();
+    assert_eq!(&buffer[..length], b"question");
+    server.send_to(b"answer", from).await.unwrap();
+    let (length, from) = client.recv_from(&mut buffer).await.unwrap();
+    assert_eq!((&buffer[..length], from), (&b"answer"[..], port.endpoint()));
+    engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+    drop(UdpSocket::bind(port.endpoint()).await.unwrap());
+    delete(&engine, "a").await;
+}
