@@ -22,7 +22,6 @@
 //! | `GET /v1/vms/{ref}/ports` | → [`GuestPorts`] |
 //! | `GET /v1/vms/{ref}/files?path=…` | → tar stream; [`guest::files::ReadFiles`] |
 //! | `PUT /v1/vms/{ref}/files?path=…` | tar stream → [`guest::files::Written`]; [`guest::files::WriteFiles`] |
-//! | `GET /v1/vms/{ref}/logs` | → text |
 //! | `GET /v1/vms/{ref}/ssh` | → [`SshAccess`] |
 //! | `POST /v1/vms/{ref}/ssh` | → 101, the SSH protocol |
 //! | `GET /v1/ssh` | → [`SshFiles`] |
@@ -33,6 +32,7 @@
 //! | `PUT /v1/images/{name}` | query [`UploadImage`], the archive → operation |
 //! | `DELETE /v1/images/{ref}` | → 204 |
 //! | `DELETE /v1/cache?dry_run=…` | → [`Pruned`] |
+//! | `GET /v1/events` | → NDJSON of [`Notice`], from now on |
 //! | `GET /v1/operations`, `GET /v1/operations/{id}` | → [`Operation`] |
 //! | `DELETE /v1/operations/{id}` | cancels; → 202 |
 //! | `GET /v1/operations/{id}/events` | → NDJSON of [`Event`], from the first one on |
@@ -47,6 +47,7 @@
 pub mod client;
 mod error;
 mod image;
+mod notice;
 mod operation;
 mod ports;
 mod report;
@@ -60,6 +61,7 @@ pub use image::{
     Image, ImageConfig, ImageKind, Pruned, PullImage, RegistryAccess, RegistryLogin, UploadFormat,
     UploadImage,
 };
+pub use notice::{Happening, Notice};
 pub use operation::{Event, Operation, OperationState, StageState};
 pub use ports::{GuestPort, GuestPorts, PortForward, PortForwardError, PortUse, Refusal};
 pub use report::{Check, CheckState, Report, Version};

@@ -13,6 +13,7 @@ use hyper_util::service::TowerToHyperService;
 use store::StoreError;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::Announcement;
 use crate::idle::{Connections, until_idle};
@@ -94,7 +95,9 @@ impl Daemon {
             engine: engine.clone(),
             paths: paths.clone(),
             doctor,
+            ending: CancellationToken::new(),
         };
+        let ending = app.ending.clone();
         let mut socket = Socket::bind(&paths)?;
         tracing::info!(socket = %paths.socket().display(), version = env!("CARGO_PKG_VERSION"), "ready");
         announcement
@@ -133,6 +136,7 @@ impl Daemon {
             }
         }
         socket.remove(&paths);
+        ending.cancel();
         connections.wait_for_none(LAST_REQUESTS).await;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The host API's routes: requests become engine calls, outcomes become answers.
 
+mod events;
 mod exec;
 mod failure;
 mod files;
@@ -20,6 +21,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
 use config::Paths;
 use engine::{Doctor, Engine};
+use tokio_util::sync::CancellationToken;
 
 use failure::Failure;
 
@@ -32,6 +34,8 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) paths: Paths,
     pub(crate) doctor: Doctor,
+    /// Cancelled when the daemon is about to end.
+    pub(crate) ending: CancellationToken,
 }
 
 /// All routes; `api`'s documentation lists them.
@@ -65,6 +69,7 @@ pub(crate) fn router(app: App) -> Router {
             get(images::show).put(images::upload).delete(images::delete),
         )
         .route("/v1/cache", delete(images::prune))
+        .route("/v1/events", get(events::events))
         .route("/v1/operations", get(operations::list))
         .route(
             "/v1/operations/{id}",

@@ -17,6 +17,7 @@ pub mod faults;
 mod identity;
 mod images;
 mod machines;
+mod notices;
 mod operations;
 mod plan;
 mod space;
@@ -35,12 +36,14 @@ pub use doctor::Doctor;
 pub use error::{EngineError, one_line};
 pub use images::{Images, Upload};
 pub use machines::{Choice, HostMachines, Machines};
+pub use notices::Listener;
 pub use operations::{Events, OperationHandle, Operations};
 pub use vmm::LogKind;
 pub use vms::{Follow, Timeouts, Vms};
 
 use artefacts::Artefacts;
 use faults::Faults;
+use notices::Notices;
 
 /// What a VM gets where its request says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +89,7 @@ pub struct Engine {
     vms: Vms,
     images: Images,
     operations: Operations,
+    notices: Notices,
 }
 
 impl fmt::Debug for Engine {
@@ -101,7 +105,8 @@ impl Engine {
     /// The store cannot be opened or read.
     pub async fn open(parts: Parts) -> Result<Self, EngineError> {
         let store = Store::open(parts.paths.database()).await?;
-        let operations = Operations::new(store.clone());
+        let notices = Notices::default();
+        let operations = Operations::new(store.clone(), notices.clone());
         let artefacts = Artefacts::new(
             store.clone(),
             parts.paths.clone(),
@@ -114,6 +119,7 @@ impl Engine {
             ssh: Arc::new(ssh::SshKeys::new(&parts.paths)),
             store,
             operations: operations.clone(),
+            notices: notices.clone(),
             artefacts,
             machines: parts.machines,
             faults: parts.faults,
@@ -132,6 +138,7 @@ impl Engine {
             images: Images::new(Arc::clone(&shared)),
             vms: Vms::new(shared),
             operations,
+            notices,
         })
     }
 
@@ -151,6 +158,12 @@ impl Engine {
     #[must_use]
     pub fn operations(&self) -> &Operations {
         &self.operations
+    }
+
+    /// Listens to what happens from now on.
+    #[must_use]
+    pub fn listen(&self) -> Listener {
+        self.notices.listen()
     }
 
     /// Whether nothing runs and nothing is under way.

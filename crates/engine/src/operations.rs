@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use api::{Event, Operation, OperationState, StageState};
+use api::{Event, Happening, Operation, OperationState, StageState};
 use jiff::Timestamp;
 use store::Store;
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::EngineError;
 use crate::error::one_line;
+use crate::notices::Notices;
 
 /// How many ended operations are kept with their events; older ones remain as rows.
 const KEPT_ENDED: usize = 64;
@@ -20,6 +21,7 @@ const KEPT_ENDED: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Operations {
     store: Store,
+    notices: Notices,
     live: Arc<Mutex<Live>>,
     running: watch::Sender<usize>,
 }
@@ -55,9 +57,10 @@ struct Log {
 }
 
 impl Operations {
-    pub(crate) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store, notices: Notices) -> Self {
         Self {
             store,
+            notices,
             live: Arc::default(),
             running: watch::Sender::new(0),
         }
@@ -101,6 +104,7 @@ impl Operations {
         handle.push(Event::Started {
             operation: handle.id().to_owned(),
         });
+        self.tell(&handle);
         Ok(handle)
     }
 
@@ -134,6 +138,7 @@ impl Operations {
         }
         lock(&handle.inner.log).ended_at = Some(ended_at);
         handle.push(event);
+        self.tell(handle);
         let mut live = lock(&self.live);
         live.ended.push_back(handle.id().to_owned());
         if live.ended.len() > KEPT_ENDED
@@ -143,6 +148,11 @@ impl Operations {
         }
         drop(live);
         self.running.send_modify(|count| *count -= 1);
+    }
+
+    fn tell(&self, handle: &OperationHandle) {
+        let operation = handle.view();
+        self.notices.tell(Happening::Operation { operation });
     }
 
     /// The operation of that id, as long as its events are kept.

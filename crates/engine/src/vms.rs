@@ -37,6 +37,7 @@ pub(crate) use stale::watch as stop_unused;
 use crate::artefacts::{Artefacts, container};
 use crate::faults::Faults;
 use crate::identity::Identity;
+use crate::notices::Notices;
 use crate::operations::{OperationHandle, Operations};
 use crate::ssh::SshKeys;
 use crate::{Defaults, EngineError, Machines};
@@ -78,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) paths: Paths,
     pub(crate) ssh: Arc<SshKeys>,
     pub(crate) operations: Operations,
+    pub(crate) notices: Notices,
     pub(crate) artefacts: Artefacts,
     pub(crate) machines: Arc<dyn Machines>,
     pub(crate) faults: Arc<dyn Faults>,
@@ -233,6 +235,7 @@ impl Vms {
             shared.operations.end(&operation, Err(&error)).await;
             return Err(error);
         }
+        shared.notices.tell(view::happening(&row));
         operation.push(Event::Resolved {
             vm: Box::new(self.view(row.clone())),
         });

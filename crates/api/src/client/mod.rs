@@ -21,7 +21,7 @@ use tokio::net::UnixStream;
 
 pub use error::ClientError;
 pub use socket::short_path;
-pub use stream::{Chunks, Events};
+pub use stream::{Chunks, Events, Notices};
 
 use crate::{
     Booted, CreateVm, GuestPorts, KillSignal, KillVm, Operation, Pong, PullImage, Report, SetVm, Space,
@@ -262,6 +262,17 @@ impl Client {
     pub async fn operation_events(&self, id: &str) -> Result<Events, ClientError> {
         let path = format!("{}/events", operation_path(id));
         self.events(Call::new(Method::GET, path).headers(EVENTS)).await
+    }
+
+    /// `GET /v1/events`: what happens to VMs and operations from now on.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn listen(&self) -> Result<Notices, ClientError> {
+        let call = Call::new(Method::GET, "/v1/events").headers(EVENTS);
+        let answer = send(&self.socket, call, self.patience).await?;
+        expect_status(&answer.response, StatusCode::OK)?;
+        Ok(Notices::new(answer))
     }
 
     /// `DELETE /v1/operations/{id}`: asks for it to be cancelled and undone, and does not wait for that.

@@ -1,13 +1,14 @@
-//! Answers without an end of their own: an operation's events, and text.
+//! Answers without an end of their own: an operation's events, what happens in the daemon, and text.
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::ClientError;
 use super::connection::{Answer, Driver};
-use crate::Event;
+use crate::{Event, Notice};
 
 /// Longest line of an event stream.
 const LONGEST_LINE: usize = 1 << 20;
@@ -65,7 +66,7 @@ impl Events {
     /// a type that this version does not know are passed over.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         loop {
-            if let Some(event) = self.lines.next()? {
+            if let Some(event) = self.lines.next::<Event>()? {
                 self.ended |= event.is_end();
                 return Ok(Some(event));
             }
@@ -79,7 +80,62 @@ impl Events {
     }
 }
 
-/// Bytes that become events, a line each.
+/// What happens in the daemon, as it happens. Dropping it closes the connection.
+pub struct Notices {
+    chunks: Chunks,
+    lines: Lines,
+}
+
+impl Notices {
+    pub(super) fn new(answer: Answer) -> Self {
+        Self {
+            chunks: Chunks::new(answer),
+            lines: Lines::default(),
+        }
+    }
+
+    /// The next notice; `None` once the daemon ends. May be dropped and called again without loss.
+    ///
+    /// # Errors
+    /// A stream that breaks, or a line that is too long or no notice. Notices of a type that this version does not
+    /// know are passed over.
+    pub async fn next(&mut self) -> Result<Option<Notice>, ClientError> {
+        loop {
+            if let Some(notice) = self.lines.next()? {
+                return Ok(Some(notice));
+            }
+            match self.chunks.next().await? {
+                Some(chunk) => self.lines.push(&chunk),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// What a line of a stream may be.
+trait Line: DeserializeOwned {
+    /// The types that this version knows; one of another is passed over.
+    const KNOWN: &[&str];
+}
+
+impl Line for Event {
+    const KNOWN: &[&str] = &[
+        "started",
+        "resolved",
+        "stage",
+        "timing",
+        "warning",
+        "succeeded",
+        "failed",
+        "cancelled",
+    ];
+}
+
+impl Line for Notice {
+    const KNOWN: &[&str] = &["listening", "vm", "vm_deleted", "operation", "missed"];
+}
+
+/// Bytes that become events or notices, a line each.
 #[derive(Default)]
 struct Lines {
     bytes: Vec<u8>,
@@ -92,7 +148,7 @@ impl Lines {
         self.bytes.extend_from_slice(chunk);
     }
 
-    fn next(&mut self) -> Result<Option<Event>, ClientError> {
+    fn next<T: Line>(&mut self) -> Result<Option<T>, ClientError> {
         loop {
             let Some(at) = self.bytes[self.searched..].iter().position(|byte| *byte == b'\n') else {
                 self.searched = self.bytes.len();
@@ -111,29 +167,18 @@ impl Lines {
 }
 
 /// Decodes a line; `None` for an empty one (a sign of life) and for a type that this version does not know.
-fn decode(line: &[u8]) -> Result<Option<Event>, ClientError> {
+fn decode<T: Line>(line: &[u8]) -> Result<Option<T>, ClientError> {
     #[derive(Deserialize)]
     struct Tag {
         r#type: String,
     }
-
-    const KNOWN: [&str; 8] = [
-        "started",
-        "resolved",
-        "stage",
-        "timing",
-        "warning",
-        "succeeded",
-        "failed",
-        "cancelled",
-    ];
 
     if line.is_empty() {
         return Ok(None);
     }
     match (serde_json::from_slice(line), serde_json::from_slice::<Tag>(line)) {
         (Ok(event), _) => Ok(Some(event)),
-        (Err(_), Ok(tag)) if !KNOWN.contains(&tag.r#type.as_str()) => Ok(None),
+        (Err(_), Ok(tag)) if !T::KNOWN.contains(&tag.r#type.as_str()) => Ok(None),
         (Err(error), _) => Err(ClientError::Protocol(format!(
             "an event does not decode: {error}"
         ))),
@@ -145,6 +190,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{Happening, Operation, OperationState, VmState};
 
     fn events(chunks: &[&[u8]]) -> Result<Vec<Event>, ClientError> {
         let mut lines = Lines::default();
@@ -189,11 +235,52 @@ mod tests {
         assert!(matches!(events(&[&chunk]), Err(ClientError::TooLong { .. })));
     }
 
+    #[test]
+    fn every_notice_is_of_a_known_type_and_comes_back() {
+        let at = "2026-01-02T03:04:05Z".parse().unwrap();
+        let operation = Operation {
+            id: "o".into(),
+            kind: "start".into(),
+            vm: None,
+            state: OperationState::Running,
+            started_at: at,
+            ended_at: None,
+            error: None,
+        };
+        let (id, name) = (String::from("1"), String::from("a"));
+        let (state, reason) = (VmState::Running, None);
+        for what in [
+            Happening::Listening,
+            Happening::Vm {
+                id: id.clone(),
+                name: name.clone(),
+                state,
+                reason,
+            },
+            Happening::VmDeleted { id, name },
+            Happening::Operation { operation },
+            Happening::Missed { lines: 7 },
+        ] {
+            let notice = Notice { at, what };
+            let line = serde_json::to_vec(&notice).unwrap();
+            let kind: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            assert!(Notice::KNOWN.contains(&kind["type"].as_str().unwrap()));
+            assert_eq!(decode::<Notice>(&line).unwrap(), Some(notice));
+        }
+        let later = br#"{"at":"2026-01-02T03:04:05Z","type":"applause"}"#;
+        assert_eq!(decode::<Notice>(later).unwrap(), None);
+        assert!(
+            decode::<Notice>(br#"{"type":"listening"}"#).is_err(),
+            "it has no time"
+        );
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_the_reader_panic(chunks in proptest::collection::vec(any::<Vec<u8>>(), 0..8)) {
             let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
             let _ = events(&chunks);
+            let _ = decode::<Notice>(&chunks.concat());
         }
     }
 }

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use engine::{Engine, Events, OperationHandle};
+use serde::Serialize;
 
 /// The media type of a stream of events.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
@@ -60,6 +61,13 @@ pub(crate) fn stream(operation: OperationHandle, hold: Hold) -> Response {
     ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response()
 }
 
+/// A line of NDJSON.
+pub(crate) fn line(value: &impl Serialize) -> Bytes {
+    let mut line = serde_json::to_vec(value).unwrap_or_else(|_| b"{}".to_vec());
+    line.push(b'\n');
+    line.into()
+}
+
 /// Reads events for a client; dropped when its connection closes.
 struct Follower {
     events: Events,
@@ -78,9 +86,7 @@ impl Follower {
                         self.hold = Hold::Watch;
                     }
                 }
-                let mut line = serde_json::to_vec(&event).unwrap_or_else(|_| b"{}".to_vec());
-                line.push(b'\n');
-                Some(line.into())
+                Some(line(&event))
             }
             // A lease lasts as long as the connection.
             None if matches!(self.hold, Hold::Lease { .. }) => std::future::pending().await,

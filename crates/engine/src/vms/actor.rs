@@ -122,7 +122,7 @@ impl Actor {
                     continue;
                 }
                 boot_id = next_boot(self.running.as_ref()) => {
-                    if let Err(error) = state::rebooted(&self.shared.store, &self.id, &boot_id).await {
+                    if let Err(error) = state::rebooted(&self.shared, &self.id, &boot_id).await {
                         tracing::warn!(vm = %self.id, error = %one_line(&error), "cannot record a new boot");
                     }
                     continue;
@@ -223,7 +223,7 @@ impl Actor {
             None => self.shared.claim_for_start(&row).await?,
         };
         let (before, reason) = (row.state, row.reason.clone());
-        let row = state::begin_start(&self.shared.store, &self.id).await?;
+        let row = state::begin_start(&self.shared, &self.id).await?;
         let name = row.name.clone();
         let stage = operation.stage("start", "booting");
         let started = match self.shared.start_inputs(row, operation).await {
@@ -232,7 +232,7 @@ impl Actor {
         };
         match started {
             Ok(started) => {
-                state::running(&self.shared.store, &self.id, &started.boot_id).await?;
+                state::running(&self.shared, &self.id, &started.boot_id).await?;
                 let published = claimed.serve(&name, &started.link.state());
                 self.set_running(Some(Running {
                     machine: started.machine,
@@ -243,11 +243,11 @@ impl Actor {
                 Ok(())
             }
             Err(EngineError::Cancelled) => {
-                state::start_taken_back(&self.shared.store, &self.id, before, reason).await?;
+                state::start_taken_back(&self.shared, &self.id, before, reason).await?;
                 Err(EngineError::Cancelled)
             }
             Err(error) => {
-                state::start_failed(&self.shared.store, &self.id, one_line(&error)).await?;
+                state::start_failed(&self.shared, &self.id, one_line(&error)).await?;
                 Err(EngineError::Start {
                     name,
                     source: Box::new(error),
@@ -278,7 +278,7 @@ impl Actor {
             };
         };
         let stage = operation.stage("stop", "shutting down");
-        state::begin_stop(&self.shared.store, &self.id).await?;
+        state::begin_stop(&self.shared, &self.id).await?;
         let how = stop::shut_down(
             &running.machine,
             &running.link,
@@ -382,7 +382,7 @@ impl Actor {
         self.let_go().await;
         let folder = self.shared.paths.vm(&self.id);
         let torn_down = start::tear_down(&*self.shared.machines, &folder).await;
-        state::stopped(&self.shared.store, &self.id, reason).await?;
+        state::stopped(&self.shared, &self.id, reason).await?;
         torn_down
     }
 

@@ -69,11 +69,13 @@ pub(crate) async fn remove(shared: &Shared, id: &str) -> Result<(), EngineError>
     let name = shared.store.vms().get(id).await?.map(|row| row.name);
     let aside = set_aside(&folder)?;
     shared.store.vms().delete(id).await?;
-    if let Some(name) = name
-        && let Err(error) = shared.ssh.forget(&name)
-    {
-        // Of no consequence but the line itself: the next VM of that name gets its own.
-        tracing::warn!(vm = %name, error = %one_line(&error), "cannot take a VM off the known hosts");
+    if let Some(name) = name {
+        if let Err(error) = shared.ssh.forget(&name) {
+            // Of no consequence but the line itself: the next VM of that name gets its own.
+            tracing::warn!(vm = %name, error = %one_line(&error), "cannot take a VM off the known hosts");
+        }
+        let id = id.to_owned();
+        shared.notices.tell(api::Happening::VmDeleted { id, name });
     }
     if let Some(aside) = aside {
         tokio::fs::remove_dir_all(&aside)

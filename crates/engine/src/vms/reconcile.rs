@@ -70,12 +70,12 @@ async fn bring_back(shared: &Arc<Shared>, row: VmRow) -> Result<(), EngineError>
                 VmState::Stopping => None,
                 _ => Some("its machine ended while no daemon was there".to_owned()),
             };
-            let row = state::stopped(&shared.store, &row.id, reason).await?;
+            let row = state::stopped(shared, &row.id, reason).await?;
             take_up(shared, row, None);
         }
         VmState::Starting => {
             start::tear_down(&*shared.machines, &folder).await?;
-            let row = state::stopped(&shared.store, &row.id, Some(CUT_OFF.to_owned())).await?;
+            let row = state::stopped(shared, &row.id, Some(CUT_OFF.to_owned())).await?;
             take_up(shared, row, None);
         }
         VmState::Created | VmState::Stopped | VmState::Error => take_up(shared, row, None),

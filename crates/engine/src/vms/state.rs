@@ -1,4 +1,4 @@
-//! The states of a VM and the ways between them. There is no other way to write a state.
+//! The states of a VM and the ways between them. There is no other way to write a state, and each is told.
 //!
 //! ```text
 //!  created ─┐
@@ -8,19 +8,20 @@
 //! ```
 
 use jiff::Timestamp;
-use store::{Change, Store, Transition, VmRow, VmState};
+use store::{Change, Transition, VmRow, VmState};
 
+use super::{Shared, view};
 use crate::EngineError;
 
 /// `created | stopped | error → starting`.
-pub(crate) async fn begin_start(store: &Store, id: &str) -> Result<VmRow, EngineError> {
+pub(crate) async fn begin_start(shared: &Shared, id: &str) -> Result<VmRow, EngineError> {
     let change = Transition {
         reason: None,
         boot_id: Change::Clear,
         started_at: Change::Keep,
     };
     to(
-        store,
+        shared,
         id,
         &[VmState::Created, VmState::Stopped, VmState::Error],
         VmState::Starting,
@@ -30,28 +31,28 @@ pub(crate) async fn begin_start(store: &Store, id: &str) -> Result<VmRow, Engine
 }
 
 /// `starting → running`.
-pub(crate) async fn running(store: &Store, id: &str, boot_id: &str) -> Result<VmRow, EngineError> {
+pub(crate) async fn running(shared: &Shared, id: &str, boot_id: &str) -> Result<VmRow, EngineError> {
     let change = Transition {
         reason: None,
         boot_id: Change::Set(boot_id.to_owned()),
         started_at: Change::Set(Timestamp::now()),
     };
-    to(store, id, &[VmState::Starting], VmState::Running, change).await
+    to(shared, id, &[VmState::Starting], VmState::Running, change).await
 }
 
 /// `running → running`: the guest rebooted by itself.
-pub(crate) async fn rebooted(store: &Store, id: &str, boot_id: &str) -> Result<VmRow, EngineError> {
+pub(crate) async fn rebooted(shared: &Shared, id: &str, boot_id: &str) -> Result<VmRow, EngineError> {
     let change = Transition {
         reason: None,
         boot_id: Change::Set(boot_id.to_owned()),
         started_at: Change::Set(Timestamp::now()),
     };
-    to(store, id, &[VmState::Running], VmState::Running, change).await
+    to(shared, id, &[VmState::Running], VmState::Running, change).await
 }
 
 /// `starting → state it came from`: a start that was taken back leaves the VM as it was.
 pub(crate) async fn start_taken_back(
-    store: &Store,
+    shared: &Shared,
     id: &str,
     before: VmState,
     reason: Option<String>,
@@ -61,38 +62,38 @@ pub(crate) async fn start_taken_back(
         boot_id: Change::Clear,
         started_at: Change::Keep,
     };
-    to(store, id, &[VmState::Starting], before, change).await
+    to(shared, id, &[VmState::Starting], before, change).await
 }
 
 /// `starting → error`: the start failed.
-pub(crate) async fn start_failed(store: &Store, id: &str, reason: String) -> Result<VmRow, EngineError> {
+pub(crate) async fn start_failed(shared: &Shared, id: &str, reason: String) -> Result<VmRow, EngineError> {
     let change = Transition {
         reason: Some(reason),
         boot_id: Change::Clear,
         started_at: Change::Keep,
     };
-    to(store, id, &[VmState::Starting], VmState::Error, change).await
+    to(shared, id, &[VmState::Starting], VmState::Error, change).await
 }
 
 /// `running → stopping`.
-pub(crate) async fn begin_stop(store: &Store, id: &str) -> Result<VmRow, EngineError> {
+pub(crate) async fn begin_stop(shared: &Shared, id: &str) -> Result<VmRow, EngineError> {
     let change = Transition {
         reason: None,
         boot_id: Change::Keep,
         started_at: Change::Keep,
     };
-    to(store, id, &[VmState::Running], VmState::Stopping, change).await
+    to(shared, id, &[VmState::Running], VmState::Stopping, change).await
 }
 
 /// `starting | running | stopping → stopped`: the machine is gone, for the reason given.
-pub(crate) async fn stopped(store: &Store, id: &str, reason: Option<String>) -> Result<VmRow, EngineError> {
+pub(crate) async fn stopped(shared: &Shared, id: &str, reason: Option<String>) -> Result<VmRow, EngineError> {
     let change = Transition {
         reason,
         boot_id: Change::Clear,
         started_at: Change::Keep,
     };
     to(
-        store,
+        shared,
         id,
         &[VmState::Starting, VmState::Running, VmState::Stopping],
         VmState::Stopped,
@@ -102,13 +103,14 @@ pub(crate) async fn stopped(store: &Store, id: &str, reason: Option<String>) -> 
 }
 
 async fn to(
-    store: &Store,
+    shared: &Shared,
     id: &str,
     from: &[VmState],
     to: VmState,
     change: Transition,
 ) -> Result<VmRow, EngineError> {
-    let row = store.vms().transition(id, from, to, change).await?;
+    let row = shared.store.vms().transition(id, from, to, change).await?;
     tracing::info!(vm = %row.name, id, state = ?to, reason = row.reason.as_deref().unwrap_or(""), "state");
+    shared.notices.tell(view::happening(&row));
     Ok(row)
 }

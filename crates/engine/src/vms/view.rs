@@ -16,6 +16,16 @@ pub(crate) fn state(state: VmState) -> api::VmState {
     }
 }
 
+/// What is told of a VM that is in its state from now on.
+pub(crate) fn happening(row: &VmRow) -> api::Happening {
+    api::Happening::Vm {
+        id: row.id.clone(),
+        name: row.name.clone(),
+        state: state(row.state),
+        reason: row.reason.clone(),
+    }
+}
+
 /// A row and what its folder holds.
 pub(crate) fn vm(row: VmRow, folder: &Path, pid: Option<u32>) -> api::Vm {
     api::Vm {

@@ -1,54 +1,14 @@
 //! The daemon's socket, as others meet it.
-#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-/// A daemon with a home of its own.
-struct Daemon {
-    child: Child,
-    socket: PathBuf,
-    home: tempfile::TempDir,
-}
-
-impl Daemon {
-    fn start() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let mut child = command(home.path(), &["--announce"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let socket = line.trim_end().strip_prefix("ready ").expect(&line).into();
-        Self { child, socket, home }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn command(home: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bangerd"));
-    command
-        .args(arguments)
-        .env_clear()
-        .env("HOME", home)
-        .env("XDG_RUNTIME_DIR", home.join("run"))
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command
-}
+use crate::support::{Daemon, command};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
