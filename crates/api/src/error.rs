@@ -28,6 +28,10 @@ pub enum ErrorCode {
     ImageExists,
     /// No kernel of that name, here or in the catalog.
     KernelNotFound,
+    /// An image or a VM uses the kernel.
+    KernelInUse,
+    /// Another kernel has the name.
+    KernelExists,
     /// An image or kernel could not be fetched or built.
     ArtefactFailed,
     /// No VMM works on this host, or the one asked for is missing.

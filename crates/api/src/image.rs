@@ -146,6 +146,9 @@ pub struct Pruned {
     pub blobs: u64,
     /// Root file systems that no image and no VM uses.
     pub file_systems: u64,
+    /// Versions of kernels that no name leads to any more and no VM uses.
+    #[serde(default)]
+    pub kernels: u64,
     /// Bytes that all of them take.
     pub bytes: u64,
 }

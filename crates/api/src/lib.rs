@@ -31,6 +31,12 @@
 //! | `GET /v1/images/{ref}` | → [`Image`]; `ref` is its name, or its full name in a registry, percent-encoded |
 //! | `PUT /v1/images/{name}` | query [`UploadImage`], the archive → operation |
 //! | `DELETE /v1/images/{ref}` | → 204 |
+//! | `GET /v1/kernels` | → `[`[`Kernel`]`]` |
+//! | `POST /v1/kernels` | [`PullKernel`] → operation |
+//! | `GET /v1/kernels/{name}` | → [`Kernel`] |
+//! | `PUT /v1/kernels/{name}` | query [`ImportKernel`], the kernel's files → 201, [`Kernel`] |
+//! | `DELETE /v1/kernels/{name}` | → 204 |
+//! | `GET /v1/catalog/kernels` | → `[`[`CatalogKernel`]`]` |
 //! | `DELETE /v1/cache?dry_run=…` | → [`Pruned`] |
 //! | `GET /v1/events` | → NDJSON of [`Notice`], from now on |
 //! | `GET /v1/operations`, `GET /v1/operations/{id}` | → [`Operation`] |
@@ -47,6 +53,7 @@
 pub mod client;
 mod error;
 mod image;
+mod kernel;
 mod notice;
 mod operation;
 mod ports;
@@ -61,6 +68,7 @@ pub use image::{
     Image, ImageConfig, ImageKind, Pruned, PullImage, RegistryAccess, RegistryLogin, UploadFormat,
     UploadImage,
 };
+pub use kernel::{CatalogKernel, ImportKernel, Kernel, KernelKind, PullKernel};
 pub use notice::{Happening, Notice};
 pub use operation::{Event, Operation, OperationState, StageState};
 pub use ports::{GuestPort, GuestPorts, PortForward, PortForwardError, PortUse, Refusal};

@@ -7,6 +7,7 @@ mod files;
 mod follow;
 mod forward;
 mod images;
+mod kernels;
 mod logs;
 mod operations;
 mod ports;
@@ -68,6 +69,12 @@ pub(crate) fn router(app: App) -> Router {
             "/v1/images/{reference}",
             get(images::show).put(images::upload).delete(images::delete),
         )
+        .route("/v1/kernels", get(kernels::list).post(kernels::pull))
+        .route(
+            "/v1/kernels/{name}",
+            get(kernels::show).put(kernels::import).delete(kernels::delete),
+        )
+        .route("/v1/catalog/kernels", get(kernels::available))
         .route("/v1/cache", delete(images::prune))
         .route("/v1/events", get(events::events))
         .route("/v1/operations", get(operations::list))

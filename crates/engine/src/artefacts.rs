@@ -4,6 +4,7 @@ mod catalog_sources;
 pub(crate) mod container;
 pub(crate) mod import;
 mod initramfs;
+pub(crate) mod kernels;
 mod locks;
 mod sources;
 
@@ -16,42 +17,16 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 pub use catalog_sources::CatalogSources;
-pub use sources::{Known, Made, Progress, SourceError, Sources};
+pub use sources::{Known, KnownKernel, Made, Progress, SourceError, Sources};
 
 use crate::EngineError;
 use crate::operations::{OperationHandle, Stage};
 use initramfs::Initramfs;
+pub(crate) use kernels::Kernel;
 use locks::NameLocks;
 
 /// Prefix of what is being made.
 pub(crate) const STAGING: &str = ".new-";
-
-/// A kernel on disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kernel {
-    /// Name in the catalog.
-    pub(crate) name: String,
-    /// The kernel's release, as `uname -r` says it.
-    pub(crate) version: String,
-    folder: PathBuf,
-}
-
-impl Kernel {
-    /// The uncompressed kernel.
-    pub(crate) fn vmlinux(&self) -> PathBuf {
-        self.folder.join("vmlinux")
-    }
-
-    /// All its modules as a read-only file system.
-    pub(crate) fn modules(&self) -> PathBuf {
-        self.folder.join("modules.erofs")
-    }
-
-    /// The modules that the initramfs loads, in load order.
-    pub(crate) fn boot_modules(&self) -> PathBuf {
-        self.folder.join("boot-modules")
-    }
-}
 
 /// An image on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,57 +124,6 @@ impl Artefacts {
         Ok(names)
     }
 
-    /// The kernel, fetched if it is not here.
-    pub(crate) async fn ensure_kernel(
-        &self,
-        name: &str,
-        operation: &OperationHandle,
-    ) -> Result<Kernel, EngineError> {
-        if let Some(kernel) = self.kernel(name).await? {
-            return Ok(kernel);
-        }
-        let stage = operation.stage("kernel", name);
-        let guard = self
-            .locks
-            .hold("kernel", name, &stage, operation.cancellation())
-            .await?;
-        if let Some(kernel) = self.kernel(name).await? {
-            stage.done(&format!("{name} {}", kernel.version));
-            return Ok(kernel);
-        }
-        let kernels = self.paths.kernels();
-        let wanted = name.to_owned();
-        let (stage, _guard, made) = self
-            .make(
-                "fetch",
-                "kernel",
-                name,
-                stage,
-                operation.cancellation(),
-                guard,
-                move |sources, progress, cancel| {
-                    let staging = staging_folder(&kernels, &wanted)?;
-                    let made = sources.make_kernel(&wanted, staging.path(), progress, cancel)?;
-                    let target = kernels.join(format!("{wanted}-{}", made.version));
-                    publish_folder(staging, &target)?;
-                    Ok(made)
-                },
-            )
-            .await?;
-        let row = store::KernelRow {
-            name: name.to_owned(),
-            version: made.version.clone(),
-            bytes: made.bytes,
-            source: made.source.clone(),
-            created_at: Timestamp::now(),
-        };
-        self.store.kernels().insert(row).await?;
-        stage.done(&format!("{name} {}  {}", made.version, made.note));
-        self.kernel(name)
-            .await?
-            .ok_or_else(|| EngineError::Internal(format!("kernel `{name}` vanished after it was made")))
-    }
-
     /// The image, built or fetched if it is not here.
     pub(crate) async fn ensure_image(
         &self,
@@ -266,16 +190,6 @@ impl Artefacts {
         self.initramfs.ensure(kernel).await
     }
 
-    /// The kernel of that name and version, if its files are here.
-    pub(crate) fn kernel_version(&self, name: &str, version: &str) -> Option<Kernel> {
-        let kernel = Kernel {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            folder: self.paths.kernels().join(format!("{name}-{version}")),
-        };
-        kernel.vmlinux().is_file().then_some(kernel)
-    }
-
     /// The image of that digest, if its file is here.
     pub(crate) fn image_digest(&self, digest: &str) -> Option<Image> {
         let rootfs = image_path(&self.paths.images(), digest);
@@ -284,18 +198,6 @@ impl Artefacts {
             rootfs,
             config: None,
         })
-    }
-
-    async fn kernel(&self, name: &str) -> Result<Option<Kernel>, EngineError> {
-        let Some(row) = self.store.kernels().get(name).await? else {
-            return Ok(None);
-        };
-        let found = self.kernel_version(name, &row.version);
-        if found.is_none() {
-            tracing::warn!(kernel = name, "its files are gone; it will be fetched again");
-            self.store.kernels().delete(name).await?;
-        }
-        Ok(found)
     }
 
     async fn image(&self, name: &str) -> Result<Option<Image>, EngineError> {
@@ -360,33 +262,6 @@ impl Artefacts {
 
 fn image_path(images: &Path, digest: &str) -> PathBuf {
     images.join(format!("{digest}.erofs"))
-}
-
-fn staging_folder(parent: &Path, name: &str) -> Result<tempfile::TempDir, SourceError> {
-    tempfile::Builder::new()
-        .prefix(&format!("{STAGING}{name}-"))
-        .tempdir_in(parent)
-        .map_err(SourceError::file("create a folder in", parent))
-}
-
-/// Gives a finished folder its name: readers never see half of one.
-fn publish_folder(staging: tempfile::TempDir, target: &Path) -> Result<(), SourceError> {
-    sync_folder(staging.path())?;
-    if target.exists() {
-        // Same name and version: an earlier fetch that a crash kept out of the store. Its place is taken over.
-        let aside = staging.path().with_extension("old");
-        std::fs::rename(target, &aside).map_err(SourceError::file("replace", target))?;
-        std::fs::rename(staging.path(), target).map_err(SourceError::file("write", target))?;
-        std::fs::remove_dir_all(&aside).map_err(SourceError::file("remove", &aside))?;
-    } else {
-        std::fs::rename(staging.path(), target).map_err(SourceError::file("write", target))?;
-    }
-    // The folder lives on under its new name.
-    let _ = staging.keep();
-    match target.parent() {
-        Some(parent) => sync_folder(parent),
-        None => Ok(()),
-    }
 }
 
 fn sync_folder(folder: &Path) -> Result<(), SourceError> {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use api::{ApiError, ErrorCode};
 
+use crate::vms::nearest;
+
 /// A failure of an engine call.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -104,9 +106,11 @@ pub enum EngineError {
         /// Where the one that exists came from, if from a registry.
         from: Option<String>,
     },
-    /// What a client sends is no image.
-    #[error("cannot take in image `{name}`")]
+    /// What a client sends is no image, or no kernel.
+    #[error("cannot take in {kind} `{name}`")]
     Upload {
+        /// `image` or `kernel`.
+        kind: &'static str,
         /// Name that it was to get.
         name: String,
         /// Why.
@@ -120,6 +124,22 @@ pub enum EngineError {
         name: String,
         /// Names there are.
         known: Vec<String>,
+    },
+    /// Images or VMs use the kernel.
+    #[error("cannot delete kernel `{name}`: {} it", users(images, vms))]
+    KernelInUse {
+        /// The kernel.
+        name: String,
+        /// Names of the images.
+        images: Vec<String>,
+        /// Names of the VMs.
+        vms: Vec<String>,
+    },
+    /// Another kernel has the name.
+    #[error("a kernel called `{name}` exists")]
+    KernelExists {
+        /// The name.
+        name: String,
     },
     /// An image or kernel could not be fetched or built.
     #[error("cannot {action} {kind} `{name}`")]
@@ -236,6 +256,23 @@ pub enum EngineError {
     Internal(String),
 }
 
+/// `image a and VMs b, c use`
+fn users(images: &[String], vms: &[String]) -> String {
+    let told = |one: &str, many: &str, names: &[String]| match names {
+        [] => None,
+        [name] => Some(format!("{one} {name}")),
+        names => Some(format!("{many} {}", names.join(", "))),
+    };
+    let parts = [told("image", "images", images), told("VM", "VMs", vms)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let verb = if images.len() + vms.len() == 1 {
+        "uses"
+    } else {
+        "use"
+    };
+    format!("{} {verb}", parts.join(" and "))
+}
+
 fn console_suffix(console: &Option<String>) -> String {
     console
         .as_ref()
@@ -276,6 +313,8 @@ impl EngineError {
             Self::PortUnavailable { .. } => ErrorCode::PortUnavailable,
             Self::ImageNotFound { .. } => ErrorCode::ImageNotFound,
             Self::KernelNotFound { .. } => ErrorCode::KernelNotFound,
+            Self::KernelInUse { .. } => ErrorCode::KernelInUse,
+            Self::KernelExists { .. } => ErrorCode::KernelExists,
             Self::ImageInUse { .. } => ErrorCode::ImageInUse,
             Self::ImageExists { .. } => ErrorCode::ImageExists,
             Self::Upload { .. } | Self::Artefact { .. } => ErrorCode::ArtefactFailed,
@@ -348,7 +387,31 @@ impl EngineError {
                 "there is {}; `banger image pull {name}` asks a registry",
                 known.join(", ")
             )),
-            Self::KernelNotFound { known, .. } => Some(format!("there is {}", known.join(", "))),
+            Self::KernelNotFound { known, .. } if known.is_empty() => {
+                Some("`banger kernel list --available` lists what can be pulled".into())
+            }
+            Self::KernelNotFound { known, name } => {
+                let names = known.iter().map(String::as_str);
+                Some(match nearest(names, name) {
+                    Some(meant) => format!("did you mean `{meant}`? there is {}", known.join(", ")),
+                    None => format!("there is {}", known.join(", ")),
+                })
+            }
+            Self::KernelInUse { images, vms, .. } => Some(match (images.as_slice(), vms.as_slice()) {
+                (images, []) => format!(
+                    "delete the images first: banger image delete {}",
+                    images.join(" ")
+                ),
+                ([], vms) => format!("delete the VMs first: banger vm delete {}", vms.join(" ")),
+                (images, vms) => format!(
+                    "delete them first: banger vm delete {}; banger image delete {}",
+                    vms.join(" "),
+                    images.join(" ")
+                ),
+            }),
+            Self::KernelExists { name } => Some(format!(
+                "give the new one another name, or delete the old one: banger kernel rm {name}"
+            )),
             Self::PortUnavailable { hint, .. } | Self::Artefact { hint, .. } => hint.clone(),
             Self::Start { name, source } => source.hint().or_else(|| match **source {
                 Self::MachineEnded { .. } | Self::AgentSilent { .. } => {

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use api::{ImageConfig, ImageKind, PullImage, UploadFormat, UploadImage};
 use oci::{LayerCache, Protocol};
 use store::{ImageRow, VmRow};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::runtime::Handle;
+use tokio::io::AsyncRead;
 
 use crate::EngineError;
 use crate::artefacts::container::{Origin, config_of};
 use crate::artefacts::import::{Import, name_of, parse};
+use crate::body::Waiting;
 use crate::operations::OperationHandle;
 use crate::vms::Shared;
 
@@ -143,10 +143,7 @@ impl Images {
     ) -> Result<Upload, EngineError> {
         let checked = self.check_upload(name, request.kernel).await;
         let folder = self.shared.paths.images();
-        let mut body = Waiting {
-            body,
-            runtime: Handle::current(),
-        };
+        let mut body = Waiting::new(body);
         let (format, tag, wanted) = (request.format, request.tag, checked.is_ok());
         let received = tokio::task::spawn_blocking(move || {
             let received = wanted.then(|| receive(&folder, format, tag, &mut body));
@@ -164,6 +161,7 @@ impl Images {
             Some(Ok(origin)) => origin,
             Some(Err(source)) => {
                 return Err(EngineError::Upload {
+                    kind: "image",
                     name,
                     source: Box::new(source),
                 });
@@ -258,6 +256,7 @@ impl Images {
     pub async fn prune(&self, dry_run: bool) -> Result<api::Pruned, EngineError> {
         let _gate = self.shared.artefacts.gate().await;
         let (file_systems, bytes) = self.remove_unused(dry_run).await?;
+        let (kernels, kernel_bytes) = self.shared.artefacts.remove_unused_kernels(dry_run).await?;
         let blobs = self.shared.paths.blobs();
         let layers = tokio::task::spawn_blocking(move || LayerCache::open(&blobs)?.prune(|_| false, dry_run))
             .await
@@ -266,7 +265,8 @@ impl Images {
         Ok(api::Pruned {
             blobs: layers.len() as u64,
             file_systems,
-            bytes: bytes + layers.iter().map(|layer| layer.bytes).sum::<u64>(),
+            kernels,
+            bytes: bytes + kernel_bytes + layers.iter().map(|layer| layer.bytes).sum::<u64>(),
         })
     }
 
@@ -302,20 +302,8 @@ impl Images {
     }
 }
 
-/// A body for a thread that may wait.
-struct Waiting<B> {
-    body: B,
-    runtime: Handle,
-}
-
-impl<B: AsyncRead + Unpin> io::Read for Waiting<B> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.runtime.block_on(self.body.read(buffer))
-    }
-}
-
 /// Leaves `work` where it stands when the operation is cancelled; what blocks cleans up after itself.
-async fn cancellable<T>(
+pub(crate) async fn cancellable<T>(
     operation: &OperationHandle,
     work: impl Future<Output = Result<T, EngineError>>,
 ) -> Result<T, EngineError> {

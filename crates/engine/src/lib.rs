@@ -10,12 +10,14 @@
 //! [`Sources`], so that tests can put simulated ones in their place.
 
 mod artefacts;
+mod body;
 mod console;
 mod doctor;
 mod error;
 pub mod faults;
 mod identity;
 mod images;
+mod kernels;
 mod machines;
 mod notices;
 mod operations;
@@ -31,10 +33,11 @@ use std::sync::Arc;
 use config::Paths;
 use store::Store;
 
-pub use artefacts::{CatalogSources, Known, Made, Progress, SourceError, Sources};
+pub use artefacts::{CatalogSources, Known, KnownKernel, Made, Progress, SourceError, Sources};
 pub use doctor::Doctor;
 pub use error::{EngineError, one_line};
 pub use images::{Images, Upload};
+pub use kernels::Kernels;
 pub use machines::{Choice, HostMachines, Machines};
 pub use notices::Listener;
 pub use operations::{Events, OperationHandle, Operations};
@@ -88,6 +91,7 @@ pub struct Parts {
 pub struct Engine {
     vms: Vms,
     images: Images,
+    kernels: Kernels,
     operations: Operations,
     notices: Notices,
 }
@@ -136,6 +140,7 @@ impl Engine {
         }
         Ok(Self {
             images: Images::new(Arc::clone(&shared)),
+            kernels: Kernels::new(Arc::clone(&shared)),
             vms: Vms::new(shared),
             operations,
             notices,
@@ -152,6 +157,12 @@ impl Engine {
     #[must_use]
     pub fn images(&self) -> &Images {
         &self.images
+    }
+
+    /// The kernels.
+    #[must_use]
+    pub fn kernels(&self) -> &Kernels {
+        &self.kernels
     }
 
     /// The operations.

@@ -32,6 +32,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 pub use logs::Follow;
 pub(crate) use reconcile::reconcile;
+pub(crate) use reference::nearest;
 pub(crate) use stale::watch as stop_unused;
 
 use crate::artefacts::{Artefacts, container};

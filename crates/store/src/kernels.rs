@@ -36,22 +36,23 @@ impl Kernels {
     /// [`StoreError::NameTaken`] where another has the name.
     pub async fn insert(&self, row: KernelRow) -> Result<(), StoreError> {
         let job = move |transaction: &Transaction<'_>| {
-            let mut statement = transaction.prepare_cached(
-                "INSERT INTO kernels (name, version, bytes, source, created_at)
-                 VALUES (:name, :version, :bytes, :source, :created_at)",
-            )?;
-            let inserted = statement.execute(named_params! {
-                ":name": row.name,
-                ":version": row.version,
-                ":bytes": signed(row.bytes)?,
-                ":source": row.source,
-                ":created_at": millis(row.created_at),
-            });
-            inserted
-                .map(|_| ())
-                .map_err(|error| name_taken(error, "kernels.name", &row.name))
+            insert(transaction, &row).map_err(|error| name_taken(error, "kernels.name", &row.name))
         };
         self.0.write("add a kernel", job).await
+    }
+
+    /// Puts a kernel in the place of the one that has its name, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails.
+    pub async fn replace(&self, row: KernelRow) -> Result<(), StoreError> {
+        let job = move |transaction: &Transaction<'_>| {
+            transaction
+                .prepare_cached("DELETE FROM kernels WHERE name = ?1")?
+                .execute([&row.name])?;
+            Ok(insert(transaction, &row)?)
+        };
+        self.0.write("replace a kernel", job).await
     }
 
     /// A kernel by its name.
@@ -93,6 +94,21 @@ impl Kernels {
         };
         self.0.write("delete a kernel", job).await
     }
+}
+
+fn insert(transaction: &Transaction<'_>, row: &KernelRow) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO kernels (name, version, bytes, source, created_at)
+         VALUES (:name, :version, :bytes, :source, :created_at)",
+    )?;
+    statement.execute(named_params! {
+        ":name": row.name,
+        ":version": row.version,
+        ":bytes": signed(row.bytes)?,
+        ":source": row.source,
+        ":created_at": millis(row.created_at),
+    })?;
+    Ok(())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<KernelRow> {

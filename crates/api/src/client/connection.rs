@@ -125,8 +125,7 @@ pub(super) async fn upload<T: DeserializeOwned>(
     let request = call.request()?.map(|_no_body| body);
     let answer = exchange(socket, request).await?;
     expect_status(&answer.response, StatusCode::OK)?;
-    let body = read_whole(answer.response, LONGEST_ANSWER).await?;
-    serde_json::from_slice(&body).map_err(|error| ClientError::Protocol(error.to_string()))
+    receive(answer).await
 }
 
 async fn exchange<B>(socket: &Path, request: Request<B>) -> Result<Answer, ClientError>
@@ -166,10 +165,15 @@ pub(super) async fn fetch<T: DeserializeOwned>(
     let whole = async {
         let answer = exchange(socket, call.request()?).await?;
         expect_status(&answer.response, status)?;
-        let body = read_whole(answer.response, LONGEST_ANSWER).await?;
-        serde_json::from_slice(&body).map_err(|error| ClientError::Protocol(error.to_string()))
+        receive(answer).await
     };
     tokio::time::timeout(patience, whole).await.map_err(|_| silent)?
+}
+
+/// Decodes the JSON of an answer whose head has come. Has no patience of its own.
+pub(super) async fn receive<T: DeserializeOwned>(answer: Answer) -> Result<T, ClientError> {
+    let body = read_whole(answer.response, LONGEST_ANSWER).await?;
+    serde_json::from_slice(&body).map_err(|error| ClientError::Protocol(error.to_string()))
 }
 
 /// Fails unless the answer has `status`.

@@ -6,6 +6,7 @@ mod connection;
 mod error;
 mod files;
 mod images;
+mod kernels;
 mod socket;
 mod ssh;
 mod stream;
@@ -24,8 +25,8 @@ pub use socket::short_path;
 pub use stream::{Chunks, Events, Notices};
 
 use crate::{
-    Booted, CreateVm, GuestPorts, KillSignal, KillVm, Operation, Pong, PullImage, Report, SetVm, Space,
-    Version, Vm, VmStats,
+    Booted, CreateVm, GuestPorts, KillSignal, KillVm, Operation, Pong, PullImage, PullKernel, Report, SetVm,
+    Space, Version, Vm, VmStats,
 };
 use connection::{Call, expect_status, fetch, send};
 
@@ -65,6 +66,8 @@ pub enum Action {
     DeleteIdle(String),
     /// Pulls an image, or builds one of the catalog.
     Pull(Box<PullImage>),
+    /// Fetches a kernel of the catalog.
+    PullKernel(PullKernel),
 }
 
 impl Action {
@@ -82,6 +85,7 @@ impl Action {
             Self::DeleteIdle(vm) => Ok(Call::new(Method::DELETE, format!("{}?idle=true", vm_path(vm)))),
             Self::Delete(vm) => Ok(Call::new(Method::DELETE, vm_path(vm))),
             Self::Pull(pull) => Call::new(Method::POST, "/v1/images").json(pull),
+            Self::PullKernel(pull) => Call::new(Method::POST, "/v1/kernels").json(pull),
         }
     }
 }

@@ -7,6 +7,7 @@ mod environment;
 mod forward;
 mod image;
 mod internal;
+mod kernel;
 mod man;
 #[cfg(test)]
 mod smoke;
@@ -28,6 +29,7 @@ pub use environment::EnvironmentArgs;
 pub use forward::{ForwardArgs, PortsArgs};
 pub use image::{CacheCommand, CachePruneArgs, ImageCommand, ImageGroup, PullArgs};
 pub use internal::{InternalCommand, InternalGroup};
+pub use kernel::{ImportKernelArgs, KernelCommand, KernelGroup, ListKernelsArgs, PullKernelArgs};
 pub use ssh::{SshArgs, SshConfigArgs};
 pub use verbs::{
     KillArgs, LogsArgs, NewShape, PingArgs, ProgressArgs, PruneArgs, SetArgs, ShellArgs, StartArgs,
@@ -103,6 +105,8 @@ a root shell in it:
     Vm(VmGroup),
     /// Pull, list and delete images: what VMs start from.
     Image(ImageGroup),
+    /// List, fetch, import and delete kernels: what VMs boot.
+    Kernel(KernelGroup),
     /// List running VMs.
     ///
     /// One line for each VM that runs or is about to; `-a` for all of them.
@@ -144,7 +148,7 @@ and where:
     Daemon(DaemonGroup),
     /// Print what makes a shell complete banger's commands.
     ///
-    /// Completes commands, flags, and the names of VMs and images. Asks the daemon for names, and starts none: without
+    /// Completes commands, flags, and the names of VMs, images and kernels. Asks the daemon for names, and starts none: without
     /// one there are fewer completions and no delay.
     #[command(after_help = "\
 Examples:

@@ -28,10 +28,9 @@ pub fn known(root: &Command, place: &str, word: &str) -> Option<String> {
         .iter()
         .find(|(other, _)| *other == word)
         .map(|(_, ours)| *ours);
-    [Some(word), other]
+    verbs(root, place)
         .into_iter()
-        .flatten()
-        .find_map(|word| verbs(root, place).into_iter().find(|(_, name)| name == word))
+        .find(|(_, name)| name == word || other.is_some_and(|other| name == other))
         .map(|(path, name)| in_full(place, &path, &name))
 }
 

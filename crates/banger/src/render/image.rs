@@ -58,11 +58,15 @@ pub fn image(image: &Image) -> String {
 pub fn pruned(pruned: &Pruned, dry_run: bool) -> String {
     let count =
         |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+    let mut parts = vec![count(pruned.blobs, "cached blob", "cached blobs")];
+    if pruned.kernels > 0 {
+        parts.push(count(pruned.kernels, "unused kernel", "unused kernels"));
+    }
+    let last = count(pruned.file_systems, "unused file system", "unused file systems");
     format!(
-        "{} {} and {}, {}",
+        "{} {} and {last}, {}",
         if dry_run { "would remove" } else { "removed" },
-        count(pruned.blobs, "cached blob", "cached blobs"),
-        count(pruned.file_systems, "unused file system", "unused file systems"),
+        parts.join(", "),
         bytes(pruned.bytes)
     )
 }

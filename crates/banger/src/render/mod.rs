@@ -3,6 +3,7 @@
 mod escape;
 mod human;
 mod image;
+mod kernel;
 mod machine;
 mod progress;
 mod report;
@@ -17,6 +18,7 @@ use std::io::{IsTerminal, Write};
 pub use escape::{TerminalFilter, one_line};
 pub use human::{age, bytes, disk, memory, milliseconds};
 pub use image::{image, images, pruned};
+pub use kernel::{catalog_kernels, imported, kernel, kernels};
 pub use machine::{keeps_running, show, spec_line};
 pub use progress::Progress;
 pub use report::report;

@@ -12,11 +12,13 @@ mod exec;
 mod forward;
 mod image;
 mod internal;
+mod kernel;
 mod lifecycle;
 mod list;
 mod logs;
 pub mod names;
 mod operation;
+mod pieces;
 mod ping;
 mod ports;
 mod prune;
@@ -48,6 +50,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Daemon(group) => daemon::daemon(&place, group.command).await,
         Command::SshConfig(args) => ssh::ssh_config(&place, &args).await,
         Command::Image(group) => image::run(&place, group.command).await,
+        Command::Kernel(group) => kernel::run(&place, group.command).await,
         Command::Vm(group) => match group.command {
             VmCommand::Run(args) => run::run(&place, args).await,
             VmCommand::Create(args) => create::create(&place, &args).await,

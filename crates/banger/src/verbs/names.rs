@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use api::Vm;
+use api::{CatalogKernel, Kernel, Vm};
 use config::{Config, Environment, Paths};
 
 use crate::daemon::Place;
@@ -32,8 +32,7 @@ pub struct Known {
 
 /// The names of a kind; none where nobody can be asked. Starts no daemon.
 pub fn known(kind: Kind, socket: Option<OsString>) -> Vec<Known> {
-    let vms = ask(socket).unwrap_or_default();
-    let mut names = of(kind, &vms);
+    let mut names = ask(kind, socket).unwrap_or_default();
     if kind == Kind::Image
         && let Some(name) = default_image()
     {
@@ -45,20 +44,33 @@ pub fn known(kind: Kind, socket: Option<OsString>) -> Vec<Known> {
         .collect()
 }
 
-fn of(kind: Kind, vms: &[Vm]) -> BTreeMap<String, Option<String>> {
-    let pair = |vm: &Vm| match kind {
-        Kind::Vm => (vm.name.clone(), Some(format!("{}, {}", vm.state, vm.image))),
-        Kind::Image => (vm.image.clone(), None),
-        // `debian-cloud 6.1.192`: the version is not part of the name.
-        Kind::Kernel => (vm.kernel.split(' ').next().unwrap_or_default().to_owned(), None),
-    };
-    vms.iter()
-        .map(pair)
-        .filter(|(name, _)| is_harmless(name))
-        .collect()
+type Names = BTreeMap<String, Option<String>>;
+
+fn of_vms(vms: &[Vm]) -> Names {
+    harmless(
+        vms.iter()
+            .map(|vm| (vm.name.clone(), Some(format!("{}, {}", vm.state, vm.image)))),
+    )
 }
 
-fn ask(socket: Option<OsString>) -> Option<Vec<Vm>> {
+fn images_of(vms: &[Vm]) -> Names {
+    harmless(vms.iter().map(|vm| (vm.image.clone(), None)))
+}
+
+fn of_kernels(here: Vec<Kernel>, in_catalog: Vec<CatalogKernel>) -> Names {
+    let in_catalog = in_catalog
+        .into_iter()
+        .map(|kernel| (kernel.name, Some("in the catalog".to_owned())));
+    // What is here comes last and so wins.
+    let here = here.into_iter().map(|kernel| (kernel.name, Some(kernel.version)));
+    harmless(in_catalog.chain(here))
+}
+
+fn harmless(names: impl Iterator<Item = (String, Option<String>)>) -> Names {
+    names.filter(|(name, _)| is_harmless(name)).collect()
+}
+
+fn ask(kind: Kind, socket: Option<OsString>) -> Option<Names> {
     let place = Place::of(socket.map(Into::into)).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -66,7 +78,11 @@ fn ask(socket: Option<OsString>) -> Option<Vec<Vm>> {
         .ok()?;
     let asked = async {
         let (client, _) = place.running().await.ok()??;
-        client.vms().await.ok()
+        Some(match kind {
+            Kind::Kernel => of_kernels(client.kernels().await.ok()?, client.catalog_kernels().await.ok()?),
+            Kind::Vm => of_vms(&client.vms().await.ok()?),
+            Kind::Image => images_of(&client.vms().await.ok()?),
+        })
     };
     runtime
         .block_on(async { tokio::time::timeout(PATIENCE, asked).await.ok() })
@@ -99,14 +115,10 @@ mod tests {
         let mut evil = vm("$(reboot)", "e");
         evil.image = "-x\n".into();
         let vms = [vm("web", "a"), evil];
-        assert_eq!(of(Kind::Vm, &vms).into_keys().collect::<Vec<_>>(), ["web"]);
+        assert_eq!(of_vms(&vms).into_keys().collect::<Vec<_>>(), ["web"]);
         assert_eq!(
-            of(Kind::Image, &vms).into_keys().collect::<Vec<_>>(),
+            images_of(&vms).into_keys().collect::<Vec<_>>(),
             ["debian-minimal"]
-        );
-        assert_eq!(
-            of(Kind::Kernel, &vms).into_keys().collect::<Vec<_>>(),
-            ["debian-cloud"]
         );
     }
 }

@@ -54,6 +54,11 @@ fn commands_flags_and_names_are_completed() {
         offered(&daemon, &["banger", "vm", "run", "--image", "deb"]),
         ["debian-minimal"]
     );
+    assert_eq!(
+        offered(&daemon, &["banger", "kernel", "pull", "de"]),
+        ["debian-cloud"]
+    );
+    assert_eq!(offered(&daemon, &["banger", "kernel", "rm", "mi"]), ["mine"]);
     let calls = daemon.calls();
     assert!(calls.iter().all(|call| call == "list"), "{calls:?}");
     daemon.die();

@@ -9,6 +9,7 @@ mod daemon;
 mod exec;
 mod forward;
 mod image;
+mod kernel;
 mod lifecycle;
 mod listing;
 mod logs;

@@ -64,7 +64,9 @@ impl IntoResponse for Failure {
             | ErrorCode::VmExists
             | ErrorCode::VmState
             | ErrorCode::ImageInUse
-            | ErrorCode::ImageExists => StatusCode::CONFLICT,
+            | ErrorCode::ImageExists
+            | ErrorCode::KernelInUse
+            | ErrorCode::KernelExists => StatusCode::CONFLICT,
             ErrorCode::Invalid
             | ErrorCode::BadRequest
             | ErrorCode::CommandNotFound

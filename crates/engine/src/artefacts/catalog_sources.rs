@@ -17,7 +17,7 @@ use rootfs::kernel::{self, KernelError};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::sources::{Known, Made, Progress, SourceError, Sources};
+use super::sources::{Known, KnownKernel, Made, Progress, SourceError, Sources};
 
 /// The catalog that this version carries.
 #[derive(Debug)]
@@ -52,6 +52,16 @@ impl Sources for CatalogSources {
         self.catalog.images().map(known).collect()
     }
 
+    fn kernels(&self) -> Vec<KnownKernel> {
+        let known = |kernel: &catalog::KernelEntry| KnownKernel {
+            name: kernel.name.as_str().to_owned(),
+            distro: kernel.distro.clone(),
+            arch: kernel.arch.as_str().to_owned(),
+            description: kernel.description.clone(),
+        };
+        self.catalog.kernels().map(known).collect()
+    }
+
     fn make_kernel(
         &self,
         name: &str,
@@ -72,6 +82,7 @@ impl Sources for CatalogSources {
             tar.finish().map_err(told)?;
             let source = json!({
                 "from": "apt",
+                "distro": entry.distro,
                 "suite": suite,
                 "package": package.package(),
                 "version": package.version(),

@@ -8,7 +8,7 @@ use store::{ImageKind, ImageRow};
 use tempfile::NamedTempFile;
 
 use super::container::{self, Origin, megabytes};
-use super::{Artefacts, Image, Known, Made, STAGING, image_path, sync_folder};
+use super::{Artefacts, Image, KnownKernel, Made, STAGING, image_path, sync_folder};
 use crate::EngineError;
 use crate::artefacts::SourceError;
 use crate::operations::OperationHandle;
@@ -110,6 +110,11 @@ impl Artefacts {
         self.sources.images().iter().any(|known| known.name == name)
     }
 
+    /// The kernels that can be fetched.
+    pub(crate) fn kernels_known(&self) -> Vec<KnownKernel> {
+        self.sources.kernels()
+    }
+
     /// The kernel that boots an image: the one asked for, if anybody has it, else the default image's.
     ///
     /// # Errors
@@ -123,11 +128,7 @@ impl Artefacts {
             return self.kernel_of(default_image).await;
         };
         let rows = self.store.kernels().list().await?;
-        let in_catalog = self
-            .sources
-            .images()
-            .into_iter()
-            .filter_map(|Known { kernel, .. }| kernel);
+        let in_catalog = self.sources.kernels().into_iter().map(|known| known.name);
         let mut known: Vec<String> = rows.into_iter().map(|row| row.name).chain(in_catalog).collect();
         known.sort();
         known.dedup();

@@ -49,6 +49,22 @@ impl Initramfs {
         Ok(path)
     }
 
+    /// Removes those of a kernel that was replaced.
+    pub(crate) fn forget(&self, kernel: &Kernel) -> Result<(), EngineError> {
+        let of_kernel = format!("{}-{}-", kernel.name, kernel.version);
+        let entries = match std::fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(EngineError::file("read", &self.folder)(error)),
+        };
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&of_kernel) {
+                std::fs::remove_file(entry.path()).map_err(EngineError::file("remove", entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// First 12 digits of the agent's sha256; the binary is read once in the daemon's life.
     async fn agent_digest(&self) -> Result<&str, EngineError> {
         self.agent_digest

@@ -30,10 +30,7 @@ impl NameLocks {
         stage: &Stage,
         cancel: &CancellationToken,
     ) -> Result<NameGuard, EngineError> {
-        let lock = {
-            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(locks.entry(format!("{kind}/{name}")).or_default())
-        };
+        let lock = self.lock(kind, name);
         if let Ok(guard) = Arc::clone(&lock).try_lock_owned() {
             return Ok(NameGuard { _guard: guard });
         }
@@ -46,5 +43,17 @@ impl NameLocks {
             () = cancel.cancelled() => Err(EngineError::Cancelled),
             guard = lock.lock_owned() => Ok(NameGuard { _guard: guard }),
         }
+    }
+
+    /// Waits for the lock.
+    pub(crate) async fn hold_silently(&self, kind: &str, name: &str) -> NameGuard {
+        NameGuard {
+            _guard: self.lock(kind, name).lock_owned().await,
+        }
+    }
+
+    fn lock(&self, kind: &str, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(locks.entry(format!("{kind}/{name}")).or_default())
     }
 }

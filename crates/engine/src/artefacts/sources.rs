@@ -20,6 +20,19 @@ pub struct Known {
     pub kernel: Option<String>,
 }
 
+/// A kernel that a source can fetch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownKernel {
+    /// Its name.
+    pub name: String,
+    /// The distribution that it is from.
+    pub distro: String,
+    /// What it runs on, by Debian's name.
+    pub arch: String,
+    /// One line.
+    pub description: String,
+}
+
 /// What a source has made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Made {
@@ -41,6 +54,9 @@ pub struct Made {
 pub trait Sources: fmt::Debug + Send + Sync {
     /// The images that can be made.
     fn images(&self) -> Vec<Known>;
+
+    /// The kernels that can be fetched.
+    fn kernels(&self) -> Vec<KnownKernel>;
 
     /// Fetches a kernel into `folder`: `vmlinux`, `modules.erofs`, `boot-modules/`.
     ///

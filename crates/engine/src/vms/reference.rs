@@ -37,7 +37,7 @@ pub(crate) fn resolve<'a>(all: &'a [VmRow], reference: &str) -> Result<&'a VmRow
 }
 
 /// The name that was probably meant.
-fn nearest<'a>(names: impl Iterator<Item = &'a str>, meant: &str) -> Option<String> {
+pub(crate) fn nearest<'a>(names: impl Iterator<Item = &'a str>, meant: &str) -> Option<String> {
     names
         .map(|name| (strsim::jaro_winkler(name, meant), name))
         .filter(|(likeness, _)| *likeness > 0.8)

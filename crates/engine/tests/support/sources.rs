@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use engine::{Known, Made, Progress, SourceError, Sources};
+use engine::{Known, KnownKernel, Made, Progress, SourceError, Sources};
 use tokio_util::sync::CancellationToken;
 
 /// Sources that have the image `debian` and the kernel `cloud`.
@@ -17,6 +17,8 @@ pub struct SimulatedSources {
     slow: AtomicBool,
     no_kernels: AtomicBool,
     no_images: AtomicBool,
+    /// Releases of the kernel since the first.
+    kernel_releases: AtomicUsize,
 }
 
 impl SimulatedSources {
@@ -33,6 +35,11 @@ impl SimulatedSources {
     /// Building an image fails in the same way.
     pub fn lose_images(&self) {
         self.no_images.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on the mirror has a newer kernel.
+    pub fn release_kernel(&self) {
+        self.kernel_releases.fetch_add(1, Ordering::SeqCst);
     }
 
     pub fn images_made(&self) -> usize {
@@ -74,6 +81,15 @@ impl Sources for SimulatedSources {
         }]
     }
 
+    fn kernels(&self) -> Vec<KnownKernel> {
+        vec![KnownKernel {
+            name: "cloud".into(),
+            distro: "debian".into(),
+            arch: "amd64".into(),
+            description: "for tests".into(),
+        }]
+    }
+
     fn make_kernel(
         &self,
         name: &str,
@@ -90,7 +106,7 @@ impl Sources for SimulatedSources {
         fs::create_dir(folder.join("boot-modules")).expect("the folder is writable");
         self.kernels_made.fetch_add(1, Ordering::SeqCst);
         Ok(Made {
-            version: "6.1.0-1".into(),
+            version: format!("6.1.0-{}", 1 + self.kernel_releases.load(Ordering::SeqCst)),
             bytes: 7,
             source: "{}".into(),
             ..Made::default()

@@ -1,4 +1,4 @@
-//! The kernel proper, an ELF file, out of a bzImage.
+//! The kernel proper, an ELF file, out of a bzImage, or as it is.
 //!
 //! Where it lies is in the setup header (Linux `Documentation/arch/x86/boot.rst`, protocol 2.08 on). The VMM starts it
 //! directly: no decompressor has to run, which under emulation takes half a second even with LZ4, the fastest.
@@ -11,11 +11,19 @@ use super::error::KernelError;
 const LARGEST: usize = 256 << 20;
 const PROTOCOL_2_08: u16 = 0x0208;
 
-/// Unpacks the kernel of a bzImage.
+/// Unpacks the kernel of a bzImage; one that is unpacked already stays as it is.
 ///
 /// # Errors
 /// [`KernelError::BadImage`] and [`KernelError::Decompress`].
 pub(crate) fn unpack(image: &[u8], path: &str) -> Result<Vec<u8>, KernelError> {
+    if image.starts_with(b"\x7fELF") {
+        return match Elf::parse(image) {
+            Ok(elf) if elf.is_kernel() => Ok(image.to_vec()),
+            _ => Err(KernelError::BadImage {
+                fault: "it is no whole x86-64 kernel",
+            }),
+        };
+    }
     let payload = payload(image).map_err(|fault| KernelError::BadImage { fault })?;
     let kernel = match Format::of(payload) {
         None if payload.starts_with(b"\x7fELF") => payload.to_vec(),
@@ -62,7 +70,7 @@ fn payload(image: &[u8]) -> Result<&[u8], &'static str> {
         field.copied().ok_or("it is cut short")
     }
     if field(image, 0x1fe)? != [0x55, 0xaa] || &field(image, 0x202)? != b"HdrS" {
-        return Err("it is no bzImage");
+        return Err("it is neither a bzImage nor an ELF file");
     }
     if u16::from_le_bytes(field(image, 0x206)?) < PROTOCOL_2_08 {
         return Err("its boot protocol is older than 2.08");
@@ -121,6 +129,7 @@ pub(crate) mod tests {
             assert!(unpacked == kernel, "{format:?}");
         }
         assert!(unpack(&image(&kernel), "k").unwrap() == kernel);
+        assert!(unpack(&kernel, "k").unwrap() == kernel);
     }
 
     #[test]
@@ -142,11 +151,11 @@ pub(crate) mod tests {
             ),
             (
                 changed(0x202, b"Hdrs"),
-                "the kernel image is unusable: it is no bzImage",
+                "the kernel image is unusable: it is neither a bzImage nor an ELF file",
             ),
             (
                 changed(0x1fe, b"\0"),
-                "the kernel image is unusable: it is no bzImage",
+                "the kernel image is unusable: it is neither a bzImage nor an ELF file",
             ),
             (
                 changed(0x207, &[1]),
@@ -167,6 +176,10 @@ pub(crate) mod tests {
             (
                 image(&payload_of(Format::Zstd, b"text")),
                 "the kernel image is unusable: what it unpacks to is no x86-64 kernel",
+            ),
+            (
+                kernel[..4000].to_vec(),
+                "the kernel image is unusable: it is no whole x86-64 kernel",
             ),
             (
                 image(&wrong_size),

@@ -34,6 +34,18 @@ pub enum KernelError {
         /// Its name.
         what: &'static str,
     },
+    /// Something that is no part of a kernel.
+    #[error("`{path}` does not belong to a kernel: only vmlinux, initrd.img and modules/ do")]
+    Unexpected {
+        /// The member.
+        path: String,
+    },
+    /// A file that comes twice.
+    #[error("`{path}` comes twice in the kernel package")]
+    Twice {
+        /// The file.
+        path: String,
+    },
     /// Kernels of several versions, or one version's kernel with another's modules.
     #[error("the kernel package holds the versions `{one}` and `{other}`; one is expected")]
     Versions {

@@ -6,7 +6,8 @@
 //!                            └► boot-modules/    00-name.ko …: what a guest loads, in this order, to find its disks
 //! ```
 //!
-//! A package comes from a mirror: everything in it is bounded and checked.
+//! The same from the plain form that bundles and clients have, `vmlinux`, `initrd.img` and `modules/…`. All of it comes
+//! from elsewhere: everything in it is bounded and checked.
 
 mod boot;
 mod bzimage;
@@ -14,10 +15,15 @@ mod decompress;
 mod depmod;
 mod elf;
 mod error;
+mod folder;
 mod index;
+mod members;
+#[cfg(test)]
+mod members_tests;
 mod modinfo;
 mod modules;
 mod package;
+mod release;
 mod spool;
 #[cfg(test)]
 mod tests;
@@ -28,10 +34,12 @@ use std::path::Path;
 
 pub use decompress::DecompressError;
 pub use error::KernelError;
+pub use folder::{FolderError, KernelFolder};
+pub use members::{INITRD, MODULES, VMLINUX};
 
 use crate::erofs::{Builder, Options};
 use modules::Modules;
-use package::{Package, add, decompressed};
+use package::{Layout, Package, add, decompressed};
 
 /// Bytes that are read of a package; a full distribution kernel has 0.5 GiB.
 const MOST_BYTES: u64 = 8 << 30;
@@ -56,6 +64,20 @@ pub struct ImportedKernel {
 /// # Errors
 /// [`KernelError`].
 pub fn import(tar: impl Read, folder: &Path) -> Result<ImportedKernel, KernelError> {
+    import_as(tar, Layout::Package, folder)
+}
+
+/// The same of an archive in the plain form: `vmlinux`, an ELF file or a bzImage; `initrd.img`, which stays as it is;
+/// and in `modules/` what `/lib/modules/VERSION` holds, where the kernel has modules. Anything else is refused. The
+/// version is what the kernel says of itself.
+///
+/// # Errors
+/// [`KernelError`].
+pub fn import_members(tar: impl Read, folder: &Path) -> Result<ImportedKernel, KernelError> {
+    import_as(tar, Layout::Members, folder)
+}
+
+fn import_as(tar: impl Read, layout: Layout, folder: &Path) -> Result<ImportedKernel, KernelError> {
     let path = folder.join("modules.erofs");
     let mut image = File::options()
         .read(true)
@@ -69,21 +91,31 @@ pub fn import(tar: impl Read, folder: &Path) -> Result<ImportedKernel, KernelErr
         ..Options::default()
     };
     let mut builder = Builder::new(&mut image, options).map_err(KernelError::Archive)?;
-    let package = Package::read(tar.take(MOST_BYTES), folder, &mut builder)?;
+    let package = Package::read(tar.take(MOST_BYTES), layout, folder, &mut builder)?;
+    let (image_path, vmlinuz) = package.image;
+    let vmlinux = bzimage::unpack(&vmlinuz, &image_path)?;
+    drop(vmlinuz);
+    let version = match package.version {
+        Some(version) => version,
+        None => release::of(&vmlinux)?,
+    };
     let modules = Modules::new(package.modules, &package.lists)?;
+    modules.check_version(&version)?;
     for (name, content) in depmod::files(&modules)? {
         add(&mut builder, name.as_bytes(), &content)?;
     }
     let mut bytes = builder.finish().map_err(KernelError::Archive)?.bytes;
     image.sync_all().map_err(KernelError::write(&path))?;
 
-    let (path, vmlinuz) = package.image;
-    let vmlinux = bzimage::unpack(&vmlinuz, &path)?;
-    bytes += write(&folder.join("vmlinux"), &vmlinux)?;
+    bytes += package.initrd;
+    bytes += write(&folder.join(VMLINUX), &vmlinux)?;
 
     let boot = folder.join("boot-modules");
     fs::create_dir(&boot).map_err(KernelError::write(&boot))?;
-    for (number, id) in boot::order(&modules)?.into_iter().enumerate() {
+    // A kernel that comes alone has all built in that it needs, or its user has a reason.
+    let alone = layout == Layout::Members && modules.is_empty();
+    let order = if alone { Vec::new() } else { boot::order(&modules)? };
+    for (number, id) in order.into_iter().enumerate() {
         let module = &modules.all[id];
         let data = package.spool.get(&module.spooled)?;
         // Paths and names of modules are ASCII: the package's walk takes no other.
@@ -98,10 +130,7 @@ pub fn import(tar: impl Read, folder: &Path) -> Result<ImportedKernel, KernelErr
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         synced.map_err(KernelError::write(folder))?;
     }
-    Ok(ImportedKernel {
-        version: package.version,
-        bytes,
-    })
+    Ok(ImportedKernel { version, bytes })
 }
 
 fn write(path: &Path, data: &[u8]) -> Result<u64, KernelError> {

@@ -16,6 +16,8 @@ pub(crate) struct ModInfo {
     pub(crate) softdeps: Vec<Vec<u8>>,
     /// What it exports.
     pub(crate) symbols: Vec<Vec<u8>>,
+    /// Release of the kernel that it was built for: the first word of its `vermagic`.
+    pub(crate) built_for: Option<Vec<u8>>,
 }
 
 impl ModInfo {
@@ -33,6 +35,7 @@ impl ModInfo {
                         .map(module_name),
                 ),
                 b"alias" if is_plain(value) => info.aliases.push(value.to_vec()),
+                b"vermagic" => info.built_for = value.split(|byte| *byte == b' ').next().map(<[u8]>::to_vec),
                 b"softdep" if is_plain(value) => info.softdeps.push(value.to_vec()),
                 _ => {}
             }
@@ -102,13 +105,14 @@ mod tests {
     fn a_modules_words_are_read() {
         let data = module(
             b"license=GPL\0alias=virtio:d00000001v*\0depends=virtio-ring,virtio,\0\0alias=bad\nline\0\
-              softdep=pre: crc32c a post: b pre: c\0nothing\0",
+              softdep=pre: crc32c a post: b pre: c\0nothing\0vermagic=6.1.0-9 SMP mod_unload \0",
             &["__ksymtab_one", "two", "__ksymtab_three"],
         );
         let info = ModInfo::parse(&data).unwrap();
         assert_eq!(info.depends, [&b"virtio_ring"[..], b"virtio"]);
         assert_eq!(info.aliases, [b"virtio:d00000001v*"]);
         assert_eq!(info.symbols, [&b"one"[..], b"three"]);
+        assert_eq!(info.built_for.as_deref(), Some(&b"6.1.0-9"[..]));
         let before: Vec<_> = info.wanted_before().collect();
         assert_eq!(before, [&b"crc32c"[..], b"a", b"c"]);
     }

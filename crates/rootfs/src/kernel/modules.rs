@@ -105,6 +105,29 @@ impl Modules {
         })
     }
 
+    /// Whether nothing is known of any module, built in or not.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty() && self.builtin.is_empty()
+    }
+
+    /// Checks that no module says it was built for another kernel.
+    ///
+    /// # Errors
+    /// [`KernelError::Versions`].
+    pub(crate) fn check_version(&self, version: &str) -> Result<(), KernelError> {
+        let other = self.all.iter().find_map(|module| {
+            let built_for = module.info.built_for.as_deref()?;
+            (built_for != version.as_bytes()).then(|| shown(built_for))
+        });
+        match other {
+            None => Ok(()),
+            Some(other) => Err(KernelError::Versions {
+                one: version.to_owned(),
+                other,
+            }),
+        }
+    }
+
     /// Looks for a module by its name.
     pub(crate) fn find(&self, name: &[u8]) -> Found {
         match self.by_name.get(name) {

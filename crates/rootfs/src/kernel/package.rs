@@ -1,4 +1,5 @@
-//! Walks the file tree of a kernel package: the kernel image, the modules, and the lists that come with them.
+//! Walks the file tree of a kernel, in a distribution's package or in our own plain form: the kernel image, the modules,
+//! and the lists that come with them.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -7,6 +8,7 @@ use tarball::{Archive, Member, SparseMap, shown};
 
 use super::decompress::{DecompressError, Format};
 use super::error::KernelError;
+use super::members::{self, Members};
 use super::modinfo::ModInfo;
 use super::modules::{Lists, Module, name_of};
 use super::spool::Spool;
@@ -15,18 +17,31 @@ use crate::erofs::{Builder, Entry, ErofsError, Kind, components};
 /// Members of the archive; a full distribution kernel has 6,000.
 const MOST_MEMBERS: usize = 200_000;
 const MOST_MODULES: usize = 20_000;
-const LARGEST_IMAGE: u64 = 128 << 20;
+/// One that is not packed has 50 to 90 MiB, unless it is full of what debuggers want.
+pub(crate) const LARGEST_IMAGE: u64 = 256 << 20;
+pub(crate) const LARGEST_INITRD: u64 = 1 << 30;
 /// A module, compressed or not.
 const LARGEST_MODULE: u64 = 64 << 20;
 const LARGEST_LIST: u64 = 16 << 20;
 /// Longest version; `uname` has room for 64 with a zero behind it.
-const LONGEST_VERSION: usize = 64;
+pub(crate) const LONGEST_VERSION: usize = 64;
+
+/// Where things lie in the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// As a distribution's package has them, among whatever else it holds.
+    Package,
+    /// As [`members`] says, and nothing else.
+    Members,
+}
 
 /// What the walk has found. The modules' files have gone to the image and the spool.
 #[derive(Debug)]
 pub(crate) struct Package {
-    /// The kernel's release.
-    pub(crate) version: String,
+    /// The kernel's release, where paths tell it.
+    pub(crate) version: Option<String>,
+    /// Bytes of the kernel's own initrd, which lies in the folder.
+    pub(crate) initrd: u64,
     /// Path and bytes of the kernel image.
     pub(crate) image: (String, Vec<u8>),
     pub(crate) modules: Vec<Module>,
@@ -36,8 +51,9 @@ pub(crate) struct Package {
 
 /// What a member of the archive is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+pub(crate) enum Part {
     Image,
+    Initrd,
     Module,
     List,
 }
@@ -46,6 +62,7 @@ impl Part {
     fn limit(self) -> u64 {
         match self {
             Self::Image => LARGEST_IMAGE,
+            Self::Initrd => LARGEST_INITRD,
             Self::Module => LARGEST_MODULE,
             Self::List => LARGEST_LIST,
         }
@@ -54,8 +71,12 @@ impl Part {
 
 /// The walk.
 #[derive(Debug)]
-struct Walk {
+struct Walk<'f> {
+    folder: &'f Path,
+    /// In the plain form, what has come so far.
+    members: Option<Members>,
     version: Option<String>,
+    initrd: u64,
     image: Option<(String, Vec<u8>)>,
     modules: Vec<Module>,
     lists: Lists,
@@ -64,10 +85,18 @@ struct Walk {
 
 impl Package {
     /// Reads an archive to its end. The modules go to `image` as they come, in the form that they have.
-    pub(crate) fn read(tar: impl Read, folder: &Path, image: &mut Builder<'_>) -> Result<Self, KernelError> {
+    pub(crate) fn read(
+        tar: impl Read,
+        layout: Layout,
+        folder: &Path,
+        image: &mut Builder<'_>,
+    ) -> Result<Self, KernelError> {
         let mut archive = Archive::new(tar).with_end_marker();
         let mut walk = Walk {
+            folder,
+            members: (layout == Layout::Members).then(Members::default),
             version: None,
+            initrd: 0,
             image: None,
             modules: Vec::new(),
             lists: Lists::default(),
@@ -86,9 +115,14 @@ impl Package {
         }
         archive.drain();
         let missing = |what| move || KernelError::Missing { what };
+        let path = match layout {
+            Layout::Package => "kernel, /boot/vmlinuz-VERSION",
+            Layout::Members => "kernel, vmlinux",
+        };
         Ok(Self {
-            image: walk.image.ok_or_else(missing("kernel, /boot/vmlinuz-VERSION"))?,
-            version: walk.version.ok_or_else(missing("kernel"))?,
+            image: walk.image.ok_or_else(missing(path))?,
+            version: walk.version,
+            initrd: walk.initrd,
             modules: walk.modules,
             lists: walk.lists,
             spool: walk.spool,
@@ -96,23 +130,26 @@ impl Package {
     }
 }
 
-impl Walk {
+impl Walk<'_> {
     fn visit<R: Read>(
         &mut self,
         member: Member,
         archive: &mut Archive<R>,
         image: &mut Builder<'_>,
     ) -> Result<(), KernelError> {
-        // Links, devices and the like have no place in a kernel.
-        let Kind::File { size } = member.entry.kind else {
-            return Ok(());
-        };
         let names = components(&member.entry.path).map_err(KernelError::Archive)?;
-        let Some((part, version, names)) = classify(&names) else {
+        let place = match &mut self.members {
+            Some(members) => members.classify(&member.entry, &names)?,
+            None => classify(&names),
+        };
+        // Links, devices and the like have no place in a kernel.
+        let (Some((part, version, names)), Kind::File { size }) = (place, member.entry.kind) else {
             return Ok(());
         };
         let path = shown(&member.entry.path);
-        self.check_version(version, &path)?;
+        if let Some(version) = version {
+            self.check_version(version, &path)?;
+        }
         if !names.iter().all(|name| is_name(name)) {
             return Err(KernelError::BadName { path });
         }
@@ -123,10 +160,16 @@ impl Walk {
                 limit: part.limit(),
             });
         }
+        if part == Part::Initrd {
+            let data = archive.content(member.map).take(size);
+            self.initrd = members::write_initrd(self.folder, data, |error| read_failed(&path, error))?;
+            return Ok(());
+        }
         let data = read(member.map, size, archive, &path)?;
         let inner = names.join(&b'/');
         match part {
             Part::Image => self.image = Some((path, data)),
+            Part::Initrd => {}
             Part::Module => {
                 if self.modules.len() == MOST_MODULES {
                     return Err(KernelError::TooManyFiles { limit: MOST_MODULES });
@@ -169,8 +212,8 @@ impl Walk {
     }
 }
 
-/// A part, the version in its path, and the path below that version's folder.
-type Place<'p, 'n> = (Part, &'n [u8], &'p [&'n [u8]]);
+/// A part, the version in its path if that has one, and the path below the modules' folder.
+pub(crate) type Place<'p, 'n> = (Part, Option<&'n [u8]>, &'p [&'n [u8]]);
 
 /// What lies at a path.
 fn classify<'p, 'n>(names: &'p [&'n [u8]]) -> Option<Place<'p, 'n>> {
@@ -180,25 +223,25 @@ fn classify<'p, 'n>(names: &'p [&'n [u8]]) -> Option<Place<'p, 'n>> {
         all => all,
     };
     match names {
-        [b"boot", file] => Some((Part::Image, file.strip_prefix(b"vmlinuz-")?, &[])),
+        [b"boot", file] => Some((Part::Image, Some(file.strip_prefix(b"vmlinuz-")?), &[])),
         [b"lib", b"modules", version, list @ ..]
             if matches!(
                 list,
                 [b"modules.order" | b"modules.builtin" | b"modules.builtin.modinfo"]
             ) =>
         {
-            Some((Part::List, version, list))
+            Some((Part::List, Some(version), list))
         }
         [b"lib", b"modules", version, path @ ..] => {
             name_of(path.last()?)?;
-            Some((Part::Module, version, path))
+            Some((Part::Module, Some(version), path))
         }
         _ => None,
     }
 }
 
 /// What occurs in versions and in names of modules, and needs no quoting in the lists of modules.
-fn is_name(name: &[u8]) -> bool {
+pub(crate) fn is_name(name: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-~,@=".contains(byte);
     !name.is_empty() && name.iter().all(plain)
 }
@@ -211,14 +254,18 @@ fn read<R: Read>(
 ) -> Result<Vec<u8>, KernelError> {
     // Nothing is allocated before it has come: a header may claim anything.
     let mut data = Vec::new();
-    let entry = path.to_owned();
     match archive.content(map).take(size).read_to_end(&mut data) {
         Ok(_) => Ok(data),
-        Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(KernelError::Archive(ErofsError::Truncated { entry }))
-        }
-        Err(source) => Err(KernelError::Archive(ErofsError::Read { entry, source })),
+        Err(error) => Err(read_failed(path, error)),
     }
+}
+
+fn read_failed(path: &str, source: io::Error) -> KernelError {
+    let entry = path.to_owned();
+    KernelError::Archive(match source.kind() {
+        io::ErrorKind::UnexpectedEof => ErofsError::Truncated { entry },
+        _ => ErofsError::Read { entry, source },
+    })
 }
 
 /// Puts a file into the modules' image; who built the package and when does not count there.
@@ -300,7 +347,7 @@ mod tests {
             let found = classify(&names).map(|(part, version, path)| {
                 (
                     part,
-                    str::from_utf8(version).unwrap(),
+                    str::from_utf8(version.unwrap()).unwrap(),
                     String::from_utf8(path.join(&b'/')).unwrap(),
                 )
             });

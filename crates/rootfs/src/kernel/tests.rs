@@ -15,11 +15,11 @@ use super::*;
 const VERSION: &str = "6.1.0-9-test";
 
 /// Files of a package by their paths.
-struct Made(Vec<(String, Vec<u8>)>);
+pub(super) struct Made(pub(super) Vec<(String, Vec<u8>)>);
 
 impl Made {
     /// A kernel that a guest boots with: some of it built in, some of it compressed.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut package = Self(Vec::new());
         let kernel = image(&payload_of(Format::Lz4Legacy, &kernel(50_000)));
         package.put(&format!("boot/vmlinuz-{VERSION}"), &kernel);
@@ -71,20 +71,20 @@ impl Made {
         package
     }
 
-    fn put(&mut self, path: &str, data: &[u8]) {
+    pub(super) fn put(&mut self, path: &str, data: &[u8]) {
         self.0.retain(|(other, _)| other != path);
         self.0.push((path.to_owned(), data.to_vec()));
     }
 
-    fn put_module(&mut self, path: &str, data: &[u8]) {
+    pub(super) fn put_module(&mut self, path: &str, data: &[u8]) {
         self.put(&format!("lib/modules/{VERSION}/{path}"), data);
     }
 
-    fn remove(&mut self, path: &str) {
+    pub(super) fn remove(&mut self, path: &str) {
         self.0.retain(|(other, _)| !other.contains(path));
     }
 
-    fn tar(&self) -> Vec<u8> {
+    pub(super) fn tar(&self) -> Vec<u8> {
         let mut tar = tar::Builder::new(Vec::new());
         for (path, data) in &self.0 {
             let mut header = tar::Header::new_gnu();
@@ -108,7 +108,7 @@ impl Made {
     }
 }
 
-struct Outcome(tempfile::TempDir);
+pub(super) struct Outcome(pub(super) tempfile::TempDir);
 
 impl Outcome {
     fn of(tar: &[u8]) -> Result<(Self, ImportedKernel), KernelError> {
@@ -117,12 +117,12 @@ impl Outcome {
         Ok((outcome, kernel))
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(super) fn at(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// The modules' image as a folder in which kmod looks for them.
-    fn unpacked(&self) -> PathBuf {
+    pub(super) fn unpacked(&self) -> PathBuf {
         let root = self.at("unpacked");
         let to = root.join("lib/modules").join(VERSION);
         fs::create_dir_all(to.parent().unwrap()).unwrap();

@@ -1,6 +1,7 @@
 //! The scenarios, a table; those that belong together share a file.
 
 mod commands;
+mod kernels;
 mod life;
 mod looking;
 mod ports;
@@ -11,12 +12,14 @@ use crate::Scenario;
 static ALL: &[Scenario] = &[
     looking::LOOKING,
     looking::REFUSED,
+    kernels::KERNELS,
     commands::ONE_COMMAND,
     life::LIFE,
     life::SEVERAL,
     commands::KEPT_RUNNING,
     terminal::TERMINAL,
     ports::FORWARD,
+    kernels::KERNEL_FETCH,
 ];
 
 /// All scenarios, in the order to run them.

@@ -99,6 +99,7 @@ pub async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
             json(&Pruned {
                 blobs: 3,
                 file_systems: 1,
+                kernels: 0,
                 bytes: 5 << 20,
             })
         }
@@ -136,25 +137,40 @@ fn nothing() -> BoxBody<Bytes, Infallible> {
 }
 
 fn events(end: Event) -> Answer {
-    let stage = |name: &str, state, detail: &str| Event::Stage {
+    stream([
+        stage("layer", StageState::Running, "0123456789ab"),
+        stage("layer", StageState::Done, "0123456789ab  fetched, 3.4 MB"),
+        stage("layer", StageState::Done, "ba9876543210  in the cache"),
+        end,
+    ])
+}
+
+/// An operation of one stage that succeeds.
+pub fn succeed(name: &str, detail: &str) -> Answer {
+    stream([
+        stage(name, StageState::Done, detail),
+        Event::Succeeded { vm: None },
+    ])
+}
+
+fn stage(name: &str, state: StageState, detail: &str) -> Event {
+    Event::Stage {
         name: name.into(),
         state,
         detail: detail.into(),
         done: Some(1),
         total: Some(2),
         elapsed_ms: 1_200,
+    }
+}
+
+fn stream<const N: usize>(events: [Event; N]) -> Answer {
+    let begun = Event::Started {
+        operation: "pull".into(),
     };
-    let lines: String = [
-        Event::Started {
-            operation: "pull".into(),
-        },
-        stage("layer", StageState::Running, "0123456789ab"),
-        stage("layer", StageState::Done, "0123456789ab  fetched, 3.4 MB"),
-        stage("layer", StageState::Done, "ba9876543210  in the cache"),
-        end,
-    ]
-    .iter()
-    .map(|event| format!("{}\n", serde_json::to_string(event).unwrap()))
-    .collect();
+    let lines: String = std::iter::once(begun)
+        .chain(events)
+        .map(|event| format!("{}\n", serde_json::to_string(&event).unwrap()))
+        .collect();
     Response::new(whole(lines))
 }

@@ -7,6 +7,7 @@ mod forward;
 mod guest;
 mod home;
 mod images;
+mod kernels;
 mod routes;
 mod ssh;
 mod terminal;

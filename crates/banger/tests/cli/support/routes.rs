@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use ::guest as guest_api;
 
 use super::daemon::{State, vm};
-use super::{files, forward, guest, images, ssh};
+use super::{files, forward, guest, images, kernels, ssh};
 
 type App = Arc<State>;
 
@@ -103,6 +103,8 @@ pub async fn answer(state: App, request: Request<Incoming>) -> Result<Answer, In
             }),
             Err(failure) => *failure,
         },
+        (&Method::GET, ["catalog", "kernels"]) => kernels::catalog(),
+        (_, ["kernels", ..]) => kernels::answer(state, request).await,
         (_, ["images" | "cache", ..]) => images::answer(state, request).await,
         (&Method::DELETE, ["operations", id]) => {
             state.note(format!("cancel {id}"));
