@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo test lint coverage bench man smoke smoke-list smoke-one install-hooks
+.PHONY: help setup build run demo test lint coverage bench man openapi smoke smoke-list smoke-one install-hooks
 
 ARGS ?=
 
@@ -35,6 +35,9 @@ bench: ## Measure against floors of the same run and write docs/benchmarks.md
 
 man: build ## Write the man pages into build/man, from the same source as the help
 	@build/bin/banger internal man-pages build/man
+
+openapi: ## Write docs/openapi.json, the description of the host API, from its types
+	@scripts/openapi
 
 smoke: build ## Do what users do, once, on real guests; ARGS=--fast leaves out what boots more than once
 	@cargo run --quiet --locked -p smoke -- run $(ARGS)

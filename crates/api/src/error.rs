@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What kind of failure. A code never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// No VM answers to that reference.
@@ -67,6 +68,7 @@ pub enum ErrorCode {
 
 /// A failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct ApiError {
     /// What kind.
@@ -83,6 +85,7 @@ pub struct ApiError {
 
 /// Body of every answer with a status of 400 or more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorBody {
     /// The failure.
     pub error: ApiError,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// How an image came here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ImageKind {
     /// By its name in the catalog.
@@ -26,6 +27,7 @@ impl fmt::Display for ImageKind {
 
 /// An image that is here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Image {
     /// sha256 of its root file system, 64 hexadecimal digits.
     pub id: String,
@@ -51,6 +53,7 @@ pub struct Image {
 
 /// What a container image says about running it. Fields that it leaves out are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ImageConfig {
     /// `NAME=VALUE`, by name.
@@ -69,6 +72,7 @@ pub struct ImageConfig {
 
 /// How to log in to a registry. Sent with the call that needs it and never stored; it does not show in debug output.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RegistryLogin {
     /// User and password.
@@ -90,6 +94,7 @@ impl fmt::Debug for RegistryLogin {
 
 /// How an image's registry is spoken to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RegistryAccess {
     /// Without TLS.
@@ -100,6 +105,7 @@ pub struct RegistryAccess {
 
 /// Body of `POST /v1/images`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PullImage {
     /// A name of the catalog, or `[HOST[:PORT]/]REPOSITORY[:TAG][@sha256:…]`.
@@ -117,6 +123,7 @@ pub struct PullImage {
 
 /// What the body of `PUT /v1/images/{name}` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum UploadFormat {
     /// What `docker save` writes, compressed or not.
@@ -141,6 +148,7 @@ pub struct UploadImage {
 
 /// What `DELETE /v1/cache` removed, or would.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pruned {
     /// Layers and configurations of container images, with those that came in part.
     pub blobs: u64,

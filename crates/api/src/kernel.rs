@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a kernel came here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KernelKind {
     /// By its name in the catalog.
@@ -26,6 +27,7 @@ impl fmt::Display for KernelKind {
 
 /// A kernel that is here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Kernel {
     /// Name and version, joined with `-`.
     pub id: String,
@@ -53,6 +55,7 @@ pub struct Kernel {
 
 /// A kernel that the catalog has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CatalogKernel {
     /// Its name.
     pub id: String,
@@ -70,6 +73,7 @@ pub struct CatalogKernel {
 
 /// Body of `POST /v1/kernels`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PullKernel {
     /// A name of the catalog.

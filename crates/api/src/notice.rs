@@ -7,6 +7,7 @@ use crate::{Operation, VmState};
 
 /// One line of `GET /v1/events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Notice {
     /// When it happened.
     pub at: Timestamp,
@@ -19,6 +20,7 @@ pub struct Notice {
 ///
 /// A line says little, so that many can be kept for a reader that is behind: `GET /v1/vms/{ref}` has the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Happening {
     /// The first line. Whatever happens from here on is told: who lists VMs after it has come misses nothing.

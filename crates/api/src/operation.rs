@@ -7,6 +7,7 @@ use crate::{ApiError, Vm};
 
 /// Where an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OperationState {
     /// Under way.
@@ -21,6 +22,7 @@ pub enum OperationState {
 
 /// A long-running call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Operation {
     /// Id, in every log line that belongs to it.
     pub id: String,
@@ -40,6 +42,7 @@ pub struct Operation {
 
 /// State of one stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StageState {
     /// Begun, or going on: may come many times, with other numbers.
@@ -54,6 +57,7 @@ pub enum StageState {
 ///
 /// The first is `started`, the last `succeeded`, `failed` or `cancelled`. A reader skips types it does not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// The operation exists.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// A port of the host that leads to one of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PortForward {
     /// TCP or UDP; TCP if left out.
     #[serde(default)]
@@ -118,6 +119,7 @@ impl fmt::Display for PortForward {
 
 /// A port that something listens on in a guest, and where the host has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GuestPort {
     /// What listens, as the guest tells it.
     #[serde(flatten)]
@@ -130,6 +132,7 @@ pub struct GuestPort {
 
 /// Answer of `GET /v1/vms/{ref}/ports`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GuestPorts {
     /// The ports, lowest first.
     pub ports: Vec<GuestPort>,

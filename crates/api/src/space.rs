@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Answer of `GET /v1/df`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Space {
     /// All that there is, by kind and name.
     pub items: Vec<SpaceItem>,
@@ -19,6 +20,7 @@ pub struct Space {
 
 /// Kind of a thing on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SpaceKind {
     /// An image's root file system.
@@ -47,6 +49,7 @@ impl fmt::Display for SpaceKind {
 
 /// A thing on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SpaceItem {
     /// Its kind.
     pub kind: SpaceKind,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Files of the daemon's that an ssh client is pointed to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SshFiles {
     /// The private key to log in with.
     pub identity_file: String,
@@ -13,6 +14,7 @@ pub struct SshFiles {
 
 /// What it takes to log in to a VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SshAccess {
     /// The VM's name.
     pub name: String,

@@ -10,6 +10,7 @@ use crate::VmState;
 
 /// How a VMM is ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum KillSignal {
     /// At once, and it cannot object.
@@ -48,6 +49,7 @@ impl FromStr for KillSignal {
 
 /// Body of `POST /v1/vms/{ref}/kill`; none is as good as an empty one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct KillVm {
     /// The signal.
@@ -56,6 +58,7 @@ pub struct KillVm {
 
 /// Answer of `GET /v1/vms/{ref}/ping`: what the agent in the guest says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pong {
     /// The VM's id.
     pub id: String,
@@ -75,6 +78,7 @@ pub struct Pong {
 
 /// Body of `PATCH /v1/vms/{ref}`: what is left out stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SetVm {
     /// Virtual processors, 1 to 64; of a VM that does not run.
@@ -87,6 +91,7 @@ pub struct SetVm {
 
 /// Answer of `GET /v1/vms/{ref}/stats`: what a VM uses now. Counters count from its start; who wants a rate asks twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VmStats {
     /// The VM's id.
     pub id: String,
@@ -112,6 +117,7 @@ pub struct VmStats {
 
 /// What a VMM takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostUse {
     /// Processor time in milliseconds, over all processors.
     pub cpu_ms: u64,
@@ -121,6 +127,7 @@ pub struct HostUse {
 
 /// Answer of `GET /v1/vms/{ref}/boot`, which comes when the image's init has finished booting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Booted {
     /// The VM's id.
     pub id: String,

@@ -10,6 +10,7 @@ use crate::PortForward;
 
 /// State of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum VmState {
     /// Made, never started.
@@ -41,6 +42,7 @@ impl fmt::Display for VmState {
 
 /// How a VM reaches the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkMode {
     /// No device.
@@ -60,6 +62,7 @@ impl fmt::Display for NetworkMode {
 
 /// A VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Vm {
     /// 32 lower-case hex digits.
     pub id: String,
@@ -106,6 +109,7 @@ pub struct Vm {
 
 /// Body of `POST /v1/vms`. What is left out takes the configured default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct CreateVm {
     /// Name; made up (`adjective-noun`) if none.

@@ -19,7 +19,7 @@ mod vms;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use config::Paths;
 use engine::{Doctor, Engine};
 use tokio_util::sync::CancellationToken;
@@ -39,52 +39,82 @@ pub(crate) struct App {
     pub(crate) ending: CancellationToken,
 }
 
-/// All routes; `api`'s documentation lists them.
-pub(crate) fn router(app: App) -> Router {
-    Router::new()
-        .route("/v1/version", get(report::version))
-        .route("/v1/doctor", get(report::doctor))
-        .route("/v1/df", get(report::space))
-        .route("/v1/vms", get(vms::list).post(vms::create))
-        .route(
+/// All routes; `api`'s documentation lists them, and `docs/openapi.json` describes them.
+fn routes() -> [(&'static str, MethodRouter<App>); 29] {
+    [
+        ("/v1/version", get(report::version)),
+        ("/v1/doctor", get(report::doctor)),
+        ("/v1/df", get(report::space)),
+        ("/v1/vms", get(vms::list).post(vms::create)),
+        (
             "/v1/vms/{reference}",
             get(vms::show).patch(verbs::set).delete(vms::delete),
-        )
-        .route("/v1/vms/{reference}/start", post(vms::start))
-        .route("/v1/vms/{reference}/stop", post(vms::stop))
-        .route("/v1/vms/{reference}/restart", post(verbs::restart))
-        .route("/v1/vms/{reference}/kill", post(verbs::kill))
-        .route("/v1/vms/{reference}/ping", get(verbs::ping))
-        .route("/v1/vms/{reference}/stats", get(verbs::stats))
-        .route("/v1/vms/{reference}/boot", get(verbs::boot))
-        .route("/v1/vms/{reference}/exec", post(exec::exec))
-        .route("/v1/vms/{reference}/forward", post(forward::forward))
-        .route("/v1/vms/{reference}/ports", get(ports::ports))
-        .route("/v1/vms/{reference}/ssh", get(ssh::access).post(ssh::connect))
-        .route("/v1/ssh", get(ssh::files))
-        .route("/v1/vms/{reference}/files", get(files::read).put(files::write))
-        .route("/v1/vms/{reference}/logs", get(logs::logs))
-        .route("/v1/images", get(images::list).post(images::pull))
-        .route(
+        ),
+        ("/v1/vms/{reference}/start", post(vms::start)),
+        ("/v1/vms/{reference}/stop", post(vms::stop)),
+        ("/v1/vms/{reference}/restart", post(verbs::restart)),
+        ("/v1/vms/{reference}/kill", post(verbs::kill)),
+        ("/v1/vms/{reference}/ping", get(verbs::ping)),
+        ("/v1/vms/{reference}/stats", get(verbs::stats)),
+        ("/v1/vms/{reference}/boot", get(verbs::boot)),
+        ("/v1/vms/{reference}/exec", post(exec::exec)),
+        ("/v1/vms/{reference}/forward", post(forward::forward)),
+        ("/v1/vms/{reference}/ports", get(ports::ports)),
+        ("/v1/vms/{reference}/ssh", get(ssh::access).post(ssh::connect)),
+        ("/v1/ssh", get(ssh::files)),
+        ("/v1/vms/{reference}/files", get(files::read).put(files::write)),
+        ("/v1/vms/{reference}/logs", get(logs::logs)),
+        ("/v1/images", get(images::list).post(images::pull)),
+        (
             "/v1/images/{reference}",
             get(images::show).put(images::upload).delete(images::delete),
-        )
-        .route("/v1/kernels", get(kernels::list).post(kernels::pull))
-        .route(
+        ),
+        ("/v1/kernels", get(kernels::list).post(kernels::pull)),
+        (
             "/v1/kernels/{name}",
             get(kernels::show).put(kernels::import).delete(kernels::delete),
-        )
-        .route("/v1/catalog/kernels", get(kernels::available))
-        .route("/v1/cache", delete(images::prune))
-        .route("/v1/events", get(events::events))
-        .route("/v1/operations", get(operations::list))
-        .route(
+        ),
+        ("/v1/catalog/kernels", get(kernels::available)),
+        ("/v1/cache", delete(images::prune)),
+        ("/v1/events", get(events::events)),
+        ("/v1/operations", get(operations::list)),
+        (
             "/v1/operations/{id}",
             get(operations::show).delete(operations::cancel),
-        )
-        .route("/v1/operations/{id}/events", get(operations::events))
+        ),
+        ("/v1/operations/{id}/events", get(operations::events)),
+    ]
+}
+
+pub(crate) fn router(app: App) -> Router {
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        })
         .fallback(|| async { Failure::no_route() })
         .method_not_allowed_fallback(|| async { Failure::no_route() })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(app)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_route_is_in_the_description_and_the_other_way_round() {
+        let text = include_str!("../../../docs/openapi.json");
+        let document: serde_json::Value = serde_json::from_str(text).unwrap();
+        let described: BTreeSet<_> = document["paths"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        let routes: BTreeSet<_> = routes().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(routes, described);
+    }
 }

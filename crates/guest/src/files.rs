@@ -51,6 +51,7 @@ pub struct WriteFiles {
 
 /// Answer of `PUT …/files`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Written {
     /// Members of the stream.
     pub entries: u64,

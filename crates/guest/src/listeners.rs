@@ -8,6 +8,7 @@ use crate::Protocol;
 
 /// A process of the guest, as the guest tells it: the name is whatever the process chose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Process {
     /// Its id in the guest.
     pub pid: u32,
@@ -17,6 +18,7 @@ pub struct Process {
 
 /// A port that something listens on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Listener {
     /// TCP or UDP.
     pub protocol: Protocol,

@@ -72,6 +72,7 @@ pub struct GuestNetwork {
 
 /// Size of a terminal in character cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WindowSize {
     /// Rows.
@@ -80,8 +81,9 @@ pub struct WindowSize {
     pub columns: u16,
 }
 
-/// Body of `POST /v1/exec`, which upgrades to [`crate::frames`] with `Upgrade: banger-exec`.
+/// Body of `POST …/exec`: a command. With `Upgrade: banger-exec` the connection becomes frames of its streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Exec {
     /// Program and arguments. Empty: a login shell of the user.
@@ -134,6 +136,7 @@ pub struct Grown {
 
 /// Answer of `GET /v1/stats`: what the guest uses. Counters count from its boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stats {
     /// Processor time that was spent on anything, in milliseconds, over all processors.
     pub cpu_busy_ms: u64,

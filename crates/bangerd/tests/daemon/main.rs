@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
 mod events;
+mod http;
+mod openapi;
 mod simulated;
 mod socket;
 mod support;

@@ -29,6 +29,7 @@ pub const UPGRADE_FORWARD: &str = "banger-forward";
 
 /// How a port is spoken to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// A stream of bytes.
@@ -49,6 +50,7 @@ impl fmt::Display for Protocol {
 
 /// Body of `POST /v1/forward`, which upgrades to a stream with `Upgrade: banger-forward`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Forward {
     /// How to speak to the port.
