@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo test lint coverage bench man openapi smoke smoke-list smoke-one install-hooks
+.PHONY: help setup build run demo test lint coverage coverage-html coverage-total bench man openapi smoke smoke-list smoke-one install-hooks
 
 ARGS ?=
 
@@ -29,6 +29,12 @@ lint: ## rustfmt, clippy, shellcheck, cargo-deny, check-docs: any warning fails
 
 coverage: ## Run all tests with coverage; the report lies in build/coverage
 	@scripts/coverage $(ARGS)
+
+coverage-html: ## Run all tests with coverage and print where the report is
+	@scripts/coverage --html $(ARGS)
+
+coverage-total: ## Run all tests with coverage and print the share of lines, one number
+	@scripts/coverage --total $(ARGS)
 
 bench: ## Measure against floors of the same run and write docs/benchmarks.md
 	@scripts/bench $(ARGS)
