@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use process::Identity;
+use process::{Identity, Signal};
 
 /// How long a process that is ending may take to be gone.
 const ENDING: Duration = Duration::from_secs(10);
@@ -125,6 +125,17 @@ impl Found {
     }
 }
 
+/// Ends what a test has left running of a state directory: processes with its path on their command line.
+pub fn end_processes_of(folder: &Path) {
+    for process in processes_of(folder) {
+        if named(process.pid, folder)
+            && let Some(handle) = process.open()
+        {
+            let _ = handle.kill(Signal::KILL);
+        }
+    }
+}
+
 /// Processes other than this one that have to do with `folder`. One that ends while it is looked at is none.
 fn processes_of(folder: &Path) -> Vec<Identity> {
     let Ok(entries) = fs::read_dir("/proc") else {
@@ -141,15 +152,18 @@ fn processes_of(folder: &Path) -> Vec<Identity> {
 fn belongs_to(pid: u32, folder: &Path) -> bool {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let links_below = |link: &Path| fs::read_link(link).is_ok_and(|target| target.starts_with(folder));
-    let named = fs::read(process.join("cmdline"))
-        .is_ok_and(|line| contains(&line, folder.as_os_str().as_encoded_bytes()));
-    named
+    named(pid, folder)
         || links_below(&process.join("cwd"))
         || fs::read_dir(process.join("fd")).is_ok_and(|descriptors| {
             descriptors
                 .flatten()
                 .any(|descriptor| links_below(&descriptor.path()))
         })
+}
+
+fn named(pid: u32, folder: &Path) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline"))
+        .is_ok_and(|line| contains(&line, folder.as_os_str().as_encoded_bytes()))
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

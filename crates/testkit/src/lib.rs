@@ -7,6 +7,6 @@ pub mod simulated;
 pub mod trouble;
 
 pub use again::Again;
-pub use leaks::Leaks;
+pub use leaks::{Leaks, end_processes_of};
 pub use points::{Action, Hold, Injected, Points, VARIABLE as POINTS_VARIABLE};
 pub use simulated::{Lie, MachineFaults, SimulatedBackend};

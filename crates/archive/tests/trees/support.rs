@@ -1,6 +1,7 @@
 //! Packing into memory, unpacking from it, and tar streams made by hand.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use archive::{ArchiveError, Keep, PackOptions, Pieces, Placement, Source, Summary, Target, unpack};
@@ -44,11 +45,15 @@ pub fn unpack_broken(stream: &[u8], length: usize, path: &Path) -> Result<Summar
     unpack(pieces, &Target::new(path, Placement::Copy), Keep::default())
 }
 
-/// A member made by hand.
+/// A member made by hand; it is this user's.
 pub fn member(kind: u8, name: &str, link: &str, data: &[u8]) -> Vec<u8> {
     let mut record = vec![0; 512];
     record[..name.len()].copy_from_slice(name.as_bytes());
     record[100..107].copy_from_slice(b"0006755");
+    // Nobody but root may give files to others.
+    let own = std::fs::metadata("/proc/self").unwrap();
+    record[108..115].copy_from_slice(format!("{:07o}", own.uid()).as_bytes());
+    record[116..123].copy_from_slice(format!("{:07o}", own.gid()).as_bytes());
     record[124..135].copy_from_slice(format!("{:011o}", data.len()).as_bytes());
     record[156] = kind;
     record[157..157 + link.len()].copy_from_slice(link.as_bytes());

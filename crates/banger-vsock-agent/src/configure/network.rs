@@ -103,7 +103,7 @@ mod tests {
             assert!(status.success());
             return;
         }
-        ip("tuntap add dev eth0 mode tap");
+        ip("link add eth0 type veth peer name peer");
         let first = network([10, 0, 2, 15], [10, 0, 2, 2], Some(1400));
         let second = network([192, 168, 7, 9], [192, 168, 7, 1], None);
         for before in [None, Some(&first)] {

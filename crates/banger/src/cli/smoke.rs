@@ -4,9 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Command;
 
-/// What waits for its scenario. A line that is no longer true fails the test as a new gap does.
-const GAPS: &str = include_str!("smoke-gaps.txt");
-
 /// What each verb is given, by any scenario.
 fn used() -> BTreeMap<String, BTreeSet<String>> {
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -81,12 +78,9 @@ fn each_verb_and_each_flag_is_used_by_a_scenario() {
         used.into_keys()
             .map(|verb| format!("there is no `banger {verb}`")),
     );
-    found.sort();
-    let gaps: Vec<&str> = GAPS.lines().collect();
     assert!(
-        found == gaps,
-        "{}\nsee crates/smoke/src/scenarios; smoke-gaps.txt lists what is known to be missing:\n{}",
-        found.join("\n"),
-        GAPS
+        found.is_empty(),
+        "{}\nsee crates/smoke/src/scenarios",
+        found.join("\n")
     );
 }

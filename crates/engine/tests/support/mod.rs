@@ -32,7 +32,7 @@ const KEPT: [&str; 6] = [
 /// One host: a state directory, its machines, its sources, its fault points.
 pub struct Host {
     root: PathBuf,
-    _owned: Option<tempfile::TempDir>,
+    owned: Option<tempfile::TempDir>,
     pub paths: Paths,
     pub backend: SimulatedBackend,
     pub sources: Arc<SimulatedSources>,
@@ -44,10 +44,9 @@ impl Host {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
-        Self {
-            _owned: Some(folder),
-            ..Self::at(&root)
-        }
+        let mut host = Self::at(&root);
+        host.owned = Some(folder);
+        host
     }
 
     /// One whose directory somebody else owns: the same for several engines, one after the other.
@@ -62,7 +61,7 @@ impl Host {
         std::fs::write(root.join("agent"), "an agent").unwrap();
         Self {
             root: root.to_owned(),
-            _owned: None,
+            owned: None,
             paths,
             backend: SimulatedBackend::new(),
             sources: Arc::new(SimulatedSources::default()),
@@ -96,6 +95,15 @@ impl Host {
     /// What there is now; what an engine keeps for later VMs does not count.
     pub fn leaks(&self) -> Leaks {
         Leaks::snapshot(&self.root).ignoring(&KEPT)
+    }
+}
+
+impl Drop for Host {
+    /// Machines outlive engines, and a test that fails does not delete them.
+    fn drop(&mut self) {
+        if self.owned.is_some() {
+            testkit::end_processes_of(&self.root);
+        }
     }
 }
 

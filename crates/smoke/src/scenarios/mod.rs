@@ -1,10 +1,14 @@
 //! The scenarios, a table; those that belong together share a file.
 
 mod commands;
+mod files;
+mod images;
 mod kernels;
 mod life;
 mod looking;
 mod ports;
+mod shape;
+mod ssh;
 mod terminal;
 
 use crate::Scenario;
@@ -20,6 +24,10 @@ static ALL: &[Scenario] = &[
     terminal::TERMINAL,
     ports::FORWARD,
     kernels::KERNEL_FETCH,
+    files::FILES,
+    ssh::SSH,
+    shape::SHAPE,
+    images::IMAGES,
 ];
 
 /// All scenarios, in the order to run them.

@@ -1,0 +1,156 @@
+//! Container images.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::{Home, Scenario};
+
+pub(super) const IMAGES: Scenario = Scenario {
+    name: "images",
+    shows: "image pull from a registry, show, list, a VM that runs its entry point, delete, cache prune",
+    uses: &[
+        "image pull -q --plain-http --name --kernel-ref --timings",
+        "image list -q --json",
+        "image show --json",
+        "image delete",
+        "image cache prune --dry-run --json",
+        "vm run --rm --image --entrypoint",
+    ],
+    fast: false,
+    alone_with: &[],
+    run: images,
+};
+
+/// Debian's `docker-registry` on a port of this host's loopback; it ends when this is dropped.
+struct Registry {
+    process: Child,
+    address: String,
+}
+
+impl Registry {
+    fn start(home: &Home) -> Self {
+        let storage = home.path().join("registry");
+        // JSON is YAML.
+        let settings = json!({
+            "version": 0.1,
+            "http": {"addr": "127.0.0.1:0"},
+            "storage": {"filesystem": {"rootdirectory": storage}},
+        });
+        let mut process = Command::new("docker-registry")
+            .args(["serve", &home.file("registry.yml", settings.to_string())])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let address = lines.find_map(|line| {
+            let line = line.unwrap();
+            let (_, rest) = line.split_once("listening on ")?;
+            Some(rest.split(['"', ' ', ',']).next()?.to_owned())
+        });
+        // It must not stop for a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            process,
+            address: address.unwrap(),
+        }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Makes an image of one program that needs no other, and pushes it.
+fn publish(home: &Home, reference: &str) {
+    let layout = home.path().join("layout");
+    let layout = layout.to_str().unwrap();
+    let tagged = format!("{layout}:1");
+    // The one program that each Debian has linked statically.
+    let layer = home.path().join("layer.tar");
+    let layer = layer.to_str().unwrap();
+    home.host("tar", &["-C", "/usr", "-cf", layer, "sbin/ldconfig"]);
+    home.host("umoci", &["init", "--layout", layout]);
+    home.host("umoci", &["new", "--image", &tagged]);
+    home.host("umoci", &["raw", "add-layer", "--image", &tagged, layer]);
+    let config = [
+        "config",
+        "--image",
+        &tagged,
+        "--config.entrypoint",
+        "/sbin/ldconfig",
+        "--config.cmd",
+        "--version",
+    ];
+    home.host("umoci", &config);
+    let source = format!("oci:{tagged}");
+    let target = format!("docker://{reference}");
+    let copy = ["copy", "--insecure-policy", "--dest-tls-verify=false"];
+    home.host("skopeo", &[&copy[..], &["--quiet", &source, &target]].concat());
+}
+
+fn images(home: &Home) {
+    let registry = Registry::start(home);
+    let reference = format!("{}/tools/ldconfig:1", registry.address);
+    publish(home, &reference);
+    let kernel: Value =
+        serde_json::from_str(&home.succeeds(&["image", "show", "debian-minimal", "--json"])).unwrap();
+    let kernel = kernel["kernel"].as_str().unwrap();
+
+    assert_eq!(
+        home.succeeds(&["image", "pull", "-q", "--plain-http", &reference]),
+        "ldconfig\n"
+    );
+    let named = ["--name", "mine", "--kernel-ref", kernel, "--timings"];
+    let pulled = home.run(&[&["image", "pull", "--plain-http"], &named[..], &[&reference]].concat());
+    assert_eq!(
+        (pulled.code, pulled.out.as_str()),
+        (Some(0), "mine\n"),
+        "{}",
+        pulled.err
+    );
+    assert!(pulled.err.contains(" ms"), "the timings: {}", pulled.err);
+    drop(registry);
+
+    let mut names: Vec<String> = home
+        .succeeds(&["image", "list", "-q"])
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    assert_eq!(names, ["debian-minimal", "ldconfig", "mine"]);
+    let listed: Value = serde_json::from_str(&home.succeeds(&["image", "list", "--json"])).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 3, "{listed}");
+    assert!(home.succeeds(&["image", "list"]).contains("mine"));
+    assert!(home.succeeds(&["image", "show", "mine"]).contains(&reference));
+
+    let run = [
+        "vm",
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--image",
+        "mine",
+        "--entrypoint",
+    ];
+    let out = home.succeeds(&run);
+    assert!(out.starts_with("ldconfig ("), "{out}");
+
+    home.succeeds(&["image", "delete", "mine", "ldconfig"]);
+    let kept = || -> Value {
+        serde_json::from_str(&home.succeeds(&["image", "cache", "prune", "--dry-run", "--json"])).unwrap()
+    };
+    let layers = kept();
+    assert!(layers["bytes"].as_u64().unwrap() > 0, "{layers}");
+    home.succeeds(&["image", "cache", "prune"]);
+    let none = kept();
+    assert_eq!(none["bytes"], 0, "{none}");
+    assert!(fs::exists(home.state().join("images")).unwrap());
+}
