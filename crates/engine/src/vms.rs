@@ -242,16 +242,12 @@ impl Vms {
         });
         let task = actor::spawn(Arc::clone(shared), &row, None);
         shared.tasks().insert(row.id.clone(), task.clone());
-        self.send(
-            &task,
-            Command::Create {
-                operation: operation.clone(),
-                claimed: start.then_some(claimed),
-                import: wanted.import.map(Box::new),
-            },
-            &operation,
-        )
-        .await;
+        let command = Command::Create {
+            operation: operation.clone(),
+            claimed: start.then_some(claimed),
+            import: wanted.import.map(Box::new),
+        };
+        self.send(&task, command, &row.name).await;
         Ok(operation)
     }
 
@@ -342,21 +338,15 @@ impl Vms {
         task: &Task,
         command: impl FnOnce(OperationHandle) -> Command,
     ) -> Result<OperationHandle, EngineError> {
-        let operation = self.shared.operations.begin(kind, Some(row.id)).await?;
-        self.send(task, command(operation.clone()), &operation).await;
+        let operation = self.shared.operations.begin(kind, Some(row.id.clone())).await?;
+        self.send(task, command(operation.clone()), &row.name).await;
         Ok(operation)
     }
 
-    async fn send(&self, task: &Task, command: Command, operation: &OperationHandle) {
-        let deletes = matches!(command, Command::Delete { .. });
-        if task.commands.send(command).await.is_err() {
+    async fn send(&self, task: &Task, command: Command, name: &str) {
+        if let Err(mpsc::error::SendError(command)) = task.commands.send(command).await {
             // The task ended since: the VM is gone.
-            let gone = EngineError::VmNotFound {
-                reference: operation.id().to_owned(),
-                suggestion: None,
-            };
-            let outcome = if deletes { Ok(None) } else { Err(&gone) };
-            self.shared.operations.end(operation, outcome).await;
+            self.shared.turn_away(&command, name).await;
         }
     }
 

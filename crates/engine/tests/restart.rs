@@ -105,9 +105,10 @@ fn a_daemon_killed_at_any_step_of_a_start_undoes_it_on_the_next() {
         let host = Host::new();
         daemon(&host, async |engine| {
             run(engine, "a").await;
+            let points = host.points.hits();
             delete(engine, "a").await;
-        });
-        host.points.hits()
+            points
+        })
     };
     assert!(points.iter().any(|point| point == "start.machine"), "{points:?}");
     for point in points {

@@ -15,8 +15,8 @@ async fn points_of_a_start() -> Vec<String> {
     let host = Host::new();
     let engine = host.engine().await;
     run(&engine, "a").await;
-    delete(&engine, "a").await;
     let points = host.points.hits();
+    delete(&engine, "a").await;
     assert!(points.len() >= 6, "{points:?}");
     points
 }

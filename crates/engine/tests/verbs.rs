@@ -184,3 +184,66 @@ async fn a_ping_is_answered_by_the_agent_of_a_vm_that_runs() {
     );
     delete(&engine, "a").await;
 }
+
+#[tokio::test]
+async fn whoever_waits_behind_a_delete_is_told_that_the_vm_is_gone() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    run(&engine, "a").await;
+    let vms = engine.vms();
+    let hold = host.points.hold("delete.begin");
+    let first = vms.delete("a").await.unwrap();
+    hold.reached().await;
+    let late = [
+        vms.start("a").await.unwrap(),
+        vms.stop("a").await.unwrap(),
+        vms.kill("a", KillSignal::Kill).await.unwrap(),
+    ];
+    let second = vms.delete("a").await.unwrap();
+    hold.release();
+    let ends = async {
+        first.wait().await.unwrap();
+        for late in late {
+            let error = late.wait().await.unwrap_err();
+            assert_eq!(
+                (error.code, error.message.as_str()),
+                (ErrorCode::VmNotFound, "no VM is called `a`")
+            );
+        }
+        second.wait().await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(60), ends).await.unwrap();
+    assert!(engine.is_idle());
+    leaks.assert_none_since().await;
+}
+
+#[tokio::test]
+async fn the_name_of_a_vm_on_its_way_out_is_taken_until_it_is_free() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    run(&engine, "a").await;
+    for _ in 0..20 {
+        let delete = engine.vms().delete("a").await.unwrap();
+        // Either the old one still has it, or the new one is a whole one.
+        let made = loop {
+            match engine.vms().create(vm("a", true)).await {
+                Ok(operation) => break operation.wait().await.unwrap().unwrap(),
+                Err(error) => {
+                    let error = error.to_api();
+                    assert_eq!(
+                        (error.code, error.message.as_str()),
+                        (ErrorCode::VmExists, "a VM called `a` exists")
+                    );
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        delete.wait().await.unwrap();
+        assert_eq!(engine.vms().show("a").await.unwrap().id, made.id);
+        assert_eq!(made.state, VmState::Running);
+    }
+    delete(&engine, "a").await;
+    leaks.assert_none_since().await;
+}

@@ -50,6 +50,20 @@ pub(crate) enum Command {
     Delete { operation: OperationHandle, idle: bool },
 }
 
+impl Command {
+    fn operation(&self) -> &OperationHandle {
+        match self {
+            Self::Create { operation, .. }
+            | Self::Start { operation }
+            | Self::Stop { operation, .. }
+            | Self::Restart { operation }
+            | Self::Kill { operation, .. }
+            | Self::Set { operation, .. }
+            | Self::Delete { operation, .. } => operation,
+        }
+    }
+}
+
 /// What others may see of a VM's task.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Live {
@@ -72,6 +86,7 @@ struct Running {
 pub(crate) struct Actor {
     shared: Arc<Shared>,
     id: String,
+    name: String,
     live: watch::Sender<Live>,
     hurry: Arc<Notify>,
     running: Option<Running>,
@@ -90,6 +105,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, row: &VmRow, machine: Option<Arc<dyn Ma
     let mut actor = Actor {
         shared,
         id: row.id.clone(),
+        name: row.name.clone(),
         live,
         hurry,
         running: None,
@@ -130,22 +146,19 @@ impl Actor {
             };
             let Some(command) = command else { return };
             if self.carry_out(command).await {
-                return;
+                break;
             }
+        }
+        // Whoever was waiting is told, too.
+        queue.close();
+        while let Some(command) = queue.recv().await {
+            self.shared.turn_away(&command, &self.name).await;
         }
     }
 
     /// Carries a command out and ends its operation. True: the VM is gone.
     async fn carry_out(&mut self, command: Command) -> bool {
-        let operation = match &command {
-            Command::Create { operation, .. }
-            | Command::Start { operation }
-            | Command::Stop { operation, .. }
-            | Command::Restart { operation }
-            | Command::Kill { operation, .. }
-            | Command::Set { operation, .. }
-            | Command::Delete { operation, .. } => operation.clone(),
-        };
+        let operation = command.operation().clone();
         self.live
             .send_modify(|live| live.current = Some(operation.clone()));
         let (outcome, gone) = match command {
@@ -356,6 +369,7 @@ impl Actor {
                 verb: "prune",
             });
         }
+        self.shared.hit("delete.begin").await?;
         if let Some(running) = &self.running {
             let machine = Arc::clone(&running.machine);
             self.let_go().await;
@@ -419,6 +433,21 @@ impl Actor {
         let row = self.row().await.ok()?;
         let pid = self.live.borrow().pid;
         Some(view::vm(row, &self.shared.paths.vm(&self.id), pid))
+    }
+}
+
+impl Shared {
+    /// Ends what was asked of a VM that is gone: to have it deleted has come true.
+    pub(crate) async fn turn_away(&self, command: &Command, name: &str) {
+        let gone = EngineError::VmNotFound {
+            reference: name.to_owned(),
+            suggestion: None,
+        };
+        let outcome = match command {
+            Command::Delete { .. } => Ok(None),
+            _ => Err(&gone),
+        };
+        self.operations.end(command.operation(), outcome).await;
     }
 }
 
