@@ -91,7 +91,15 @@ impl PathsError {
                 Some(format!("find out who made {} and remove it", path.display()))
             }
             Self::SocketPathTooLong { .. } => Some("set XDG_RUNTIME_DIR to a shorter path".into()),
-            Self::Create { .. } | Self::Open { .. } => None,
+            Self::Create { path, source } => match source.kind() {
+                io::ErrorKind::StorageFull => Some("free some disk space".into()),
+                io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Some(format!(
+                    "make {} writable, or set XDG_STATE_HOME, XDG_CACHE_HOME and XDG_RUNTIME_DIR to folders that are",
+                    path.parent().unwrap_or(path).display()
+                )),
+                _ => None,
+            },
+            Self::Open { .. } => None,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use rusqlite_migration::{M, Migrations};
 
 use crate::{StoreError, file};
@@ -80,11 +80,21 @@ fn migrate_to(connection: &mut Connection, path: &Path, migrations: &[M<'_>]) ->
     }
     Migrations::from_slice(migrations)
         .to_latest(connection)
-        .map_err(|source| StoreError::Migrate {
-            path: path.to_owned(),
-            from,
-            to,
-            source: Box::new(source),
+        .map_err(|source| {
+            let path = path.to_owned();
+            match &source {
+                rusqlite_migration::Error::RusqliteError { err, .. }
+                    if err.sqlite_error_code() == Some(ErrorCode::DiskFull) =>
+                {
+                    StoreError::Full { path }
+                }
+                _ => StoreError::Migrate {
+                    path,
+                    from,
+                    to,
+                    source: Box::new(source),
+                },
+            }
         })
 }
 

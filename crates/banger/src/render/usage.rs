@@ -205,6 +205,11 @@ mod tests {
             None,
             "no time has passed"
         );
+        assert_eq!(
+            percent(&stats("a", 10, 1_000), &stats("a", 8, 4_000)),
+            None,
+            "the clock was set back"
+        );
         assert_eq!(Usage::of(None, &stats("a", 1, 1)).cpu_percent, None);
     }
 

@@ -8,6 +8,7 @@ mod cp;
 mod daemon;
 mod exec;
 mod forward;
+mod homes;
 mod image;
 mod kernel;
 mod lifecycle;

@@ -7,3 +7,4 @@ mod openapi;
 mod simulated;
 mod socket;
 mod support;
+mod trouble;

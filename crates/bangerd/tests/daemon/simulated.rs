@@ -4,7 +4,8 @@
 #[expect(dead_code, reason = "the engine's tests use more of it")]
 mod sources;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +13,20 @@ use api::client::{Action, Client};
 use api::{CreateVm, NetworkMode, Vm};
 use bangerd::{Daemon, DaemonError, Surroundings};
 use config::{Environment, Paths};
-use engine::faults::NoFaults;
+use engine::faults::Faults;
 use engine::{Choice, Defaults, EngineError, Machines, Timeouts};
 use futures::future::BoxFuture;
 use sources::SimulatedSources;
-use testkit::SimulatedBackend;
+use testkit::{Leaks, Points, SimulatedBackend};
 use tokio::task::JoinHandle;
 use vmm::{Backend, Machine};
 
 /// The daemon and a client of it. A test deletes the VMs that it makes.
 pub struct Simulated {
     pub client: Client,
+    pub points: Points,
     daemon: JoinHandle<Result<(), DaemonError>>,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 impl Simulated {
@@ -41,12 +43,13 @@ impl Simulated {
         let agent = root.path().join("agent");
         std::fs::write(&agent, "an agent").unwrap();
         let socket = paths.socket();
+        let points = Points::new();
         let surroundings = Surroundings {
             paths,
             agent,
             sources: Arc::new(SimulatedSources::default()),
             machines: Arc::new(SimulatedMachines(SimulatedBackend::new())),
-            faults: Arc::new(NoFaults),
+            faults: Arc::new(TestFaults(points.clone())),
             timeouts: Timeouts::default(),
             passt: None,
             ca_certificates: None,
@@ -68,8 +71,9 @@ impl Simulated {
         }
         Self {
             client,
+            points,
             daemon,
-            _root: root,
+            root,
         }
     }
 
@@ -84,6 +88,42 @@ impl Simulated {
             }
         }
         panic!("the operation was cancelled");
+    }
+
+    /// A folder that goes with this value.
+    pub fn folder(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// What there is now; what a daemon keeps for later VMs does not count.
+    pub fn leaks(&self) -> Leaks {
+        let kept = [
+            "banger.db",
+            "banger.db-wal",
+            "banger.db-shm",
+            "images",
+            "kernels",
+            "bangerd.log",
+        ];
+        let kept = kept.map(|name| format!("STATE_HOME/banger/{name}"));
+        let mut kept: Vec<&str> = kept.iter().map(String::as_str).collect();
+        kept.push("CACHE_HOME");
+        Leaks::snapshot(self.folder()).ignoring(&kept)
+    }
+
+    /// `banger`, as a user of this daemon calls it.
+    pub fn banger(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(banger());
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder())
+            .env("BANGER_SOCKET", self.client.socket())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
     }
 
     /// Makes a VM and starts it.
@@ -105,6 +145,24 @@ impl Simulated {
 impl Drop for Simulated {
     fn drop(&mut self) {
         self.daemon.abort();
+    }
+}
+
+/// The command line, beside the daemon.
+fn banger() -> PathBuf {
+    let own = PathBuf::from(env!("CARGO_BIN_EXE_bangerd")).with_file_name("banger");
+    let built = std::env::var_os("BANGER_TEST_BIN").map(|folder| PathBuf::from(folder).join("banger"));
+    let banger = built.unwrap_or(own);
+    assert!(banger.exists(), "no {}: make build", banger.display());
+    banger
+}
+
+#[derive(Debug)]
+struct TestFaults(Points);
+
+impl Faults for TestFaults {
+    fn hit<'a>(&'a self, point: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { self.0.hit(point).await.map_err(|injected| injected.to_string()) })
     }
 }
 

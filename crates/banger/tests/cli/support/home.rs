@@ -1,7 +1,7 @@
 //! A user's home in which the real daemon runs.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -16,6 +16,10 @@ pub struct Home(TempDir);
 impl Home {
     pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
