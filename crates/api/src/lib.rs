@@ -31,6 +31,7 @@
 //! | `GET /v1/images/{ref}` | → [`Image`]; `ref` is its name, or its full name in a registry, percent-encoded |
 //! | `PUT /v1/images/{name}` | query [`UploadImage`], the archive → operation |
 //! | `DELETE /v1/images/{ref}` | → 204 |
+//! | `GET /v1/images/{ref}/bundle` | → the image as a bundle, `docs/image-catalog.md` |
 //! | `GET /v1/kernels` | → `[`[`Kernel`]`]` |
 //! | `POST /v1/kernels` | [`PullKernel`] → operation |
 //! | `GET /v1/kernels/{name}` | → [`Kernel`] |

@@ -50,7 +50,10 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
     let config = Config::load(&paths.config_file(), environment)?;
     start_logging(config.log_level.as_str(), &paths.daemon_log(), arguments.announce)?;
     let paths = paths.with_ssh_key(config.ssh_key_path.clone());
-    let sources = CatalogSources::new(config.recipe.clone(), paths.recipes())?;
+    let ca_certificates = config::host_ca_certificates(&config.guest.ca_certificates)?;
+    let sources = CatalogSources::new(config.recipe.clone(), paths.recipes())?
+        .with_published(config.catalog_url.clone(), ca_certificates.as_deref())
+        .map_err(DaemonError::Engine)?;
     let surroundings = Surroundings {
         agent: agent_binary()?,
         sources: Arc::new(sources),
@@ -67,7 +70,7 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
             ..engine::Timeouts::default()
         },
         passt: config.passt_bin.clone(),
-        ca_certificates: config::host_ca_certificates(&config.guest.ca_certificates)?,
+        ca_certificates,
         defaults: Defaults {
             image: config.default_image_name.clone(),
             vcpu: config.vm_defaults.vcpu.get(),

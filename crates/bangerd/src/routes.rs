@@ -40,7 +40,7 @@ pub(crate) struct App {
 }
 
 /// All routes; `api`'s documentation lists them, and `docs/openapi.json` describes them.
-fn routes() -> [(&'static str, MethodRouter<App>); 29] {
+fn routes() -> [(&'static str, MethodRouter<App>); 30] {
     [
         ("/v1/version", get(report::version)),
         ("/v1/doctor", get(report::doctor)),
@@ -69,6 +69,7 @@ fn routes() -> [(&'static str, MethodRouter<App>); 29] {
             "/v1/images/{reference}",
             get(images::show).put(images::upload).delete(images::delete),
         ),
+        ("/v1/images/{reference}/bundle", get(images::export)),
         ("/v1/kernels", get(kernels::list).post(kernels::pull)),
         (
             "/v1/kernels/{name}",

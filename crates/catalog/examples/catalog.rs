@@ -39,7 +39,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             package.open(&cancel)?
         }
         "image" => {
-            let ImageSource::Recipe { recipe, .. } = &catalog.image(name).ok_or("no such image")?.source;
+            let entry = catalog.image(name).ok_or("no such image")?;
+            let Some(ImageSource::Recipe { recipe, .. }) = &entry.source else {
+                return Err("it has no recipe".into());
+            };
             let build = catalog::recipe::build(recipe, &settings, &work, &progress, &cancel)?;
             eprintln!("of {}", build.date);
             build.tar

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::bundle::{BundleRef, RemoteCatalog};
 use crate::error::{CatalogError, DataError};
 use crate::names::ArtefactName;
 use crate::recipe::Recipe;
@@ -68,8 +69,10 @@ pub struct ImageEntry {
     pub kernel: ArtefactName,
     /// One line.
     pub description: String,
-    /// How it is got.
-    pub source: ImageSource,
+    /// Where it is published, if it is.
+    pub bundle: Option<BundleRef>,
+    /// How it is built here, if it can be. It is published where it cannot.
+    pub source: Option<ImageSource>,
 }
 
 /// How an image is got.
@@ -95,8 +98,10 @@ pub struct KernelEntry {
     pub arch: Architecture,
     /// One line.
     pub description: String,
-    /// How it is got.
-    pub source: KernelSource,
+    /// Where it is published, if it is.
+    pub bundle: Option<BundleRef>,
+    /// Whose package it is, if it is one. It is published where it is none.
+    pub source: Option<KernelSource>,
 }
 
 /// How a kernel is got.
@@ -154,42 +159,108 @@ impl Catalog {
                     image.name, image.kernel
                 )));
             }
-            let (name, text) = recipes
-                .iter()
-                .find(|(name, _)| *name == image.recipe.as_str())
-                .ok_or_else(|| {
-                    wrong(format!(
-                        "image `{}` needs recipe `{}`, there is none",
-                        image.name, image.recipe
-                    ))
-                })?;
-            let recipe = Recipe::parse(text, &format!("recipes/{name}.toml"))?;
+            if image.recipe.is_none() && image.bundle.is_none() {
+                return Err(wrong(format!(
+                    "image `{}` has neither a bundle nor a recipe",
+                    image.name
+                )));
+            }
+            let source = match image.recipe {
+                None => None,
+                Some(wanted) => {
+                    let found = recipes.iter().find(|(name, _)| *name == wanted.as_str());
+                    let (name, text) = found.ok_or_else(|| {
+                        wrong(format!(
+                            "image `{}` needs recipe `{wanted}`, there is none",
+                            image.name
+                        ))
+                    })?;
+                    let recipe = Recipe::parse(text, &format!("recipes/{name}.toml"))?;
+                    Some(ImageSource::Recipe {
+                        name: wanted,
+                        recipe: Box::new(recipe),
+                    })
+                }
+            };
             entries.push(ImageEntry {
                 name: image.name,
                 distro: image.distro,
                 arch: image.arch,
                 kernel: image.kernel,
                 description: image.description,
-                source: ImageSource::Recipe {
-                    name: image.recipe,
-                    recipe: Box::new(recipe),
-                },
+                bundle: image.bundle,
+                source,
             });
         }
         for (index, kernel) in kernels.iter().enumerate() {
+            let wrong = |message: String| DataError {
+                file: "kernels.toml".into(),
+                line: None,
+                message,
+            };
+            if kernel.source.is_none() && kernel.bundle.is_none() {
+                return Err(wrong(format!(
+                    "kernel `{}` has neither a bundle nor a package",
+                    kernel.name
+                )));
+            }
+            if kernel.name.as_str().contains('.') {
+                return Err(wrong(format!("kernel `{}` has a dot in its name", kernel.name)));
+            }
             if kernels[..index].iter().any(|other| other.name == kernel.name) {
-                let message = format!("kernel `{}` comes twice", kernel.name);
-                return Err(DataError {
-                    file: "kernels.toml".into(),
-                    line: None,
-                    message,
-                });
+                return Err(wrong(format!("kernel `{}` comes twice", kernel.name)));
             }
         }
         Ok(Self {
             images: entries,
             kernels,
         })
+    }
+
+    /// The same with what is published at `url`: its entries come in the place of those of the same name, and keep
+    /// how those are built here. Bundles of this catalog that lie beside a published one are found there.
+    #[must_use]
+    pub fn with_published(mut self, url: &str, published: RemoteCatalog) -> Self {
+        let bundles = self.images.iter_mut().map(|image| &mut image.bundle);
+        let bundles = bundles.chain(self.kernels.iter_mut().map(|kernel| &mut kernel.bundle));
+        for bundle in bundles.flatten() {
+            bundle.url = crate::bundle::resolve(url, &bundle.url);
+        }
+        for image in published.images {
+            let (Ok(name), Ok(kernel)) = (
+                ArtefactName::parse(&image.name),
+                ArtefactName::parse(&image.kernel),
+            ) else {
+                continue;
+            };
+            let old = self.images.iter().position(|known| known.name == name);
+            let source = old.and_then(|at| self.images.remove(at).source);
+            self.images.push(ImageEntry {
+                name,
+                distro: image.distro,
+                arch: Architecture::Amd64,
+                kernel,
+                description: image.description,
+                bundle: Some(image.bundle),
+                source,
+            });
+        }
+        for kernel in published.kernels {
+            let Ok(name) = ArtefactName::parse(&kernel.name) else {
+                continue;
+            };
+            let old = self.kernels.iter().position(|known| known.name == name);
+            let source = old.and_then(|at| self.kernels.remove(at).source);
+            self.kernels.push(KernelEntry {
+                name,
+                distro: kernel.distro,
+                arch: Architecture::Amd64,
+                description: kernel.description,
+                bundle: Some(kernel.bundle),
+                source,
+            });
+        }
+        self
     }
 
     /// An image by name.
@@ -230,7 +301,8 @@ struct ImageTable {
     arch: Architecture,
     kernel: ArtefactName,
     description: String,
-    recipe: ArtefactName,
+    recipe: Option<ArtefactName>,
+    bundle: Option<BundleRef>,
 }
 
 #[derive(Deserialize)]
@@ -247,7 +319,8 @@ struct KernelTable {
     distro: String,
     arch: Architecture,
     description: String,
-    apt: AptTable,
+    apt: Option<AptTable>,
+    bundle: Option<BundleRef>,
 }
 
 #[derive(Deserialize)]
@@ -263,21 +336,17 @@ struct AptTable {
 
 impl From<KernelTable> for KernelEntry {
     fn from(table: KernelTable) -> Self {
-        let AptTable {
-            suite,
-            component,
-            package,
-        } = table.apt;
         Self {
             name: table.name,
             distro: table.distro,
             arch: table.arch,
             description: table.description,
-            source: KernelSource::Apt {
-                suite,
-                component,
-                package,
-            },
+            bundle: table.bundle,
+            source: table.apt.map(|apt| KernelSource::Apt {
+                suite: apt.suite,
+                component: apt.component,
+                package: apt.package,
+            }),
         }
     }
 }
@@ -302,6 +371,34 @@ mod tests {
         assert!(catalog.image("debian").is_none());
         assert_eq!(catalog.images().count(), 1);
         assert_eq!(catalog.kernels().count(), 1);
+    }
+
+    #[test]
+    fn an_entry_may_have_a_bundle_a_recipe_or_both() {
+        let sha256 = "a".repeat(64);
+        let bundle = format!("[image.bundle]\nurl=\"i.tar.zst\"\nsha256=\"{sha256}\"\nsize=7\n");
+        let both = format!("{IMAGE}{bundle}");
+        let alone = both.replace("recipe=\"r\"\n", "");
+        for (text, recipe) in [(both, true), (alone, false)] {
+            let catalog = Catalog::parse(&text, KERNEL, &RECIPE).unwrap();
+            let image = catalog.image("i").unwrap();
+            assert_eq!((image.bundle.is_some(), image.source.is_some()), (true, recipe));
+        }
+        let published = format!(
+            r#"{{"schema_version": 1, "images": [
+                {{"name": "i", "arch": "amd64", "kernel": "k2", "bundle": {{"url": "i2", "sha256": "{sha256}", "size": 9}}}},
+                {{"name": "new", "arch": "amd64", "kernel": "k", "bundle": {{"url": "n", "sha256": "{sha256}", "size": 9}}}}]}}"#
+        );
+        let base = "http://a.test/c.json";
+        let published = RemoteCatalog::parse(published.as_bytes(), base, "amd64").unwrap();
+        let catalog = Catalog::parse(IMAGE, KERNEL, &RECIPE)
+            .unwrap()
+            .with_published(base, published);
+        let image = catalog.image("i").unwrap();
+        assert_eq!(image.bundle.as_ref().unwrap().url, "http://a.test/i2");
+        assert!(image.kernel.as_str() == "k2" && image.source.is_some());
+        assert!(catalog.image("new").unwrap().source.is_none());
+        assert!(catalog.kernel("k").unwrap().source.is_some());
     }
 
     #[test]
@@ -337,6 +434,18 @@ mod tests {
                 KERNEL.to_owned(),
                 RECIPE,
                 "images.toml: image `i` needs recipe `other`",
+            ),
+            (
+                IMAGE.replace("recipe=\"r\"\n", ""),
+                KERNEL.to_owned(),
+                RECIPE,
+                "images.toml: image `i` has neither a bundle nor a recipe",
+            ),
+            (
+                IMAGE.to_owned(),
+                KERNEL.split("[kernel.apt]").next().unwrap().to_owned(),
+                RECIPE,
+                "kernels.toml: kernel `k` has neither a bundle nor a package",
             ),
             (
                 IMAGE.repeat(2),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 
 use crate::apt::sources::SourcesError;
+use crate::bundle::BundleError;
 
 /// A catalog or recipe file that breaks its rules.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,6 +97,40 @@ pub enum CatalogError {
         /// What apt says.
         reason: String,
     },
+    /// A server of bundles does not answer.
+    #[error("cannot reach {url}")]
+    ServerUnreachable {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    /// A server of bundles does not have it.
+    #[error("{url} is not served: status {status}")]
+    NotServed {
+        /// What was asked for.
+        url: String,
+        /// HTTP's word for it.
+        status: u16,
+    },
+    /// What is published cannot be used.
+    #[error("the {what} {url} cannot be used: {source}")]
+    Published {
+        /// `catalog` or `bundle`.
+        what: &'static str,
+        /// Where it is.
+        url: String,
+        /// Why.
+        #[source]
+        source: BundleError,
+    },
+    /// The entry can be had only from where nothing is configured.
+    #[error("`{name}` is published as a bundle only, and no catalog is configured")]
+    NoCatalog {
+        /// The entry.
+        name: String,
+    },
     /// The mirror does not have that release.
     #[error("the mirror has no such release: {reason}")]
     SuiteMissing {
@@ -180,6 +215,16 @@ impl CatalogError {
             Self::MirrorUnreachable { .. } => {
                 "check the network, or set `mirror` under [recipe] in the configuration".into()
             }
+            Self::ServerUnreachable { .. } => "check the network, and `catalog_url` in the configuration".into(),
+            Self::NotServed { .. } => "check `catalog_url` in the configuration; what is published may have moved".into(),
+            Self::NoCatalog { .. } => "set `catalog_url` in the configuration".into(),
+            Self::Published { source: BundleError::Future { .. }, .. } => "a newer banger reads it".into(),
+            Self::Published { source: BundleError::Hash { .. }, .. } => {
+                "what is served is not what the catalog promises: ask whoever publishes it".into()
+            }
+            Self::Published { source: BundleError::Truncated { .. } | BundleError::Read(_), .. } => {
+                "try again; the connection broke off".into()
+            }
             Self::Sources(_) | Self::SuiteMissing { .. } => {
                 "set `mirror` (and `keyring`) under [recipe] in the configuration".into()
             }
@@ -200,6 +245,12 @@ impl CatalogError {
             Self::DiskFull { .. } => "free some space, or put the cache on another disk with XDG_CACHE_HOME".into(),
             _ => return None,
         })
+    }
+
+    /// Whether what is published cannot be had at the moment, and may be had another way.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::ServerUnreachable { .. } | Self::NotServed { .. })
     }
 
     /// The failure that a [`crate::TarStream`] has reported through `Read`, if `error` is one.

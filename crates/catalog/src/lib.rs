@@ -6,7 +6,8 @@
 //!
 //! ```text
 //!   Catalog ─ KernelEntry ─ apt::fetch_kernel ─► KernelPackage ─ open ─► TarStream
-//!           └ ImageEntry ─ Recipe ─ recipe::build ───────────────────► TarStream
+//!           ├ ImageEntry ─ Recipe ─ recipe::build ───────────────────► TarStream
+//!           └ either ── BundleRef ─ Fetcher ─ bundle::Bundle ──────────► root file system, or the kernel's tar
 //! ```
 //!
 //! Calls block, report progress and can be cancelled from another thread. Whatever they start ends with them, and with
@@ -14,9 +15,11 @@
 
 pub mod apt;
 mod build;
+pub mod bundle;
 mod cancel;
 mod entries;
 mod error;
+mod fetch;
 mod names;
 mod process;
 mod progress;
@@ -28,6 +31,7 @@ pub use apt::{KernelPackage, RecipeSettings};
 pub use cancel::Cancel;
 pub use entries::{Architecture, Catalog, ImageEntry, ImageSource, KernelEntry, KernelSource};
 pub use error::{CatalogError, DataError};
+pub use fetch::{Download, Fetcher};
 pub use names::{ArtefactName, NameError};
 pub use process::TarStream;
 pub use progress::{Progress, ProgressSink, Stage};

@@ -22,6 +22,8 @@ pub struct Config {
     pub ssh_key_path: Option<PathBuf>,
     /// Image of a VM for which none is named.
     pub default_image_name: String,
+    /// Where the catalog of bundles is published; without it its entries are built here.
+    pub catalog_url: Option<String>,
     /// How long the daemon stays when no VM runs and nobody asks.
     pub idle_timeout: Duration,
     /// How long a VM may be unused before it is shut down; for ever if `None`.
@@ -190,6 +192,8 @@ pub(crate) struct ConfigFile {
     ssh_key_path: Option<PathBuf>,
     #[serde(default, deserialize_with = "image_name")]
     default_image_name: Option<String>,
+    #[serde(default, deserialize_with = "web_address")]
+    catalog_url: Option<String>,
     #[serde(default, deserialize_with = "duration")]
     idle_timeout: Option<Duration>,
     #[serde(default, deserialize_with = "duration_or_zero")]
@@ -223,6 +227,7 @@ impl ConfigFile {
             default_image_name: self
                 .default_image_name
                 .unwrap_or_else(|| "debian-minimal".to_owned()),
+            catalog_url: self.catalog_url,
             idle_timeout: self.idle_timeout.unwrap_or(Duration::from_secs(600)),
             auto_stop_stale_after: self.auto_stop_stale_after,
             recipe: self.recipe,
@@ -302,6 +307,21 @@ fn mirror<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
     if rest.is_none_or(str::is_empty) || !plain {
         return Err(serde::de::Error::custom(format!(
             "{text:?} is not an http, https or file address"
+        )));
+    }
+    Ok(Some(text))
+}
+
+fn web_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    // Credentials do not belong into an address that is shown in messages.
+    let host = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    if host.is_empty() || host.contains('@') || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(serde::de::Error::custom(format!(
+            "{text:?} is not an http or https address"
         )));
     }
     Ok(Some(text))

@@ -25,6 +25,7 @@ fn every_key_is_read() {
         passt_bin = "passt.avx2"
         ssh_key_path = "/home/ann/.ssh/sandboxes"
         default_image_name = "mine"
+        catalog_url = "https://banger.example/catalog.json"
         idle_timeout = "30s"
         auto_stop_stale_after = "2h"
         [recipe]
@@ -52,6 +53,10 @@ fn every_key_is_read() {
         Some(Path::new("/home/ann/.ssh/sandboxes"))
     );
     assert_eq!(config.default_image_name, "mine");
+    assert_eq!(
+        config.catalog_url.as_deref(),
+        Some("https://banger.example/catalog.json")
+    );
     assert_eq!(config.idle_timeout, Duration::from_secs(30));
     assert_eq!(config.auto_stop_stale_after, Some(Duration::from_secs(7200)));
     assert_eq!(
@@ -80,6 +85,23 @@ fn an_empty_or_missing_file_gives_the_defaults() {
     let folder = tempfile::tempdir().unwrap();
     let loaded = Config::load(&folder.path().join("none/config.toml"), &Environment::new(0)).unwrap();
     assert_eq!(loaded, Config::defaults(HostShape::of_host()));
+}
+
+#[test]
+fn a_catalog_is_at_an_address_of_the_web() {
+    for bad in [
+        "",
+        "catalog.json",
+        "https://",
+        "https:///x",
+        "file:///catalog.json",
+        "https://u:p@a/x",
+        "https://a b",
+    ] {
+        let error = parse(&format!("catalog_url = {bad:?}")).unwrap_err().to_string();
+        assert!(error.contains("is not an http or https address"), "{error}");
+    }
+    assert_eq!(parse("").unwrap().catalog_url, None);
 }
 
 #[test]

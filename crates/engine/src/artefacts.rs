@@ -1,5 +1,6 @@
 //! Kernels and images: found in the store, or made on first use, once however many ask at once.
 
+mod bundles;
 mod catalog_sources;
 pub(crate) mod container;
 pub(crate) mod import;
@@ -147,7 +148,7 @@ impl Artefacts {
         let wanted = name.to_owned();
         let (stage, guard, (staging, made)) = self
             .make(
-                "build",
+                "get",
                 "image",
                 name,
                 stage,
@@ -177,7 +178,7 @@ impl Artefacts {
             created_at: Timestamp::now(),
             kind: store::ImageKind::Catalog,
             reference: None,
-            config: None,
+            config: made.config.clone(),
         };
         let image = self.publish(staging, row).await?;
         drop(guard);

@@ -90,6 +90,14 @@ pub enum EngineError {
         /// Names there are.
         known: Vec<String>,
     },
+    /// The image is known and its file is not there.
+    #[error("the file of image `{name}` is gone")]
+    ImageFileGone {
+        /// The image.
+        name: String,
+        /// Its full name in a registry, if it came from one.
+        reference: Option<String>,
+    },
     /// VMs use the image.
     #[error("cannot delete image `{name}`: {} {} it", .vms.join(", "), if .vms.len() == 1 { "uses" } else { "use" })]
     ImageInUse {
@@ -144,7 +152,7 @@ pub enum EngineError {
     /// An image or kernel could not be fetched or built.
     #[error("cannot {action} {kind} `{name}`")]
     Artefact {
-        /// `fetch` or `build`.
+        /// `fetch`, `get`, …
         action: &'static str,
         /// `image` or `kernel`.
         kind: &'static str,
@@ -315,6 +323,7 @@ impl EngineError {
             Self::KernelNotFound { .. } => ErrorCode::KernelNotFound,
             Self::KernelInUse { .. } => ErrorCode::KernelInUse,
             Self::KernelExists { .. } => ErrorCode::KernelExists,
+            Self::ImageFileGone { .. } => ErrorCode::ArtefactFailed,
             Self::ImageInUse { .. } => ErrorCode::ImageInUse,
             Self::ImageExists { .. } => ErrorCode::ImageExists,
             Self::Upload { .. } | Self::Artefact { .. } => ErrorCode::ArtefactFailed,
@@ -376,6 +385,10 @@ impl EngineError {
                 "boot it anew: banger vm stop {name} && banger vm start {name}"
             )),
             Self::SshKey { .. } => Some("`ssh_key_path` in config.toml names another key".into()),
+            Self::ImageFileGone { name, reference } => Some(match reference {
+                Some(reference) => format!("get it again: banger image pull {reference} --name {name}"),
+                None => format!("take it in again, or delete it: banger image delete {name}"),
+            }),
             Self::ImageInUse { vms, .. } => Some(format!(
                 "delete the VMs first: banger vm delete {}",
                 vms.join(" ")

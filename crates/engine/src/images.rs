@@ -59,7 +59,11 @@ impl Images {
         Ok(view(row, &self.shared.store.vms().list().await?))
     }
 
-    async fn find(&self, text: &str) -> Result<ImageRow, EngineError> {
+    pub(crate) fn artefacts(&self) -> &crate::artefacts::Artefacts {
+        &self.shared.artefacts
+    }
+
+    pub(crate) async fn find(&self, text: &str) -> Result<ImageRow, EngineError> {
         let images = self.shared.store.images();
         if let Some(row) = images.get(text).await? {
             return Ok(row);
@@ -82,6 +86,14 @@ impl Images {
     /// The reference, the name or the kernel cannot be.
     pub async fn pull(&self, request: PullImage) -> Result<OperationHandle, EngineError> {
         let artefacts = &self.shared.artefacts;
+        let bare = !request.reference.contains([':', '/', '@']);
+        if bare
+            && !artefacts.is_in_catalog(&request.reference)
+            && let Err(error) = artefacts.refresh("image", &request.reference).await
+        {
+            // A registry may have it all the same.
+            tracing::warn!(error = %crate::error::one_line(&error), "cannot learn what is published now");
+        }
         if artefacts.is_in_catalog(&request.reference) {
             return self.pull_from_catalog(request).await;
         }

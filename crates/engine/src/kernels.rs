@@ -54,6 +54,7 @@ impl Kernels {
     /// What the store fails with.
     pub async fn available(&self) -> Result<Vec<CatalogKernel>, EngineError> {
         let rows = self.shared.store.kernels().list().await?;
+        self.shared.artefacts.refresh("published", "kernels").await?;
         let mut known = self.shared.artefacts.kernels_known();
         known.sort_by(|one, other| one.name.cmp(&other.name));
         let here = |name: &str| {
@@ -101,7 +102,11 @@ impl Kernels {
     /// [`EngineError::KernelNotFound`] where the catalog has no such kernel.
     pub async fn pull(&self, request: PullKernel) -> Result<OperationHandle, EngineError> {
         let PullKernel { name, force } = request;
-        let known: Vec<_> = self.shared.artefacts.kernels_known();
+        let artefacts = &self.shared.artefacts;
+        if !artefacts.kernels_known().iter().any(|known| known.name == name) {
+            artefacts.refresh("kernel", &shown(&name)).await?;
+        }
+        let known = artefacts.kernels_known();
         if !known.iter().any(|known| known.name == name) {
             return Err(EngineError::KernelNotFound {
                 name: shown(&name),

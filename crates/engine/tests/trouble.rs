@@ -195,7 +195,7 @@ async fn a_missing_image_with_no_mirror_is_one_clear_line() {
     let error = fails(&engine, "a").await;
     assert_eq!(
         error.message,
-        "cannot build image `debian`: cannot reach the mirror deb.test: connection refused"
+        "cannot get image `debian`: cannot reach the mirror deb.test: connection refused"
     );
     assert_eq!(error.hint.as_deref(), Some("is the network up?"));
     assert!(engine.vms().list().await.unwrap().is_empty());

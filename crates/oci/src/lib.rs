@@ -38,6 +38,6 @@ pub use image::Image;
 pub use layer::{Compression, Layer};
 pub use progress::{Event, Progress};
 pub use reference::{DEFAULT_REGISTRY, Reference, RegistryReference};
-pub use registry::{Mirror, Options, Patience, Registry};
+pub use registry::{Mirror, Options, Patience, Registry, tls};
 pub use store::{open_docker_archive, open_layout, pack_layout, unpack_layout};
 pub use tarball::{Entry, Kind, Timestamp, Xattr};

@@ -9,7 +9,7 @@ use hyper::body::Frame;
 use hyper::{Method, StatusCode};
 
 use super::connection::{Call, expect_status, fetch, send, send_body};
-use super::{Client, ClientError, EVENTS, Events, LONG_PATIENCE, segment};
+use super::{Chunks, Client, ClientError, EVENTS, Events, LONG_PATIENCE, segment};
 use crate::{Image, Pruned, UploadImage};
 
 impl Client {
@@ -64,6 +64,17 @@ impl Client {
         let answer = send_body(&self.socket, call, body).await?;
         expect_status(&answer.response, StatusCode::OK)?;
         Ok(Events::new(answer))
+    }
+
+    /// `GET /v1/images/{ref}/bundle`: the image as a bundle.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `image_not_found` among the daemon's own.
+    pub async fn export_image(&self, image: &str) -> Result<Chunks, ClientError> {
+        let call = Call::new(Method::GET, format!("{}/bundle", image_path(image)));
+        let answer = send(&self.socket, call, LONG_PATIENCE.max(self.patience)).await?;
+        expect_status(&answer.response, StatusCode::OK)?;
+        Ok(Chunks::new(answer))
     }
 
     /// `DELETE /v1/cache`: removes what can be fetched again or is of no use, or only tells what it would.

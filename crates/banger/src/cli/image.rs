@@ -1,5 +1,7 @@
 //! `banger image …`: its verbs and their flags.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use config::VmName;
 
@@ -69,6 +71,18 @@ Examples:
   banger image show alpine
   banger image show alpine:3.19 --json | jq .config")]
     Show(ShowImageArgs),
+    /// Write an image as a bundle: one file, to publish or to carry elsewhere.
+    ///
+    /// The file appears once it is whole. If FILE is a folder, it is called NAME-ARCH-HASH.tar.zst there, as a
+    /// published bundle must be. `catalog_url` in the configuration of another banger leads to a catalog that lists
+    /// it, with the sha256 and size that this prints: docs/image-catalog.md.
+    ///
+    /// Prints the file's path on stdout.
+    #[command(after_help = "\
+Examples:
+  banger image export app -o app.tar.zst
+  banger image export app -o published/ --json | jq .bundle")]
+    Export(ExportArgs),
     /// Delete images that no VM uses.
     ///
     /// Prints the name of each on stdout.
@@ -107,6 +121,19 @@ pub struct ShowImageArgs {
     pub image: String,
     #[command(flatten)]
     pub output: JsonArgs,
+}
+
+/// `banger image export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Image: its name, or its full name in a registry.
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// File to write, or the folder for it.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub json: JsonArgs,
 }
 
 /// Several images.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use config::VmName;
 
 /// `banger internal`.
 #[derive(Debug, Args)]
@@ -18,6 +19,8 @@ pub struct InternalGroup {
 pub enum InternalCommand {
     /// Write the man pages into a folder.
     ManPages(ManPagesArgs),
+    /// Make a bundle of an image or a kernel, and print its entry of a catalog.
+    MakeBundle(MakeBundleArgs),
     /// Join stdin and stdout to the sshd of a VM: ssh's ProxyCommand.
     SshProxy(SshProxyArgs),
 }
@@ -36,4 +39,39 @@ pub struct SshProxyArgs {
     /// VM, as ssh calls it: NAME.vm.
     #[arg(value_name = "HOST")]
     pub host: String,
+}
+
+/// `banger internal make-bundle`.
+#[derive(Debug, Args)]
+pub struct MakeBundleArgs {
+    /// Of an image: its root file system, a tar; `-` for stdin.
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "kernel_from",
+        conflicts_with = "kernel_from",
+        requires = "kernel"
+    )]
+    pub rootfs_tar: Option<PathBuf>,
+    /// Of a kernel: a folder, as `kernel import` takes it.
+    #[arg(long, value_name = "DIR")]
+    pub kernel_from: Option<PathBuf>,
+    /// Name of the entry.
+    #[arg(long, value_name = "NAME", value_parser = VmName::parse)]
+    pub name: VmName,
+    /// The kernel that boots the image.
+    #[arg(long, value_name = "KERNEL", value_parser = VmName::parse)]
+    pub kernel: Option<VmName>,
+    /// The distribution that it is from.
+    #[arg(long, value_name = "DISTRO", default_value = "")]
+    pub distro: String,
+    /// What it runs on, by Debian's name.
+    #[arg(long, value_name = "ARCH", default_value = "amd64")]
+    pub arch: String,
+    /// One line.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub description: String,
+    /// File to write, or the folder for it.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }

@@ -27,8 +27,8 @@ pub use cp::{CpArgs, End};
 pub use daemon::{DaemonCommand, DaemonGroup};
 pub use environment::EnvironmentArgs;
 pub use forward::{ForwardArgs, PortsArgs};
-pub use image::{CacheCommand, CachePruneArgs, ImageCommand, ImageGroup, PullArgs};
-pub use internal::{InternalCommand, InternalGroup};
+pub use image::{CacheCommand, CachePruneArgs, ExportArgs, ImageCommand, ImageGroup, PullArgs};
+pub use internal::{InternalCommand, InternalGroup, MakeBundleArgs};
 pub use kernel::{ImportKernelArgs, KernelCommand, KernelGroup, ListKernelsArgs, PullKernelArgs};
 pub use ssh::{SshArgs, SshConfigArgs};
 pub use verbs::{

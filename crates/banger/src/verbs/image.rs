@@ -7,9 +7,10 @@ use api::{PullImage, UploadFormat, UploadImage};
 use jiff::Timestamp;
 use oci::Reference;
 
-use super::operation::{follow, watch};
+use super::bundle::{self, Draft, Received};
+use super::operation::{ending, follow, watch};
 use super::registry;
-use crate::cli::{CacheCommand, CachePruneArgs, ImageCommand, ListingArgs, PullArgs};
+use crate::cli::{CacheCommand, CachePruneArgs, ExportArgs, ImageCommand, ListingArgs, PullArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::{self, Progress};
@@ -32,6 +33,7 @@ pub async fn run(place: &Place, command: ImageCommand) -> Result<u8, Failure> {
             }
             Ok(0)
         }
+        ImageCommand::Export(args) => export(place, &args).await,
         ImageCommand::Delete(args) => delete(place, &args.images).await,
         ImageCommand::Cache(group) => match group.command {
             CacheCommand::Prune(args) => prune(place, &args).await,
@@ -126,6 +128,39 @@ async fn list(place: &Place, args: &ListingArgs) -> Result<u8, Failure> {
         render::output(&names)?;
     } else {
         render::output(&render::images(&images, Timestamp::now()))?;
+    }
+    Ok(0)
+}
+
+async fn export(place: &Place, args: &ExportArgs) -> Result<u8, Failure> {
+    let mut signals = Signals::for_commands()?;
+    let client = place.connect().await?;
+    let image = client.image(&args.image).await?;
+    let mut draft = Draft::new(&args.output)?;
+    let mut received = Received::default();
+    let receiving = async {
+        let mut pieces = client.export_image(&image.name).await?;
+        while let Some(piece) = pieces.next().await? {
+            received
+                .write(&piece, draft.out())
+                .map_err(|error| Failure::new(format!("cannot write {}: {error}", args.output.display())))?;
+        }
+        Ok::<_, Failure>(())
+    };
+    tokio::select! {
+        received = receiving => received?,
+        signal = ending(&mut signals) => return Err(Failure::quiet(exit_code(signal))),
+    }
+    let written = received.written();
+    let path = draft.publish(&image.name, "amd64", &written)?;
+    if args.json.json {
+        let bundle = bundle::reference(&path, &written);
+        render::json(&serde_json::json!({
+            "name": image.name, "kernel": image.kernel, "file": path, "bundle": bundle,
+        }))?;
+    } else {
+        render::note(&format!("sha256 {}, {} bytes", written.sha256, written.bytes));
+        render::output(&format!("{}\n", path.display()))?;
     }
     Ok(0)
 }

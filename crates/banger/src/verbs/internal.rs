@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::ssh;
+use super::{bundle, ssh};
 use crate::cli::{self, InternalCommand};
 use crate::daemon::Place;
 use crate::failure::Failure;
+use crate::render;
 
 /// Does what ssh or banger's build asks for.
 ///
@@ -14,6 +15,10 @@ use crate::failure::Failure;
 pub async fn internal(place: &Place, command: &InternalCommand) -> Result<u8, Failure> {
     match command {
         InternalCommand::SshProxy(args) => ssh::proxy(place, &args.host).await,
+        InternalCommand::MakeBundle(args) => {
+            render::json(&bundle::make(args)?)?;
+            Ok(0)
+        }
         InternalCommand::ManPages(args) => write_man_pages(&args.folder).map(|()| 0).map_err(|error| {
             Failure::new(format!(
                 "cannot write man pages to {}: {error}",

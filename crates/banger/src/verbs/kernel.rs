@@ -1,12 +1,11 @@
 //! `banger kernel …`.
 
-use std::error::Error;
-
 use api::client::Action;
 use api::{ImportKernel, PullKernel};
 use jiff::Timestamp;
 use rootfs::kernel::KernelFolder;
 
+use super::bundle::one_line;
 use super::operation::{ending, follow};
 use super::pieces;
 use crate::cli::{ImportKernelArgs, KernelCommand, ListKernelsArgs, PullKernelArgs};
@@ -94,14 +93,14 @@ async fn import(place: &Place, args: ImportKernelArgs) -> Result<u8, Failure> {
         return Err(Failure::usage("a kernel needs a name"));
     };
     // Looked at before anybody is asked: a folder that holds no kernel is the likeliest mistake.
-    let folder = KernelFolder::open(&args.from).map_err(|error| Failure::new(told(&error)))?;
+    let folder = KernelFolder::open(&args.from).map_err(|error| Failure::new(one_line(&error)))?;
     let request = ImportKernel {
         distro: args.distro.map(|distro| distro.to_string()),
     };
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
     let sending = pieces::send(
-        move |out| folder.pack(out).map_err(|error| told(&error)),
+        move |out| folder.pack(out).map_err(|error| one_line(&error)),
         |body| client.import_kernel(name.as_str(), &request, body),
     );
     let kernel = tokio::select! {
@@ -113,13 +112,6 @@ async fn import(place: &Place, args: ImportKernelArgs) -> Result<u8, Failure> {
     }
     render::output(&format!("{}\n", render::one_line(&kernel.name)))?;
     Ok(0)
-}
-
-fn told(error: &rootfs::kernel::FolderError) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 async fn remove(place: &Place, kernels: &[String]) -> Result<u8, Failure> {

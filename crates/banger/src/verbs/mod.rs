@@ -1,6 +1,7 @@
 //! What each verb does: it asks the daemon and shows the answer.
 
 mod boot;
+mod bundle;
 mod command;
 pub mod completion;
 mod cp;

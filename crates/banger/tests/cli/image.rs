@@ -145,3 +145,85 @@ fn wrong_references_are_usage() {
     }
     assert_eq!(daemon.calls(), Vec::<String>::new());
 }
+
+#[test]
+fn an_export_appears_whole_under_the_name_asked_for_or_its_own() {
+    let daemon = FakeDaemon::with(Vec::new());
+    let folder = daemon.folder().join("published");
+    fs::create_dir(&folder).unwrap();
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let exported = daemon.run(&["image", "export", "app", "-o", &at("app.bundle")]);
+    assert_eq!(
+        (exported.code, exported.out),
+        (0, format!("{}\n", at("app.bundle")))
+    );
+    let bytes = fs::read(at("app.bundle")).unwrap();
+    assert!(bytes.starts_with(b"a bundle"));
+    let sha256 = format!("{:x}", <sha2::Sha256 as sha2::Digest>::digest(&bytes));
+    assert_eq!(exported.err, format!("sha256 {sha256}, {} bytes\n", bytes.len()));
+    let own = daemon.run(&["image", "export", "app", "-o", folder.to_str().unwrap(), "--json"]);
+    let own: serde_json::Value = serde_json::from_str(&own.out).unwrap();
+    let name = format!("app-amd64-{}.tar.zst", &sha256[..12]);
+    assert_eq!(own["file"], at(&name));
+    assert_eq!(
+        own["bundle"],
+        serde_json::json!({"url": name, "sha256": sha256, "size": bytes.len()})
+    );
+    for (image, output) in [("nosuch", at("x")), ("app", "/nonexistent/x".to_owned())] {
+        let refused = daemon.run(&["image", "export", image, "-o", &output]);
+        assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{}", refused.err);
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "nothing half is left");
+    assert_eq!(daemon.calls(), ["export app", "export app"]);
+}
+
+#[test]
+fn a_bundle_is_made_of_a_tar_or_a_folder_and_gives_its_entry_of_a_catalog() {
+    use catalog::bundle::{Bundle, BundleRef, Manifest};
+    let daemon = FakeDaemon::with(Vec::new());
+    let folder = daemon.folder().join("out");
+    fs::create_dir(&folder).unwrap();
+    let out = folder.to_str().unwrap();
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(6);
+    header.set_mode(0o755);
+    tar.append_data(&mut header, "bin/sh", &b"a shell"[..6]).unwrap();
+    let tar = tar.into_inner().unwrap();
+    let make = ["internal", "make-bundle", "--out", out, "--distro", "debian"];
+    let of_tar = ["--rootfs-tar", "-", "--name", "box", "--kernel", "debian-cloud"];
+    let made = daemon.run_with_stdin(&[&make[..], &of_tar].concat(), &tar);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let built = daemon.folder().join("built");
+    fs::create_dir(&built).unwrap();
+    fs::write(built.join("vmlinuz"), "kernel").unwrap();
+    let of_folder = ["--kernel-from", built.to_str().unwrap(), "--name", "tiny"];
+    let kernel = daemon.run(&[&make[..], &of_folder].concat());
+    assert_eq!(kernel.code, 0, "{}", kernel.err);
+    for (entry, kind) in [(made.out, "image"), (kernel.out, "kernel")] {
+        let entry: serde_json::Value = serde_json::from_str(&entry).unwrap();
+        let reference: BundleRef = serde_json::from_value(entry["bundle"].clone()).unwrap();
+        let file = fs::File::open(folder.join(&reference.url)).unwrap();
+        let bundle = Bundle::open(file, &reference, &catalog::Cancel::new(), |_| {}).unwrap();
+        match bundle.manifest() {
+            Manifest::Image(image) => {
+                assert_eq!(
+                    (kind, image.kernel.as_str(), image.rootfs.entries),
+                    ("image", "debian-cloud", 3)
+                );
+            }
+            Manifest::Kernel(_) => assert_eq!(kind, "kernel"),
+        }
+        assert_eq!(entry["name"], bundle.manifest().about().name);
+    }
+    for wrong in [
+        &make[..],
+        &[&make[..], &["--rootfs-tar", "-", "--name", "box"]].concat(),
+        &[&make[..], &["--rootfs-tar", "-", "--kernel", "k"]].concat(),
+    ] {
+        assert_eq!(daemon.run(wrong).code, 2, "{wrong:?}");
+    }
+    let empty = daemon.run(&[&make[..], &of_tar].concat());
+    assert_eq!(empty.code, 1, "{}", empty.out);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "nothing half is left");
+}

@@ -1,20 +1,29 @@
 //! `/v1/images` and `/v1/cache`.
 
-use std::io;
+use std::io::{self, BufWriter, Write};
 
 use api::{Image, Pruned, PullImage, UploadImage};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures::TryStreamExt;
 use serde::Deserialize;
+use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
 
 use super::follow::{Hold, answer};
 use super::{App, Failure};
+
+/// The media type of bundles.
+const BUNDLE: &str = "application/zstd";
+/// Bytes of one piece of a bundle.
+const PIECE: usize = 256 << 10;
+/// Pieces on their way.
+const PIECES: usize = 4;
 
 pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Image>>, Failure> {
     Ok(Json(app.engine.images().list().await?))
@@ -50,6 +59,42 @@ pub(crate) async fn upload(
     let upload = app.engine.images().receive(&name, request, body).await?;
     let operation = app.engine.images().import(upload).await?;
     Ok(answer(&headers, operation, Hold::Cancel))
+}
+
+/// The bundle is written while it is sent: a client that does not read it stops the writer.
+pub(crate) async fn export(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Response, Failure> {
+    let export = app.engine.images().export(&reference).await?;
+    let (sender, receiver) = mpsc::channel(PIECES);
+    tokio::task::spawn_blocking(move || {
+        let out = BufWriter::with_capacity(PIECE, Pieces(sender.clone()));
+        if let Err(error) = export.write(out) {
+            // The end without an end tells the client that this was not all.
+            let _ = sender.blocking_send(Err(io::Error::other(error)));
+        }
+    });
+    let pieces = futures::stream::unfold(receiver, |mut receiver| async move {
+        let piece = receiver.recv().await?;
+        Some((piece, receiver))
+    });
+    Ok(([(header::CONTENT_TYPE, BUNDLE)], Body::from_stream(pieces)).into_response())
+}
+
+struct Pieces(mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .blocking_send(Ok(Bytes::copy_from_slice(bytes)))
+            .map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 pub(crate) async fn delete(

@@ -39,11 +39,16 @@ pub fn fetch_kernel(
     cancel: &Cancel,
 ) -> Result<KernelPackage, CatalogError> {
     entry.arch.check(entry.name.as_str())?;
-    let KernelSource::Apt {
+    let Some(KernelSource::Apt {
         suite,
         component,
         package,
-    } = &entry.source;
+    }) = &entry.source
+    else {
+        return Err(CatalogError::NoCatalog {
+            name: entry.name.to_string(),
+        });
+    };
     process::require("dpkg-deb", "dpkg")?;
     let sources = Host::this().sources(settings, suite, std::slice::from_ref(component))?;
     let host = host_configuration(cancel)?;

@@ -7,24 +7,47 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
-use catalog::{Cancel, Catalog, CatalogError, ImageSource, KernelSource, ProgressSink, RecipeSettings};
+use catalog::bundle::{Bundle, BundleRef};
+use catalog::{
+    Cancel, Catalog, CatalogError, Download, Fetcher, ImageSource, KernelSource, ProgressSink, RecipeSettings,
+};
 use rootfs::erofs::{self, ErofsError};
 use rootfs::kernel::{self, KernelError};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::bundles::{broken, fetched, image_of_bundle, kernel_of_bundle};
 use super::sources::{Known, KnownKernel, Made, Progress, SourceError, Sources};
+use crate::EngineError;
+use crate::error::one_line;
 
-/// The catalog that this version carries.
+/// Bytes between two reports of a download.
+const REPORT_EVERY: u64 = 1 << 20;
+
+/// For how long what is published counts as known.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// The catalog that this version carries, and what is published.
 #[derive(Debug)]
 pub struct CatalogSources {
-    catalog: Catalog,
+    catalog: RwLock<Arc<Catalog>>,
+    published: Option<Published>,
     settings: RecipeSettings,
     work: PathBuf,
+}
+
+/// Where bundles are published.
+#[derive(Debug)]
+struct Published {
+    url: String,
+    fetcher: Fetcher,
+    /// When it was last asked, for one asker at a time.
+    asked: Mutex<Option<Instant>>,
 }
 
 impl CatalogSources {
@@ -36,20 +59,107 @@ impl CatalogSources {
         catalog::clean_work(&work)?;
         let config::RecipeSettings { mirror, keyring } = settings;
         Ok(Self {
-            catalog: Catalog::embedded(),
+            catalog: RwLock::new(Arc::new(Catalog::embedded())),
+            published: None,
             settings: RecipeSettings { mirror, keyring },
             work,
         })
     }
+
+    /// The same, which also has what the catalog at `url` publishes. `certificates` are trusted beside the system's.
+    ///
+    /// # Errors
+    /// The certificates do not parse.
+    pub fn with_published(
+        self,
+        url: Option<String>,
+        certificates: Option<&str>,
+    ) -> Result<Self, EngineError> {
+        let Some(url) = url else { return Ok(self) };
+        let tls = oci::tls(certificates.unwrap_or_default().as_bytes())
+            .map_err(|error| EngineError::Internal(one_line(&error)))?;
+        Ok(Self {
+            published: Some(Published {
+                url,
+                fetcher: Fetcher::new(tls),
+                asked: Mutex::default(),
+            }),
+            ..self
+        })
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn refresh_with(&self, cancel: &Cancel) -> Result<(), CatalogError> {
+        let Some(published) = &self.published else {
+            return Ok(());
+        };
+        let mut asked = published.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.is_some_and(|asked| asked.elapsed() < FRESH) {
+            return Ok(());
+        }
+        let found = published.fetcher.catalog(&published.url, cancel)?;
+        let catalog = Catalog::embedded().with_published(&published.url, found);
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+        *asked = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Begins to fetch a bundle. Nothing where there is none that could be fetched, or where it cannot be had now and
+    /// the entry can be had another way.
+    fn open(
+        &self,
+        bundle: Option<&BundleRef>,
+        other_way: bool,
+        sink: &ProgressSink,
+        cancel: &Cancel,
+    ) -> Result<Option<Bundle<Download>>, SourceError> {
+        let (Some(published), Some(bundle)) = (&self.published, bundle) else {
+            return Ok(None);
+        };
+        let download = match published.fetcher.open(&bundle.url, cancel) {
+            Err(error) if error.is_absence() && other_way => {
+                tracing::warn!(error = %one_line(&error), "a bundle cannot be fetched; it is made another way");
+                return Ok(None);
+            }
+            download => download.map_err(told)?,
+        };
+        let (sink, total, mut told_of) = (Arc::clone(sink), bundle.size, 0);
+        let progress = move |done: u64| {
+            if done - told_of >= REPORT_EVERY || done == total {
+                told_of = done;
+                sink(catalog::Progress {
+                    stage: catalog::Stage::Download,
+                    detail: String::new(),
+                    done: Some(done),
+                    total: Some(total),
+                });
+            }
+        };
+        Bundle::open(download, bundle, cancel, progress)
+            .map(Some)
+            .map_err(|error| broken(bundle, error))
+    }
 }
 
 impl Sources for CatalogSources {
+    fn refresh(&self, cancel: &CancellationToken) -> Result<(), SourceError> {
+        if self.published.is_none() {
+            return Ok(());
+        }
+        bridged(&|_, _, _| {}, cancel, |_, cancel| {
+            self.refresh_with(cancel).map_err(told)
+        })
+    }
+
     fn images(&self) -> Vec<Known> {
         let known = |image: &catalog::ImageEntry| Known {
             name: image.name.as_str().to_owned(),
             kernel: Some(image.kernel.as_str().to_owned()),
         };
-        self.catalog.images().map(known).collect()
+        self.catalog().images().map(known).collect()
     }
 
     fn kernels(&self) -> Vec<KnownKernel> {
@@ -59,7 +169,7 @@ impl Sources for CatalogSources {
             arch: kernel.arch.as_str().to_owned(),
             description: kernel.description.clone(),
         };
-        self.catalog.kernels().map(known).collect()
+        self.catalog().kernels().map(known).collect()
     }
 
     fn make_kernel(
@@ -69,17 +179,22 @@ impl Sources for CatalogSources {
         progress: &Progress<'_>,
         cancel: &CancellationToken,
     ) -> Result<Made, SourceError> {
-        let entry = self.catalog.kernel(name).ok_or_else(|| SourceError::Unknown {
-            name: name.to_owned(),
-        })?;
-        let KernelSource::Apt { suite, .. } = &entry.source;
         bridged(progress, cancel, |sink, cancel| {
+            let refreshed = self.refresh_with(cancel);
+            let catalog = self.catalog();
+            let entry = known(catalog.kernel(name), name, refreshed)?;
+            entry.arch.check(name).map_err(told)?;
+            let found = self.open(entry.bundle.as_ref(), entry.source.is_some(), &sink, cancel)?;
+            if let (Some(bundle), Some(reference)) = (found, &entry.bundle) {
+                return kernel_of_bundle(entry, bundle, reference, folder);
+            }
             let package =
                 catalog::apt::fetch_kernel(entry, &self.settings, &self.work, &sink, cancel).map_err(told)?;
             progress("unpack", None, None);
             let mut tar = package.open(cancel).map_err(told)?;
             let imported = kernel::import(&mut tar, folder).map_err(kernel_failed)?;
             tar.finish().map_err(told)?;
+            let suite = entry.source.as_ref().map(|KernelSource::Apt { suite, .. }| suite);
             let source = json!({
                 "from": "apt",
                 "distro": entry.distro,
@@ -92,7 +207,7 @@ impl Sources for CatalogSources {
                 version: imported.version,
                 bytes: imported.bytes,
                 source: source.to_string(),
-                note: format!("fetched, {} MB", package.bytes().div_ceil(1_000_000)),
+                note: fetched(package.bytes()),
                 ..Made::default()
             })
         })
@@ -105,16 +220,25 @@ impl Sources for CatalogSources {
         progress: &Progress<'_>,
         cancel: &CancellationToken,
     ) -> Result<Made, SourceError> {
-        let entry = self.catalog.image(name).ok_or_else(|| SourceError::Unknown {
-            name: name.to_owned(),
-        })?;
-        entry.arch.check(name).map_err(told)?;
-        let ImageSource::Recipe {
-            name: recipe_name,
-            recipe,
-        } = &entry.source;
         let mut out = file.try_clone().map_err(SourceError::file("open", name))?;
         bridged(progress, cancel, |sink, cancel| {
+            let refreshed = self.refresh_with(cancel);
+            let catalog = self.catalog();
+            let entry = known(catalog.image(name), name, refreshed)?;
+            entry.arch.check(name).map_err(told)?;
+            let found = self.open(entry.bundle.as_ref(), entry.source.is_some(), &sink, cancel)?;
+            if let (Some(bundle), Some(reference)) = (found, &entry.bundle) {
+                return image_of_bundle(entry, bundle, reference, &mut out);
+            }
+            let Some(ImageSource::Recipe {
+                name: recipe_name,
+                recipe,
+            }) = &entry.source
+            else {
+                return Err(told(CatalogError::NoCatalog {
+                    name: name.to_owned(),
+                }));
+            };
             let build =
                 catalog::recipe::build(recipe, &self.settings, &self.work, &sink, cancel).map_err(told)?;
             let mut tar = build.tar;
@@ -139,7 +263,27 @@ impl Sources for CatalogSources {
     }
 }
 
-fn told(error: CatalogError) -> SourceError {
+/// The entry; where there is none, since what is published could not be learnt, that is told.
+fn known<'c, E>(
+    entry: Option<&'c E>,
+    name: &str,
+    refreshed: Result<(), CatalogError>,
+) -> Result<&'c E, SourceError> {
+    match (entry, refreshed) {
+        (Some(entry), refreshed) => {
+            if let Err(error) = refreshed {
+                tracing::warn!(error = %one_line(&error), "cannot learn what is published now");
+            }
+            Ok(entry)
+        }
+        (None, Err(error)) => Err(told(error)),
+        (None, Ok(())) => Err(SourceError::Unknown {
+            name: name.to_owned(),
+        }),
+    }
+}
+
+pub(super) fn told(error: CatalogError) -> SourceError {
     SourceError::Failed {
         hint: error.hint(),
         source: Box::new(error),
@@ -167,7 +311,7 @@ fn kernel_failed(error: KernelError) -> SourceError {
     }
 }
 
-fn failed(error: impl Error + Send + Sync + 'static) -> SourceError {
+pub(super) fn failed(error: impl Error + Send + Sync + 'static) -> SourceError {
     SourceError::Failed {
         source: Box::new(error),
         hint: None,
@@ -244,8 +388,6 @@ fn wait_for(future: impl Future<Output = ()>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     fn sources(mirror: &str) -> (tempfile::TempDir, CatalogSources) {

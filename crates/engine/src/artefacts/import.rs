@@ -1,11 +1,13 @@
 //! Container images become images: pulled once however many ask at once, published whole.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::json;
 use store::{ImageKind, ImageRow};
 use tempfile::NamedTempFile;
+use tokio_util::sync::CancellationToken;
 
 use super::container::{self, Origin, megabytes};
 use super::{Artefacts, Image, KnownKernel, Made, STAGING, image_path, sync_folder};
@@ -60,7 +62,11 @@ impl Artefacts {
         if let Some(row) = self.store.images().get(text).await? {
             return Ok(here(row));
         }
-        if !text.contains([':', '/', '@']) || self.is_in_catalog(text) {
+        let bare = !text.contains([':', '/', '@']);
+        if bare && !self.is_in_catalog(text) {
+            self.refresh("image", text).await?;
+        }
+        if bare || self.is_in_catalog(text) {
             return Ok(Wanted {
                 kernel: self.kernel_of(text).await?,
                 name: text.to_owned(),
@@ -108,6 +114,24 @@ impl Artefacts {
 
     pub(crate) fn is_in_catalog(&self, name: &str) -> bool {
         self.sources.images().iter().any(|known| known.name == name)
+    }
+
+    /// Learns what is published now, since something is not known.
+    pub(crate) async fn refresh(&self, kind: &'static str, name: &str) -> Result<(), EngineError> {
+        let sources = Arc::clone(&self.sources);
+        let cancel = CancellationToken::new();
+        // A caller that leaves does not leave a thread waiting for a server.
+        let _cancel = cancel.clone().drop_guard();
+        let refreshed = tokio::task::spawn_blocking(move || sources.refresh(&cancel))
+            .await
+            .map_err(|panic| EngineError::Internal(format!("reading the catalog: {panic}")))?;
+        refreshed.map_err(|error| EngineError::Artefact {
+            action: "look for",
+            kind,
+            name: name.to_owned(),
+            hint: error.hint(),
+            source: Box::new(error),
+        })
     }
 
     /// The kernels that can be fetched.

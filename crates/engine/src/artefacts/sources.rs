@@ -44,6 +44,8 @@ pub struct Made {
     pub bytes: u64,
     /// How many entries an image has.
     pub entries: u64,
+    /// What an image says about running it, as JSON, if it says anything.
+    pub config: Option<String>,
     /// How it was made, as JSON, to be kept with it.
     pub source: String,
     /// The same for a person, a few words: `fetched, 26 MB`.
@@ -52,6 +54,14 @@ pub struct Made {
 
 /// What the engine asks for kernels and images. Calls block, look at `cancel`, and clean up after themselves.
 pub trait Sources: fmt::Debug + Send + Sync {
+    /// Learns what is published now, where it can change.
+    ///
+    /// # Errors
+    /// It cannot be learnt; what was known before still is.
+    fn refresh(&self, _cancel: &CancellationToken) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     /// The images that can be made.
     fn images(&self) -> Vec<Known>;
 

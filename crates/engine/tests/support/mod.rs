@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
+pub mod kernel;
+pub mod published;
 pub mod registry;
 mod sources;
 
@@ -12,7 +14,7 @@ use std::time::Duration;
 use api::{CreateVm, NetworkMode, Vm, VmState};
 use config::{Environment, Paths};
 use engine::faults::Faults;
-use engine::{Choice, Defaults, Engine, EngineError, Machines, Parts, Timeouts};
+use engine::{Choice, Defaults, Engine, EngineError, Machines, Parts, Sources, Timeouts};
 use futures::future::BoxFuture;
 use testkit::{Leaks, Points, SimulatedBackend};
 use vmm::{Backend, Machine};
@@ -71,10 +73,15 @@ impl Host {
     }
 
     pub async fn engine(&self) -> Engine {
+        self.engine_with(Arc::clone(&self.sources) as _).await
+    }
+
+    /// One whose kernels and images come from elsewhere.
+    pub async fn engine_with(&self, sources: Arc<dyn Sources>) -> Engine {
         Engine::open(Parts {
             paths: self.paths.clone(),
             agent: self.root.join("agent"),
-            sources: Arc::clone(&self.sources) as _,
+            sources,
             machines: Arc::new(SimulatedMachines(self.backend.clone())),
             faults: Arc::new(TestFaults(self.points.clone())),
             timeouts: self.timeouts,

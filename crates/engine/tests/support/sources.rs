@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use engine::{Known, KnownKernel, Made, Progress, SourceError, Sources};
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
+
+const ROOTFS: &[u8] = b"a root file system";
 
 /// Sources that have the image `debian` and the kernel `cloud`.
 #[derive(Debug, Default)]
@@ -123,12 +126,11 @@ impl Sources for SimulatedSources {
         assert_eq!(name, "debian");
         progress("building", None, None);
         self.work(&self.no_images, cancel)?;
-        file.write_all(b"a root file system")
-            .expect("the file is writable");
+        file.write_all(ROOTFS).expect("the file is writable");
         self.images_made.fetch_add(1, Ordering::SeqCst);
         Ok(Made {
-            digest: "d".repeat(64),
-            bytes: 18,
+            digest: format!("{:x}", Sha256::digest(ROOTFS)),
+            bytes: ROOTFS.len() as u64,
             entries: 1,
             source: "{}".into(),
             ..Made::default()

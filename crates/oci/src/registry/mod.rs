@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use ureq::tls::TlsConfig;
 
 pub use http::Patience;
+pub use trust::tls;
 
 use self::http::Endpoint;
 use crate::credentials::Login;
@@ -78,7 +79,7 @@ impl Registry {
     /// # Errors
     /// [`OciError::Certificates`] if the certificates do not parse.
     pub fn new(options: Options) -> Result<Self, OciError> {
-        let tls = trust::tls(&options.certificates)?;
+        let tls = tls(&options.certificates)?;
         Ok(Self { options, tls })
     }
 

@@ -15,7 +15,11 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-pub(super) fn tls(configured: &[u8]) -> Result<TlsConfig, OciError> {
+/// What a client that believes the system's certificates, and these in PEM, is made of.
+///
+/// # Errors
+/// [`OciError::Certificates`].
+pub fn tls(configured: &[u8]) -> Result<TlsConfig, OciError> {
     let mut certificates = system();
     for item in parse_pem(configured) {
         let item = item.map_err(|source| OciError::Certificates {

@@ -19,6 +19,21 @@ pub(super) const KERNELS: Scenario = Scenario {
     run: kernels,
 };
 
+pub(super) const BUNDLE: Scenario = Scenario {
+    name: "bundle",
+    shows: "an image is exported, published on loopback, and pulled back by its name; no guest",
+    uses: &[
+        "image export -o --json",
+        "image delete",
+        "image pull -q",
+        "image list -q --json",
+        "image show --json",
+    ],
+    fast: true,
+    alone_with: &[],
+    run: bundle,
+};
+
 pub(super) const KERNEL_FETCH: Scenario = Scenario {
     name: "kernel-fetch",
     shows: "a kernel of the catalog is fetched anew from the distribution; no guest",
@@ -93,4 +108,84 @@ fn kernel_fetch(home: &Home) {
     );
     assert!(fetched.err.contains("fetched"), "{}", fetched.err);
     assert!(home.succeeds(&["kernel", "list"]).contains("debian-cloud"));
+}
+
+/// Serves a folder on loopback for as long as the process lives; gives the address.
+fn serve(folder: std::path::PathBuf) -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let request = lines.next().unwrap().unwrap_or_default();
+            while lines
+                .next()
+                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+            {}
+            let name = request
+                .split(' ')
+                .nth(1)
+                .unwrap_or_default()
+                .trim_start_matches('/');
+            let body = std::fs::read(folder.join(name)).unwrap_or_default();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            let _ = stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(&body));
+        }
+    });
+    address
+}
+
+fn bundle(home: &Home) {
+    let folder = home.path().join("published");
+    std::fs::create_dir(&folder).unwrap();
+    // The daemon reads its configuration when it starts.
+    let config = home.path().join("config/banger");
+    std::fs::create_dir_all(&config).unwrap();
+    let address = serve(folder.clone());
+    std::fs::write(
+        config.join("config.toml"),
+        format!("catalog_url = \"{address}/catalog.json\"\n"),
+    )
+    .unwrap();
+
+    let exported = home.succeeds(&[
+        "image",
+        "export",
+        "debian-minimal",
+        "-o",
+        folder.to_str().unwrap(),
+        "--json",
+    ]);
+    let exported = json(&exported);
+    assert!(
+        exported["bundle"]["url"]
+            .as_str()
+            .unwrap()
+            .starts_with("debian-minimal-amd64-")
+    );
+    let entry = serde_json::json!({
+        "name": "debian-minimal", "arch": "amd64", "kernel": exported["kernel"], "bundle": exported["bundle"],
+    });
+    let catalog = serde_json::json!({"schema_version": 1, "images": [entry]});
+    std::fs::write(folder.join("catalog.json"), catalog.to_string()).unwrap();
+
+    let before = json(&home.succeeds(&["image", "show", "debian-minimal", "--json"]));
+    home.succeeds(&["image", "delete", "debian-minimal"]);
+    assert_eq!(home.succeeds(&["image", "list", "-q"]), "");
+    assert_eq!(
+        home.succeeds(&["image", "pull", "-q", "debian-minimal"]),
+        "debian-minimal\n"
+    );
+    let after = json(&home.succeeds(&["image", "list", "--json"]));
+    assert_eq!(
+        (&after[0]["id"], &after[0]["entries"]),
+        (&before["id"], &before["entries"]),
+        "to the byte"
+    );
 }

@@ -17,6 +17,7 @@ static ALL: &[Scenario] = &[
     looking::LOOKING,
     looking::REFUSED,
     kernels::KERNELS,
+    kernels::BUNDLE,
     commands::ONE_COMMAND,
     life::LIFE,
     life::SEVERAL,

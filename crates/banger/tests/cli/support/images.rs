@@ -71,6 +71,10 @@ pub async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
             Some("there is app, debian-minimal"),
         )
     };
+    if let Some(name) = name.as_deref().and_then(|name| name.strip_suffix("/bundle")) {
+        state.note(format!("export {name}"));
+        return Response::new(whole("a bundle, as far as anybody here can tell".to_owned()));
+    }
     match (request.method().clone(), name) {
         (Method::GET, None) => json(&images()),
         (Method::POST, None) => {

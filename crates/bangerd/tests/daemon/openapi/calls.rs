@@ -200,6 +200,8 @@ pub const CALLS: &[Call] = &[
     ]),
     call("delete", IMAGE, "delete_image", "Delete an image that no VM uses.", Takes::Nothing, Status(204,
         "It is gone.")),
+    get("/v1/images/{reference}/bundle", "export_image", "One image as a bundle, for a catalog to publish.",
+        Bytes("application/zstd")),
     get("/v1/kernels", "list_kernels", "The kernels that are here.", Json(of::<Vec<Kernel>>)),
     call("post", "/v1/kernels", "pull_kernel",
         "Fetch a kernel of the catalog. Closing a stream of events before the end cancels it.",

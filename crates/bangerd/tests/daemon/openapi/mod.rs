@@ -200,6 +200,7 @@ async fn every_call_answers_as_the_description_says() {
     get("GET /v1/images/debian", 200);
     get("DELETE /v1/cache?dry_run=true", 200);
     get("DELETE /v1/images/debian", 409);
+    get("GET /v1/images/debian/bundle", 200);
     get("GET /v1/kernels", 200);
     get("GET /v1/kernels/cloud", 200);
     get("DELETE /v1/kernels/cloud", 409);

@@ -1,0 +1,135 @@
+//! Catalogs and bundles over HTTP.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use tarball::shown;
+use ureq::Agent;
+use ureq::http::{StatusCode, header};
+use ureq::tls::TlsConfig;
+
+use crate::bundle::{BundleError, RemoteCatalog};
+use crate::cancel::{Cancel, Registration};
+use crate::entries::Architecture;
+use crate::error::CatalogError;
+
+/// Wait for a connection, for the start of an answer, and for each next piece of it.
+const SILENCE: Duration = Duration::from_secs(30);
+const REDIRECTS: u32 = 5;
+const LARGEST_CATALOG: u64 = 16 << 20;
+
+/// Fetches what is published.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    tls: TlsConfig,
+    silence: Duration,
+}
+
+impl Fetcher {
+    /// One that believes in these certificates.
+    #[must_use]
+    pub fn new(tls: TlsConfig) -> Self {
+        Self {
+            tls,
+            silence: SILENCE,
+        }
+    }
+
+    /// The same, which gives up on a silent server after that long.
+    #[must_use]
+    pub fn with_silence(self, silence: Duration) -> Self {
+        Self { silence, ..self }
+    }
+
+    /// Fetches a catalog.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub fn catalog(&self, url: &str, cancel: &Cancel) -> Result<RemoteCatalog, CatalogError> {
+        let bad = |source| CatalogError::Published {
+            what: "catalog",
+            url: shown(url.as_bytes()),
+            source,
+        };
+        let mut json = Vec::new();
+        let read = self
+            .open(url, cancel)?
+            .take(LARGEST_CATALOG + 1)
+            .read_to_end(&mut json);
+        if cancel.is_cancelled() {
+            return Err(CatalogError::Cancelled);
+        }
+        read.map_err(|error| bad(BundleError::Read(error)))?;
+        if json.len() as u64 > LARGEST_CATALOG {
+            return Err(bad(BundleError::Longer {
+                expected: LARGEST_CATALOG,
+            }));
+        }
+        RemoteCatalog::parse(&json, url, Architecture::Amd64.as_str()).map_err(bad)
+    }
+
+    /// Begins a download.
+    ///
+    /// # Errors
+    /// The server cannot be reached or has no such thing.
+    pub fn open(&self, url: &str, cancel: &Cancel) -> Result<Download, CatalogError> {
+        let silence = Some(self.silence);
+        let agent: Agent = Agent::config_builder()
+            .tls_config(self.tls.clone())
+            .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
+            .http_status_as_error(false)
+            .max_redirects(REDIRECTS)
+            // What was asked for over TLS comes over TLS, wherever it is sent on.
+            .https_only(url.starts_with("https://"))
+            .timeout_resolve(silence)
+            .timeout_connect(silence)
+            .timeout_recv_response(silence)
+            .timeout_per_read(silence)
+            .timeout_per_write(silence)
+            .build()
+            .into();
+        let closing = agent.clone();
+        let registration = cancel.on_cancel(move || closing.clone().shutdown());
+        let response = agent
+            .get(url)
+            // A bundle is hashed as it lies there: nobody may pack it once more.
+            .header(header::ACCEPT_ENCODING, "identity")
+            .call();
+        if cancel.is_cancelled() {
+            return Err(CatalogError::Cancelled);
+        }
+        let response = response.map_err(|source| CatalogError::ServerUnreachable {
+            url: shown(url.as_bytes()),
+            source: Box::new(source),
+        })?;
+        if response.status() != StatusCode::OK {
+            return Err(CatalogError::NotServed {
+                url: shown(url.as_bytes()),
+                status: response.status().as_u16(),
+            });
+        }
+        Ok(Download {
+            body: Box::new(response.into_body().into_reader()),
+            _registration: registration,
+        })
+    }
+}
+
+/// What comes.
+pub struct Download {
+    body: Box<dyn Read + Send>,
+    /// Closes the connection on cancelling.
+    _registration: Registration,
+}
+
+impl std::fmt::Debug for Download {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Download").finish_non_exhaustive()
+    }
+}
+
+impl Read for Download {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.body.read(buffer)
+    }
+}

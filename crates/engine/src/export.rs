@@ -1,0 +1,85 @@
+//! Images as bundles, to be published or carried elsewhere.
+
+use std::fs::File;
+use std::io::Write;
+
+use catalog::bundle::{BundleError, BundleImage, Description, RootFs, SCHEMA_VERSION, write_image};
+
+use crate::EngineError;
+use crate::error::one_line;
+use crate::images::Images;
+
+/// What all images are for: kernels of no other are taken.
+const ARCHITECTURE: &str = "amd64";
+
+/// An image on its way out. It stays whole, also where the image is deleted meanwhile.
+#[derive(Debug)]
+pub struct Export {
+    manifest: BundleImage,
+    rootfs: File,
+}
+
+impl Images {
+    /// Gets an image ready to be written as a bundle.
+    ///
+    /// # Errors
+    /// [`EngineError::ImageNotFound`], or its file cannot be read.
+    pub async fn export(&self, reference: &str) -> Result<Export, EngineError> {
+        let row = self.find(reference).await?;
+        let image = self
+            .artefacts()
+            .image_digest(&row.digest)
+            .ok_or_else(|| EngineError::ImageFileGone {
+                name: row.name.clone(),
+                reference: row.reference.clone(),
+            })?;
+        let rootfs = File::open(&image.rootfs).map_err(EngineError::file("read", &image.rootfs))?;
+        let config = row.config.as_deref().map(serde_json::from_str).transpose();
+        let config =
+            config.map_err(|error| EngineError::Internal(format!("an image's configuration: {error}")))?;
+        Ok(Export {
+            manifest: BundleImage {
+                schema_version: SCHEMA_VERSION,
+                about: Description {
+                    name: row.name,
+                    distro: String::new(),
+                    arch: ARCHITECTURE.to_owned(),
+                    description: row.reference.unwrap_or_default().chars().take(200).collect(),
+                },
+                kernel: row.kernel,
+                rootfs: RootFs {
+                    bytes: row.bytes,
+                    sha256: row.digest,
+                    entries: row.entries,
+                },
+                config,
+            },
+            rootfs,
+        })
+    }
+}
+
+impl Export {
+    /// Writes the bundle. Blocks.
+    ///
+    /// # Errors
+    /// What `out` fails with, or the file is not what it was.
+    pub fn write(self, out: impl Write) -> Result<(), EngineError> {
+        let name = self.manifest.about.name.clone();
+        match write_image(self.manifest, self.rootfs, out) {
+            Ok(_) => Ok(()),
+            Err(source) => {
+                if !matches!(source, BundleError::Write(_)) {
+                    tracing::error!(image = %name, error = %one_line(&source), "an image is damaged");
+                }
+                Err(EngineError::Artefact {
+                    action: "export",
+                    kind: "image",
+                    name,
+                    source: Box::new(source),
+                    hint: None,
+                })
+            }
+        }
+    }
+}
