@@ -8,7 +8,7 @@ use super::manifest::{BundleImage, BundleKernel, MANIFEST, Manifest, ROOTFS};
 use super::{BundleError, hex};
 
 /// Good for what is downloaded more often than made; takes seconds for an image of half a gigabyte.
-const LEVEL: i32 = 9;
+const LEVEL: i32 = 6;
 
 /// What has been written.
 #[derive(Clone, Debug, PartialEq, Eq)]
