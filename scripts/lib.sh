@@ -64,3 +64,11 @@ need_tool() {
     use_tool "$1" || { install_tool_wheel "$1" || install_tool_source "$1"; use_tool "$1"; } ||
         die "$1 is missing and could not be installed"
 }
+
+# Whether arguments for cargo name packages: with those and `--workspace`, cargo takes all.
+name_packages() {
+    case " $* " in
+        *" -p "* | *" --package "* | *" --package="*) return 0 ;;
+    esac
+    return 1
+}
