@@ -16,9 +16,11 @@ mod ssh;
 mod upgrade;
 mod verbs;
 mod vms;
+mod whole;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post};
 use config::Paths;
 use engine::{Doctor, Engine};
@@ -96,6 +98,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(|| async { Failure::no_route() })
         .method_not_allowed_fallback(|| async { Failure::no_route() })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn(whole::carry_out))
         .with_state(app)
 }
 

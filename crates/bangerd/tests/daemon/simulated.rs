@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::client::{Action, Client};
+use api::client::{Action, Client, ClientError};
 use api::{CreateVm, NetworkMode, Vm};
 use bangerd::{Daemon, DaemonError, Surroundings};
 use config::{Environment, Paths};
@@ -79,7 +79,11 @@ impl Simulated {
 
     /// Carries an action out.
     pub async fn carry_out(&self, action: Action) -> Result<Option<Vm>, api::ApiError> {
-        let mut events = self.client.lease(&action).await.unwrap();
+        let mut events = match self.client.lease(&action).await {
+            Ok(events) => events,
+            Err(ClientError::Api(error)) => return Err(error),
+            Err(error) => panic!("{error}"),
+        };
         while let Some(event) = events.next().await.unwrap() {
             match event {
                 api::Event::Succeeded { vm } => return Ok(vm.map(|vm| *vm)),

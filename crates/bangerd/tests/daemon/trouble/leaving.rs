@@ -1,7 +1,9 @@
 //! Clients that are told to end, at every stage of what they do.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::Child;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -91,4 +93,41 @@ async fn a_client_that_is_told_to_end_hands_the_signal_on_and_deletes_what_is_it
         assert!(host.client.vms().await.unwrap().is_empty(), "{told}");
         leaks.assert_none_since().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_before_the_answer_leaves_no_vm_that_nobody_drives() {
+    let host = Simulated::start().await;
+    host.run("first").await;
+    host.delete("first").await;
+    let leaks = host.leaks();
+    for number in 0..60 {
+        let body = format!("{{\"name\": \"vm-{number}\"}}");
+        let request = format!(
+            "POST /v1/vms HTTP/1.1\r\nhost: banger\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = UnixStream::connect(host.client.socket()).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        tokio::time::sleep(Duration::from_micros(100 * number)).await;
+    }
+    let ends = async {
+        while host
+            .client
+            .operations()
+            .await
+            .unwrap()
+            .iter()
+            .any(|one| one.ended_at.is_none())
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ends)
+        .await
+        .expect("each operation has an end");
+    for vm in host.client.vms().await.unwrap() {
+        host.delete(&vm.id).await;
+    }
+    leaks.assert_none_since().await;
 }

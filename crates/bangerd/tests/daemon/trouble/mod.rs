@@ -2,6 +2,7 @@
 
 mod leaving;
 mod many;
+mod random;
 mod streams;
 
 use std::time::Duration;

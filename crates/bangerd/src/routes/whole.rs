@@ -1,0 +1,27 @@
+//! A call that changes something is carried out whole, also when its client leaves in the middle of it.
+//!
+//! hyper drops what answers a request as soon as the connection closes. Dropped half way, a call would leave an
+//! operation that nobody ends and a VM that nobody drives. So it runs in a task of its own; the answer, if nobody is
+//! there to have it, is dropped, which cancels what was the client's alone ([`super::follow`]).
+
+use axum::extract::Request;
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use engine::EngineError;
+
+use super::Failure;
+
+pub(crate) async fn carry_out(request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return next.run(request).await;
+    }
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and with it the daemon.
+            Err(_) => Failure::from(EngineError::Cancelled).into_response(),
+        },
+    }
+}
