@@ -4,6 +4,7 @@
 mod support;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use api::{CreateVm, ErrorCode, PortForward, VmState};
 use engine::Engine;
@@ -74,6 +75,21 @@ async fn a_published_port_is_there_while_the_vm_runs_and_free_when_it_does_not()
     delete(&engine, "a").await;
     assert_free(port.endpoint()).await;
     leaks.assert_none_since().await;
+}
+
+/// As by a child of the daemon's own that has not yet closed what is not its.
+#[tokio::test]
+async fn a_port_that_is_just_being_given_up_is_had() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let (before, taken) = server().await;
+    let soon = async move {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        drop(before);
+    };
+    let (port, ()) = tokio::join!(run(&engine, published("a", taken, 9)), soon);
+    assert_eq!(port.host, taken);
+    delete(&engine, "a").await;
 }
 
 #[tokio::test]

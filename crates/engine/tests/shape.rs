@@ -7,6 +7,8 @@ use std::time::Duration;
 use api::{ErrorCode, SetVm, VmState};
 use engine::{Engine, EngineError, LogKind};
 use support::{Host, delete, run, vm};
+use testkit::MachineFaults;
+use vmm::Backend;
 
 async fn set(engine: &Engine, change: SetVm) -> Result<api::Vm, api::ApiError> {
     let operation = engine
@@ -22,6 +24,41 @@ fn disk(size: u64) -> SetVm {
         disk_size: Some(size),
         ..SetVm::default()
     }
+}
+
+/// A guest that never says whether its file system has grown keeps a change waiting, and with it the VM's task.
+#[tokio::test]
+async fn a_change_that_waits_for_its_guest_ends_with_the_machine_and_makes_way_for_a_delete() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    for deletes in [false, true] {
+        let id = run(&engine, "a").await.id;
+        let folder = host.paths.vm(&id);
+        let silent = MachineFaults {
+            silent: true,
+            ..MachineFaults::default()
+        };
+        silent.write(&folder).unwrap();
+        let change = engine.vms().set("a", disk(512 << 20)).await.unwrap();
+        let length = || folder.join("layer.ext4").metadata().unwrap().len();
+        while engine.vms().show("a").await.unwrap().disk_size != 512 << 20 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(length(), 512 << 20);
+        let ends = async {
+            if !deletes {
+                let machine = host.backend.find(&folder).await.unwrap().unwrap();
+                machine.kill().await.unwrap();
+                assert_eq!(change.wait().await.unwrap().unwrap().disk_size, 512 << 20);
+            }
+            delete(&engine, "a").await;
+        };
+        tokio::time::timeout(Duration::from_secs(20), ends)
+            .await
+            .expect("it does not wait for a minute");
+    }
+    leaks.assert_none_since().await;
 }
 
 #[tokio::test]

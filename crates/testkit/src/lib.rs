@@ -1,12 +1,16 @@
 //! What tests need: machines that are host processes, points to fail at, and a look at what was left behind.
 
 mod again;
+mod dice;
 mod leaks;
 mod points;
+mod program;
 pub mod simulated;
 pub mod trouble;
 
 pub use again::Again;
+pub use dice::Dice;
 pub use leaks::{Leaks, end_processes_of};
 pub use points::{Action, Hold, Injected, Points, VARIABLE as POINTS_VARIABLE};
+pub use program::Program;
 pub use simulated::{Lie, MachineFaults, SimulatedBackend};

@@ -13,7 +13,6 @@
 
 mod agent;
 mod backend;
-mod binary;
 mod faults;
 mod machine;
 mod stream;

@@ -337,7 +337,7 @@ impl Actor {
             .running
             .as_ref()
             .map(|running| (&*running.machine, &running.link));
-        set::set(&self.shared, row, running, change, operation).await
+        set::set(&self.shared, row, running, change, operation, &self.hurry).await
     }
 
     /// Goes on with a stop that the end of an earlier daemon cut off.

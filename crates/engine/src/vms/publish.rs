@@ -1,7 +1,7 @@
 //! Ports of the host that lead into a VM: had before the VM is made or started, and kept for as long as it runs.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::{PortForward, PortUse};
 use guest::forward::Bound;
@@ -15,6 +15,12 @@ use super::{AGENT, Shared};
 use crate::EngineError;
 use crate::error::one_line;
 
+/// How long a port that is taken may take to be free. One that was just given up is free a moment later where this
+/// process is forking for another VM: the child has a copy of each socket until it closes what is not its own.
+const GIVEN_UP: Duration = Duration::from_millis(200);
+/// Rest between two tries of such a port.
+const SOON: Duration = Duration::from_millis(5);
+
 /// Rest between two tries to get a port back that was the VM's before the daemon was started again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -27,7 +33,7 @@ impl Claimed {
     async fn claim(ports: &[PortForward]) -> Result<Self, Taken> {
         let mut claimed = Vec::with_capacity(ports.len());
         for port in ports {
-            let bound = bind(port).await;
+            let bound = bind_soon(port).await;
             claimed.push(bound.map_err(|source| Taken { port: *port, source })?);
         }
         Ok(Self(claimed))
@@ -147,6 +153,18 @@ async fn bind(port: &PortForward) -> io::Result<(PortForward, Bound)> {
     let bound = Bound::bind(port.protocol, port.endpoint()).await?;
     let host = bound.endpoint()?.port();
     Ok((PortForward { host, ..*port }, bound))
+}
+
+async fn bind_soon(port: &PortForward) -> io::Result<(PortForward, Bound)> {
+    let since = Instant::now();
+    loop {
+        match bind(port).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < GIVEN_UP => {
+                tokio::time::sleep(SOON).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 async fn bind_when_free(port: &PortForward, vm: &str) -> Bound {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::SetVm;
 use config::Size;
 use store::{VmRow, VmUpdate};
+use tokio::sync::Notify;
 use vmm::Machine;
 
 use super::actor::Command;
@@ -46,6 +47,7 @@ pub(crate) async fn set(
     running: Option<(&dyn Machine, &Link)>,
     change: SetVm,
     operation: &OperationHandle,
+    hurry: &Notify,
 ) -> Result<(), EngineError> {
     let shape = change.vcpu.is_some_and(|vcpu| vcpu != row.vcpu)
         || change.memory_mib.is_some_and(|mib| mib != row.memory_mib);
@@ -69,6 +71,8 @@ pub(crate) async fn set(
         });
     }
     let stage = operation.stage("set", row.name.clone());
+    let mut hurried = std::pin::pin!(hurry.notified());
+    hurried.as_mut().enable();
     let grows = size.filter(|size| *size > row.disk_size);
     if let Some(size) = grows {
         grow_disk(shared, &row, running.map(|(machine, _)| machine), size).await?;
@@ -81,8 +85,14 @@ pub(crate) async fn set(
         ..VmUpdate::default()
     };
     let row = shared.store.vms().update(&row.id, update).await?;
-    if let (Some(_), Some((_, link))) = (grows, running)
-        && let Err(error) = grow_file_system(link).await
+    if let (Some(_), Some((machine, link))) = (grows, running)
+        && let Err(error) = tokio::select! {
+            grown = grow_file_system(link) => grown,
+            // Nobody is left to answer, or to wait for the answer.
+            reason = machine.wait() => Err(EngineError::MachineEnded { reason, console: None }),
+            () = operation.cancellation().cancelled() => Err(EngineError::Cancelled),
+            () = hurried => Err(EngineError::Cancelled),
+        }
     {
         operation.warn(format!(
             "the disk of `{}` is larger, its file system follows at the next start: {}",

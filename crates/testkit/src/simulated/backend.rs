@@ -13,7 +13,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use vmm::{Backend, Channel, Machine, MachineSpec, VmmError};
 
-use super::{AGENT_SOCKET, CONSOLE_LOG, MachineFaults, PROCESS_RECORD, VMM_LOG, binary};
+use super::{AGENT_SOCKET, CONSOLE_LOG, MachineFaults, PROCESS_RECORD, VMM_LOG};
+use crate::Program;
 
 /// Starts machines as host processes, with the faults that a test asks for.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ impl SimulatedBackend {
     /// One whose machines do nothing wrong.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_binary(binary::locate())
+        Self::with_binary(Program::Binary("testkit", "simulated-vmm").locate())
     }
 
     /// One that executes something else: a path that does not exist stands for a VMM that is not installed.
