@@ -1,7 +1,7 @@
 //! Streams whose one end stalls or dies.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -78,6 +78,39 @@ async fn a_command_that_prints_without_end_to_a_reader_that_stalls_is_stopped_an
         !fs::exists(format!("/proc/{pid}")).unwrap()
     })
     .await;
+    host.delete("a").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_goes_away_ends_what_is_printed_for_it() {
+    let host = Simulated::start().await;
+    host.run("a").await;
+    let script = "echo $$; exec cat /dev/zero";
+    let mut client = host
+        .banger(&["vm", "exec", "a", "--", "sh", "-c", script])
+        .spawn()
+        .unwrap();
+    let mut pid = String::new();
+    let mut out = BufReader::new(client.stdout.take().unwrap());
+    out.read_line(&mut pid).unwrap();
+    drop(out);
+    let ended = tokio::task::spawn_blocking(|| client.wait_with_output().unwrap());
+    let ended = tokio::time::timeout(Duration::from_secs(60), ended)
+        .await
+        .unwrap()
+        .unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(!said.contains("panicked") && said.lines().count() <= 1, "{said}");
+    until("the end of the command", || {
+        !fs::exists(format!("/proc/{}", pid.trim())).unwrap()
+    })
+    .await;
+    // A listing that nobody reads is no failure to tell of.
+    let mut client = host.banger(&["vm", "list", "--json"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = client.stdout(writer).output().unwrap();
+    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
     host.delete("a").await;
 }
 
