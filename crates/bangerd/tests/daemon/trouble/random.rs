@@ -77,6 +77,8 @@ fn is_fair(code: ErrorCode) -> bool {
             | ErrorCode::AgentSilent
             | ErrorCode::AgentRefused
             | ErrorCode::Cancelled
+            // Whatever the system gave it may have become somebody else's while the VM was off.
+            | ErrorCode::PortUnavailable
     )
 }
 
