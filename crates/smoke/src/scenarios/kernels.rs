@@ -21,7 +21,7 @@ pub(super) const KERNELS: Scenario = Scenario {
 
 pub(super) const BUNDLE: Scenario = Scenario {
     name: "bundle",
-    shows: "an image is exported, published on loopback, and pulled back by its name; no guest",
+    shows: "a file is registered and promoted; an image is exported, published and pulled back; no guest",
     uses: &[
         "image export -o --json",
         "image delete",
