@@ -272,3 +272,23 @@ fn a_file_is_registered_by_its_whole_path_and_promoted_by_its_name() {
         assert_eq!(daemon.run(wrong).code, 2, "{wrong:?}");
     }
 }
+
+#[test]
+fn a_vm_speaks_to_its_images_registry_without_tls_only_if_told_to() {
+    let daemon = FakeDaemon::with(Vec::new());
+    let create = |flags: &[&str]| {
+        let create = [
+            "vm",
+            "create",
+            "--no-start",
+            "--image",
+            "registry.test:5000/new:1",
+        ];
+        daemon.run(&[&create[..], flags].concat())
+    };
+    assert_eq!(create(&["--name", "a"]).code, 0);
+    assert_eq!(create(&["--name", "b", "--plain-http"]).code, 0);
+    assert_eq!(daemon.calls(), ["create a", "create b", "without TLS"]);
+    let alone = daemon.run(&["vm", "run", "--plain-http", "--", "true"]);
+    assert_eq!(alone.code, 2, "{}", alone.err);
+}

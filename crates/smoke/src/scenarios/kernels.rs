@@ -23,6 +23,8 @@ pub(super) const BUNDLE: Scenario = Scenario {
     name: "bundle",
     shows: "a file is registered and promoted; an image is exported, published and pulled back; no guest",
     uses: &[
+        "image register --name --rootfs --kernel-ref -q --timings",
+        "image promote -q --timings",
         "image export -o --json",
         "image delete",
         "image pull -q",
