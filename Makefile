@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo test lifecycles lint coverage coverage-html coverage-total bench man openapi smoke smoke-list smoke-one install-hooks
+.PHONY: help setup build run demo test lifecycles fuzz lint coverage coverage-html coverage-total bench man openapi smoke smoke-list smoke-one install-hooks
 
 ARGS ?=
 
@@ -26,6 +26,9 @@ test: ## Run all tests, those in real guests too; ARGS choose: ARGS="-p engine s
 
 lifecycles: ## Random lifecycles of simulated VMs; ARGS="20000 7": how many, and the seed
 	@scripts/lifecycles $(ARGS)
+
+fuzz: ## Hostile input for each fuzz target, ARGS seconds each; then the decoders' properties at length
+	@scripts/fuzz $(ARGS)
 
 lint: ## rustfmt, clippy, shellcheck, cargo-deny, check-docs: any warning fails
 	@scripts/lint

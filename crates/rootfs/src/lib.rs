@@ -7,6 +7,5 @@ pub mod erofs;
 pub mod initramfs;
 pub mod kernel;
 pub mod layer;
-pub mod probe;
 mod publish;
 mod sparse_copy;

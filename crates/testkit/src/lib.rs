@@ -2,6 +2,7 @@
 
 mod again;
 mod dice;
+mod fuzz;
 mod leaks;
 mod points;
 mod program;
@@ -10,6 +11,7 @@ pub mod trouble;
 
 pub use again::Again;
 pub use dice::Dice;
+pub use fuzz::Fuzz;
 pub use leaks::{Leaks, end_processes_of};
 pub use points::{Action, Hold, Injected, Points, VARIABLE as POINTS_VARIABLE};
 pub use program::Program;

@@ -17,7 +17,7 @@ const ACTS: usize = 5;
 pub async fn live(host: &Host, mut dice: Dice) {
     let number = host.number();
     let name = format!("own-{number}");
-    let port = dice.once_in(4).then(|| host.port(number, dice.once_in(2)));
+    let port = dice.once_in(4).then(|| host.own_port(number, dice.once_in(2)));
     let create = CreateVm {
         name: Some(name.clone()),
         start: !dice.once_in(4),

@@ -27,8 +27,12 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a port may be taken that was given up.
 const GIVEN_UP: Duration = Duration::from_secs(5);
 
-/// The first port that is published; none of those that the system gives away by itself.
-const PORTS: u16 = 20_000;
+/// The first port that is published, and how many of them each of the two tests has; none of those that the system
+/// gives away by itself, or that other tests publish.
+const PORTS: u16 = 30_000;
+const OWN_PORTS: u16 = 1300;
+/// How many of these many clients quarrel about.
+pub const SHARED_PORTS: u64 = 4;
 
 /// What a daemon keeps and what grows with use. What the first VM brought, artefacts among them, is there before.
 const KEPT: [&str; 5] = [
@@ -201,9 +205,19 @@ impl Host {
         identities.filter_map(|identity| identity.open()).collect()
     }
 
-    /// A port of this host that leads to one of a guest's; each number has its own.
-    pub fn port(&self, number: u64, udp: bool) -> PortForward {
-        let host = PORTS + u16::try_from((self.seed % 7919 + number) % 12_000).unwrap();
+    /// The port of this number, shared.
+    pub fn shared_port(&self, number: u64) -> PortForward {
+        self.port(number % SHARED_PORTS, false)
+    }
+
+    /// The port of this number; those at a time have different ones.
+    pub fn own_port(&self, number: u64, udp: bool) -> PortForward {
+        self.port(SHARED_PORTS + number % (u64::from(OWN_PORTS) - SHARED_PORTS), udp)
+    }
+
+    fn port(&self, number: u64, udp: bool) -> PortForward {
+        let first = PORTS + if self.mortal { OWN_PORTS } else { 0 };
+        let host = first + u16::try_from(number).unwrap();
         let protocol = if udp { "/udp" } else { "" };
         let port: PortForward = format!("{host}:9{protocol}").parse().unwrap();
         let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,7 +20,7 @@ pub async fn live(host: &Host, mut dice: Dice) {
         start: !dice.once_in(3),
         publish: dice
             .once_in(3)
-            .then(|| host.port(12_000 - 1 - dice.below(NAMES) as u64, false))
+            .then(|| host.shared_port(dice.below(NAMES) as u64))
             .into_iter()
             .collect(),
         ..CreateVm::default()

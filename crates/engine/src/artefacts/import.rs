@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rootfs::probe::FileSystem;
 use serde_json::json;
 use store::{ImageKind, ImageRow};
 use tempfile::NamedTempFile;
@@ -188,12 +187,9 @@ impl Artefacts {
                     from: row.reference,
                 });
             }
-            if any_age && let Some(image) = self.image_digest(&row.digest) {
+            if any_age && let Some(image) = self.image(&name).await? {
                 stage.done(&name);
-                return Ok(Image {
-                    config: row.config,
-                    ..image
-                });
+                return Ok(image);
             }
         }
         let cancel = oci::Cancel::default();
@@ -237,7 +233,6 @@ impl Artefacts {
             kind: ImageKind::Oci,
             reference,
             config: Some(config),
-            path: None,
         };
         let image = self.publish(staging, row).await?;
         drop(guard);
@@ -249,7 +244,7 @@ impl Artefacts {
     pub(super) async fn publish(&self, staging: NamedTempFile, row: ImageRow) -> Result<Image, EngineError> {
         let _gate = self.gate.lock().await;
         let images = self.paths.images();
-        let target = image_path(&images, &row.digest, FileSystem::Erofs);
+        let target = image_path(&images, &row.digest);
         staging
             .persist(&target)
             .map_err(|error| EngineError::file("write", &target)(error.error))?;

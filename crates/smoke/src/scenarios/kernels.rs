@@ -21,10 +21,8 @@ pub(super) const KERNELS: Scenario = Scenario {
 
 pub(super) const BUNDLE: Scenario = Scenario {
     name: "bundle",
-    shows: "a file is registered and promoted; an image is exported, published and pulled back; no guest",
+    shows: "an image is exported, published on loopback, and pulled back by its name; no guest",
     uses: &[
-        "image register --name --rootfs --kernel-ref -q --timings",
-        "image promote -q --timings",
         "image export -o --json",
         "image delete",
         "image pull -q",
