@@ -34,6 +34,18 @@ pub(super) const BUNDLE: Scenario = Scenario {
     run: bundle,
 };
 
+pub(super) const REGISTER: Scenario = Scenario {
+    name: "register",
+    shows: "a root disk of the user's own is registered, promoted and needed no more; no guest",
+    uses: &[
+        "image register --name --rootfs --kernel-ref -q --timings",
+        "image promote -q --timings",
+    ],
+    fast: true,
+    alone_with: &[],
+    run: register,
+};
+
 pub(super) const KERNEL_FETCH: Scenario = Scenario {
     name: "kernel-fetch",
     shows: "a kernel of the catalog is fetched anew from the distribution; no guest",
@@ -188,4 +200,34 @@ fn bundle(home: &Home) {
         (&before["id"], &before["entries"]),
         "to the byte"
     );
+}
+
+fn register(home: &Home) {
+    let show = |name: &str| json(&home.succeeds(&["image", "show", name, "--json"]));
+    let debian = show("debian-minimal");
+    let managed = format!("{}.erofs", debian["id"].as_str().unwrap());
+    let file = home.path().join("disk.erofs");
+    std::fs::copy(home.state().join("images").join(managed), &file).unwrap();
+    let register = ["image", "register", "--name", "disk", "--rootfs", "disk.erofs"];
+    let more = ["--kernel-ref", "debian-cloud", "--timings"];
+    assert_eq!(home.succeeds(&[&register[..], &more].concat()), "disk\n");
+    let disk = show("disk");
+    assert_eq!(
+        (&disk["id"], &disk["kind"]),
+        (&debian["id"], &"registered".into())
+    );
+    let again = home.run(&[&register[..], &["-q"]].concat());
+    assert_eq!(again.code, Some(1), "the name is taken");
+    assert_eq!(
+        home.succeeds(&["image", "promote", "--timings", "disk"]),
+        "disk\n"
+    );
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(show("disk")["kind"], "promoted");
+    assert_eq!(
+        home.run(&["image", "promote", "-q", "disk"]).code,
+        Some(1),
+        "once is enough"
+    );
+    home.succeeds(&["image", "delete", "disk"]);
 }

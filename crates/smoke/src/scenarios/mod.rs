@@ -18,6 +18,7 @@ static ALL: &[Scenario] = &[
     looking::REFUSED,
     kernels::KERNELS,
     kernels::BUNDLE,
+    kernels::REGISTER,
     commands::ONE_COMMAND,
     life::LIFE,
     life::SEVERAL,
