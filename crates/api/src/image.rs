@@ -14,6 +14,10 @@ pub enum ImageKind {
     Catalog,
     /// From a registry, a layout or an archive of container images.
     Oci,
+    /// Its root file system is a file of the user's, which stays where it is.
+    Registered,
+    /// It was registered, and banger has a copy now.
+    Promoted,
 }
 
 impl fmt::Display for ImageKind {
@@ -21,6 +25,8 @@ impl fmt::Display for ImageKind {
         f.write_str(match self {
             Self::Catalog => "catalog",
             Self::Oci => "oci",
+            Self::Registered => "registered",
+            Self::Promoted => "promoted",
         })
     }
 }
@@ -37,6 +43,9 @@ pub struct Image {
     pub kind: ImageKind,
     /// Its full name in a registry, if it came from one.
     pub reference: Option<String>,
+    /// The user's file, of one that is registered.
+    #[serde(default)]
+    pub file: Option<String>,
     /// Name of the kernel that boots it.
     pub kernel: String,
     /// What its root file system takes on the host, in bytes.
@@ -119,6 +128,18 @@ pub struct PullImage {
     /// How the registry is spoken to.
     #[serde(default)]
     pub registry: RegistryAccess,
+}
+
+/// Body of `POST /v1/images/{name}/register`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RegisterImage {
+    /// Absolute path of the root file system on the daemon's host: EROFS or ext4, as it is.
+    pub rootfs: String,
+    /// Kernel that boots it; the default image's if none.
+    #[serde(default)]
+    pub kernel: Option<String>,
 }
 
 /// What the body of `PUT /v1/images/{name}` is.

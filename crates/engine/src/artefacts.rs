@@ -7,6 +7,7 @@ pub(crate) mod import;
 mod initramfs;
 pub(crate) mod kernels;
 mod locks;
+pub(crate) mod registered;
 mod sources;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use config::Paths;
 use jiff::Timestamp;
+use rootfs::probe::FileSystem;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -179,6 +181,7 @@ impl Artefacts {
             kind: store::ImageKind::Catalog,
             reference: None,
             config: made.config.clone(),
+            path: None,
         };
         let image = self.publish(staging, row).await?;
         drop(guard);
@@ -191,29 +194,52 @@ impl Artefacts {
         self.initramfs.ensure(kernel).await
     }
 
-    /// The image of that digest, if its file is here.
+    /// The image of that digest, if a file of ours has it.
     pub(crate) fn image_digest(&self, digest: &str) -> Option<Image> {
-        let rootfs = image_path(&self.paths.images(), digest);
-        rootfs.is_file().then(|| Image {
+        let rootfs = FILE_SYSTEMS
+            .iter()
+            .map(|file_system| image_path(&self.paths.images(), digest, *file_system))
+            .find(|path| path.is_file())?;
+        Some(Image {
             digest: digest.to_owned(),
             rootfs,
             config: None,
         })
     }
 
+    /// The image of that digest, if a file of ours has it or one of the user's that is as it was.
+    ///
+    /// # Errors
+    /// [`EngineError::RegisteredFile`] where the user's file is gone or has changed.
+    pub(crate) async fn find_digest(&self, digest: &str) -> Result<Option<Image>, EngineError> {
+        if let Some(image) = self.image_digest(digest) {
+            return Ok(Some(image));
+        }
+        match self.store.images().registered(digest).await? {
+            Some(row) => registered::open(&row).map(|(image, _)| Some(image)),
+            None => Ok(None),
+        }
+    }
+
     async fn image(&self, name: &str) -> Result<Option<Image>, EngineError> {
         let Some(row) = self.store.images().get(name).await? else {
             return Ok(None);
         };
-        let Some(found) = self.image_digest(&row.digest) else {
-            tracing::warn!(image = name, "its file is gone; it must be made again");
-            self.store.images().delete(name).await?;
-            return Ok(None);
-        };
-        Ok(Some(Image {
-            config: row.config,
-            ..found
-        }))
+        if let Some(found) = self.find_digest(&row.digest).await? {
+            return Ok(Some(Image {
+                config: row.config,
+                ..found
+            }));
+        }
+        if row.kind != store::ImageKind::Catalog {
+            return Err(EngineError::ImageFileGone {
+                name: row.name,
+                reference: row.reference,
+            });
+        }
+        tracing::warn!(image = name, "its file is gone; it must be made again");
+        self.store.images().delete(name).await?;
+        Ok(None)
     }
 
     /// Runs a maker on a thread of its own. The lock goes with it: a cancelled caller leaves, and the next one
@@ -261,8 +287,21 @@ impl Artefacts {
     }
 }
 
-fn image_path(images: &Path, digest: &str) -> PathBuf {
-    images.join(format!("{digest}.erofs"))
+/// What root file systems of ours are; each has an ending of its own.
+pub(crate) const FILE_SYSTEMS: [FileSystem; 2] = [FileSystem::Erofs, FileSystem::Ext4];
+
+fn image_path(images: &Path, digest: &str, file_system: FileSystem) -> PathBuf {
+    images.join(format!("{digest}.{}", file_system.name()))
+}
+
+/// The digest in the name of a root file system of ours.
+pub(crate) fn digest_of(file: &str) -> Option<&str> {
+    let (digest, ending) = file.rsplit_once('.')?;
+    // What is being made starts with a dot, and is its maker's.
+    let ours = FILE_SYSTEMS
+        .iter()
+        .any(|file_system| file_system.name() == ending);
+    (ours && !digest.starts_with('.')).then_some(digest)
 }
 
 fn sync_folder(folder: &Path) -> Result<(), SourceError> {

@@ -98,6 +98,19 @@ pub enum EngineError {
         /// Its full name in a registry, if it came from one.
         reference: Option<String>,
     },
+    /// The user's file of an image cannot be used.
+    #[error("cannot use {path} for image `{name}`: {source}")]
+    RegisteredFile {
+        /// The image.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+        /// What the user can do.
+        hint: Option<String>,
+    },
     /// VMs use the image.
     #[error("cannot delete image `{name}`: {} {} it", .vms.join(", "), if .vms.len() == 1 { "uses" } else { "use" })]
     ImageInUse {
@@ -323,7 +336,7 @@ impl EngineError {
             Self::KernelNotFound { .. } => ErrorCode::KernelNotFound,
             Self::KernelInUse { .. } => ErrorCode::KernelInUse,
             Self::KernelExists { .. } => ErrorCode::KernelExists,
-            Self::ImageFileGone { .. } => ErrorCode::ArtefactFailed,
+            Self::ImageFileGone { .. } | Self::RegisteredFile { .. } => ErrorCode::ArtefactFailed,
             Self::ImageInUse { .. } => ErrorCode::ImageInUse,
             Self::ImageExists { .. } => ErrorCode::ImageExists,
             Self::Upload { .. } | Self::Artefact { .. } => ErrorCode::ArtefactFailed,
@@ -425,7 +438,9 @@ impl EngineError {
             Self::KernelExists { name } => Some(format!(
                 "give the new one another name, or delete the old one: banger kernel rm {name}"
             )),
-            Self::PortUnavailable { hint, .. } | Self::Artefact { hint, .. } => hint.clone(),
+            Self::PortUnavailable { hint, .. }
+            | Self::Artefact { hint, .. }
+            | Self::RegisteredFile { hint, .. } => hint.clone(),
             Self::Start { name, source } => source.hint().or_else(|| match **source {
                 Self::MachineEnded { .. } | Self::AgentSilent { .. } => {
                     Some(format!("the whole console: banger vm logs {name}"))

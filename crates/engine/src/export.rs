@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write;
 
 use catalog::bundle::{BundleError, BundleImage, Description, RootFs, SCHEMA_VERSION, write_image};
+use rootfs::probe::{FileSystem, probe};
 
 use crate::EngineError;
 use crate::error::one_line;
@@ -26,14 +27,23 @@ impl Images {
     /// [`EngineError::ImageNotFound`], or its file cannot be read.
     pub async fn export(&self, reference: &str) -> Result<Export, EngineError> {
         let row = self.find(reference).await?;
-        let image = self
-            .artefacts()
-            .image_digest(&row.digest)
-            .ok_or_else(|| EngineError::ImageFileGone {
-                name: row.name.clone(),
-                reference: row.reference.clone(),
-            })?;
+        let image = self.artefacts().find_digest(&row.digest).await?;
+        let image = image.ok_or_else(|| EngineError::ImageFileGone {
+            name: row.name.clone(),
+            reference: row.reference.clone(),
+        })?;
         let rootfs = File::open(&image.rootfs).map_err(EngineError::file("read", &image.rootfs))?;
+        match probe(&rootfs) {
+            Ok(FileSystem::Ext4) => {
+                return Err(EngineError::Invalid {
+                    what: "image",
+                    value: row.name,
+                    why: "its root file system is ext4, and bundles hold EROFS".to_owned(),
+                });
+            }
+            // What is damaged shows when it is written.
+            Ok(FileSystem::Erofs) | Err(_) => {}
+        }
         let config = row.config.as_deref().map(serde_json::from_str).transpose();
         let config =
             config.map_err(|error| EngineError::Internal(format!("an image's configuration: {error}")))?;

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use api::{ImageConfig, ImageKind, PullImage, UploadFormat, UploadImage};
+use api::{ImageConfig, ImageKind, PullImage, RegisterImage, UploadFormat, UploadImage};
 use oci::{LayerCache, Protocol};
 use store::{ImageRow, VmRow};
 use tokio::io::AsyncRead;
 
 use crate::EngineError;
 use crate::artefacts::container::{Origin, config_of};
+use crate::artefacts::digest_of;
 use crate::artefacts::import::{Import, name_of, parse};
 use crate::body::Waiting;
 use crate::operations::OperationHandle;
@@ -22,9 +23,6 @@ use crate::vms::Shared;
 const UPLOAD: &str = ".new-upload-";
 /// Most bytes that a client may send for one image.
 const LARGEST_UPLOAD: u64 = 128 << 30;
-/// End of the name of a root file system.
-const SUFFIX: &str = ".erofs";
-
 /// The service; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Images {
@@ -139,6 +137,61 @@ impl Images {
                 .operations
                 .end(&handle, outcome.as_ref().map(|_| None))
                 .await;
+        });
+        Ok(operation)
+    }
+
+    /// Makes an image of a file of the user's, which stays where it is.
+    ///
+    /// # Errors
+    /// The name, the kernel or the path cannot be.
+    pub async fn register(&self, name: &str, request: RegisterImage) -> Result<OperationHandle, EngineError> {
+        let (name, kernel) = self.check_upload(name, request.kernel).await?;
+        let path = PathBuf::from(&request.rootfs);
+        if !path.is_absolute() || request.rootfs.contains('\0') {
+            return Err(EngineError::Invalid {
+                what: "rootfs",
+                value: request
+                    .rootfs
+                    .chars()
+                    .take(300)
+                    .flat_map(char::escape_default)
+                    .collect(),
+                why: "it is not an absolute path".to_owned(),
+            });
+        }
+        self.operate(move |shared, operation| async move {
+            shared.artefacts.register(&name, path, kernel, &operation).await
+        })
+        .await
+    }
+
+    /// Copies the file of a registered image to where images lie: it needs the user's no more.
+    ///
+    /// # Errors
+    /// [`EngineError::ImageNotFound`], or it is not registered.
+    pub async fn promote(&self, reference: &str) -> Result<OperationHandle, EngineError> {
+        let name = self.find(reference).await?.name;
+        self.operate(
+            move |shared, operation| async move { shared.artefacts.promote(&name, &operation).await },
+        )
+        .await
+    }
+
+    /// Begins an operation that does `work`.
+    async fn operate<W>(
+        &self,
+        work: impl FnOnce(Arc<Shared>, OperationHandle) -> W + Send + 'static,
+    ) -> Result<OperationHandle, EngineError>
+    where
+        W: Future<Output = Result<(), EngineError>> + Send,
+    {
+        let operation = self.shared.operations.begin("image", None).await?;
+        let (shared, handle) = (Arc::clone(&self.shared), operation.clone());
+        tokio::spawn(async move {
+            let outcome = cancellable(&handle, work(Arc::clone(&shared), handle.clone())).await;
+            let outcome = outcome.as_ref().map(|()| None);
+            shared.operations.end(&handle, outcome).await;
         });
         Ok(operation)
     }
@@ -296,12 +349,8 @@ impl Images {
         let (mut count, mut bytes) = (0, 0);
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let digest = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
-            let Some(digest) = digest.filter(|digest| !used.contains(*digest)) else {
-                continue;
-            };
-            // What is being made starts with a dot, and is its maker's.
-            if digest.starts_with('.') {
+            let digest = name.to_str().and_then(digest_of);
+            if digest.is_none_or(|digest| used.contains(digest)) {
                 continue;
             }
             count += 1;
@@ -376,6 +425,8 @@ fn view(row: ImageRow, vms: &[VmRow]) -> api::Image {
         kind: match row.kind {
             store::ImageKind::Catalog => ImageKind::Catalog,
             store::ImageKind::Oci => ImageKind::Oci,
+            store::ImageKind::Registered => ImageKind::Registered,
+            store::ImageKind::Promoted => ImageKind::Promoted,
         },
         id: row.digest,
         name: row.name,
@@ -384,6 +435,7 @@ fn view(row: ImageRow, vms: &[VmRow]) -> api::Image {
         bytes: row.bytes,
         entries: row.entries,
         created_at: row.created_at,
+        file: row.path,
     }
 }
 

@@ -9,7 +9,7 @@ use api::{Space, SpaceItem, SpaceKind};
 use config::Paths;
 use store::{ImageRow, KernelRow, VmRow, VmState};
 
-use crate::artefacts::STAGING;
+use crate::artefacts::{STAGING, digest_of};
 use crate::vms::Shared;
 use crate::{Engine, EngineError};
 
@@ -73,7 +73,7 @@ fn look(rows: &Rows, paths: &Paths) -> Result<Space, EngineError> {
 
 impl Rows {
     fn image(&self, file: &str, taken: Taken) -> SpaceItem {
-        let digest = file.strip_suffix(".erofs").unwrap_or(file);
+        let digest = digest_of(file).unwrap_or(file);
         let names = self.images.iter().filter(|row| row.digest == digest);
         let names: Vec<&str> = names.map(|row| row.name.as_str()).collect();
         let name = if names.is_empty() {

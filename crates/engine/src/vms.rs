@@ -136,7 +136,7 @@ impl Shared {
             Some(kernel) => kernel,
             None => self.artefacts.ensure_kernel(&row.kernel, operation).await?,
         };
-        let image = match self.artefacts.image_digest(&row.image_digest) {
+        let image = match self.artefacts.find_digest(&row.image_digest).await? {
             Some(image) => image,
             None => {
                 let image = self.artefacts.ensure_image(&row.image, operation).await?;

@@ -352,6 +352,50 @@ async fn what_a_killed_daemon_left_of_an_upload_is_swept_by_the_next() {
 }
 
 #[tokio::test]
+async fn an_image_whose_file_vanished_is_told_as_such_and_a_pull_brings_it_back() {
+    let (host, registry) = (Host::new(), Registry::new());
+    let engine = host.engine().await;
+    registry.put("app", app());
+    let reference = registry.reference("app");
+    pull(&engine, &reference).await.unwrap();
+    run_from(&engine, "a", "app").await;
+    engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+    let id = engine.images().show("app").await.unwrap().id;
+    std::fs::remove_file(host.paths.images().join(format!("{id}.erofs"))).unwrap();
+    let hint = format!("get it again: banger image pull {reference} --name app");
+    let error = engine.vms().start("a").await.unwrap().wait().await.unwrap_err();
+    assert_eq!(
+        (error.message.as_str(), error.hint.as_deref()),
+        (
+            "cannot start `a`: the file of image `app` is gone",
+            Some(hint.as_str())
+        )
+    );
+    let create = CreateVm {
+        image: Some("app".into()),
+        ..vm("b", false)
+    };
+    let error = engine
+        .vms()
+        .create(create)
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap_err();
+    assert!(
+        error.message.ends_with("the file of image `app` is gone"),
+        "{error}"
+    );
+    assert_eq!(
+        engine.images().export("app").await.unwrap_err().to_api().hint,
+        Some(hint)
+    );
+    pull(&engine, &reference).await.unwrap();
+    engine.vms().start("a").await.unwrap().wait().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_vm_of_the_catalogs_image_is_as_it_was() {
     let host = Host::new();
     let engine = host.engine().await;

@@ -7,5 +7,6 @@ pub mod erofs;
 pub mod initramfs;
 pub mod kernel;
 pub mod layer;
+pub mod probe;
 mod publish;
 mod sparse_copy;

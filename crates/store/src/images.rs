@@ -15,6 +15,10 @@ pub enum ImageKind {
     Catalog,
     /// From a registry, a layout or an archive of container images.
     Oci,
+    /// Its root file system is a file of the user's, which stays where it is.
+    Registered,
+    /// It was registered, and is copied now.
+    Promoted,
 }
 
 impl Word for ImageKind {
@@ -22,11 +26,13 @@ impl Word for ImageKind {
         match self {
             Self::Catalog => "catalog",
             Self::Oci => "oci",
+            Self::Registered => "registered",
+            Self::Promoted => "promoted",
         }
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Catalog, Self::Oci]
+        [Self::Catalog, Self::Oci, Self::Registered, Self::Promoted]
             .into_iter()
             .find(|kind| kind.word() == word)
     }
@@ -61,6 +67,8 @@ pub struct ImageRow {
     pub reference: Option<String>,
     /// What it says about running it, as JSON, if it says anything.
     pub config: Option<String>,
+    /// The user's file, of one that is registered.
+    pub path: Option<String>,
 }
 
 /// The table.
@@ -112,6 +120,21 @@ impl Images {
         self.0.read("read an image", job).await
     }
 
+    /// An image that is registered, by the digest of its root file system.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails.
+    pub async fn registered(&self, digest: &str) -> Result<Option<ImageRow>, StoreError> {
+        let digest = digest.to_owned();
+        let job = move |transaction: &Transaction<'_>| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT * FROM images WHERE digest = ?1 AND kind = 'registered' ORDER BY name LIMIT 1",
+            )?;
+            Ok(statement.query_row([digest], read).optional()?)
+        };
+        self.0.read("read an image", job).await
+    }
+
     /// An image by its name.
     ///
     /// # Errors
@@ -155,8 +178,10 @@ impl Images {
 
 fn insert(transaction: &Transaction<'_>, row: &ImageRow) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO images (name, digest, kernel, bytes, entries, source, created_at, kind, reference, config)
-         VALUES (:name, :digest, :kernel, :bytes, :entries, :source, :created_at, :kind, :reference, :config)",
+        "INSERT INTO images (name, digest, kernel, bytes, entries, source, created_at, kind, reference, config,
+                             path)
+         VALUES (:name, :digest, :kernel, :bytes, :entries, :source, :created_at, :kind, :reference, :config,
+                 :path)",
     )?;
     statement.execute(named_params! {
         ":name": row.name,
@@ -169,6 +194,7 @@ fn insert(transaction: &Transaction<'_>, row: &ImageRow) -> rusqlite::Result<()>
         ":kind": row.kind.word(),
         ":reference": row.reference,
         ":config": row.config,
+        ":path": row.path,
     })?;
     Ok(())
 }
@@ -185,5 +211,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ImageRow> {
         kind: word(row, "kind")?,
         reference: row.get("reference")?,
         config: row.get("config")?,
+        path: row.get("path")?,
     })
 }

@@ -15,6 +15,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001_first.sql")),
     M::up(include_str!("migrations/0002_image_origin.sql")),
     M::up(include_str!("migrations/0003_publish.sql")),
+    M::up(include_str!("migrations/0004_registered.sql")),
 ];
 
 /// What opening a file would mean.

@@ -291,6 +291,7 @@ async fn images_and_kernels_come_back_and_replace_nothing() {
         kind: ImageKind::Catalog,
         reference: None,
         config: None,
+        path: None,
     };
     let images = fresh.store.images();
     images.insert(image.clone()).await.unwrap();
@@ -343,6 +344,7 @@ async fn an_image_is_found_by_its_reference_and_replaced_by_a_newer_one() {
         kind: ImageKind::Oci,
         reference: Some("registry.test/web:1".to_owned()),
         config: Some(r#"{"user":"www"}"#.to_owned()),
+        path: None,
     };
     let images = fresh.store.images();
     images.replace(image("web", "aa", 1)).await.unwrap();

@@ -102,6 +102,6 @@ fn word(image: &UploadImage) -> Result<String, ClientError> {
     }
 }
 
-fn image_path(image: &str) -> String {
+pub(super) fn image_path(image: &str) -> String {
     format!("/v1/images/{}", segment(image))
 }

@@ -25,8 +25,8 @@ pub use socket::short_path;
 pub use stream::{Chunks, Events, Notices};
 
 use crate::{
-    Booted, CreateVm, GuestPorts, KillSignal, KillVm, Operation, Pong, PullImage, PullKernel, Report, SetVm,
-    Space, Version, Vm, VmStats,
+    Booted, CreateVm, GuestPorts, KillSignal, KillVm, Operation, Pong, PullImage, PullKernel, RegisterImage,
+    Report, SetVm, Space, Version, Vm, VmStats,
 };
 use connection::{Call, expect_status, fetch, send};
 
@@ -66,6 +66,10 @@ pub enum Action {
     DeleteIdle(String),
     /// Pulls an image, or builds one of the catalog.
     Pull(Box<PullImage>),
+    /// Makes an image of a file that stays where it is; the name comes first.
+    Register(String, RegisterImage),
+    /// Copies the file of a registered image to where images lie.
+    Promote(String),
     /// Fetches a kernel of the catalog.
     PullKernel(PullKernel),
 }
@@ -85,6 +89,13 @@ impl Action {
             Self::DeleteIdle(vm) => Ok(Call::new(Method::DELETE, format!("{}?idle=true", vm_path(vm)))),
             Self::Delete(vm) => Ok(Call::new(Method::DELETE, vm_path(vm))),
             Self::Pull(pull) => Call::new(Method::POST, "/v1/images").json(pull),
+            Self::Register(name, register) => {
+                Call::new(Method::POST, format!("{}/register", images::image_path(name))).json(register)
+            }
+            Self::Promote(image) => Ok(Call::new(
+                Method::POST,
+                format!("{}/promote", images::image_path(image)),
+            )),
             Self::PullKernel(pull) => Call::new(Method::POST, "/v1/kernels").json(pull),
         }
     }

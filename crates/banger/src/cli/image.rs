@@ -14,7 +14,7 @@ use super::{JsonArgs, ListingArgs, ProgressArgs};
     arg_required_else_help = true,
     disable_help_subcommand = true,
     long_about = "\
-Pull, list and delete images: what VMs start from.
+Pull, register, list and delete images: what VMs start from.
 
 An image is a root file system that is never written to, and the name of the kernel \
 that boots it. The catalog's are built or fetched by name when a VM first needs them; \
@@ -71,6 +71,26 @@ Examples:
   banger image show alpine
   banger image show alpine:3.19 --json | jq .config")]
     Show(ShowImageArgs),
+    /// Make an image of a root file system of yours, which stays where it is.
+    ///
+    /// FILE holds an EROFS or an ext4 file system, raw: no partition table, no qcow2. It is never written to; VMs
+    /// write to disks of their own that lie over it. As long as VMs start from it, it must stay as it is: one that has
+    /// changed since is refused. `banger image promote` gives banger a copy.
+    ///
+    /// Prints the image's name on stdout.
+    #[command(after_help = "\
+Examples:
+  banger image register --name mine --rootfs disk.ext4
+  banger image register --name mine --rootfs root.erofs --kernel-ref my-kernel
+  banger vm run --image mine --rm -- cat /etc/os-release")]
+    Register(RegisterArgs),
+    /// Copy the file of a registered image: yours is needed no more.
+    ///
+    /// VMs that were made from it go on with the copy. Prints the image's name on stdout.
+    #[command(after_help = "\
+Examples:
+  banger image promote mine && rm disk.ext4")]
+    Promote(PromoteArgs),
     /// Write an image as a bundle: one file, to publish or to carry elsewhere.
     ///
     /// The file appears once it is whole. If FILE is a folder, it is called NAME-ARCH-HASH.tar.zst there, as a
@@ -121,6 +141,32 @@ pub struct ShowImageArgs {
     pub image: String,
     #[command(flatten)]
     pub output: JsonArgs,
+}
+
+/// `banger image register`.
+#[derive(Debug, Args)]
+pub struct RegisterArgs {
+    /// Name to give it, 1 to 63 of a-z, 0-9 and `-`.
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, value_parser = VmName::parse)]
+    pub name: VmName,
+    /// The file.
+    #[arg(long, value_name = "FILE")]
+    pub rootfs: PathBuf,
+    /// Kernel that boots it; the default image's if left out.
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel_ref: Option<String>,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+/// `banger image promote`.
+#[derive(Debug, Args)]
+pub struct PromoteArgs {
+    /// Image.
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
 }
 
 /// `banger image export`.

@@ -252,6 +252,9 @@ pub struct Shape {
     /// pulled if it is not here.
     #[arg(long, value_name = "IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub image: Option<String>,
+    /// Speak to the image's registry without TLS: for one on this machine.
+    #[arg(long, requires = "image")]
+    pub plain_http: bool,
     /// Virtual processors, 1 to 64.
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = VcpuCount::parse)]
     pub vcpu: Option<VcpuCount>,

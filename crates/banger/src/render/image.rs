@@ -32,7 +32,14 @@ pub fn image(image: &Image) -> String {
         ("name", image.name.clone()),
         ("id", image.id.clone()),
         ("kind", image.kind.to_string()),
-        ("from", image.reference.clone().unwrap_or_else(|| "-".into())),
+        (
+            "from",
+            image
+                .reference
+                .clone()
+                .or_else(|| image.file.clone())
+                .unwrap_or_else(|| "-".into()),
+        ),
         ("kernel", image.kernel.clone()),
         ("size", bytes(image.bytes)),
         ("entries", image.entries.to_string()),

@@ -3,14 +3,16 @@
 mod upload;
 
 use api::client::Action;
-use api::{PullImage, UploadFormat, UploadImage};
+use api::{PullImage, RegisterImage, UploadFormat, UploadImage};
 use jiff::Timestamp;
 use oci::Reference;
 
 use super::bundle::{self, Draft, Received};
 use super::operation::{ending, follow, watch};
 use super::registry;
-use crate::cli::{CacheCommand, CachePruneArgs, ExportArgs, ImageCommand, ListingArgs, PullArgs};
+use crate::cli::{
+    CacheCommand, CachePruneArgs, ExportArgs, ImageCommand, ListingArgs, ProgressArgs, PullArgs, RegisterArgs,
+};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::{self, Progress};
@@ -32,6 +34,11 @@ pub async fn run(place: &Place, command: ImageCommand) -> Result<u8, Failure> {
                 render::output(&render::image(&image))?;
             }
             Ok(0)
+        }
+        ImageCommand::Register(args) => register(place, args).await,
+        ImageCommand::Promote(args) => {
+            let action = Action::Promote(args.image.clone());
+            operate(place, &action, &args.image, args.progress).await
         }
         ImageCommand::Export(args) => export(place, &args).await,
         ImageCommand::Delete(args) => delete(place, &args.images).await,
@@ -130,6 +137,42 @@ async fn list(place: &Place, args: &ListingArgs) -> Result<u8, Failure> {
         render::output(&render::images(&images, Timestamp::now()))?;
     }
     Ok(0)
+}
+
+async fn register(place: &Place, args: RegisterArgs) -> Result<u8, Failure> {
+    // The daemon's working directory is not the user's.
+    let path = args
+        .rootfs
+        .canonicalize()
+        .map_err(|error| Failure::new(format!("cannot read {}: {error}", args.rootfs.display())))?;
+    let Some(rootfs) = path.to_str() else {
+        return Err(Failure::usage(format!(
+            "the path of {} is not UTF-8",
+            path.display()
+        )));
+    };
+    let register = RegisterImage {
+        rootfs: rootfs.to_owned(),
+        kernel: args.kernel_ref,
+    };
+    let action = Action::Register(args.name.to_string(), register);
+    operate(place, &action, args.name.as_str(), args.progress).await
+}
+
+/// Follows an operation on an image to its end, and prints the image's name.
+async fn operate(place: &Place, action: &Action, name: &str, progress: ProgressArgs) -> Result<u8, Failure> {
+    let mut signals = Signals::for_commands()?;
+    let mut progress = Progress::of(progress);
+    let client = place.connect().await?;
+    let done = follow(&client, action, &mut progress, &mut signals).await?;
+    progress.clear();
+    render::output(&format!("{}\n", render::one_line(name)))?;
+    match done.too_late {
+        None => Ok(0),
+        Some(signal) => {
+            Err(Failure::new(format!("too late to cancel: `{name}` is done")).with_code(exit_code(signal)))
+        }
+    }
 }
 
 async fn export(place: &Place, args: &ExportArgs) -> Result<u8, Failure> {

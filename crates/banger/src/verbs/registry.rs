@@ -10,11 +10,11 @@ use oci::{Login, RegistryReference};
 
 use crate::failure::Failure;
 
-/// Adds the login for the image's registry, if creating the VM means pulling one.
+/// Adds how to speak to the image's registry, and the login for it, if creating the VM means pulling one.
 ///
 /// # Errors
 /// The auth file or a credential helper is broken, or the daemon cannot be asked.
-pub async fn prepare(client: &Client, request: &mut CreateVm) -> Result<(), Failure> {
+pub async fn prepare(client: &Client, request: &mut CreateVm, plain_http: bool) -> Result<(), Failure> {
     let Some(image) = request
         .image
         .as_ref()
@@ -29,7 +29,7 @@ pub async fn prepare(client: &Client, request: &mut CreateVm) -> Result<(), Fail
     match client.image(image).await {
         Ok(_) => Ok(()),
         Err(ClientError::Api(error)) if error.code == ErrorCode::ImageNotFound => {
-            request.registry = access(&reference, false).await?;
+            request.registry = access(&reference, plain_http).await?;
             Ok(())
         }
         Err(error) => Err(error.into()),

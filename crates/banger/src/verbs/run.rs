@@ -41,7 +41,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     };
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
-    registry::prepare(&client, &mut request).await?;
+    registry::prepare(&client, &mut request, args.shape.plain_http).await?;
     let mut progress = Progress::of(args.progress);
     let action = Action::Create(Box::new(request));
     let started = follow(&client, &action, &mut progress, &mut signals).await?;

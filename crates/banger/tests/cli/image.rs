@@ -227,3 +227,68 @@ fn a_bundle_is_made_of_a_tar_or_a_folder_and_gives_its_entry_of_a_catalog() {
     assert_eq!(empty.code, 1, "{}", empty.out);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "nothing half is left");
 }
+
+#[test]
+fn a_file_is_registered_by_its_whole_path_and_promoted_by_its_name() {
+    let daemon = FakeDaemon::with(Vec::new());
+    let disk = daemon.folder().join("disk.ext4");
+    fs::write(&disk, "").unwrap();
+    std::os::unix::fs::symlink(&disk, daemon.folder().join("link")).unwrap();
+    let mut register = daemon.command(&["image", "register", "--name", "mine", "--rootfs", "link"]);
+    let registered = register.current_dir(daemon.folder()).output().unwrap();
+    assert_eq!(String::from_utf8(registered.stdout).unwrap(), "mine\n");
+    let promoted = daemon.run(&["image", "promote", "-q", "mine"]);
+    assert_eq!(
+        (promoted.code, promoted.out.as_str(), promoted.err.as_str()),
+        (0, "mine\n", "")
+    );
+    let disk = disk.canonicalize().unwrap();
+    let calls = [
+        format!("register mine RegisterImage {{ rootfs: {disk:?}, kernel: None }}"),
+        "promote mine".to_owned(),
+    ];
+    assert_eq!(daemon.calls(), calls);
+    let missing = daemon.run(&[
+        "image",
+        "register",
+        "--name",
+        "mine",
+        "--rootfs",
+        "/nonexistent/disk",
+    ]);
+    assert_eq!(
+        (missing.code, missing.err.as_str()),
+        (
+            1,
+            "banger: cannot read /nonexistent/disk: No such file or directory (os error 2)\n"
+        )
+    );
+    for wrong in [
+        &["image", "register", "--rootfs", "/x"][..],
+        &["image", "register", "--name", "mine"],
+        &["image", "register", "--name", "Mine", "--rootfs", "/x"],
+        &["image", "promote"],
+    ] {
+        assert_eq!(daemon.run(wrong).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_vm_speaks_to_its_images_registry_without_tls_only_if_told_to() {
+    let daemon = FakeDaemon::with(Vec::new());
+    let create = |flags: &[&str]| {
+        let create = [
+            "vm",
+            "create",
+            "--no-start",
+            "--image",
+            "registry.test:5000/new:1",
+        ];
+        daemon.run(&[&create[..], flags].concat())
+    };
+    assert_eq!(create(&["--name", "a"]).code, 0);
+    assert_eq!(create(&["--name", "b", "--plain-http"]).code, 0);
+    assert_eq!(daemon.calls(), ["create a", "create b", "without TLS"]);
+    let alone = daemon.run(&["vm", "run", "--plain-http", "--", "true"]);
+    assert_eq!(alone.code, 2, "{}", alone.err);
+}

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use api::{Image, Pruned, PullImage, UploadImage};
+use api::{Image, Pruned, PullImage, RegisterImage, UploadImage};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -58,6 +58,26 @@ pub(crate) async fn upload(
     let body = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
     let upload = app.engine.images().receive(&name, request, body).await?;
     let operation = app.engine.images().import(upload).await?;
+    Ok(answer(&headers, operation, Hold::Cancel))
+}
+
+pub(crate) async fn register(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Result<Json<RegisterImage>, JsonRejection>,
+) -> Result<Response, Failure> {
+    let Json(request) = body?;
+    let operation = app.engine.images().register(&name, request).await?;
+    Ok(answer(&headers, operation, Hold::Cancel))
+}
+
+pub(crate) async fn promote(
+    State(app): State<App>,
+    Path(reference): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let operation = app.engine.images().promote(&reference).await?;
     Ok(answer(&headers, operation, Hold::Cancel))
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rootfs::probe::FileSystem;
 use serde_json::json;
 use store::{ImageKind, ImageRow};
 use tempfile::NamedTempFile;
@@ -187,9 +188,12 @@ impl Artefacts {
                     from: row.reference,
                 });
             }
-            if any_age && let Some(image) = self.image(&name).await? {
+            if any_age && let Some(image) = self.image_digest(&row.digest) {
                 stage.done(&name);
-                return Ok(image);
+                return Ok(Image {
+                    config: row.config,
+                    ..image
+                });
             }
         }
         let cancel = oci::Cancel::default();
@@ -233,6 +237,7 @@ impl Artefacts {
             kind: ImageKind::Oci,
             reference,
             config: Some(config),
+            path: None,
         };
         let image = self.publish(staging, row).await?;
         drop(guard);
@@ -244,7 +249,7 @@ impl Artefacts {
     pub(super) async fn publish(&self, staging: NamedTempFile, row: ImageRow) -> Result<Image, EngineError> {
         let _gate = self.gate.lock().await;
         let images = self.paths.images();
-        let target = image_path(&images, &row.digest);
+        let target = image_path(&images, &row.digest, FileSystem::Erofs);
         staging
             .persist(&target)
             .map_err(|error| EngineError::file("write", &target)(error.error))?;

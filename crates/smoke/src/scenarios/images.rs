@@ -17,7 +17,8 @@ pub(super) const IMAGES: Scenario = Scenario {
         "image show --json",
         "image delete",
         "image cache prune --dry-run --json",
-        "vm run --rm --image --entrypoint",
+        "vm create --no-start -q --name --image --plain-http",
+        "vm run --rm --image --entrypoint --plain-http",
     ],
     fast: false,
     alone_with: &[],
@@ -103,6 +104,14 @@ fn images(home: &Home) {
         serde_json::from_str(&home.succeeds(&["image", "show", "debian-minimal", "--json"])).unwrap();
     let kernel = kernel["kernel"].as_str().unwrap();
 
+    let create = ["vm", "create", "--no-start", "-q", "--name", "first"];
+    let image = ["--plain-http", "--image", &reference];
+    assert_eq!(
+        home.succeeds(&[&create[..], &image].concat()),
+        "first\n",
+        "pulled when first needed"
+    );
+    home.succeeds(&["vm", "delete", "first"]);
     assert_eq!(
         home.succeeds(&["image", "pull", "-q", "--plain-http", &reference]),
         "ldconfig\n"
@@ -139,6 +148,7 @@ fn images(home: &Home) {
         "--image",
         "mine",
         "--entrypoint",
+        "--plain-http",
     ];
     let out = home.succeeds(&run);
     assert!(out.starts_with("ldconfig ("), "{out}");

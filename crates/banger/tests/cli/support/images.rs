@@ -3,7 +3,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use api::{ApiError, ErrorCode, Event, Image, ImageConfig, ImageKind, Pruned, PullImage, StageState};
+use api::{
+    ApiError, ErrorCode, Event, Image, ImageConfig, ImageKind, Pruned, PullImage, RegisterImage, StageState,
+};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty};
@@ -21,6 +23,7 @@ pub fn app() -> Image {
         name: "app".into(),
         kind: ImageKind::Oci,
         reference: Some("registry.test:5000/team/app:1".into()),
+        file: None,
         kernel: "debian-cloud".into(),
         bytes: 7_654_321,
         entries: 42,
@@ -74,6 +77,15 @@ pub async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
     if let Some(name) = name.as_deref().and_then(|name| name.strip_suffix("/bundle")) {
         state.note(format!("export {name}"));
         return Response::new(whole("a bundle, as far as anybody here can tell".to_owned()));
+    }
+    if let Some(name) = name.as_deref().and_then(|name| name.strip_suffix("/register")) {
+        let register: RegisterImage = body(request).await;
+        state.note(format!("register {name} {register:?}"));
+        return succeed("image", &format!("{name}  ext4, 8 MB"));
+    }
+    if let Some(name) = name.as_deref().and_then(|name| name.strip_suffix("/promote")) {
+        state.note(format!("promote {name}"));
+        return succeed("image", &format!("{name}  copied, 8 MB"));
     }
     match (request.method().clone(), name) {
         (Method::GET, None) => json(&images()),

@@ -250,6 +250,9 @@ fn doctor() -> Answer {
 fn create(state: App, request: &CreateVm) -> Answer {
     let name = request.name.clone().unwrap_or_else(|| "quick-otter".into());
     state.note(format!("create {name}"));
+    if request.registry.plain_http {
+        state.note("without TLS");
+    }
     if find(&state, &name).is_ok() {
         let hint = format!("choose another name, or delete it: banger vm delete {name}");
         return failure(

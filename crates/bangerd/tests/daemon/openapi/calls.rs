@@ -2,8 +2,8 @@
 
 use api::{
     Booted, CatalogKernel, CreateVm, Event, GuestPorts, Image, Kernel, KillVm, Notice, Operation, Pong,
-    Pruned, PullImage, PullKernel, Report, SetVm, Space, SshAccess, SshFiles, UploadFormat, Version, Vm,
-    VmStats,
+    Pruned, PullImage, PullKernel, RegisterImage, Report, SetVm, Space, SshAccess, SshFiles, UploadFormat,
+    Version, Vm, VmStats,
 };
 use guest::files::Written;
 use guest::{Exec, Forward};
@@ -200,6 +200,11 @@ pub const CALLS: &[Call] = &[
     ]),
     call("delete", IMAGE, "delete_image", "Delete an image that no VM uses.", Takes::Nothing, Status(204,
         "It is gone.")),
+    call("post", "/v1/images/{reference}/register", "register_image",
+        "Make an image of a file of the host, which stays where it is; `reference` is the name that it gets.",
+        Takes::Json(of::<RegisterImage>), Gives::Operation),
+    call("post", "/v1/images/{reference}/promote", "promote_image",
+        "Copy the file of a registered image to where images lie.", Takes::Nothing, Gives::Operation),
     get("/v1/images/{reference}/bundle", "export_image", "One image as a bundle, for a catalog to publish.",
         Bytes("application/zstd")),
     get("/v1/kernels", "list_kernels", "The kernels that are here.", Json(of::<Vec<Kernel>>)),

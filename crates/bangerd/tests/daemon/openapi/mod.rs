@@ -205,6 +205,8 @@ async fn every_call_answers_as_the_description_says() {
     get("GET /v1/kernels/cloud", 200);
     get("DELETE /v1/kernels/cloud", 409);
     caller.call("PUT /v1/kernels/mine", b"no archive");
+    caller.call("POST /v1/images/disk/register", br#"{"rootfs": "relative"}"#);
+    caller.call("POST /v1/images/none/promote", b"");
     caller.follow("POST /v1/kernels", br#"{"name": "cloud"}"#);
     caller.call("GET /v1/vms/a/ssh", b"");
     caller.call("PUT /v1/vms/a/files?path=/no/such/folder", &[0; 1024]);
