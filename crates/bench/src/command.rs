@@ -1,7 +1,7 @@
 //! Running a program to its end, timed, and never waiting for ever.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -33,8 +33,28 @@ pub fn run(command: &mut Command) -> Result<Ended, BenchError> {
     })
 }
 
+/// The same with this on its stdin.
+pub fn run_with_stdin(command: &mut Command, stdin: &[u8]) -> Result<Ended, BenchError> {
+    let temporary = || BenchError::file("use", "a temporary file");
+    let mut input = tempfile::tempfile().map_err(temporary())?;
+    input
+        .write_all(stdin)
+        .and_then(|()| input.rewind())
+        .map_err(temporary())?;
+    let mut output = tempfile::tempfile().map_err(temporary())?;
+    let took = run_between(command, input.into(), &output)?;
+    Ok(Ended {
+        took,
+        stdout: from_the_beginning(&mut output)?,
+    })
+}
+
 /// The same with stdout in a file; gives the time from just before the start until the program was reaped.
 pub fn run_into(command: &mut Command, stdout: &File) -> Result<Duration, BenchError> {
+    run_between(command, Stdio::null(), stdout)
+}
+
+fn run_between(command: &mut Command, stdin: Stdio, stdout: &File) -> Result<Duration, BenchError> {
     let program = describe(command);
     let mut log = tempfile::tempfile().map_err(BenchError::file("create", "a temporary file"))?;
     let stderr = log
@@ -43,7 +63,7 @@ pub fn run_into(command: &mut Command, stdout: &File) -> Result<Duration, BenchE
     let stdout = stdout
         .try_clone()
         .map_err(BenchError::file("use", "an output file"))?;
-    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    command.stdin(stdin).stdout(stdout).stderr(stderr);
 
     let started = Instant::now();
     let mut child = command.spawn().map_err(|source| BenchError::Run {

@@ -8,32 +8,15 @@ use std::time::Duration;
 use crate::command::{run, run_into};
 use crate::error::BenchError;
 use crate::sandbox::{Sandbox, in_turn};
-use crate::stats::Times;
-
-/// What was measured.
-#[derive(Debug)]
-pub struct Erofs {
-    /// Bytes of the archive.
-    pub tar_bytes: u64,
-    /// `tar -x` and `mkfs.erofs`.
-    pub unpacked: Times,
-    /// Bytes of what that made.
-    pub unpacked_bytes: u64,
-    /// banger's writer.
-    pub streamed: Times,
-    /// Bytes of what that made.
-    pub streamed_bytes: u64,
-}
-
-impl Erofs {
-    /// Whether the goal is met: no slower.
-    pub fn is_met(&self) -> bool {
-        self.streamed.median() <= self.unpacked.median()
-    }
-}
+use crate::section::{Goal, Row, Section, megabytes, times};
 
 /// Measures `runs` of each, in turn. The archive is the root file system of `reference`, a VM that runs.
-pub fn measure(sandbox: &Sandbox, reference: &str, writer: &Path, runs: usize) -> Result<Erofs, BenchError> {
+pub fn measure(
+    sandbox: &Sandbox,
+    reference: &str,
+    writer: &Path,
+    runs: usize,
+) -> Result<Section, BenchError> {
     let tar = sandbox.folder().join("root.tar");
     let archive = File::create(&tar).map_err(BenchError::file("create", &tar))?;
     let arguments = [
@@ -74,12 +57,28 @@ pub fn measure(sandbox: &Sandbox, reference: &str, writer: &Path, runs: usize) -
     run_unpacked()?;
     run_streamed()?;
     let (unpacked_times, streamed_times) = in_turn(runs, run_unpacked, run_streamed)?;
-    let none = || BenchError::Unexpected("no run was asked for".to_owned());
-    Ok(Erofs {
-        tar_bytes: size(&tar)?,
-        unpacked: Times::new(unpacked_times).ok_or_else(none)?,
-        unpacked_bytes: size(&image)?,
-        streamed: Times::new(streamed_times).ok_or_else(none)?,
-        streamed_bytes: size(&streamed)?,
+    let (unpacked, streamed_times) = (times(unpacked_times)?, times(streamed_times)?);
+    Ok(Section {
+        title: "A tar archive to EROFS",
+        says: format!(
+            "The root file system of the image as a tar archive of {}, to an uncompressed EROFS. The floor is `tar -x` \
+             and `mkfs.erofs`, without the time to delete the tree.",
+            megabytes(size(&tar)?)
+        ),
+        rows: vec![
+            Row::floor(
+                format!("`tar -x` and `mkfs.erofs`, {}", megabytes(size(&image)?)),
+                &unpacked,
+            ),
+            Row::beside(
+                format!("banger's writer, {}", megabytes(size(&streamed)?)),
+                &streamed_times,
+                &unpacked,
+            ),
+        ],
+        goals: vec![Goal {
+            text: "no slower".to_owned(),
+            met: streamed_times.median() <= unpacked.median(),
+        }],
     })
 }

@@ -4,13 +4,19 @@
 
 mod boot;
 mod command;
+mod copies;
 mod erofs;
 mod error;
 mod floor;
+mod forward;
 mod machine;
+mod many;
+mod openssh;
 mod report;
 mod sandbox;
+mod section;
 mod stats;
+mod ways;
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::error::BenchError;
+use crate::openssh::OpenSsh;
 use crate::sandbox::Sandbox;
 
 #[derive(Debug, Parser)]
@@ -51,9 +58,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// The VM that measurements look at and work in.
+const REFERENCE: &str = "reference";
+
+/// How often is measured what takes minutes, for ten runs of the rest.
+fn seldom(runs: usize) -> usize {
+    runs.div_ceil(4)
+}
+
 fn measure(arguments: &Arguments) -> Result<(), BenchError> {
     let sandbox = Sandbox::new(&arguments.bin)?;
-    let measured = figures(&sandbox, arguments);
+    let measured = page(&sandbox, arguments);
     // Also after a failure; what failed first is what is told.
     let closed = sandbox.close();
     let page = measured?;
@@ -61,22 +76,42 @@ fn measure(arguments: &Arguments) -> Result<(), BenchError> {
     fs::write(&arguments.out, page).map_err(BenchError::file("write", &arguments.out))
 }
 
-fn figures(sandbox: &Sandbox, arguments: &Arguments) -> Result<String, BenchError> {
-    const REFERENCE: &str = "reference";
+fn page(sandbox: &Sandbox, arguments: &Arguments) -> Result<String, BenchError> {
+    let runs = arguments.runs;
     eprintln!("fetching the kernel, building the image");
-    sandbox.run(&["vm", "run", "--name", REFERENCE, "-d"])?;
+    let port = openssh::free_port()?;
+    let published = format!("127.0.0.1:{port}:22");
+    sandbox.run(&["vm", "run", "--name", REFERENCE, "-d", "--publish", &published])?;
+    let vm = sandbox.show(REFERENCE)?;
     eprintln!("tar to EROFS");
-    let erofs = erofs::measure(sandbox, REFERENCE, &arguments.writer, arguments.runs)?;
+    let erofs = erofs::measure(sandbox, REFERENCE, &arguments.writer, runs)?;
+    eprintln!("installing what the guest needs to be compared with");
+    let install = "apt-get update -q && apt-get install -q -y --no-install-recommends rsync iperf3";
+    sandbox.run(&["vm", "exec", REFERENCE, "--", "sh", "-c", install])?;
+    let ssh = OpenSsh::into(sandbox, REFERENCE, port)?;
+    eprintln!("commands");
+    let ways = ways::measure(sandbox, REFERENCE, &ssh, runs)?;
+    eprintln!("files");
+    let copies = copies::measure(sandbox, REFERENCE, &ssh, seldom(runs))?;
+    eprintln!("a forwarded port");
+    let forward = forward::measure(sandbox, REFERENCE, &ssh, seldom(runs))?;
     eprintln!("cold runs");
-    let boot = boot::measure(sandbox, REFERENCE, &arguments.floor, arguments.runs)?;
+    let boot = boot::measure(sandbox, &vm, &arguments.floor, runs)?;
+    eprintln!("twenty VMs");
+    let at_once = many::at_once(sandbox, seldom(runs))?;
+    eprintln!("five hundred VMs");
+    let listing = many::listing(sandbox, runs)?;
+    eprintln!("memory");
+    let memory = many::memory(sandbox)?;
 
     let before = fs::read_to_string(&arguments.out).unwrap_or_default();
     let date = jiff::Zoned::now().date().to_string();
+    let sections = [boot, ways, copies, forward, at_once, listing, memory, erofs];
     Ok(report::render(
         &date,
         &machine::Machine::of_host(),
-        &boot,
-        &erofs,
+        &vm,
+        &sections,
         report::notes_of(&before),
     ))
 }

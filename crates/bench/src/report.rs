@@ -2,16 +2,15 @@
 
 use std::fmt::Write;
 
-use crate::boot::Boot;
-use crate::erofs::Erofs;
 use crate::machine::Machine;
-use crate::stats::Times;
+use crate::sandbox::Shown;
+use crate::section::Section;
 
 /// Writes the page. `notes` is kept from the page that it replaces: what people found out about the figures.
-pub fn render(date: &str, machine: &Machine, boot: &Boot, erofs: &Erofs, notes: &str) -> String {
+pub fn render(date: &str, machine: &Machine, vm: &Shown, sections: &[Section], notes: &str) -> String {
     let mut page = String::new();
     // Writing to a string does not fail.
-    let _ = write_page(&mut page, date, machine, boot, erofs, notes);
+    let _ = write_page(&mut page, date, machine, vm, sections, notes);
     page
 }
 
@@ -26,8 +25,8 @@ fn write_page(
     page: &mut String,
     date: &str,
     machine: &Machine,
-    boot: &Boot,
-    erofs: &Erofs,
+    vm: &Shown,
+    sections: &[Section],
     notes: &str,
 ) -> std::fmt::Result {
     writeln!(page, "# How fast it is\n")?;
@@ -47,79 +46,38 @@ fn write_page(
         machine.kernel,
         machine.qemu,
         machine.erofs,
-        boot.vm.vcpu,
-        boot.vm.memory_mib,
-        boot.vm.vmm,
-        boot.vm.kernel,
-        boot.vm.image,
+        vm.vcpu,
+        vm.memory_mib,
+        vm.vmm,
+        vm.kernel,
+        vm.image,
     )?;
-
-    writeln!(page, "## A cold `banger vm run --rm -- true`\n")?;
-    writeln!(
-        page,
-        "The whole command, from its start to its end: create, boot, run `true` in the guest, delete. The daemon runs, kernel \
-         and image are there. The floor is the same QEMU command line with the same kernel and an init that only powers \
-         off, from QEMU's start to its end.\n"
-    )?;
-    writeln!(
-        page,
-        "| | median | fastest to slowest | runs | ratio |\n|---|---|---|---|---|"
-    )?;
-    row(page, "floor", &boot.floor, None)?;
-    row(
-        page,
-        "banger",
-        &boot.banger,
-        Some(boot.banger.ratio_to(&boot.floor)),
-    )?;
-    writeln!(
-        page,
-        "\nGoal: at most 1.5 × the floor and 0.3 s, here {:.2} s: **{}**.\n",
-        boot.goal_seconds(),
-        verdict(boot.is_met())
-    )?;
-
-    writeln!(page, "## A tar archive to EROFS\n")?;
-    writeln!(
-        page,
-        "The root file system of the image as a tar archive of {}, to an uncompressed EROFS. The floor is `tar -x` and \
-         `mkfs.erofs`, without the time to delete the tree.\n",
-        megabytes(erofs.tar_bytes)
-    )?;
-    writeln!(
-        page,
-        "| | median | fastest to slowest | runs | ratio |\n|---|---|---|---|---|"
-    )?;
-    let label = format!("`tar -x` and `mkfs.erofs`, {}", megabytes(erofs.unpacked_bytes));
-    row(page, &label, &erofs.unpacked, None)?;
-    let label = format!("banger's writer, {}", megabytes(erofs.streamed_bytes));
-    row(
-        page,
-        &label,
-        &erofs.streamed,
-        Some(erofs.streamed.ratio_to(&erofs.unpacked)),
-    )?;
-    writeln!(page, "\nGoal: no slower: **{}**.\n", verdict(erofs.is_met()))?;
+    for section in sections {
+        write_section(page, section)?;
+    }
     writeln!(page, "{notes}")
 }
 
-fn row(page: &mut String, label: &str, times: &Times, ratio: Option<f64>) -> std::fmt::Result {
-    let ratio = ratio.map_or_else(|| "1".to_owned(), |ratio| format!("{ratio:.2}"));
-    let [median, least, most] = [times.median(), times.least(), times.most()].map(|time| time.as_secs_f64());
+/// A heading with its table.
+pub fn write_section(page: &mut String, section: &Section) -> std::fmt::Result {
+    writeln!(page, "## {}\n\n{}\n", section.title, section.says)?;
     writeln!(
         page,
-        "| {label} | {median:.2} s | {least:.2} to {most:.2} s | {} | {ratio} |",
-        times.runs()
-    )
-}
-
-fn verdict(met: bool) -> &'static str {
-    if met { "met" } else { "missed" }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a size in whole megabytes")]
-fn megabytes(bytes: u64) -> String {
-    format!("{:.0} MB", bytes as f64 / 1e6)
+        "| | median | fastest to slowest | runs | ratio |\n|---|---|---|---|---|"
+    )?;
+    for row in &section.rows {
+        writeln!(
+            page,
+            "| {} | {} | {} | {} | {} |",
+            row.label, row.median, row.spread, row.runs, row.ratio
+        )?;
+    }
+    writeln!(page)?;
+    for goal in &section.goals {
+        let verdict = if goal.met { "met" } else { "missed" };
+        writeln!(page, "Goal: {}: **{verdict}**.\n", goal.text)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

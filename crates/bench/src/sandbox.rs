@@ -75,10 +75,13 @@ impl Sandbox {
     /// `banger` with these arguments, in this sandbox.
     pub fn banger(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.banger);
+        self.surround(command.args(arguments));
         command
-            .args(arguments)
-            .env_remove("BANGER_SOCKET")
-            .env("NO_COLOR", "1");
+    }
+
+    /// Gives a program this sandbox.
+    pub fn surround<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env_remove("BANGER_SOCKET").env("NO_COLOR", "1");
         for (variable, name) in [
             ("XDG_CONFIG_HOME", "config"),
             ("XDG_STATE_HOME", "state"),
@@ -131,6 +134,22 @@ impl Sandbox {
             .as_i64()
             .or_else(|| version["pid"].as_i64())?;
         Pid::from_raw(i32::try_from(pid).ok()?)
+    }
+
+    /// Bytes that the daemon has resident.
+    pub fn daemon_resident(&self) -> Result<u64, BenchError> {
+        let none = || BenchError::Unexpected("no daemon shows its memory".to_owned());
+        let pid = self.daemon().ok_or_else(none)?;
+        let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+        let status = fs::read_to_string(&path).map_err(BenchError::file("read", &path))?;
+        let kibibytes = status.lines().find_map(|line| {
+            line.strip_prefix("VmRSS:")?
+                .split_whitespace()
+                .next()?
+                .parse::<u64>()
+                .ok()
+        });
+        kibibytes.map(|kibibytes| kibibytes << 10).ok_or_else(none)
     }
 
     /// Deletes the VMs that are left and ends the daemon. The folder goes with `self`.

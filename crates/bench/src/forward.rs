@@ -1,0 +1,96 @@
+//! Bytes through a forwarded port: `vm forward` against ssh's own forwarding to the same server.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::command::run;
+use crate::error::BenchError;
+use crate::openssh::{OpenSsh, free_port};
+use crate::sandbox::{Sandbox, in_turn};
+use crate::section::{Row, Section, times};
+
+/// What is sent each time.
+const BYTES: &str = "100M";
+/// iperf3's own port.
+const SERVER: &str = "5201";
+
+/// A program that forwards until this is dropped.
+struct Forwarder(Child);
+
+impl Drop for Forwarder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Sends to `iperf3 -s` in a VM that runs and has it, and receives from it, `runs` times each way.
+pub fn measure(sandbox: &Sandbox, vm: &str, ssh: &OpenSsh, runs: usize) -> Result<Section, BenchError> {
+    sandbox.run(&["vm", "exec", vm, "--", "iperf3", "-s", "-D"])?;
+    let (by_ssh, by_banger) = (free_port()?, free_port()?);
+    let _ssh = start(ssh.command("ssh").args([
+        "-oExitOnForwardFailure=yes",
+        "-L",
+        &format!("127.0.0.1:{by_ssh}:127.0.0.1:{SERVER}"),
+        "vm",
+        "echo ready; sleep infinity",
+    ]))?;
+    let _banger = start(&mut sandbox.banger(&["vm", "forward", vm, &format!("{by_banger}:{SERVER}")]))?;
+    let mut rows = Vec::new();
+    for (label, more) in [("in", &[][..]), ("out", &["--reverse"][..])] {
+        let (ssh, banger) = in_turn(runs, || send(by_ssh, more), || send(by_banger, more))?;
+        let (ssh, banger) = (times(ssh)?, times(banger)?);
+        rows.push(Row::floor(format!("{label}, `ssh -L`"), &ssh));
+        rows.push(Row::beside(
+            format!("{label}, `banger vm forward`"),
+            &banger,
+            &ssh,
+        ));
+    }
+    Ok(Section {
+        title: "A forwarded port",
+        says: format!(
+            "{BYTES} by `iperf3` to a server on the guest's loopback, and from it, over one connection. The floor is \
+             `ssh -L` over a published port."
+        ),
+        rows,
+        goals: Vec::new(),
+    })
+}
+
+/// Starts a forwarder; it says a line when it forwards.
+fn start(command: &mut Command) -> Result<Forwarder, BenchError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = spawned
+        .map(Forwarder)
+        .map_err(|source| BenchError::Run { program, source })?;
+    let mut line = String::new();
+    if let Some(out) = child.0.stdout.take() {
+        BufReader::new(out)
+            .read_line(&mut line)
+            .map_err(BenchError::file("read", "a forwarder's stdout"))?;
+    }
+    if line.is_empty() {
+        return Err(BenchError::Unexpected("a forwarder ended".to_owned()));
+    }
+    Ok(child)
+}
+
+/// Time of the transfer itself, as iperf3 measured it.
+fn send(port: u16, more: &[&str]) -> Result<Duration, BenchError> {
+    let began = Instant::now();
+    let ended = run(Command::new("iperf3")
+        .args(["-c", "127.0.0.1", "-J", "-n", BYTES, "-p", &port.to_string()])
+        .args(more))?;
+    let report: Value = serde_json::from_slice(&ended.stdout)
+        .map_err(|error| BenchError::Unexpected(format!("iperf3: {error}")))?;
+    let seconds = report["end"]["sum_received"]["seconds"].as_f64();
+    let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds <= began.elapsed().as_secs_f64() + 1.0);
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| BenchError::Unexpected("iperf3 does not tell how long it took".to_owned()))
+}
