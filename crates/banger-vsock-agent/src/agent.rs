@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::channel;
+use crate::init::survive_memory_shortage;
 use crate::server::MAX_COPIES;
 use crate::system::Guest;
 
@@ -28,8 +29,7 @@ const VSOCK: &str = "/dev/vsock";
 /// # Errors
 /// No channel came up, or the one there was has failed.
 pub fn run_agent(handover: Option<OwnedFd>) -> io::Result<()> {
-    // A guest that runs out of memory loses what fills it, not the way in. Without it nothing but that is lost.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
+    survive_memory_shortage();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // Configuring and shutting down block; no more than one of each has work at a time. So do copies.

@@ -1,7 +1,7 @@
 //! The one binary inside a guest: `/init` of the initramfs, then the agent.
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use banger_vsock_agent::{init, run_agent};
@@ -14,7 +14,10 @@ fn main() -> ExitCode {
         init::boot();
     }
     if name == init::AGENT_NAME {
-        return agent(&arguments);
+        return ended(init::enter(c"banger-agent", &arguments).and_then(run_agent));
+    }
+    if name == init::KEEPER_NAME {
+        return ended(init::keep(&arguments));
     }
     if arguments == ["--version"] {
         println!("banger-vsock-agent {}", env!("CARGO_PKG_VERSION"));
@@ -26,13 +29,13 @@ fn main() -> ExitCode {
     ExitCode::from(2)
 }
 
-fn agent(arguments: &[OsString]) -> ExitCode {
-    match init::enter_agent(arguments).and_then(run_agent) {
+fn ended(outcome: io::Result<()>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // In one write: stderr is the kernel's log, where each is an entry of its own.
             let line = format!("banger-vsock-agent: {error}\n");
-            let _ = std::io::stderr().write_all(line.as_bytes());
+            let _ = io::stderr().write_all(line.as_bytes());
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,6 @@
 //! The agent beside the init: a process of its own, from a copy of this binary that no file of the image touches.
 
+use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -64,19 +65,27 @@ pub(super) fn make_group() -> Result<(), InitError> {
 }
 
 impl Agent {
-    /// Starts the agent. The pipe's other end becomes readable once it is configured, or has died.
-    pub(super) fn start(binary: OwnedFd) -> Result<(Self, OwnedFd), InitError> {
+    /// Starts the agent, under this name or its keeper's. The pipe's other end becomes readable once the agent is
+    /// configured, or has died.
+    pub(super) fn start(binary: OwnedFd, name: &str) -> Result<(Self, OwnedFd), InitError> {
         let failed = |step| move |source| InitError::Agent { step, source };
         let (handover, reports) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
             .map_err(io::Error::from)
             .map_err(failed("make a pipe"))?;
-        let child = spawn(&binary, Some(reports)).map_err(failed("spawn"))?;
+        let child = spawn(&binary, name, Some(reports)).map_err(failed("spawn"))?;
         Ok((Self { binary, child }, handover))
+    }
+
+    /// Starts the agent from the binary that this process runs.
+    pub(super) fn beside(reports: Option<OwnedFd>) -> io::Result<Self> {
+        let binary = File::open("/proc/self/exe")?.into();
+        let child = spawn(&binary, AGENT_NAME, reports)?;
+        Ok(Self { binary, child })
     }
 
     /// Starts it again, after its end.
     pub(super) fn restart(&mut self) -> io::Result<()> {
-        self.child = spawn(&self.binary, None)?;
+        self.child = spawn(&self.binary, AGENT_NAME, None)?;
         Ok(())
     }
 
@@ -85,10 +94,10 @@ impl Agent {
     }
 }
 
-fn spawn(binary: &OwnedFd, reports: Option<OwnedFd>) -> io::Result<Child> {
+fn spawn(binary: &OwnedFd, name: &str, reports: Option<OwnedFd>) -> io::Result<Child> {
     let log = OpenOptions::new().write(true).open("/dev/kmsg")?;
     let mut command = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()));
-    command.arg0(AGENT_NAME).stdout(log.try_clone()?).stderr(log);
+    command.arg0(name).stdout(log.try_clone()?).stderr(log);
     match reports {
         Some(reports) => command.arg(HANDOVER).stdin(reports),
         None => command.stdin(Stdio::null()),
@@ -99,13 +108,14 @@ fn spawn(binary: &OwnedFd, reports: Option<OwnedFd>) -> io::Result<Child> {
     Ok(child)
 }
 
-/// What the agent does first: a session of its own, a name, and the pipe that PID 1 waits on taken off its stdin.
+/// What the agent and its keeper do first: a session of their own, a name, and the pipe that PID 1 waits on taken off
+/// their stdin.
 ///
 /// # Errors
 /// When the pipe cannot be kept or `/dev/null` not opened.
-pub fn enter(arguments: &[std::ffi::OsString]) -> io::Result<Option<OwnedFd>> {
+pub fn enter(name: &CStr, arguments: &[std::ffi::OsString]) -> io::Result<Option<OwnedFd>> {
     // Started from a memory file, it would be named after a number.
-    let _ = rustix::thread::set_name(c"banger-agent");
+    let _ = rustix::thread::set_name(name);
     // Fails for a process that leads its group, as one started by hand may: then it has what it needs.
     let _ = rustix::process::setsid();
     if !arguments.iter().any(|argument| argument == HANDOVER) {
@@ -115,6 +125,11 @@ pub fn enter(arguments: &[std::ffi::OsString]) -> io::Result<Option<OwnedFd>> {
     let reports = stdin.as_fd().try_clone_to_owned()?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(Some(reports))
+}
+
+/// A guest that runs out of memory loses what fills it, not the way in. Without this nothing but that is lost.
+pub fn survive_memory_shortage() {
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
 }
 
 /// Says something in the kernel's log.

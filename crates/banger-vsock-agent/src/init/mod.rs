@@ -6,6 +6,8 @@
 //!                                  the image's init, as PID 1  ◄── there is one ─────────┤
 //!                                  reaper, as PID 1            ◄── there is none ────────┘
 //! ```
+//! Beside an image's init a keeper starts the agent again if it dies; the reaper does so itself.
+//!
 //! One thread, no runtime, nothing on the console unless it fails. A failure is one line there, and the power goes
 //! off: the host sees a machine that ended and said why, never one that hangs.
 
@@ -15,6 +17,7 @@ mod early;
 mod error;
 mod find;
 mod handover;
+mod keeper;
 mod modules;
 mod parameters;
 mod power;
@@ -27,8 +30,9 @@ mod tree;
 
 use std::convert::Infallible;
 
-pub use agent::{AGENT_NAME, enter as enter_agent};
+pub use agent::{AGENT_NAME, enter, survive_memory_shortage};
 pub use error::InitError;
+pub use keeper::{KEEPER_NAME, keep};
 pub use root::LAYER;
 
 use agent::Agent;
@@ -52,8 +56,10 @@ fn run() -> Result<Infallible, InitError> {
     let binary = agent::copy_binary()?;
     switch::enter_new_root()?;
     agent::make_group()?;
-    let (agent, handover) = Agent::start(binary)?;
-    if let Some(init) = find::init() {
+    let init = find::init();
+    let name = if init.is_some() { KEEPER_NAME } else { AGENT_NAME };
+    let (agent, handover) = Agent::start(binary, name)?;
+    if let Some(init) = init {
         systemd::prepare(&init);
         handover::wait(&handover);
         let error = handover::execute(&init);

@@ -3,24 +3,21 @@
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount_remount};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process};
+use rustix::process::{Signal, WaitOptions, kill_process};
 use rustix::system::{RebootCommand, reboot};
 
-use super::agent::{Agent, log};
+use super::agent::Agent;
+use super::keeper::Keeper;
 use super::root::LAYER;
 use super::{InitError, power, processes};
 
 pub(super) const NAME: &str = "banger-init";
-
-/// An agent that ends sooner than this is not started again at once: it may never come up.
-const LIVED: Duration = Duration::from_secs(1);
 
 /// `SIGRTMIN` as C libraries number it: they keep the first two for themselves.
 const REALTIME: u32 = 34;
@@ -75,61 +72,7 @@ fn reap(keeper: &mut Keeper) {
     // Ends with "none has ended yet" or "there is none".
     while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
         if keeper.pid() == Some(pid) {
-            keeper.ended(&match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => format!("exit code {code}"),
-                (_, Some(signal)) => format!("signal {signal}"),
-                _ => "no reason".to_owned(),
-            });
-        }
-    }
-}
-
-/// Keeps the agent running.
-struct Keeper {
-    agent: Agent,
-    started: Instant,
-    restart: Option<Instant>,
-}
-
-impl Keeper {
-    fn new(agent: Agent) -> Self {
-        Self {
-            agent,
-            started: Instant::now(),
-            restart: None,
-        }
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        if self.restart.is_some() {
-            return None;
-        }
-        Pid::from_raw(self.agent.id().cast_signed())
-    }
-
-    fn ended(&mut self, how: &str) {
-        log(&format!("the agent ended ({how}) and is started again"));
-        self.restart = Some((self.started + LIVED).max(Instant::now()));
-    }
-
-    /// Starts the agent again if it is time; otherwise says how long until then.
-    fn restart_when_due(&mut self) -> Option<Timespec> {
-        let due = self.restart?;
-        let now = Instant::now();
-        if now < due {
-            return Timespec::try_from(due - now).ok();
-        }
-        self.started = now;
-        match self.agent.restart() {
-            Ok(()) => {
-                self.restart = None;
-                None
-            }
-            Err(error) => {
-                log(&format!("cannot start the agent again: {error}"));
-                self.restart = Some(now + LIVED);
-                Timespec::try_from(LIVED).ok()
-            }
+            keeper.ended(status);
         }
     }
 }

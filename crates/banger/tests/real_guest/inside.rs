@@ -9,12 +9,28 @@ const BOOTED: &str = "until [ -S /run/dbus/system_bus_socket ]; do sleep 0.2; do
                       systemctl --failed --no-legend --plain";
 
 #[test]
-fn the_default_image_boots_cleanly_has_git_and_reaches_its_mirror() {
+fn the_default_image_boots_cleanly_has_git_reaches_its_mirror_and_gets_a_new_agent_for_a_dead_one() {
     let home = Home::new();
     home.succeeds(&["vm", "run", "-d", "--name", "a"]);
     assert_eq!(
         home.succeeds(&["vm", "exec", "a", "--", "sh", "-c", BOOTED]),
         "running\n"
+    );
+    let killed = home.run(&[
+        "vm",
+        "exec",
+        "a",
+        "--",
+        "sh",
+        "-c",
+        "kill -9 $(cat /proc/[0-9]*/stat | \
+                 sed -n 's/^\\([0-9]*\\) (banger-agent).*/\\1/p'); sleep 60",
+    ]);
+    assert_ne!(killed.code, Some(0), "its agent is gone: {}", killed.err);
+    let said = home.succeeds(&["vm", "exec", "a", "--", "dmesg"]);
+    assert!(
+        said.contains("banger: the agent ended (signal 9) and is started again"),
+        "{said}"
     );
     let clone = "git init -q /tmp/from && cd /tmp/from && echo hi > file && git add file && \
                  git -c user.name=a -c user.email=a@b commit -qm first && git clone -q /tmp/from /tmp/to && \

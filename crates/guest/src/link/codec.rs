@@ -23,6 +23,8 @@ pub enum Kind {
     Ack,
     /// Bytes of the session.
     Data,
+    /// A new agent is there: whatever session there was is over. Belongs to none.
+    Reset,
 }
 
 /// A frame without its payload.
@@ -44,6 +46,7 @@ impl Header {
             Kind::Hello => 1,
             Kind::Ack => 2,
             Kind::Data => 3,
+            Kind::Reset => 4,
         };
         let mut bytes = [0; HEADER];
         bytes[..4].copy_from_slice(&MAGIC);
@@ -65,6 +68,7 @@ impl Header {
             1 => Kind::Hello,
             2 => Kind::Ack,
             3 => Kind::Data,
+            4 => Kind::Reset,
             _ => return None,
         };
         let length = u32::from_be_bytes(*length) as usize;

@@ -58,8 +58,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Port<T> {
     /// A read of `io` that fails with [`io::ErrorKind::ConnectionAborted`] means that the host seems to be gone: it
     /// ends the session, not the port. End-of-file ends both.
     pub fn new(io: T) -> Self {
+        let mut state = State::new(io, Decoder::new(), None);
+        state.push_reset();
         Self {
-            state: Arc::new(Mutex::new(State::new(io, Decoder::new(), None))),
+            state: Arc::new(Mutex::new(state)),
         }
     }
 
@@ -116,6 +118,7 @@ impl<T> State<T> {
                     self.hello = Some(header.session);
                 }
                 Kind::Data if self.session == Some(header.session) => self.inbox.extend_from_slice(&payload),
+                Kind::Reset => self.end_session(),
                 Kind::Data | Kind::Ack => {}
             }
         }
@@ -127,6 +130,21 @@ impl<T> State<T> {
         self.inbox = BytesMut::new();
         self.outbox.truncate(usize::from(self.head_written > 0));
         self.waiting_out = self.outbox.iter().map(BytesMut::len).sum();
+    }
+
+    /// What an agent begins with. Not sent if a HELLO comes first: then the host has no session to lose.
+    fn push_reset(&mut self) {
+        let mut bytes = BytesMut::zeroed(MAX_PAYLOAD + HEADER);
+        bytes.extend_from_slice(
+            &Header {
+                kind: Kind::Reset,
+                session: 0,
+                length: 0,
+            }
+            .encode(),
+        );
+        self.waiting_out += bytes.len();
+        self.outbox.push_back(bytes);
     }
 
     fn push_frame(&mut self, kind: Kind, session: u64, payload: &[u8]) {

@@ -1,5 +1,7 @@
 //! Sessions on a port: the next one works whatever the last one left behind.
 
+use std::io::Write;
+
 use guest::frames::{Exit, Frame};
 use guest::{Agent, AgentError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,6 +50,46 @@ async fn a_new_session_ends_the_one_before_and_its_commands() {
         drop((stream, agent));
         writer.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_new_agent_ends_the_session_of_one_that_died_in_mid_frame() {
+    let place = Place::new();
+    let listener = tokio::net::UnixListener::bind(place.socket()).unwrap();
+    let channel = place.port();
+    let connecting = tokio::spawn(async move { Agent::connect(&channel).await });
+    let (port, _) = listener.accept().await.unwrap();
+    // The port outlives the agent, as a device does.
+    let port = port.into_std().unwrap();
+    let serve = |commands: tokio::sync::mpsc::UnboundedSender<_>| {
+        let port = UnixStream::from_std(port.try_clone().unwrap()).unwrap();
+        tokio::spawn(async move {
+            let mut port = guest::link::Port::new(port);
+            while let Ok(Some(session)) = port.accept().await {
+                serve_session(session, commands.clone()).await;
+            }
+        })
+    };
+    let (commands, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let first = serve(commands.clone());
+    let agent = connecting.await.unwrap().unwrap();
+    let mut stream = agent.exec(&exec()).await.unwrap();
+    let command = receiver.recv().await.unwrap();
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let half = guest::link::Header {
+        kind: guest::link::Kind::Data,
+        session: 1,
+        length: 10_000,
+    };
+    (&port).write_all(&half.encode()).unwrap();
+
+    let second = serve(commands);
+    let patience = std::time::Duration::from_secs(30);
+    tokio::time::timeout(patience, agent.closed()).await.unwrap();
+    assert!(!matches!(Frame::read(&mut stream).await, Ok(Some(_))));
+    drop(command);
+    second.abort();
 }
 
 /// Carries bytes between the one stream and one host after the other. Bytes that a host has left behind stay.
