@@ -1,5 +1,6 @@
 //! A home with a kernel and an image, and `banger` in it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -61,10 +62,16 @@ impl Home {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let folder = self.folder.path();
-        let mut command = Command::new(binaries().join("banger"));
+        let mut command = self.surrounded(binaries().join("banger"));
+        command.args(arguments);
         command
-            .args(arguments)
+    }
+
+    /// A program in these surroundings.
+    pub fn surrounded(&self, program: impl AsRef<OsStr>) -> Command {
+        let folder = self.folder.path();
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", folder)

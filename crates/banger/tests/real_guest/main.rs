@@ -13,6 +13,7 @@ mod home;
 mod inside;
 mod kept;
 mod leaving;
+mod pages;
 mod shell;
 mod ssh;
 
