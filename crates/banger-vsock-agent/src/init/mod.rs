@@ -57,10 +57,16 @@ fn run() -> Result<Infallible, InitError> {
     switch::enter_new_root()?;
     agent::make_group()?;
     let init = find::init();
-    let name = if init.is_some() { KEEPER_NAME } else { AGENT_NAME };
+    let name = match &init {
+        Some(init) => {
+            // Before the agent is there, and with it a command.
+            systemd::prepare(init);
+            KEEPER_NAME
+        }
+        None => AGENT_NAME,
+    };
     let (agent, handover) = Agent::start(binary, name)?;
     if let Some(init) = init {
-        systemd::prepare(&init);
         handover::wait(&handover);
         let error = handover::execute(&init);
         agent::log(&format!("cannot execute {}: {error}", init.display()));

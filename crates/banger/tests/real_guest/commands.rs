@@ -24,37 +24,6 @@ fn a_run_prints_each_stream_and_ends_with_the_commands_code() {
 }
 
 #[test]
-fn an_exec_right_after_ready_works() {
-    let home = Home::new();
-    home.succeeds(&["vm", "run", "-d", "--name", "a"]);
-    // At once, while the image's init is still at work; what it writes survives that.
-    home.succeeds(&[
-        "vm",
-        "exec",
-        "a",
-        "--",
-        "sh",
-        "-c",
-        "echo early > /root/early; echo early > /run/early",
-    ]);
-    assert_eq!(
-        home.succeeds(&["vm", "exec", "a", "--", "cat", "/etc/hostname"]),
-        "a\n"
-    );
-    let running = ["vm", "exec", "a", "--", "sh", "-c", WAIT_UNTIL_RUNNING];
-    assert_eq!(home.succeeds(&running), "running\n");
-    assert_eq!(
-        home.succeeds(&["vm", "exec", "a", "--", "cat", "/root/early", "/run/early"]),
-        "early\nearly\n"
-    );
-    home.succeeds(&["vm", "delete", "a"]);
-}
-
-/// `is-system-running --wait` fails as long as the bus is not there.
-const WAIT_UNTIL_RUNNING: &str =
-    "until [ -S /run/dbus/system_bus_socket ]; do sleep 0.2; done; systemctl is-system-running --wait";
-
-#[test]
 fn a_hundred_megabytes_arrive_unchanged() {
     let home = Home::new();
     home.succeeds(&["vm", "run", "-d", "--name", "a", "--network", "none"]);

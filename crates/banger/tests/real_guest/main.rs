@@ -7,6 +7,7 @@
 mod commands;
 mod containers;
 mod daemon;
+mod early;
 mod giving_back;
 mod growing;
 mod home;
