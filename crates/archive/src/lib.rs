@@ -13,6 +13,7 @@ mod error;
 mod header;
 mod levels;
 mod member;
+mod members;
 mod pack;
 mod pax;
 mod pieces;
@@ -22,6 +23,7 @@ mod target;
 mod unpack;
 
 pub use error::ArchiveError;
+pub use members::Members;
 pub use pack::{PIECE, PackOptions, Source};
 pub use pieces::Pieces;
 pub use target::{Placement, Target};

@@ -118,14 +118,8 @@ impl Source {
         options: PackOptions,
         send: &mut dyn FnMut(Bytes) -> io::Result<()>,
     ) -> Result<(), ArchiveError> {
-        let mut packer = Packer {
-            options,
-            send,
-            piece: Vec::with_capacity(PIECE),
-            path: self.top,
-            base: self.path,
-            links: HashMap::new(),
-        };
+        let mut packer = Packer::new(options, self.path, send);
+        packer.path = self.top;
         match packer.tree(self.object) {
             Ok(()) => packer.end(),
             Err(error @ ArchiveError::Stream { .. }) => Err(error),
@@ -138,16 +132,34 @@ impl Source {
     }
 }
 
-struct Packer<'a> {
+pub(crate) struct Packer<'a> {
     options: PackOptions,
     send: &'a mut dyn FnMut(Bytes) -> io::Result<()>,
     /// Not sent yet; its capacity is [`PIECE`] at least.
     piece: Vec<u8>,
     /// Of the member at hand, in the stream.
-    path: Vec<u8>,
+    pub(crate) path: Vec<u8>,
     /// What the user calls the root.
     base: Vec<u8>,
     links: HashMap<(u64, u64), Vec<u8>>,
+}
+
+impl<'a> Packer<'a> {
+    /// Begins a stream of what the user knows as `base`.
+    pub(crate) fn new(
+        options: PackOptions,
+        base: Vec<u8>,
+        send: &'a mut dyn FnMut(Bytes) -> io::Result<()>,
+    ) -> Self {
+        Self {
+            options,
+            send,
+            piece: Vec::with_capacity(PIECE),
+            path: Vec::new(),
+            base,
+            links: HashMap::new(),
+        }
+    }
 }
 
 impl Packer<'_> {
@@ -189,7 +201,7 @@ impl Packer<'_> {
 
     /// Packs an entry of a folder; gives it back opened if it is a folder itself. One that somebody deleted a moment
     /// ago is passed over.
-    fn entry(
+    pub(crate) fn entry(
         &mut self,
         folder: BorrowedFd<'_>,
         name: &[u8],
@@ -407,7 +419,7 @@ impl Packer<'_> {
     }
 
     /// Puts a header, before it the records that it needs.
-    fn head(
+    pub(crate) fn head(
         &mut self,
         letter: u8,
         attributes: &Attributes,
@@ -461,13 +473,13 @@ impl Packer<'_> {
     }
 
     /// A line for whoever unpacks the stream.
-    fn tell(&mut self, key: &str, line: &str) -> Result<(), ArchiveError> {
+    pub(crate) fn tell(&mut self, key: &str, line: &str) -> Result<(), ArchiveError> {
         let mut records = Vec::new();
         pax::push(&mut records, key.as_bytes(), line.as_bytes());
         self.records(kind::GLOBAL_PAX, &records)
     }
 
-    fn put(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveError> {
+    pub(crate) fn put(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveError> {
         while !bytes.is_empty() {
             if self.piece.len() == self.piece.capacity() {
                 self.send()?;
@@ -491,11 +503,11 @@ impl Packer<'_> {
     }
 
     /// Fills the last record of data of this size.
-    fn pad(&mut self, size: u64) -> Result<(), ArchiveError> {
+    pub(crate) fn pad(&mut self, size: u64) -> Result<(), ArchiveError> {
         self.zeros(size.next_multiple_of(RECORD as u64) - size)
     }
 
-    fn end(&mut self) -> Result<(), ArchiveError> {
+    pub(crate) fn end(&mut self) -> Result<(), ArchiveError> {
         self.zeros(2 * RECORD as u64)?;
         self.send()
     }
@@ -508,7 +520,7 @@ impl Packer<'_> {
         })
     }
 
-    fn fail(&self, errno: Errno) -> ArchiveError {
+    pub(crate) fn fail(&self, errno: Errno) -> ArchiveError {
         ArchiveError::File {
             action: "read",
             path: self.shown(),
@@ -517,7 +529,7 @@ impl Packer<'_> {
     }
 
     /// The member at hand as the user would call it.
-    fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let below = self
             .path
             .iter()

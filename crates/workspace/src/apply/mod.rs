@@ -1,0 +1,59 @@
+//! A patch onto the host's working tree: all of it or nothing, without git looking at the tree.
+//!
+//! ```text
+//!  files that the patch names ──copy──► stage ──git apply──► stage ──check──► swap: renames, undone if one fails
+//! ```
+//!
+//! git works in the stage only, a folder of our own with none of the repository's settings, so that no filter, hook or
+//! attribute of anybody's runs. What is staged lies on the tree's own disk: a full disk shows before the tree is
+//! touched.
+
+mod stage;
+mod swap;
+
+use std::path::Path;
+
+use crate::error::WorkspaceError;
+use crate::patch::Patch;
+use crate::repository::Repository;
+use stage::Stage;
+
+/// How a patch is applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Apply {
+    /// Find out whether it fits, and change nothing.
+    pub check: bool,
+    /// Where it does not fit, merge with what the repository has of the file's older version.
+    pub three_way: bool,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Files made, changed and deleted.
+    pub files: usize,
+}
+
+/// Applies a patch, given as it was parsed and as the file that it was parsed from. Files that the user has changed
+/// since are changed further where the patch fits them; the index is left alone.
+///
+/// # Errors
+/// [`WorkspaceError::Conflict`] where it does not fit, [`WorkspaceError::InTheWay`] where something else is in the way;
+/// whatever the error, the tree is as it was.
+pub fn apply(
+    repository: &Repository,
+    patch: &Patch,
+    file: &Path,
+    how: Apply,
+) -> Result<Applied, WorkspaceError> {
+    if patch.is_empty() {
+        return Ok(Applied::default());
+    }
+    let stage = Stage::of(repository, patch)?;
+    stage.apply(repository, file, how.three_way)?;
+    let results = stage.results(patch)?;
+    if !how.check {
+        swap::swap(&stage, &results)?;
+    }
+    Ok(Applied { files: results.len() })
+}

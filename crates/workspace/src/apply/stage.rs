@@ -1,0 +1,342 @@
+//! A copy of the files that a patch names, for git to work on.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, open, openat, readlinkat, statat};
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+use crate::error::{WorkspaceError, shown};
+use crate::git::{Git, failed};
+use crate::patch::{FileMode, Patch};
+use crate::repository::Repository;
+
+/// A folder of a tree, opened without following a link.
+const FOLDER: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// What lay at a path when it was copied.
+#[derive(Clone, Debug)]
+pub(super) struct Original {
+    pub(super) path: Vec<u8>,
+    /// Its state then; none if there was nothing.
+    pub(super) stat: Option<Stat>,
+}
+
+/// What a path is to become.
+#[derive(Debug)]
+pub(super) struct Outcome<'a> {
+    pub(super) original: &'a Original,
+    /// Whether there is a file in the stage to put there.
+    pub(super) made: bool,
+}
+
+/// The copy. It goes when this does.
+pub(super) struct Stage {
+    /// The working tree's top.
+    pub(super) top: OwnedFd,
+    folder: TempDir,
+    originals: Vec<Original>,
+}
+
+impl Stage {
+    /// Copies what the patch names.
+    pub(super) fn of(repository: &Repository, patch: &Patch) -> Result<Self, WorkspaceError> {
+        let here = repository.top.display().to_string();
+        let top = open(
+            &repository.top,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|errno| WorkspaceError::host("open", here.clone())(errno.into()))?;
+        let folder = tempfile::Builder::new()
+            .prefix(".banger-apply-")
+            .tempdir_in(beside(repository))
+            .map_err(WorkspaceError::host("make a folder in", here))?;
+        let mut stage = Self {
+            top,
+            folder,
+            originals: Vec::new(),
+        };
+        for part in ["new", "old"] {
+            let path = stage.folder.path().join(part);
+            fs::create_dir(&path).map_err(WorkspaceError::host("make", path.display().to_string()))?;
+        }
+        let mut rules = BTreeSet::new();
+        for change in &patch.changes {
+            let stat = stage.copy(&change.path)?;
+            stage.originals.push(Original {
+                path: change.path.clone(),
+                stat,
+            });
+            let mut folder = change.path.as_slice();
+            loop {
+                let slash = folder.iter().rposition(|byte| *byte == b'/');
+                folder = &folder[..slash.unwrap_or(0)];
+                let end: &[u8] = if folder.is_empty() {
+                    b".gitattributes"
+                } else {
+                    b"/.gitattributes"
+                };
+                rules.insert([folder, end].concat());
+                if folder.is_empty() {
+                    break;
+                }
+            }
+        }
+        // How lines end stands there. What else they say names drivers that the stage does not have.
+        for rule in rules {
+            if !stage.originals.iter().any(|original| original.path == rule) {
+                stage.copy(&rule)?;
+            }
+        }
+        Ok(stage)
+    }
+
+    /// Where the result of a path lies.
+    pub(super) fn new_path(&self, path: &[u8]) -> PathBuf {
+        self.folder.path().join("new").join(OsStr::from_bytes(path))
+    }
+
+    /// Where what was replaced is kept until the end.
+    pub(super) fn old_path(&self, number: usize) -> PathBuf {
+        self.folder.path().join("old").join(number.to_string())
+    }
+
+    /// Keeps the folder, since something in it could not be put back; says where it is.
+    pub(super) fn keep(&self) -> PathBuf {
+        let kept = self.folder.path().with_extension("kept");
+        match fs::rename(self.folder.path(), &kept) {
+            Ok(()) => kept,
+            Err(_) => self.folder.path().to_owned(),
+        }
+    }
+
+    /// Copies one file or link; nothing if there is none.
+    fn copy(&self, path: &[u8]) -> Result<Option<Stat>, WorkspaceError> {
+        let Some((parent, name)) = parent(self.top.as_fd(), path, false)? else {
+            return Ok(None);
+        };
+        let fail = |source: io::Error| WorkspaceError::host("read", shown(path))(source);
+        let stat = match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(fail(errno.into())),
+        };
+        let to = self.new_path(path);
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder).map_err(fail)?;
+        }
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                let file = openat(&parent, name, flags, Mode::empty()).map_err(|errno| fail(errno.into()))?;
+                let mut from = fs::File::from(file);
+                let mut copy = fs::File::create_new(&to).map_err(fail)?;
+                io::copy(&mut from, &mut copy).map_err(fail)?;
+                copy.set_permissions(fs::Permissions::from_mode(stat.st_mode & 0o777))
+                    .map_err(fail)?;
+            }
+            FileType::Symlink => {
+                let target = readlinkat(&parent, name, Vec::new()).map_err(|errno| fail(errno.into()))?;
+                std::os::unix::fs::symlink(OsStr::from_bytes(target.as_bytes()), &to).map_err(fail)?;
+            }
+            // In the way of a file only if the patch leaves it there.
+            FileType::Directory => return Ok(None),
+            _ => {
+                let why = "is no file";
+                return Err(WorkspaceError::InTheWay {
+                    path: shown(path),
+                    why,
+                });
+            }
+        }
+        Ok(Some(stat))
+    }
+
+    /// Has git change the copy.
+    pub(super) fn apply(
+        &self,
+        repository: &Repository,
+        patch: &Path,
+        three_way: bool,
+    ) -> Result<(), WorkspaceError> {
+        let new = self.folder.path().join("new");
+        let git = Git::within(&new)
+            .with("GIT_CONFIG_GLOBAL", "/dev/null")
+            .with("GIT_CONFIG_SYSTEM", "/dev/null")
+            .with("GIT_CONFIG_NOSYSTEM", "1")
+            .with("GIT_ATTR_NOSYSTEM", "1");
+        let bare = self.folder.path().join("git");
+        let format = repository
+            .git
+            .line(["rev-parse", "--show-object-format"])?
+            .unwrap_or_default();
+        let format = format!("--object-format={}", String::from_utf8_lossy(&format));
+        let quiet = ["init", "-q", "--template=", &format, "--bare"].map(OsStr::new);
+        git.read("make a stage", quiet.into_iter().chain([bare.as_os_str()]))?;
+        let mut git = git.with("GIT_DIR", &bare).with("GIT_WORK_TREE", &new);
+        git.set("core.bare", "false");
+        for key in ["core.autocrlf", "core.eol"] {
+            if let Some(value) = repository.git.line(["config", "--get", key])? {
+                git.set(key, OsStr::from_bytes(&value));
+            }
+        }
+        let mut arguments = vec!["apply", "--whitespace=nowarn"];
+        if three_way {
+            git = git.with("GIT_ALTERNATE_OBJECT_DIRECTORIES", repository.objects()?);
+            git.read("stage the files", ["add", "--all", "--force", "."])?;
+            arguments.push("--3way");
+        }
+        let mut arguments: Vec<&OsStr> = arguments.into_iter().map(OsStr::new).collect();
+        arguments.extend([OsStr::new("--"), patch.as_os_str()]);
+        let output = git.output("apply the patch", arguments)?;
+        let mut files = misfits(&output.stderr);
+        if three_way {
+            let listed = git.read(
+                "look for conflicts",
+                ["diff", "--name-only", "--diff-filter=U", "-z"],
+            )?;
+            files.extend(
+                listed
+                    .split(|byte| *byte == 0)
+                    .filter(|path| !path.is_empty())
+                    .map(shown),
+            );
+            files.sort_unstable();
+            files.dedup();
+        }
+        match (output.status.success(), files.is_empty()) {
+            (true, true) => Ok(()),
+            (_, false) => Err(WorkspaceError::Conflict { files }),
+            (false, true) => Err(failed("apply the patch", &output)),
+        }
+    }
+
+    /// What git made of each path, which must be what the patch says.
+    pub(super) fn results(&self, patch: &Patch) -> Result<Vec<Outcome<'_>>, WorkspaceError> {
+        let changes = patch.changes.iter().zip(&self.originals);
+        changes
+            .map(|(change, original)| {
+                let made = self.new_path(&change.path);
+                let found = match statat(CWD, &made, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => Some(FileType::from_raw_mode(stat.st_mode)),
+                    Err(Errno::NOENT | Errno::NOTDIR) => None,
+                    Err(errno) => return Err(WorkspaceError::host("read", change.shown())(errno.into())),
+                };
+                let expected = change.after.map(|mode| match mode {
+                    FileMode::Link => FileType::Symlink,
+                    FileMode::Plain | FileMode::Executable => FileType::RegularFile,
+                });
+                // A folder with further files may take the place of a deleted one.
+                let replaced = found == Some(FileType::Directory) && expected.is_none();
+                if found != expected && !replaced {
+                    let why = "did not become what the patch says";
+                    return Err(WorkspaceError::InTheWay { path: change.shown(), why });
+                }
+                if found == Some(FileType::RegularFile) {
+                    keep_rights(&made, original)
+                        .map_err(WorkspaceError::host("write", change.shown()))?;
+                }
+                Ok(Outcome { original, made: expected.is_some() })
+            })
+            .collect()
+    }
+}
+
+/// Gives a changed file the rights that it had, but for those to run it, which the patch may change.
+fn keep_rights(made: &Path, original: &Original) -> io::Result<()> {
+    let Some(stat) = &original.stat else {
+        return Ok(());
+    };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Ok(());
+    }
+    let executable = fs::metadata(made)?.permissions().mode() & 0o100 != 0;
+    let readable = stat.st_mode & 0o666;
+    let mode = if executable { readable | (readable & 0o444) >> 2 } else { readable };
+    fs::set_permissions(made, fs::Permissions::from_mode(mode))
+}
+
+/// The files of which git says that a patch does not fit them.
+fn misfits(stderr: &[u8]) -> Vec<String> {
+    let mut files: Vec<String> = stderr
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| {
+            let line = shown(line.strip_prefix(b"error: ")?);
+            let ends = [
+                ": patch does not apply",
+                ": already exists in working directory",
+                ": already exists in index",
+                ": does not exist in index",
+                ": No such file or directory",
+                ": wrong type",
+                ": does not match index",
+            ];
+            ends.iter()
+                .find_map(|end| line.strip_suffix(end).map(str::to_owned))
+        })
+        .collect();
+    files.sort_unstable();
+    files.dedup();
+    files
+}
+
+/// A folder on the tree's own disk: the repository's, else the tree's top.
+fn beside(repository: &Repository) -> &Path {
+    let disk = |path: &Path| statat(CWD, path, AtFlags::empty()).ok().map(|stat| stat.st_dev);
+    if disk(&repository.folder) == disk(&repository.top) {
+        &repository.folder
+    } else {
+        &repository.top
+    }
+}
+
+/// Opens the folder that a path lies in, step by step and through no link. Nothing if it is not there, unless it is to
+/// be `made`.
+pub(super) fn parent<'a>(
+    top: BorrowedFd<'_>,
+    path: &'a [u8],
+    made: bool,
+) -> Result<Option<(OwnedFd, &'a [u8])>, WorkspaceError> {
+    let fail = |errno: Errno| WorkspaceError::host("open the folder of", shown(path))(errno.into());
+    let mut names = path.split(|byte| *byte == b'/').peekable();
+    let mut folder = openat(top, c".", FOLDER, Mode::empty()).map_err(fail)?;
+    loop {
+        let name = names.next().unwrap_or_default();
+        if names.peek().is_none() {
+            return Ok(Some((folder, name)));
+        }
+        folder = match openat(&folder, name, FOLDER, Mode::empty()) {
+            Ok(below) => below,
+            Err(Errno::NOENT) if !made => return Ok(None),
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                let is_file = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW);
+                let link =
+                    is_file.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink);
+                if !made && !link {
+                    return Ok(None);
+                }
+                let why = if link {
+                    "lies behind a symbolic link"
+                } else {
+                    "lies below a file"
+                };
+                return Err(WorkspaceError::InTheWay {
+                    path: shown(path),
+                    why,
+                });
+            }
+            Err(errno) => return Err(fail(errno)),
+        };
+    }
+}

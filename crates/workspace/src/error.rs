@@ -1,0 +1,218 @@
+//! What can go wrong between a repository and a sandbox.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a workspace did not go in, or its changes did not come out.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkspaceError {
+    /// No git on this host.
+    #[error("cannot run git")]
+    NoGit(#[source] io::Error),
+    /// A git that lacks what this needs.
+    #[error("git {found} is too old: {needed} or newer is needed")]
+    OldGit {
+        /// What is installed.
+        found: String,
+        /// What is needed.
+        needed: &'static str,
+    },
+    /// A path of the user's that is not there.
+    #[error("cannot look at `{path}`")]
+    Missing {
+        /// The path.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder outside of every repository.
+    #[error("`{path}` is in no git repository")]
+    NotARepository {
+        /// The folder.
+        path: PathBuf,
+        /// What git said.
+        said: String,
+    },
+    /// A repository without a working tree.
+    #[error("`{path}` is a bare repository: it has no files to send")]
+    Bare {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// `core.worktree` that leads away from the repository.
+    #[error("the repository at `{path}` claims `{claimed}` as its working tree")]
+    ForeignTree {
+        /// What the user named.
+        path: PathBuf,
+        /// What the repository's settings say.
+        claimed: PathBuf,
+    },
+    /// Submodules, which a shallow copy would leave as empty folders.
+    #[error("the repository has {count} submodules, `{first}` first")]
+    Submodules {
+        /// How many.
+        count: usize,
+        /// Path of the first.
+        first: String,
+    },
+    /// `--from` with something that is no commit here.
+    #[error("`{reference}` names no commit")]
+    NoSuchCommit {
+        /// What was given.
+        reference: String,
+    },
+    /// A branch name that git would refuse.
+    #[error("`{name}` is no name for a branch")]
+    BadBranch {
+        /// What was given.
+        name: String,
+    },
+    /// git failed on the host.
+    #[error("git cannot {action}: {said}")]
+    Git {
+        /// What it was to do.
+        action: &'static str,
+        /// What it said, on one line.
+        said: String,
+    },
+    /// git printed something that it never prints.
+    #[error("git gave an answer that makes no sense: {0}")]
+    Answer(&'static str),
+    /// A file that git had listed was gone when it was to be read.
+    #[error("`{path}` changed while the repository was read")]
+    Moved {
+        /// The file.
+        path: String,
+    },
+    /// The stream to the guest, or the command in it, broke off.
+    #[error("cannot {action} in the guest")]
+    Guest {
+        /// What was to be done.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// git, or what leads to it, failed in the guest.
+    #[error("cannot {action} in the guest: {said}")]
+    InGuest {
+        /// What was to be done.
+        action: &'static str,
+        /// What the guest said, on one line.
+        said: String,
+    },
+    /// The guest has no git.
+    #[error("the guest has no git")]
+    NoGitInGuest,
+    /// Something lies where the workspace is to go.
+    #[error("`{path}` in the guest holds files that are no workspace of banger's")]
+    Occupied {
+        /// The folder in the guest.
+        path: String,
+    },
+    /// The workspace is not there, or not the one that was prepared.
+    #[error("`{path}` in the guest is no workspace that was prepared from here")]
+    Lost {
+        /// The folder in the guest.
+        path: String,
+    },
+    /// Work made in the guest that would be overwritten.
+    #[error(
+        "the guest's workspace holds changes that would be overwritten: {}",
+        few(files)
+    )]
+    GuestWork {
+        /// The files, or what else would be lost.
+        files: Vec<String>,
+    },
+    /// A base that the guest's repository does not have.
+    #[error("the guest's workspace has no commit `{base}`")]
+    NoBase {
+        /// What was asked for.
+        base: String,
+    },
+    /// What came back is no patch that is taken.
+    #[error("the guest's patch is refused, line {line}: {why}")]
+    Patch {
+        /// Line of the patch, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A patch beyond what is taken.
+    #[error("the guest's patch is larger than {limit} bytes")]
+    TooLarge {
+        /// The bound, in bytes.
+        limit: u64,
+    },
+    /// A patch that does not fit.
+    #[error("the patch does not fit {}", few(files))]
+    Conflict {
+        /// The files that it does not fit.
+        files: Vec<String>,
+    },
+    /// Something of the host's tree is in the way, or changed meanwhile.
+    #[error("`{path}` {why}; nothing was changed")]
+    InTheWay {
+        /// Path below the working tree.
+        path: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A tree that could not be made what it was.
+    #[error("a file could not be put back; what was taken away lies in `{kept}`")]
+    NotPutBack {
+        /// The folder with the files.
+        kept: PathBuf,
+        /// What failed.
+        #[source]
+        source: Box<WorkspaceError>,
+    },
+    /// The host's system refused something.
+    #[error("cannot {action} `{path}`")]
+    Host {
+        /// A verb.
+        action: &'static str,
+        /// The file.
+        path: String,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl WorkspaceError {
+    pub(crate) fn host(action: &'static str, path: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Host { action, path, source }
+    }
+}
+
+/// The first few of a list, and how many more there are.
+fn few(files: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let quoted: Vec<String> = files.iter().take(SHOWN).map(|file| format!("`{file}`")).collect();
+    let more = files.len().saturating_sub(SHOWN);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{more}", quoted.join(", "))
+}
+
+/// Bytes of a path as a person reads them; what a terminal would act on is not in it.
+pub(crate) fn shown(path: &[u8]) -> String {
+    let text = String::from_utf8_lossy(path);
+    text.chars()
+        .flat_map(|letter| {
+            let plain = !letter.is_control();
+            let escaped = (!plain).then(|| letter.escape_default());
+            plain
+                .then_some(letter)
+                .into_iter()
+                .chain(escaped.into_iter().flatten())
+        })
+        .collect()
+}

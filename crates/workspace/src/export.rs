@@ -1,0 +1,69 @@
+//! What changed in a guest's workspace, as one patch.
+
+use std::io::{self, Write};
+
+use crate::error::WorkspaceError;
+use crate::guest::{EXPORT, Guest};
+
+/// What a patch is made against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// The files as they were put there, uncommitted changes included.
+    Prepared,
+    /// The commit that was prepared.
+    Commit,
+    /// Another commit of the guest's repository.
+    Other(String),
+}
+
+/// Most bytes of a patch.
+pub const LARGEST_PATCH: u64 = 4 << 30;
+
+/// Writes the patch to `output`, as the guest says it; nothing of the guest's repository changes.
+///
+/// # Errors
+/// There is no workspace or no such base, the patch is too large, or `output` fails.
+pub fn export(
+    guest: &mut dyn Guest,
+    path: &str,
+    base: &Base,
+    output: &mut dyn Write,
+) -> Result<(), WorkspaceError> {
+    let base = match base {
+        Base::Prepared => "prepared",
+        Base::Commit => "base",
+        Base::Other(name) => name,
+    };
+    let mut bounded = Bounded {
+        output,
+        left: LARGEST_PATCH,
+        over: false,
+    };
+    let outcome = EXPORT.run(guest, &[path, base], Box::new(io::empty()), &mut bounded);
+    if bounded.over {
+        return Err(WorkspaceError::TooLarge { limit: LARGEST_PATCH });
+    }
+    outcome
+}
+
+struct Bounded<'a> {
+    output: &'a mut dyn Write,
+    left: u64,
+    over: bool,
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
+            self.over = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        };
+        self.left = left;
+        self.output.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}

@@ -1,0 +1,84 @@
+# Makes the workspace what the host's repository is, from what was received. All of it or, if the guest's own work is
+# in the way (93, then the files), nothing. A host that goes away meanwhile does not stop it half way.
+# Arguments: the folder, `new` or `again`, the parcel's name, the commit or `-`, a branch or `-`, the commit that was
+# prepared before or `-`, `force` or nothing.
+path=$1 turn=$2 parcel=.git/$3 commit=$4 branch=$5 base=$6 force=$7
+trap '' HUP INT TERM
+if [ "$turn" = new ]; then tree=$path.banger-incoming; else tree=$path; fi
+cd "$tree" 2>/dev/null && [ -d "$parcel" ] || exit 92
+lists=$parcel/lists
+index=$PWD/$parcel/index
+wanted=$PWD/$parcel/wanted
+settled=$PWD/$parcel/settled
+
+# What is here now, with the times of its files, so that only what differs is written.
+[ ! -e .git/index ] || cp -p .git/index "$index"
+if [ "$turn" = again ]; then
+    GIT_INDEX_FILE=$index git add -A
+    now=$(GIT_INDEX_FILE=$index git write-tree)
+    prepared=$(git rev-parse -q --verify refs/banger/prepared) || exit 92
+    head=$(git rev-parse -q --verify HEAD || echo -)
+    if [ "$now" != "$prepared" ] || [ "$head" != "$base" ]; then
+        if [ -z "$force" ]; then
+            [ "$head" = "$base" ] || printf 'commits since %.12s\0' "$base"
+            git diff-tree -r -z --name-only --no-renames "$prepared" "$now"
+            exit 93
+        fi
+        # Nothing of it is lost: refs/banger/replaced leads to it.
+        if [ "$head" = - ]; then parent=; else parent="-p $head"; fi
+        # shellcheck disable=SC2086 # none or two words
+        kept=$(echo 'Before a workspace was prepared anew' |
+            git -c user.name=banger -c user.email=banger@localhost commit-tree $parent "$now")
+        git update-ref refs/banger/replaced "$kept"
+    fi
+fi
+
+cat "$lists/shallow" .git/shallow 2>/dev/null | sort -u >"$parcel/shallow"
+[ ! -s "$parcel/shallow" ] || cp "$parcel/shallow" .git/shallow
+[ "$turn" = again ] || cat "$lists/settings" >>.git/config
+if [ -s "$lists/sparse" ]; then
+    mkdir -p .git/info
+    cp "$lists/sparse" .git/info/sparse-checkout
+    git config core.sparseCheckout true
+fi
+
+# The index that the host has, then the files of it. Those of the working tree that came before and did not change
+# are taken from what is here.
+[ "$commit" = - ] || GIT_INDEX_FILE=$wanted git read-tree "$commit"
+GIT_INDEX_FILE=$wanted git update-index -z --index-info <"$lists/staged"
+target=$(GIT_INDEX_FILE=$wanted git write-tree)
+if [ -s "$lists/kept" ]; then
+    GIT_INDEX_FILE=$index xargs -0 git -c core.fsmonitor=false ls-files -s -z -- <"$lists/kept" |
+        GIT_INDEX_FILE=$wanted git update-index -z --index-info
+fi
+GIT_INDEX_FILE=$index git read-tree --reset -u "$(GIT_INDEX_FILE=$wanted git write-tree)"
+GIT_INDEX_FILE=$index git read-tree --reset "$target"
+xargs -0 rm -rf -- <"$lists/cleared"
+if [ -d "$parcel/files" ]; then
+    # As links, which cost no space; copied where the file system has none.
+    cp -al "$parcel/files/." . 2>/dev/null || cp -a "$parcel/files/." .
+fi
+cp -p "$index" "$settled"
+if [ -s "$lists/changed" ]; then
+    GIT_INDEX_FILE=$settled git update-index --add --remove -z --stdin <"$lists/changed"
+fi
+GIT_INDEX_FILE=$index git update-index -z --index-info <"$lists/unmerged"
+if [ -s "$lists/intended" ]; then
+    GIT_INDEX_FILE=$index git add -f -N --pathspec-from-file="$lists/intended" --pathspec-file-nul
+fi
+state=$(GIT_INDEX_FILE=$settled git write-tree)
+mv -f "$index" .git/index
+
+if [ "$branch" = - ]; then
+    git update-ref --no-deref HEAD "$commit"
+else
+    git symbolic-ref HEAD "refs/heads/$branch"
+    [ "$commit" = - ] || git update-ref "refs/heads/$branch" "$commit"
+fi
+git update-ref refs/banger/prepared "$state"
+if [ "$commit" = - ]; then git update-ref -d refs/banger/base; else git update-ref refs/banger/base "$commit"; fi
+rm -rf .git/banger-*
+if [ "$turn" = new ]; then
+    rm -rf "$path"
+    mv "$tree" "$path"
+fi

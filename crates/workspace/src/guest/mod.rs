@@ -1,0 +1,146 @@
+//! What is asked of a guest: to run a script of ours with its own sh and git, and to unpack a stream.
+//!
+//! Values are arguments of the scripts and never part of their text. What a guest answers is bounded, and nothing on
+//! the host follows from it but what it prints: errors, names of files, a patch.
+
+use std::io::{self, Read, Write};
+
+use crate::error::{WorkspaceError, shown};
+use crate::git::said;
+use crate::parcel::Parcel;
+
+/// Begins each script.
+const COMMON: &str = include_str!("common.sh");
+
+/// Exit codes of the scripts: no git; something lies there; no workspace of ours; work in the way; no such base.
+const NO_GIT: i32 = 90;
+const OCCUPIED: i32 = 91;
+const LOST: i32 = 92;
+const WORK: i32 = 93;
+const NO_BASE: i32 = 94;
+
+/// Most bytes of a list that a guest answers with.
+const ANSWER: usize = 1 << 20;
+
+/// How a command in the guest ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code; 128+n for a signal.
+    pub code: i32,
+    /// The end of what it wrote to stderr; a few KiB are enough.
+    pub stderr: Vec<u8>,
+}
+
+/// A way into a guest.
+pub trait Guest {
+    /// Runs a command with `input` on its stdin; what it prints goes to `output`. An error of `output` ends it.
+    ///
+    /// # Errors
+    /// It did not run to its end.
+    fn run(
+        &mut self,
+        argv: &[String],
+        input: Box<dyn Read + Send>,
+        output: &mut dyn Write,
+    ) -> io::Result<Ended>;
+
+    /// Unpacks a parcel's tar stream into a folder that is there: all of it, or nothing under its name.
+    ///
+    /// # Errors
+    /// What the parcel failed with, or the guest refused.
+    fn unpack(&mut self, folder: &str, parcel: Parcel) -> Result<(), WorkspaceError>;
+}
+
+/// A script, by what it does.
+pub(crate) struct Script {
+    action: &'static str,
+    text: &'static str,
+}
+
+/// Makes ready and takes objects.
+pub(crate) const RECEIVE: Script = Script {
+    action: "receive the repository",
+    text: include_str!("receive.sh"),
+};
+/// Makes the workspace from what was received.
+pub(crate) const FINISH: Script = Script {
+    action: "check the workspace out",
+    text: include_str!("finish.sh"),
+};
+/// Prints a patch.
+pub(crate) const EXPORT: Script = Script {
+    action: "read the workspace",
+    text: include_str!("export.sh"),
+};
+
+impl Script {
+    /// Runs it; the first argument is the workspace's folder.
+    pub(crate) fn run(
+        &self,
+        guest: &mut dyn Guest,
+        arguments: &[&str],
+        input: Box<dyn Read + Send>,
+        output: &mut dyn Write,
+    ) -> Result<(), WorkspaceError> {
+        let mut argv = vec![
+            "sh".to_owned(),
+            "-c".to_owned(),
+            format!("{COMMON}{}", self.text),
+            "banger".to_owned(),
+        ];
+        argv.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        let path = arguments.first().copied().unwrap_or_default().to_owned();
+        let mut answer = Kept {
+            output,
+            work: Vec::new(),
+        };
+        let ended = guest
+            .run(&argv, input, &mut answer)
+            .map_err(|source| WorkspaceError::Guest {
+                action: self.action,
+                source,
+            })?;
+        Err(match ended.code {
+            0 => return Ok(()),
+            NO_GIT => WorkspaceError::NoGitInGuest,
+            OCCUPIED => WorkspaceError::Occupied { path },
+            LOST => WorkspaceError::Lost { path },
+            WORK => WorkspaceError::GuestWork {
+                files: names(&answer.work),
+            },
+            NO_BASE => WorkspaceError::NoBase {
+                base: arguments.get(1).copied().unwrap_or_default().to_owned(),
+            },
+            _ => WorkspaceError::InGuest {
+                action: self.action,
+                said: said(&ended.stderr),
+            },
+        })
+    }
+}
+
+/// Passes on what a script prints, and keeps its beginning.
+struct Kept<'a> {
+    output: &'a mut dyn Write,
+    work: Vec<u8>,
+}
+
+impl Write for Kept<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = ANSWER.saturating_sub(self.work.len()).min(bytes.len());
+        self.work.extend_from_slice(&bytes[..room]);
+        self.output.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+fn names(list: &[u8]) -> Vec<String> {
+    list.split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+        .map(shown)
+        .collect()
+}

@@ -1,0 +1,25 @@
+# Makes ready for a workspace, and takes the objects that come on stdin.
+# Arguments: the workspace's folder, `new` or `again`, the object format, the commit that is there, whether objects
+# come (`pack` or `none`), `force` or nothing.
+path=$1 turn=$2 format=$3 base=$4 objects=$5 force=$6
+if [ "$turn" = new ]; then
+    if [ -e "$path" ] && { [ ! -d "$path" ] || [ -n "$(ls -A "$path")" ]; } && [ -z "$force" ]; then
+        exit 91
+    fi
+    tree=$path.banger-incoming
+    rm -rf "$tree"
+    mkdir -p "$tree"
+    # A guest's git may be too old for the option, and then has but the one format.
+    if [ "$format" = sha1 ]; then
+        git init -q --template= "$tree"
+    else
+        git init -q --template= --object-format="$format" "$tree"
+    fi
+else
+    tree=$path
+    [ -d "$path/.git" ] && cd "$path" && git rev-parse -q --verify refs/banger/prepared >/dev/null || exit 92
+    [ "$base" = - ] || git cat-file -e "$base" 2>/dev/null || exit 92
+fi
+cd "$tree"
+rm -rf .git/banger-*
+[ "$objects" = none ] || git index-pack --stdin --fix-thin >/dev/null

@@ -1,0 +1,35 @@
+//! A git repository goes into a sandbox as the developer sees it; what changed there comes back as a patch that can
+//! run nothing, reach nothing outside of the working tree, and lose nothing.
+//!
+//! ```text
+//!  host                                              guest
+//!  Repository ─► Selection ─► prepare ── pack, files ──► workspace: a repository of its own
+//!                                                            │
+//!  working tree ◄─ apply ◄── patch::parse, risks ◄── export ─┘
+//! ```
+//!
+//! git runs on the host with every program of the repository's settings disarmed; the guest's `.git` is never looked
+//! at. The guest's side is git as well, driven through [`Guest`] by scripts whose values are arguments.
+
+mod apply;
+mod error;
+mod export;
+mod git;
+mod guest;
+mod pack;
+mod parcel;
+pub mod patch;
+mod prepare;
+mod repository;
+mod selection;
+mod settings;
+mod status;
+
+pub use apply::{Applied, Apply, apply};
+pub use error::WorkspaceError;
+pub use export::{Base, LARGEST_PATCH, export};
+pub use guest::{Ended, Guest};
+pub use parcel::Parcel;
+pub use prepare::{Destination, Prepared, Stamp, prepare};
+pub use repository::{Head, Repository};
+pub use selection::{Choice, Mode, Selection};

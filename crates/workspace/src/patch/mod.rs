@@ -1,0 +1,83 @@
+//! A patch from a guest, read before anything else reads it.
+//!
+//! Only what `git diff-tree -p --binary --full-index --no-renames` prints is a patch here; anything else is refused
+//! with its line. What it would do is known after this: which files it makes, changes and deletes, and what of that
+//! somebody should look at first.
+
+mod lines;
+pub(crate) mod name;
+mod parse;
+mod quoted;
+mod risk;
+
+pub use parse::parse;
+pub use risk::{Risk, RiskKind};
+
+use crate::error::shown;
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileMode {
+    /// Data.
+    Plain,
+    /// Data that can be run.
+    Executable,
+    /// A symbolic link.
+    Link,
+}
+
+impl FileMode {
+    fn parse(text: &[u8]) -> Result<Self, &'static str> {
+        match text {
+            b"100644" => Ok(Self::Plain),
+            b"100755" => Ok(Self::Executable),
+            b"120000" => Ok(Self::Link),
+            b"160000" => Err("submodules are not taken"),
+            _ => Err("no file has this mode"),
+        }
+    }
+}
+
+/// What a patch does to one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Path below the top of the working tree, checked.
+    pub path: Vec<u8>,
+    /// What was there; none for a new file.
+    pub before: Option<FileMode>,
+    /// What will be there; none for a deleted file.
+    pub after: Option<FileMode>,
+    /// Lines added and removed; none for binary data.
+    pub lines: Option<(u64, u64)>,
+    /// What a new or changed link leads to, where the patch says all of it.
+    pub(crate) target: Option<Vec<u8>>,
+}
+
+impl Change {
+    /// The path as a person reads it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        shown(&self.path)
+    }
+}
+
+/// A patch that is understood.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Patch {
+    /// Each file once.
+    pub changes: Vec<Change>,
+}
+
+impl Patch {
+    /// What somebody should look at before this is applied.
+    #[must_use]
+    pub fn risks(&self) -> Vec<Risk> {
+        risk::of(self)
+    }
+
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}

@@ -1,0 +1,299 @@
+//! Which files go: what git tracks, as it is in the working tree; untracked ones where asked for; ignored ones never.
+
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::error::{WorkspaceError, shown};
+use crate::patch::name;
+use crate::repository::{Head, Repository};
+use crate::status::{self, Edit, Entry, Version};
+
+/// How much of the history goes along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// The commit alone.
+    #[default]
+    Shallow,
+    /// All commits that lead to it.
+    Full,
+}
+
+/// What the user asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// How much of the history goes along.
+    pub mode: Mode,
+    /// Files that git does not track go too; ignored ones never.
+    pub untracked: bool,
+    /// The branch to be on in the guest, made anew.
+    pub branch: Option<String>,
+    /// This commit and its files instead of what is checked out.
+    pub from: Option<String>,
+}
+
+/// What goes into a guest.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// What will be checked out in the guest.
+    pub head: Head,
+    /// The commit there; none before the first one.
+    pub commit: Option<String>,
+    pub(crate) mode: Mode,
+    /// Entries of the index that differ from the commit, for `git update-index -z --index-info`.
+    pub(crate) staged: Vec<u8>,
+    pub(crate) unmerged: Vec<u8>,
+    /// Objects that only the index knows.
+    pub(crate) blobs: Vec<String>,
+    /// NUL after each: paths of `git add -N`.
+    pub(crate) intended: Vec<u8>,
+    /// Patterns of a sparse checkout.
+    pub(crate) sparse: Option<Vec<u8>>,
+    /// Files whose bytes are taken from the working tree, below its top.
+    pub edited: Vec<Vec<u8>>,
+    /// Tracked files that are not there.
+    pub deleted: Vec<Vec<u8>>,
+    /// Every file that the guest will have, sorted.
+    pub files: Vec<Vec<u8>>,
+    /// Untracked files and repositories inside of this one, which stay behind.
+    pub left_behind: usize,
+    /// Files of Git LFS that go as the pointers they are in the repository.
+    pub pointers: usize,
+}
+
+/// One entry of the index.
+struct Tracked {
+    absent: bool,
+    submodule: bool,
+    path: Vec<u8>,
+}
+
+impl Selection {
+    /// Looks at the repository; nothing of it is changed or executed.
+    ///
+    /// # Errors
+    /// It has submodules, `from` or `branch` make no sense, or git fails.
+    pub fn of(repository: &Repository, choice: &Choice) -> Result<Self, WorkspaceError> {
+        if let Some(branch) = &choice.branch {
+            repository.check_branch(branch)?;
+        }
+        let mut selection = match &choice.from {
+            Some(reference) => Self::of_commit(repository, reference)?,
+            None => Self::of_tree(repository, choice.untracked)?,
+        };
+        selection.mode = choice.mode;
+        if let Some(branch) = &choice.branch {
+            selection.head = Head::Branch(branch.clone());
+        }
+        Ok(selection)
+    }
+
+    fn empty(repository: &Repository) -> Self {
+        Self {
+            head: repository.head.clone(),
+            commit: repository.commit.clone(),
+            mode: Mode::default(),
+            staged: Vec::new(),
+            unmerged: Vec::new(),
+            blobs: Vec::new(),
+            intended: Vec::new(),
+            sparse: None,
+            edited: Vec::new(),
+            deleted: Vec::new(),
+            files: Vec::new(),
+            left_behind: 0,
+            pointers: 0,
+        }
+    }
+
+    fn of_commit(repository: &Repository, reference: &str) -> Result<Self, WorkspaceError> {
+        let commit = repository.resolve(reference)?;
+        let listed = repository.git.read(
+            "list the commit's files",
+            ["ls-tree", "-r", "-z", "--full-tree", &commit],
+        )?;
+        let mut tracked = Vec::new();
+        for line in listed.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
+            let (words, path) = split_tab(line).ok_or(WorkspaceError::Answer("a line of a tree"))?;
+            tracked.push(Tracked {
+                absent: false,
+                submodule: words.starts_with(b"160000"),
+                path: path.to_vec(),
+            });
+        }
+        refuse_submodules(&tracked)?;
+        Ok(Self {
+            head: if repository.is_branch(reference)? {
+                Head::Branch(reference.to_owned())
+            } else {
+                Head::Detached
+            },
+            commit: Some(commit),
+            files: tracked.into_iter().map(|entry| entry.path).collect(),
+            ..Self::empty(repository)
+        })
+    }
+
+    fn of_tree(repository: &Repository, untracked: bool) -> Result<Self, WorkspaceError> {
+        let git = &repository.git;
+        let listed = git.read("list the files", ["ls-files", "-s", "-t", "-z"])?;
+        let tracked = index(&listed)?;
+        refuse_submodules(&tracked)?;
+        let status = [
+            "status",
+            "--porcelain=v2",
+            "-z",
+            "--untracked-files=all",
+            "--ignored=no",
+            "--no-renames",
+            "--ignore-submodules=dirty",
+            "--no-ahead-behind",
+        ];
+        let status = git.read("look for changes", status)?;
+        let mut selection = Self::empty(repository);
+        for entry in status::parse(&status)? {
+            selection.add(&repository.top, entry, untracked);
+        }
+        let deleted: HashSet<&[u8]> = selection.deleted.iter().map(Vec::as_slice).collect();
+        let here = tracked
+            .into_iter()
+            .filter(|entry| !entry.absent && !deleted.contains(&*entry.path));
+        let mut files: Vec<Vec<u8>> = here.map(|entry| entry.path).collect();
+        files.extend(selection.edited.iter().cloned());
+        files.sort_unstable();
+        files.dedup();
+        selection.files = files;
+        selection.edited.sort_unstable();
+        selection.sparse = sparse(repository)?;
+        selection.pointers = selection.pointers_of(repository)?;
+        Ok(selection)
+    }
+
+    fn add(&mut self, top: &Path, entry: Entry, untracked: bool) {
+        match entry {
+            // A repository inside of this one is listed as a folder.
+            Entry::Untracked(path) if !untracked || path.ends_with(b"/") || name::check(&path).is_err() => {
+                self.left_behind += 1;
+            }
+            Entry::Untracked(path) => self.edited.push(path),
+            Entry::Unmerged { stages, path } => {
+                line(&mut self.staged, &Version::none(), None, &path);
+                line(&mut self.unmerged, &Version::none(), None, &path);
+                for (version, stage) in stages.iter().zip(1..).filter(|(version, _)| version.exists()) {
+                    line(&mut self.unmerged, version, Some(stage), &path);
+                    self.blobs.push(version.object.clone());
+                }
+                self.edited_or_deleted(top, path);
+            }
+            Entry::Changed { submodule: true, .. } => {}
+            Entry::Changed {
+                staged,
+                edit,
+                intended,
+                path,
+                ..
+            } => {
+                if let Some(version) = staged {
+                    line(&mut self.staged, &version, None, &path);
+                    if version.exists() {
+                        self.blobs.push(version.object);
+                    }
+                }
+                if intended {
+                    self.intended.extend_from_slice(&path);
+                    self.intended.push(0);
+                }
+                match edit {
+                    Edit::None => {}
+                    Edit::Changed => self.edited.push(path),
+                    Edit::Deleted => self.deleted.push(path),
+                }
+            }
+        }
+    }
+
+    fn edited_or_deleted(&mut self, top: &Path, path: Vec<u8>) {
+        let there = top.join(std::ffi::OsStr::from_bytes(&path)).symlink_metadata();
+        if there.is_ok_and(|found| !found.is_dir()) {
+            self.edited.push(path);
+        } else {
+            self.deleted.push(path);
+        }
+    }
+
+    /// How many files of Git LFS go as they are in the repository.
+    fn pointers_of(&self, repository: &Repository) -> Result<usize, WorkspaceError> {
+        let git = repository.git.clone().with("GIT_LITERAL_PATHSPECS", "0");
+        let listed = git.read("look for Git LFS", ["ls-files", "-z", "--", ":(attr:filter=lfs)"])?;
+        let edited: HashSet<&[u8]> = self.edited.iter().map(Vec::as_slice).collect();
+        let paths = listed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+        Ok(paths.filter(|path| !edited.contains(path)).count())
+    }
+}
+
+impl Version {
+    fn none() -> Self {
+        Self {
+            mode: "0".to_owned(),
+            object: "0".repeat(40),
+        }
+    }
+}
+
+/// A line for `git update-index -z --index-info`.
+fn line(list: &mut Vec<u8>, version: &Version, stage: Option<u8>, path: &[u8]) {
+    list.extend_from_slice(version.mode.as_bytes());
+    list.push(b' ');
+    list.extend_from_slice(version.object.as_bytes());
+    if let Some(stage) = stage {
+        list.extend_from_slice(format!(" {stage}").as_bytes());
+    }
+    list.push(b'\t');
+    list.extend_from_slice(path);
+    list.push(0);
+}
+
+fn split_tab(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let tab = line.iter().position(|byte| *byte == b'\t')?;
+    Some((&line[..tab], &line[tab + 1..]))
+}
+
+/// Reads `git ls-files -s -t -z`.
+fn index(listed: &[u8]) -> Result<Vec<Tracked>, WorkspaceError> {
+    let lines = listed.split(|byte| *byte == 0).filter(|line| !line.is_empty());
+    let entry = |line| {
+        let (words, path) = split_tab(line)?;
+        let mut words = words.split(|byte| *byte == b' ');
+        let (tag, mode) = (words.next()?, words.next()?);
+        Some(Tracked {
+            absent: tag == b"S",
+            submodule: mode == b"160000",
+            path: path.to_vec(),
+        })
+    };
+    lines
+        .map(entry)
+        .collect::<Option<_>>()
+        .ok_or(WorkspaceError::Answer("a line of its index"))
+}
+
+fn refuse_submodules(tracked: &[Tracked]) -> Result<(), WorkspaceError> {
+    let mut submodules = tracked.iter().filter(|entry| entry.submodule);
+    let Some(first) = submodules.next() else {
+        return Ok(());
+    };
+    Err(WorkspaceError::Submodules {
+        count: 1 + submodules.count(),
+        first: shown(&first.path),
+    })
+}
+
+/// The patterns of a sparse checkout, if this is one.
+fn sparse(repository: &Repository) -> Result<Option<Vec<u8>>, WorkspaceError> {
+    let git = &repository.git;
+    let on = git.line(["config", "--type=bool", "core.sparseCheckout"])?;
+    if on.as_deref() != Some(b"true") {
+        return Ok(None);
+    }
+    Ok(std::fs::read(repository.folder.join("info/sparse-checkout")).ok())
+}

@@ -1,0 +1,162 @@
+//! The settings that a guest's repository gets: who the user is, how lines end, where it came from.
+//!
+//! A short list of keys, each with a form of its own; nothing that names a program, a credential or a path of the host.
+
+use crate::error::WorkspaceError;
+use crate::repository::Repository;
+
+/// How the working tree is to be read, so that the same files count as changed inside as outside.
+const WORDS: &[(&str, &str)] = &[
+    ("core", "autocrlf"),
+    ("core", "eol"),
+    ("core", "fileMode"),
+    ("core", "ignoreCase"),
+];
+
+/// The text of a file of git's settings.
+pub(crate) fn of(repository: &Repository) -> Result<Vec<u8>, WorkspaceError> {
+    let git = &repository.git;
+    let mut text = String::new();
+    for key in ["name", "email"] {
+        let found = git.line(["config", "--get", &format!("user.{key}")])?;
+        if let Some(value) = found.and_then(|value| String::from_utf8(value).ok()) {
+            text.push_str(&format!("[user]\n\t{key} = {}\n", quoted(&value)));
+        }
+    }
+    for (section, key) in WORDS {
+        let found = git.line(["config", "--get", &format!("{section}.{key}")])?;
+        let word = found.and_then(|value| String::from_utf8(value).ok());
+        if let Some(word) = word.filter(|word| word.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+            text.push_str(&format!("[{section}]\n\t{key} = {word}\n"));
+        }
+    }
+    let output = git.output(
+        "read its remotes",
+        ["config", "-z", "--get-regexp", r"^remote\..*\.url$"])?;
+    let mut named = Vec::new();
+    for entry in output.stdout.split(|byte| *byte == 0) {
+        let Some((key, url)) = std::str::from_utf8(entry)
+            .ok()
+            .and_then(|entry| entry.split_once('\n'))
+        else {
+            continue;
+        };
+        let name = key
+            .strip_prefix("remote.")
+            .and_then(|key| key.strip_suffix(".url"));
+        let (Some(name), Some(url)) = (name.filter(|name| is_plain(name)), without_credentials(url)) else {
+            continue;
+        };
+        // Only the first address of each: the others are for pushing.
+        if named.contains(&name) {
+            continue;
+        }
+        named.push(name);
+        let fetch = quoted(&format!("+refs/heads/*:refs/remotes/{name}/*"));
+        text.push_str(&format!(
+            "[remote \"{name}\"]\n\turl = {}\n\tfetch = {fetch}\n",
+            quoted(&url)
+        ));
+    }
+    Ok(text.into_bytes())
+}
+
+/// A value that git reads back as it is (git-config(1), "Values").
+fn quoted(value: &str) -> String {
+    let mut text = String::from("\"");
+    for letter in value.chars() {
+        match letter {
+            '"' | '\\' => text.extend(['\\', letter]),
+            '\n' => text.push_str("\\n"),
+            '\t' => text.push_str("\\t"),
+            letter if letter.is_control() => {}
+            letter => text.push(letter),
+        }
+    }
+    text.push('"');
+    text
+}
+
+/// A remote's name that needs no quoting and is no option.
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+    !name.is_empty() && !name.starts_with(['-', '.', '/']) && !name.contains("..") && name.bytes().all(plain)
+}
+
+/// The address without user names and passwords that are for this host's user; nothing if it is of this host alone, or
+/// would run a helper.
+fn without_credentials(url: &str) -> Option<String> {
+    if url.starts_with('-')
+        || url
+            .chars()
+            .any(|letter| letter.is_control() || letter.is_whitespace())
+    {
+        return None;
+    }
+    let Some((scheme, rest)) = url.split_once("://") else {
+        // user@host:path
+        let (host, path) = url.split_once(':')?;
+        let address = host.rsplit_once('@').map_or(host, |(_, address)| address);
+        let sound =
+            !host.contains('/') && !address.is_empty() && !address.starts_with('-') && !path.starts_with(':');
+        return (sound && !path.contains('@')).then(|| url.to_owned());
+    };
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, host) = authority
+        .rsplit_once('@')
+        .map_or((None, authority), |(user, host)| (Some(user), host));
+    if host.is_empty() || host.starts_with('-') {
+        return None;
+    }
+    let user = match scheme {
+        "https" | "http" | "git" => String::new(),
+        // The name is part of the address, a password is not.
+        "ssh" => user.map_or(String::new(), |user| {
+            format!("{}@", user.split(':').next().unwrap_or_default())
+        }),
+        _ => return None,
+    };
+    Some(format!("{scheme}://{user}{host}/{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lose_credentials_and_those_of_this_host_are_left_out() {
+        for (given, kept) in [
+            (
+                "https://user:secret@example.com/a.git",
+                Some("https://example.com/a.git"),
+            ),
+            (
+                "https://token@example.com/a.git?key=secret#x",
+                Some("https://example.com/a.git"),
+            ),
+            (
+                "ssh://git:secret@example.com:22/a.git",
+                Some("ssh://git@example.com:22/a.git"),
+            ),
+            ("git@example.com:a/b.git", Some("git@example.com:a/b.git")),
+            ("user:secret@example.com:a.git", None),
+            ("/home/user/secret", None),
+            ("../other", None),
+            ("file:///home/user/secret", None),
+            ("ext::sh -c whoami", None),
+            ("ext::whoami", None),
+            ("--upload-pack=whoami", None),
+            ("ssh://-oProxyCommand=whoami/x", None),
+            ("-oProxyCommand=whoami:x", None),
+            ("https://user:secret@/a", None),
+        ] {
+            assert_eq!(without_credentials(given).as_deref(), kept, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_value_cannot_leave_its_line() {
+        assert_eq!(quoted("a\"\\\n[alias]\r"), "\"a\\\"\\\\\\n[alias]\"");
+    }
+}

@@ -1,0 +1,208 @@
+//! What of a repository is in the guest afterwards.
+
+use std::os::unix::fs::symlink;
+
+use workspace::{Choice, Head, Mode, Repository, Selection, WorkspaceError};
+
+use crate::support::{Scene, git};
+
+#[test]
+fn status_and_diff_are_the_same_inside_as_outside() {
+    let scene = Scene::committed();
+    scene.write("staged", "new\n");
+    scene.write("README", "one\nTWO\nthree\n");
+    scene.git(&["add", "staged", "README"]);
+    scene.write("README", "one\nTWO\nthree\nfour\n");
+    scene.write("twice", "first\n");
+    scene.git(&["add", "twice"]);
+    std::fs::remove_file(scene.top().join("twice")).unwrap();
+    std::fs::remove_file(scene.top().join("src/old.c")).unwrap();
+    scene.write("later", "later\n");
+    scene.git(&["add", "-N", "later"]);
+    symlink("nowhere/at all", scene.top().join("link")).unwrap();
+    scene.git(&["add", "link"]);
+    scene.write("odd \n\t\"name\" -rf", "odd\n");
+    scene.git(&["add", "odd \n\t\"name\" -rf"]);
+    scene.write("odd \n\t\"name\" -rf", "odder\n");
+    scene.prepare();
+    scene.assert_same();
+    assert_eq!(scene.git_inside(&["log", "--oneline"]).lines().count(), 1);
+}
+
+#[test]
+fn ignored_files_never_go_and_untracked_ones_only_when_asked_for() {
+    let scene = Scene::committed();
+    scene.write("secret", "key");
+    scene.write("main.o", "object");
+    scene.write("notes", "mine");
+    scene.write("folder/more", "mine");
+    let selection = scene.select(&Choice::default());
+    assert_eq!(selection.left_behind, 2);
+    scene.prepare();
+    for name in ["secret", "main.o", "notes", "folder"] {
+        assert!(!scene.inside().join(name).exists(), "{name}");
+    }
+    let other = Scene::committed();
+    other.write("secret", "key");
+    other.write("notes", "mine");
+    let choice = Choice { untracked: true, ..Choice::default() };
+    assert_eq!(other.select(&choice).left_behind, 0);
+    other.prepare_as(&choice, None, false).unwrap();
+    assert_eq!(other.read_inside("notes"), "mine");
+    assert!(!other.inside().join("secret").exists());
+    other.assert_same();
+}
+
+#[test]
+fn the_list_of_what_would_go_is_exactly_what_goes() {
+    let scene = Scene::committed();
+    scene.write("notes", "mine");
+    scene.write("new", "new");
+    scene.git(&["add", "new"]);
+    std::fs::remove_file(scene.top().join("src/old.c")).unwrap();
+    let choice = Choice { untracked: true, ..Choice::default() };
+    let listed = scene.select(&choice).files;
+    scene.prepare_as(&choice, None, false).unwrap();
+    let there = crate::support::tree(&scene.inside(), false);
+    let there: Vec<Vec<u8>> = there.iter().map(|(path, _)| path.to_str().unwrap().into()).collect();
+    assert_eq!(listed, there);
+}
+
+#[test]
+fn a_detached_head_an_unborn_branch_and_a_conflict_are_the_same_inside() {
+    let detached = Scene::committed();
+    detached.git(&["checkout", "-q", "--detach"]);
+    detached.prepare();
+    detached.assert_same();
+
+    let unborn = Scene::new();
+    unborn.write("first", "1");
+    unborn.git(&["add", "first"]);
+    unborn.write("first", "2");
+    unborn.prepare();
+    assert_eq!(unborn.git(&["status", "--porcelain"]), unborn.git_inside(&["status", "--porcelain"]));
+    assert_eq!(unborn.git_inside(&["symbolic-ref", "HEAD"]), "refs/heads/main\n");
+    let empty = Scene::new();
+    empty.prepare();
+    assert_eq!(empty.git_inside(&["status", "--porcelain"]), "");
+
+    let conflict = Scene::committed();
+    conflict.git(&["checkout", "-q", "-b", "other"]);
+    conflict.write("README", "theirs\n");
+    conflict.commit("theirs");
+    conflict.git(&["checkout", "-q", "main"]);
+    conflict.write("README", "ours\n");
+    conflict.commit("ours");
+    let merge = std::process::Command::new("git").args(["merge", "-q", "other"]).current_dir(conflict.top()).output();
+    assert!(!merge.unwrap().status.success());
+    conflict.prepare();
+    conflict.assert_same();
+}
+
+#[test]
+fn linked_and_sparse_working_trees_are_the_same_inside() {
+    let scene = Scene::committed();
+    let linked = scene.path("linked");
+    scene.git(&["worktree", "add", "-q", "-b", "side", linked.to_str().unwrap()]);
+    std::fs::write(linked.join("README"), "side\n").unwrap();
+    let repository = Repository::find(&linked.join("src")).unwrap();
+    assert_eq!(repository.head, Head::Branch("side".into()));
+    let selection = Selection::of(&repository, &Choice::default()).unwrap();
+    assert_eq!(selection.edited, [b"README"]);
+
+    scene.git(&["sparse-checkout", "set", "--no-cone", "/README"]);
+    assert!(!scene.top().join("src/main.c").exists());
+    assert_eq!(scene.select(&Choice::default()).files, [b"README"]);
+    scene.prepare();
+    scene.assert_same();
+    assert!(!scene.inside().join("src/main.c").exists());
+}
+
+#[test]
+fn history_goes_along_only_where_asked_for_and_the_branch_can_be_another() {
+    let scene = Scene::committed();
+    scene.write("README", "second\n");
+    scene.commit("second");
+    scene.write("README", "edited\n");
+    let choice = Choice { mode: Mode::Full, branch: Some("work/x".into()), ..Choice::default() };
+    scene.prepare_as(&choice, None, false).unwrap();
+    assert_eq!(scene.git_inside(&["log", "--format=%s"]), "second\nfirst\n");
+    assert_eq!(scene.git_inside(&["symbolic-ref", "HEAD"]), "refs/heads/work/x\n");
+    assert_eq!(scene.git(&["diff"]), scene.git_inside(&["diff"]));
+
+    let older = Scene::committed();
+    older.write("README", "second\n");
+    older.commit("second");
+    let choice = Choice { from: Some("HEAD~1".into()), ..Choice::default() };
+    older.prepare_as(&choice, None, false).unwrap();
+    assert_eq!(older.read_inside("README"), "one\ntwo\nthree\n");
+    assert_eq!(older.git_inside(&["rev-parse", "HEAD"]), older.git(&["rev-parse", "HEAD~1"]));
+    assert_eq!(older.git_inside(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn the_guest_knows_who_the_user_is_and_no_credentials() {
+    let scene = Scene::committed();
+    scene.git(&["remote", "add", "origin", "https://me:token@example.com/a.git"]);
+    scene.git(&["remote", "add", "local", "/home/somebody/a"]);
+    scene.git(&["config", "alias.x", "!true"]);
+    scene.prepare();
+    assert_eq!(scene.git_inside(&["config", "user.name"]), "Ada\n");
+    assert_eq!(scene.git_inside(&["config", "user.email"]), "ada@example.com\n");
+    assert_eq!(scene.git_inside(&["remote", "-v"]).lines().next().unwrap(), "origin\thttps://example.com/a.git (fetch)");
+    let settings = scene.read_inside(".git/config");
+    for absent in ["token", "somebody", "alias"] {
+        assert!(!settings.contains(absent), "{settings}");
+    }
+}
+
+#[test]
+fn what_is_no_repository_is_told_in_words() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let none = Repository::find(folder.path());
+    assert!(matches!(none, Err(WorkspaceError::NotARepository { .. })), "{none:?}");
+    let missing = Repository::find(&folder.path().join("none"));
+    assert!(matches!(missing, Err(WorkspaceError::Missing { .. })), "{missing:?}");
+    git(folder.path(), &["init", "-q", "--bare", "bare.git"]);
+    let bare = Repository::find(&folder.path().join("bare.git"));
+    assert!(matches!(bare, Err(WorkspaceError::Bare { .. })), "{bare:?}");
+
+    let scene = Scene::committed();
+    let choice = |from: Option<&str>, branch: Option<&str>| Choice {
+        from: from.map(str::to_owned),
+        branch: branch.map(str::to_owned),
+        ..Choice::default()
+    };
+    for (choice, message) in [
+        (choice(Some("nothing"), None), "`nothing` names no commit"),
+        (choice(Some("--all"), None), "`--all` names no commit"),
+        (choice(None, Some("-x")), "`-x` is no name for a branch"),
+        (choice(None, Some("a..b")), "`a..b` is no name for a branch"),
+    ] {
+        assert_eq!(Selection::of(&scene.find(), &choice).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn submodules_are_refused_by_their_name() {
+    let scene = Scene::committed();
+    let part = Scene::committed();
+    let url = part.top().display().to_string();
+    scene.git(&["-c", "protocol.file.allow=always", "submodule", "add", "-q", &url, "lib/part"]);
+    scene.commit("with a part");
+    let refused = Selection::of(&scene.find(), &Choice::default()).unwrap_err();
+    assert_eq!(refused.to_string(), "the repository has 1 submodules, `lib/part` first");
+}
+
+#[test]
+fn files_of_git_lfs_go_as_pointers_and_are_counted() {
+    let scene = Scene::committed();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n";
+    scene.write("a.bin", pointer);
+    scene.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
+    scene.commit("large");
+    assert_eq!(scene.select(&Choice::default()).pointers, 1);
+    scene.prepare();
+    assert_eq!(scene.read_inside("a.bin"), pointer);
+    scene.assert_same();
+}
