@@ -67,3 +67,22 @@ impl Write for Bounded<'_> {
         self.output.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_without_end_is_stopped_at_the_bound() {
+        let mut taken = Vec::new();
+        let mut bounded = Bounded {
+            output: &mut taken,
+            left: 10_000,
+            over: false,
+        };
+        let copied = io::copy(&mut io::repeat(b'x'), &mut bounded);
+        assert_eq!(copied.unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert!(bounded.over);
+        assert!(taken.len() <= 10_000);
+    }
+}

@@ -219,7 +219,7 @@ pub(crate) fn said(stderr: &[u8]) -> String {
     };
     let telling = lines().find(|line| line.starts_with(b"fatal:") || line.starts_with(b"error:"));
     let line = telling
-        .or_else(|| lines().last())
+        .or_else(|| lines().next_back())
         .unwrap_or(b"it did not say why");
     let line = crate::error::shown(&line[..line.len().min(300)]);
     line.trim_start_matches("fatal: ")

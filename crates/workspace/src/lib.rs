@@ -28,7 +28,7 @@ mod status;
 pub use apply::{Applied, Apply, apply};
 pub use error::WorkspaceError;
 pub use export::{Base, LARGEST_PATCH, export};
-pub use guest::{Ended, Guest};
+pub use guest::{Ended, Guest, Input};
 pub use parcel::Parcel;
 pub use prepare::{Destination, Prepared, Stamp, prepare};
 pub use repository::{Head, Repository};

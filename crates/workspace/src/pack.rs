@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use crate::error::WorkspaceError;
 use crate::git::said;
+use crate::guest::Input;
 use crate::repository::Repository;
 use crate::selection::{Mode, Selection};
 
@@ -21,7 +22,7 @@ impl Pack {
         repository: &Repository,
         selection: &Selection,
         had: Option<&str>,
-    ) -> Result<Option<(Self, Box<dyn Read + Send>)>, WorkspaceError> {
+    ) -> Result<Option<(Self, Input)>, WorkspaceError> {
         let commit = selection.commit.as_deref();
         if commit.is_none_or(|commit| had == Some(commit)) && selection.blobs.is_empty() {
             return Ok(None);
@@ -55,7 +56,7 @@ impl Pack {
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(wanted.as_bytes())));
         let complaint = std::thread::spawn(move || first_of(stderr));
-        let stream: Box<dyn Read + Send> = match stdout {
+        let stream: Input = match stdout {
             Some(stdout) => Box::new(stdout),
             None => Box::new(std::io::empty()),
         };

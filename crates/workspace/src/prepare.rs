@@ -7,13 +7,13 @@
 //! ```
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::error::{WorkspaceError, shown};
-use crate::guest::{FINISH, Guest, RECEIVE};
+use crate::guest::{FINISH, Guest, Input, RECEIVE};
 use crate::pack::Pack;
 use crate::parcel::Parcel;
 use crate::repository::{Head, Repository};
@@ -81,25 +81,28 @@ pub fn prepare(
         .partition(|(path, stamp)| known.get(path.as_slice()) == Some(&stamp));
     let force = if force { "force" } else { "" };
 
-    let pack = Pack::of(repository, selection, had.filter(|had| *had != "-"))?;
-    if turn == "new" || pack.is_some() {
-        let format = repository.git.line(["rev-parse", "--show-object-format"])?;
-        let format = String::from_utf8(format.unwrap_or_default()).unwrap_or_default();
-        let (pack, stream, objects) = match pack {
-            Some((pack, stream)) => (Some(pack), stream, "pack"),
-            None => (None, Box::new(io::empty()) as Box<dyn Read + Send>, "none"),
-        };
-        let arguments = [path, turn, &format, had.unwrap_or("-"), objects, force];
-        let received = RECEIVE.run(guest, &arguments, stream, &mut io::sink());
+    let format = repository.git.line(["rev-parse", "--show-object-format"])?;
+    let format = String::from_utf8(format.unwrap_or_default()).unwrap_or_default();
+    let had_commit = had.unwrap_or("-");
+    let receive = |guest: &mut dyn Guest, stream, objects| {
+        let arguments = [path, turn, &format, had_commit, objects, force];
+        RECEIVE.run(guest, &arguments, stream, &mut io::sink())
+    };
+    let nothing = || Box::new(io::empty()) as Input;
+    if let Some((pack, stream)) = Pack::of(repository, selection, had.filter(|had| *had != "-"))? {
+        let received = receive(guest, stream, "pack");
         // A pack that the host could not make is what broke the guest's side.
-        let whole = pack.map_or(Ok(true), Pack::finish)?;
+        let whole = pack.finish()?;
         received?;
         if !whole {
+            let said = "it was ended".to_owned();
             return Err(WorkspaceError::Git {
                 action: "pack the objects",
-                said: "it was ended".to_owned(),
+                said,
             });
         }
+    } else if turn == "new" {
+        receive(guest, nothing(), "none")?;
     }
 
     let name = parcel_name();
@@ -114,14 +117,18 @@ pub fn prepare(
     } else {
         path.to_owned()
     };
-    guest.unpack(&format!("{tree}/.git"), parcel)?;
+    if let Err(failure) = guest.unpack(&format!("{tree}/.git"), parcel) {
+        // Is there a workspace at all? If not, that is what to say.
+        receive(guest, nothing(), "none")?;
+        return Err(failure);
+    }
 
     let branch = match &selection.head {
         Head::Branch(branch) => branch,
         Head::Detached => "-",
     };
     let commit = selection.commit.as_deref().unwrap_or("-");
-    let arguments = [path, turn, &name, commit, branch, had.unwrap_or("-"), force];
+    let arguments = [path, turn, &name, commit, branch, had_commit, force];
     FINISH.run(guest, &arguments, Box::new(io::empty()), &mut io::sink())?;
     Ok(Prepared {
         commit: selection.commit.clone(),
@@ -139,7 +146,6 @@ fn lists(
     before: Option<&Prepared>,
 ) -> Result<Vec<(&'static str, Vec<u8>)>, WorkspaceError> {
     let names = |files: &[&(Vec<u8>, Stamp)]| joined(files.iter().map(|(path, _)| path));
-    let deleted = joined(&selection.deleted);
     let shallow = match (selection.mode, &selection.commit) {
         (Mode::Shallow, Some(commit)) => format!("{commit}\n").into_bytes(),
         // A repository that is shallow itself stays so.
@@ -161,8 +167,8 @@ fn lists(
         ("unmerged", selection.unmerged.clone()),
         ("intended", selection.intended.clone()),
         ("kept", names(kept)),
-        ("cleared", [deleted.clone(), names(files)].concat()),
-        ("changed", [deleted, names(kept), names(files)].concat()),
+        ("sent", names(files)),
+        ("deleted", joined(&selection.deleted)),
     ])
 }
 

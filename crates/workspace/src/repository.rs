@@ -54,8 +54,7 @@ impl Repository {
         let folder = ["rev-parse", "--absolute-git-dir"];
         let folder = canonical(path_of(git.read("find the repository", folder)?))?;
         // `core.worktree` may say anything; a tree that does not lead back to this repository is not its own.
-        let back =
-            Git::within(&top).output("find the repository", ["rev-parse", "--absolute-git-dir"])?;
+        let back = Git::within(&top).output("find the repository", ["rev-parse", "--absolute-git-dir"])?;
         let back = back
             .status
             .success()
@@ -118,9 +117,7 @@ impl Repository {
     /// git refuses it, or it looks like an option.
     pub fn check_branch(&self, name: &str) -> Result<(), WorkspaceError> {
         let full = format!("refs/heads/{name}");
-        let sound = self
-            .git
-            .output("check the name", ["check-ref-format", &full])?;
+        let sound = self.git.output("check the name", ["check-ref-format", &full])?;
         if name.starts_with('-') || name == "HEAD" || !sound.status.success() {
             return Err(WorkspaceError::BadBranch {
                 name: name.to_owned(),

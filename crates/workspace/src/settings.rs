@@ -32,7 +32,8 @@ pub(crate) fn of(repository: &Repository) -> Result<Vec<u8>, WorkspaceError> {
     }
     let output = git.output(
         "read its remotes",
-        ["config", "-z", "--get-regexp", r"^remote\..*\.url$"])?;
+        ["config", "-z", "--get-regexp", r"^remote\..*\.url$"],
+    )?;
     let mut named = Vec::new();
     for entry in output.stdout.split(|byte| *byte == 0) {
         let Some((key, url)) = std::str::from_utf8(entry)

@@ -241,13 +241,18 @@ impl Stage {
                 let replaced = found == Some(FileType::Directory) && expected.is_none();
                 if found != expected && !replaced {
                     let why = "did not become what the patch says";
-                    return Err(WorkspaceError::InTheWay { path: change.shown(), why });
+                    return Err(WorkspaceError::InTheWay {
+                        path: change.shown(),
+                        why,
+                    });
                 }
                 if found == Some(FileType::RegularFile) {
-                    keep_rights(&made, original)
-                        .map_err(WorkspaceError::host("write", change.shown()))?;
+                    keep_rights(&made, original).map_err(WorkspaceError::host("write", change.shown()))?;
                 }
-                Ok(Outcome { original, made: expected.is_some() })
+                Ok(Outcome {
+                    original,
+                    made: expected.is_some(),
+                })
             })
             .collect()
     }
@@ -263,7 +268,11 @@ fn keep_rights(made: &Path, original: &Original) -> io::Result<()> {
     }
     let executable = fs::metadata(made)?.permissions().mode() & 0o100 != 0;
     let readable = stat.st_mode & 0o666;
-    let mode = if executable { readable | (readable & 0o444) >> 2 } else { readable };
+    let mode = if executable {
+        readable | (readable & 0o444) >> 2
+    } else {
+        readable
+    };
     fs::set_permissions(made, fs::Permissions::from_mode(mode))
 }
 

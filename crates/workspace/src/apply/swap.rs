@@ -28,12 +28,15 @@ pub(super) fn swap(stage: &Stage, outcomes: &[Outcome<'_>]) -> Result<(), Worksp
     let Err(failure) = outcome else {
         return Ok(());
     };
-    let undone = done.into_iter().rev().map(|step| undo(stage, step));
+    let undone = done.into_iter().rev().map(|step| undo(stage, &step));
     let failed: Vec<_> = undone.filter_map(Result::err).collect();
     match failed.into_iter().next() {
         None => Err(failure),
         // Nothing is thrown away: what could not be put back stays in the stage.
-        Some(source) => Err(WorkspaceError::NotPutBack { kept: stage.keep(), source: Box::new(source) }),
+        Some(source) => Err(WorkspaceError::NotPutBack {
+            kept: stage.keep(),
+            source: Box::new(source),
+        }),
     }
 }
 
@@ -51,7 +54,10 @@ fn take_all(stage: &Stage, outcomes: &[Outcome<'_>], done: &mut Vec<Done>) -> Re
         };
         let (folder, name) = parent(stage.top.as_fd(), path, false)?.ok_or_else(changed)?;
         renameat(&folder, name, CWD, stage.old_path(number)).map_err(fail)?;
-        done.push(Done::Taken { path: path.clone(), number });
+        done.push(Done::Taken {
+            path: path.clone(),
+            number,
+        });
         // Looked at where nobody else has it any more.
         let found = statat(CWD, stage.old_path(number), AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
         if !same(&found, expected) {
@@ -78,7 +84,10 @@ fn remove_empty(stage: &Stage, path: &[u8], done: &mut Vec<Done>) -> Result<(), 
         match unlinkat(&folder, name, AtFlags::REMOVEDIR) {
             Ok(()) => {
                 let mode = Mode::from_raw_mode(stat.st_mode);
-                done.push(Done::Removed { path: path.to_vec(), mode });
+                done.push(Done::Removed {
+                    path: path.to_vec(),
+                    mode,
+                });
             }
             // Not empty, or not ours to remove.
             Err(_) => return Ok(()),
@@ -116,7 +125,9 @@ fn make_folders(stage: &Stage, path: &[u8], done: &mut Vec<Done>) -> Result<(), 
             return Ok(());
         };
         match mkdirat(&folder, name, Mode::from_raw_mode(0o777)) {
-            Ok(()) => done.push(Done::Made { path: path[..slash].to_vec() }),
+            Ok(()) => done.push(Done::Made {
+                path: path[..slash].to_vec(),
+            }),
             Err(Errno::EXIST) => {}
             Err(errno) => {
                 return Err(WorkspaceError::host("make the folder of", shown(path))(
@@ -142,11 +153,12 @@ fn put(from: &Path, folder: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
 }
 
 /// Takes one step back. Folders are looked up anew: one that was removed is another one by now.
-fn undo(stage: &Stage, step: Done) -> Result<(), WorkspaceError> {
-    let (Done::Taken { path, .. } | Done::Put { path } | Done::Made { path } | Done::Removed { path, .. }) = &step;
+fn undo(stage: &Stage, step: &Done) -> Result<(), WorkspaceError> {
+    let (Done::Taken { path, .. } | Done::Put { path } | Done::Made { path } | Done::Removed { path, .. }) =
+        &step;
     let fail = |errno: Errno| WorkspaceError::host("put back", shown(path))(errno.into());
     let (folder, name) = parent(stage.top.as_fd(), path, true)?.ok_or_else(|| fail(Errno::NOENT))?;
-    let outcome = match &step {
+    let outcome = match step {
         Done::Taken { number, .. } => put(&stage.old_path(*number), &folder, name),
         Done::Put { .. } => unlinkat(&folder, name, AtFlags::empty()),
         Done::Made { .. } => match unlinkat(&folder, name, AtFlags::REMOVEDIR) {

@@ -51,17 +51,17 @@ if [ -s "$lists/kept" ]; then
     GIT_INDEX_FILE=$index xargs -0 git -c core.fsmonitor=false ls-files -s -z -- <"$lists/kept" |
         GIT_INDEX_FILE=$wanted git update-index -z --index-info
 fi
+GIT_INDEX_FILE=$wanted git update-index --force-remove -z --stdin <"$lists/deleted"
 GIT_INDEX_FILE=$index git read-tree --reset -u "$(GIT_INDEX_FILE=$wanted git write-tree)"
 GIT_INDEX_FILE=$index git read-tree --reset "$target"
-xargs -0 rm -rf -- <"$lists/cleared"
+xargs -0 rm -rf -- <"$lists/sent"
 if [ -d "$parcel/files" ]; then
     # As links, which cost no space; copied where the file system has none.
     cp -al "$parcel/files/." . 2>/dev/null || cp -a "$parcel/files/." .
 fi
 cp -p "$index" "$settled"
-if [ -s "$lists/changed" ]; then
-    GIT_INDEX_FILE=$settled git update-index --add --remove -z --stdin <"$lists/changed"
-fi
+GIT_INDEX_FILE=$settled git update-index --force-remove -z --stdin <"$lists/deleted"
+cat "$lists/sent" "$lists/kept" | GIT_INDEX_FILE=$settled git update-index --add -z --stdin
 GIT_INDEX_FILE=$index git update-index -z --index-info <"$lists/unmerged"
 if [ -s "$lists/intended" ]; then
     GIT_INDEX_FILE=$index git add -f -N --pathspec-from-file="$lists/intended" --pathspec-file-nul

@@ -31,18 +31,16 @@ pub struct Ended {
     pub stderr: Vec<u8>,
 }
 
+/// What a command in the guest reads.
+pub type Input = Box<dyn Read + Send>;
+
 /// A way into a guest.
 pub trait Guest {
     /// Runs a command with `input` on its stdin; what it prints goes to `output`. An error of `output` ends it.
     ///
     /// # Errors
     /// It did not run to its end.
-    fn run(
-        &mut self,
-        argv: &[String],
-        input: Box<dyn Read + Send>,
-        output: &mut dyn Write,
-    ) -> io::Result<Ended>;
+    fn run(&mut self, argv: &[String], input: Input, output: &mut dyn Write) -> io::Result<Ended>;
 
     /// Unpacks a parcel's tar stream into a folder that is there: all of it, or nothing under its name.
     ///
@@ -79,7 +77,7 @@ impl Script {
         &self,
         guest: &mut dyn Guest,
         arguments: &[&str],
-        input: Box<dyn Read + Send>,
+        input: Input,
         output: &mut dyn Write,
     ) -> Result<(), WorkspaceError> {
         let mut argv = vec![

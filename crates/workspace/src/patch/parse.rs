@@ -206,10 +206,12 @@ fn counts(head: &[u8]) -> Option<(u64, u64)> {
     let (old, new) = head.strip_suffix(' ')?.split_once(" +")?;
     let count = |range: &str| {
         let (start, count) = range.split_once(',').unwrap_or((range, "1"));
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        (digits(start) && digits(count))
-            .then(|| count.parse::<u64>().ok())
-            .flatten()
+        let number = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| text.parse::<u64>().ok()).flatten()
+        };
+        number(start)?;
+        number(count)
     };
     let counts = (count(old)?, count(new)?);
     (counts != (0, 0)).then_some(counts)

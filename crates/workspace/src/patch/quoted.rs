@@ -4,7 +4,7 @@
 pub(super) fn path(text: &[u8]) -> Option<Vec<u8>> {
     if text.first() == Some(&b'"') {
         let (path, rest) = quoted(text)?;
-        return rest.is_empty().then_some(path);
+        return matches!(rest, b"" | b"\t").then_some(path);
     }
     let text = text.strip_suffix(b"\t").unwrap_or(text);
     (!text.is_empty()).then(|| text.to_vec())

@@ -64,7 +64,7 @@ fn of_change(change: &Change) -> Vec<Risk> {
             kind,
             path: change.shown(),
             detail,
-        })
+        });
     };
     if change.after == Some(FileMode::Link) {
         let target = change.target.as_deref();

@@ -1,1 +1,132 @@
-//! x
+//! A second prepare: only what changed goes, and what was made in the guest stays.
+
+use workspace::{Choice, Prepared, WorkspaceError};
+
+use crate::support::{Local, Scene};
+
+fn again(scene: &Scene, before: &Prepared) -> Prepared {
+    scene.prepare_as(&Choice::default(), Some(before), false).unwrap()
+}
+
+#[test]
+fn a_second_prepare_brings_new_commits_edits_and_deletions() {
+    let scene = Scene::committed();
+    scene.write("README", "edited\n");
+    let first = scene.prepare();
+    scene.git(&["checkout", "-q", "README"]);
+    scene.write("src/new.c", "new\n");
+    scene.git(&["rm", "-q", "src/old.c"]);
+    scene.commit("second");
+    scene.write("src/main.c", "edited\n");
+    scene.write("staged", "s\n");
+    scene.git(&["add", "staged"]);
+    let second = again(&scene, &first);
+    scene.assert_same();
+    assert_eq!(scene.read_inside("README"), "one\ntwo\nthree\n");
+    assert!(!scene.inside().join("src/old.c").exists());
+    // Back to where it was, on another branch.
+    scene.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    scene.git(&["checkout", "-q", "-b", "other"]);
+    again(&scene, &second);
+    scene.assert_same();
+}
+
+#[test]
+fn a_second_prepare_sends_only_what_changed() {
+    let scene = Scene::committed();
+    for number in 0..20 {
+        scene.write(&format!("large/{number}"), &"x".repeat(100_000));
+    }
+    let choice = Choice {
+        untracked: true,
+        ..Choice::default()
+    };
+    let first = scene.prepare_as(&choice, None, false).unwrap();
+    scene.write("large/7", "less");
+    std::fs::remove_file(scene.top().join("large/8")).unwrap();
+    let mut guest = Local::default();
+    let second = scene
+        .prepare_into(&mut guest, &choice, Some(&first), false)
+        .unwrap();
+    assert!(guest.unpacked < 30_000, "{} bytes of files", guest.unpacked);
+    assert_eq!(guest.read, 0);
+    assert_eq!(scene.read_inside("large/7"), "less");
+    assert!(!scene.inside().join("large/8").exists());
+    assert_eq!(scene.read_inside("large/9").len(), 100_000);
+    scene.assert_same();
+    scene.commit("all of it");
+    scene.prepare_as(&choice, Some(&second), false).unwrap();
+    scene.assert_same();
+}
+
+#[test]
+fn work_made_in_the_guest_is_named_and_kept() {
+    let scene = Scene::committed();
+    scene.write("README", "edited\n");
+    let first = scene.prepare();
+    scene.write_inside("src/main.c", "by the guest\n");
+    scene.write_inside("made here", "new\n");
+    scene.write_inside("main.o", "ignored\n");
+    scene.write("src/main.c", "by the host\n");
+    let refused = scene
+        .prepare_as(&Choice::default(), Some(&first), false)
+        .unwrap_err();
+    let WorkspaceError::GuestWork { files } = &refused else {
+        panic!("{refused}")
+    };
+    assert_eq!(files, &["made here", "src/main.c"]);
+    assert_eq!(scene.read_inside("src/main.c"), "by the guest\n");
+    assert!(
+        refused
+            .to_string()
+            .ends_with("overwritten: `made here`, `src/main.c`")
+    );
+
+    scene.prepare_as(&Choice::default(), Some(&first), true).unwrap();
+    scene.assert_same();
+    assert!(!scene.inside().join("made here").exists());
+    assert_eq!(
+        scene.git_inside(&["show", "refs/banger/replaced:src/main.c"]),
+        "by the guest\n"
+    );
+    // Ignored files are nobody's work: what was built stays.
+    assert_eq!(scene.read_inside("main.o"), "ignored\n");
+}
+
+#[test]
+fn commits_made_in_the_guest_are_work_too() {
+    let scene = Scene::committed();
+    scene.write("README", "edited\n");
+    let first = scene.prepare();
+    scene.git_inside(&["commit", "-qam", "in the guest"]);
+    let refused = scene
+        .prepare_as(&Choice::default(), Some(&first), false)
+        .unwrap_err();
+    assert!(
+        matches!(&refused, WorkspaceError::GuestWork { files } if files[0].starts_with("commits since")),
+        "{refused}"
+    );
+    scene.prepare_as(&Choice::default(), Some(&first), true).unwrap();
+    scene.assert_same();
+    assert_eq!(
+        scene.git_inside(&["log", "-1", "--format=%s", "refs/banger/replaced~1"]),
+        "in the guest\n"
+    );
+}
+
+#[test]
+fn what_is_no_workspace_is_not_replaced_unless_told_to() {
+    let scene = Scene::committed();
+    std::fs::create_dir(scene.inside()).unwrap();
+    scene.write_inside("precious", "mine");
+    let refused = scene.prepare_as(&Choice::default(), None, false).unwrap_err();
+    assert!(matches!(refused, WorkspaceError::Occupied { .. }), "{refused}");
+    assert_eq!(scene.read_inside("precious"), "mine");
+    let first = scene.prepare_as(&Choice::default(), None, true).unwrap();
+    scene.assert_same();
+    std::fs::remove_dir_all(scene.inside()).unwrap();
+    let lost = scene
+        .prepare_as(&Choice::default(), Some(&first), false)
+        .unwrap_err();
+    assert!(matches!(lost, WorkspaceError::Lost { .. }), "{lost}");
+}

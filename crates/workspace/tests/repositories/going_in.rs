@@ -45,7 +45,10 @@ fn ignored_files_never_go_and_untracked_ones_only_when_asked_for() {
     let other = Scene::committed();
     other.write("secret", "key");
     other.write("notes", "mine");
-    let choice = Choice { untracked: true, ..Choice::default() };
+    let choice = Choice {
+        untracked: true,
+        ..Choice::default()
+    };
     assert_eq!(other.select(&choice).left_behind, 0);
     other.prepare_as(&choice, None, false).unwrap();
     assert_eq!(other.read_inside("notes"), "mine");
@@ -60,11 +63,17 @@ fn the_list_of_what_would_go_is_exactly_what_goes() {
     scene.write("new", "new");
     scene.git(&["add", "new"]);
     std::fs::remove_file(scene.top().join("src/old.c")).unwrap();
-    let choice = Choice { untracked: true, ..Choice::default() };
+    let choice = Choice {
+        untracked: true,
+        ..Choice::default()
+    };
     let listed = scene.select(&choice).files;
     scene.prepare_as(&choice, None, false).unwrap();
     let there = crate::support::tree(&scene.inside(), false);
-    let there: Vec<Vec<u8>> = there.iter().map(|(path, _)| path.to_str().unwrap().into()).collect();
+    let there: Vec<Vec<u8>> = there
+        .iter()
+        .map(|(path, _)| path.to_str().unwrap().into())
+        .collect();
     assert_eq!(listed, there);
 }
 
@@ -80,7 +89,10 @@ fn a_detached_head_an_unborn_branch_and_a_conflict_are_the_same_inside() {
     unborn.git(&["add", "first"]);
     unborn.write("first", "2");
     unborn.prepare();
-    assert_eq!(unborn.git(&["status", "--porcelain"]), unborn.git_inside(&["status", "--porcelain"]));
+    assert_eq!(
+        unborn.git(&["status", "--porcelain"]),
+        unborn.git_inside(&["status", "--porcelain"])
+    );
     assert_eq!(unborn.git_inside(&["symbolic-ref", "HEAD"]), "refs/heads/main\n");
     let empty = Scene::new();
     empty.prepare();
@@ -93,7 +105,10 @@ fn a_detached_head_an_unborn_branch_and_a_conflict_are_the_same_inside() {
     conflict.git(&["checkout", "-q", "main"]);
     conflict.write("README", "ours\n");
     conflict.commit("ours");
-    let merge = std::process::Command::new("git").args(["merge", "-q", "other"]).current_dir(conflict.top()).output();
+    let merge = std::process::Command::new("git")
+        .args(["merge", "-q", "other"])
+        .current_dir(conflict.top())
+        .output();
     assert!(!merge.unwrap().status.success());
     conflict.prepare();
     conflict.assert_same();
@@ -124,7 +139,11 @@ fn history_goes_along_only_where_asked_for_and_the_branch_can_be_another() {
     scene.write("README", "second\n");
     scene.commit("second");
     scene.write("README", "edited\n");
-    let choice = Choice { mode: Mode::Full, branch: Some("work/x".into()), ..Choice::default() };
+    let choice = Choice {
+        mode: Mode::Full,
+        branch: Some("work/x".into()),
+        ..Choice::default()
+    };
     scene.prepare_as(&choice, None, false).unwrap();
     assert_eq!(scene.git_inside(&["log", "--format=%s"]), "second\nfirst\n");
     assert_eq!(scene.git_inside(&["symbolic-ref", "HEAD"]), "refs/heads/work/x\n");
@@ -133,10 +152,16 @@ fn history_goes_along_only_where_asked_for_and_the_branch_can_be_another() {
     let older = Scene::committed();
     older.write("README", "second\n");
     older.commit("second");
-    let choice = Choice { from: Some("HEAD~1".into()), ..Choice::default() };
+    let choice = Choice {
+        from: Some("HEAD~1".into()),
+        ..Choice::default()
+    };
     older.prepare_as(&choice, None, false).unwrap();
     assert_eq!(older.read_inside("README"), "one\ntwo\nthree\n");
-    assert_eq!(older.git_inside(&["rev-parse", "HEAD"]), older.git(&["rev-parse", "HEAD~1"]));
+    assert_eq!(
+        older.git_inside(&["rev-parse", "HEAD"]),
+        older.git(&["rev-parse", "HEAD~1"])
+    );
     assert_eq!(older.git_inside(&["status", "--porcelain"]), "");
 }
 
@@ -149,7 +174,10 @@ fn the_guest_knows_who_the_user_is_and_no_credentials() {
     scene.prepare();
     assert_eq!(scene.git_inside(&["config", "user.name"]), "Ada\n");
     assert_eq!(scene.git_inside(&["config", "user.email"]), "ada@example.com\n");
-    assert_eq!(scene.git_inside(&["remote", "-v"]).lines().next().unwrap(), "origin\thttps://example.com/a.git (fetch)");
+    assert_eq!(
+        scene.git_inside(&["remote", "-v"]).lines().next().unwrap(),
+        "origin\thttps://example.com/a.git (fetch)"
+    );
     let settings = scene.read_inside(".git/config");
     for absent in ["token", "somebody", "alias"] {
         assert!(!settings.contains(absent), "{settings}");
@@ -160,9 +188,15 @@ fn the_guest_knows_who_the_user_is_and_no_credentials() {
 fn what_is_no_repository_is_told_in_words() {
     let folder = tempfile::TempDir::new().unwrap();
     let none = Repository::find(folder.path());
-    assert!(matches!(none, Err(WorkspaceError::NotARepository { .. })), "{none:?}");
+    assert!(
+        matches!(none, Err(WorkspaceError::NotARepository { .. })),
+        "{none:?}"
+    );
     let missing = Repository::find(&folder.path().join("none"));
-    assert!(matches!(missing, Err(WorkspaceError::Missing { .. })), "{missing:?}");
+    assert!(
+        matches!(missing, Err(WorkspaceError::Missing { .. })),
+        "{missing:?}"
+    );
     git(folder.path(), &["init", "-q", "--bare", "bare.git"]);
     let bare = Repository::find(&folder.path().join("bare.git"));
     assert!(matches!(bare, Err(WorkspaceError::Bare { .. })), "{bare:?}");
@@ -179,7 +213,10 @@ fn what_is_no_repository_is_told_in_words() {
         (choice(None, Some("-x")), "`-x` is no name for a branch"),
         (choice(None, Some("a..b")), "`a..b` is no name for a branch"),
     ] {
-        assert_eq!(Selection::of(&scene.find(), &choice).unwrap_err().to_string(), message);
+        assert_eq!(
+            Selection::of(&scene.find(), &choice).unwrap_err().to_string(),
+            message
+        );
     }
 }
 
@@ -188,10 +225,21 @@ fn submodules_are_refused_by_their_name() {
     let scene = Scene::committed();
     let part = Scene::committed();
     let url = part.top().display().to_string();
-    scene.git(&["-c", "protocol.file.allow=always", "submodule", "add", "-q", &url, "lib/part"]);
+    scene.git(&[
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "add",
+        "-q",
+        &url,
+        "lib/part",
+    ]);
     scene.commit("with a part");
     let refused = Selection::of(&scene.find(), &Choice::default()).unwrap_err();
-    assert_eq!(refused.to_string(), "the repository has 1 submodules, `lib/part` first");
+    assert_eq!(
+        refused.to_string(),
+        "the repository has 1 submodules, `lib/part` first"
+    );
 }
 
 #[test]

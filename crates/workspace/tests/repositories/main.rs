@@ -1,4 +1,5 @@
 //! Real repositories, driven by real git, whose guest is a second folder of this machine.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod again;
 mod coming_out;

@@ -23,7 +23,9 @@ pub struct Scene {
 impl Scene {
     /// An empty repository.
     pub fn new() -> Self {
-        let scene = Self { folder: TempDir::new().unwrap() };
+        let scene = Self {
+            folder: TempDir::new().unwrap(),
+        };
         std::fs::create_dir(scene.top()).unwrap();
         std::fs::create_dir(scene.folder.path().join("guest")).unwrap();
         scene.git(&["init", "-q", "-b", "main"]);
@@ -134,12 +136,27 @@ impl Scene {
         let repository = Repository::find(&self.top())?;
         let selection = Selection::of(&repository, choice)?;
         let path = self.inside().display().to_string();
-        prepare(&repository, &selection, guest, Destination { path: &path, before, force })
+        prepare(
+            &repository,
+            &selection,
+            guest,
+            Destination {
+                path: &path,
+                before,
+                force,
+            },
+        )
     }
 
     pub fn export(&self, base: &Base) -> Vec<u8> {
         let mut patch = Vec::new();
-        export(&mut Local::default(), &self.inside().display().to_string(), base, &mut patch).unwrap();
+        export(
+            &mut Local::default(),
+            &self.inside().display().to_string(),
+            base,
+            &mut patch,
+        )
+        .unwrap();
         patch
     }
 
@@ -162,7 +179,11 @@ impl Scene {
             &["ls-files", "-s"],
             &["rev-parse", "--abbrev-ref", "HEAD"],
         ] {
-            assert_eq!(self.git(arguments), self.git_inside(arguments), "git {arguments:?}");
+            assert_eq!(
+                self.git(arguments),
+                self.git_inside(arguments),
+                "git {arguments:?}"
+            );
         }
     }
 }
@@ -207,7 +228,10 @@ pub fn tree(top: &Path, with_git: bool) -> Vec<(PathBuf, Vec<u8>)> {
             let name = path.strip_prefix(top).unwrap().to_owned();
             let metadata = path.symlink_metadata().unwrap();
             if metadata.is_symlink() {
-                found.push((name, std::fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec()));
+                found.push((
+                    name,
+                    std::fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec(),
+                ));
             } else if !metadata.is_dir() {
                 found.push((name, std::fs::read(&path).unwrap()));
             } else if with_git || path.file_name() != Some(OsStr::new(".git")) {
@@ -241,10 +265,21 @@ pub struct Local {
 }
 
 impl Guest for Local {
-    fn run(&mut self, argv: &[String], mut input: Box<dyn Read + Send>, output: &mut dyn Write) -> io::Result<Ended> {
+    fn run(
+        &mut self,
+        argv: &[String],
+        mut input: Box<dyn Read + Send>,
+        output: &mut dyn Write,
+    ) -> io::Result<Ended> {
         let mut command = Command::new(&argv[0]);
-        command.args(&argv[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+        command
+            .args(&argv[1..])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1");
         let mut child = command.spawn()?;
         let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         if let Break::Input(after) = self.breaks {
@@ -255,7 +290,10 @@ impl Guest for Local {
         let ended = child.wait_with_output()?;
         self.read += copied.join().unwrap().unwrap_or_default();
         printed?;
-        Ok(Ended { code: ended.status.code().unwrap_or(128), stderr: ended.stderr })
+        Ok(Ended {
+            code: ended.status.code().unwrap_or(128),
+            stderr: ended.stderr,
+        })
     }
 
     fn unpack(&mut self, folder: &str, parcel: Parcel) -> Result<(), WorkspaceError> {
@@ -270,8 +308,15 @@ impl Guest for Local {
         })?;
         let mut pieces = pieces.into_iter().map(Ok);
         let target = Target::new(folder, Placement::Inside);
-        let keep = Keep { owners: false, privileges: false };
-        unpack(Pieces::new(|| pieces.next().transpose()), &target, keep).unwrap();
-        Ok(())
+        let keep = Keep {
+            owners: false,
+            privileges: false,
+        };
+        unpack(Pieces::new(|| pieces.next().transpose()), &target, keep)
+            .map(drop)
+            .map_err(|error| WorkspaceError::InGuest {
+                action: "unpack the files",
+                said: error.line(),
+            })
     }
 }

@@ -1,1 +1,110 @@
-//! x
+//! What goes wrong in the middle.
+
+use workspace::{Base, Choice, Destination, Selection, prepare};
+
+use crate::support::{Break, Local, Scene, tree};
+
+#[test]
+fn a_guest_that_goes_away_in_mid_prepare_leaves_the_workspace_as_it_was() {
+    let scene = Scene::committed();
+    for number in 0..50 {
+        scene.write(&format!("large/{number}"), &format!("{number}").repeat(20_000));
+    }
+    let choice = Choice {
+        untracked: true,
+        ..Choice::default()
+    };
+    for breaks in [Break::Input(100), Break::Unpack(100_000)] {
+        let mut guest = Local {
+            breaks,
+            ..Local::default()
+        };
+        scene.prepare_into(&mut guest, &choice, None, false).unwrap_err();
+        assert!(!scene.inside().exists());
+    }
+    let first = scene.prepare_as(&choice, None, false).unwrap();
+    let state = |scene: &Scene| {
+        (
+            tree(&scene.inside(), false),
+            scene.git_inside(&["rev-parse", "HEAD", "refs/banger/prepared"]),
+        )
+    };
+    let before = state(&scene);
+    scene.write("large/new", &"new".repeat(100_000));
+    scene.write("README", "second\n");
+    scene.commit("second");
+    scene.write("large/new", &"newer".repeat(100_000));
+    for breaks in [Break::Input(100), Break::Unpack(100_000)] {
+        let mut guest = Local {
+            breaks,
+            ..Local::default()
+        };
+        scene
+            .prepare_into(&mut guest, &choice, Some(&first), false)
+            .unwrap_err();
+        assert_eq!(state(&scene), before);
+    }
+    scene.prepare_as(&choice, Some(&first), false).unwrap();
+    scene.assert_same();
+    let left = std::fs::read_dir(scene.inside().join(".git")).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(
+        left.filter(|name| name.contains("banger")).collect::<Vec<_>>(),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_file_that_vanishes_while_it_is_read_is_named() {
+    let scene = Scene::committed();
+    scene.write("README", "edited\n");
+    let repository = scene.find();
+    let selection = Selection::of(&repository, &Choice::default()).unwrap();
+    std::fs::remove_file(scene.top().join("README")).unwrap();
+    let path = scene.inside().display().to_string();
+    let destination = Destination {
+        path: &path,
+        before: None,
+        force: false,
+    };
+    let moved = prepare(&repository, &selection, &mut Local::default(), destination).unwrap_err();
+    assert_eq!(
+        moved.to_string(),
+        "`README` changed while the repository was read"
+    );
+    assert!(!scene.inside().exists());
+}
+
+#[test]
+fn a_locked_index_of_the_host_is_no_obstacle_and_stays() {
+    let scene = Scene::committed();
+    scene.write("README", "edited\n");
+    let lock = scene.top().join(".git/index.lock");
+    std::fs::write(&lock, "").unwrap();
+    scene.prepare();
+    scene.write_inside("src/main.c", "guest\n");
+    scene.apply(&scene.export(&Base::Prepared)).unwrap();
+    assert_eq!(scene.read("src/main.c"), "guest\n");
+    assert!(lock.exists());
+}
+
+#[test]
+fn a_tree_that_cannot_take_all_of_a_patch_is_as_before() {
+    let scene = Scene::committed();
+    scene.write("z/last", "last\n");
+    scene.commit("last");
+    scene.prepare();
+    scene.write_inside("README", "guest\n");
+    std::fs::remove_dir_all(scene.inside().join("src")).unwrap();
+    scene.write_inside("new/deep", "new\n");
+    scene.write_inside("z/last", "guest\n");
+    let patch = scene.export(&Base::Prepared);
+    // Comes to be after the last file before it is in its place: a folder where a file is to go.
+    std::fs::create_dir(scene.top().join("new")).unwrap();
+    std::fs::create_dir(scene.top().join("new/deep")).unwrap();
+    let before = tree(&scene.top(), true);
+    let refused = scene.apply(&patch).unwrap_err();
+    assert!(refused.to_string().contains("new/deep"), "{refused}");
+    assert_eq!(tree(&scene.top(), true), before);
+    assert!(scene.top().join("src").is_dir());
+}
