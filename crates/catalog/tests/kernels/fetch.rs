@@ -1,15 +1,11 @@
 //! Kernels from an archive on loopback: what is fetched is what the archive's signature promises, or nothing is.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
-
-mod support;
-
 use std::io::Read as _;
 use std::net::TcpListener;
 
+use crate::support::{Archive, Key, Package, is_empty, recorder};
 use catalog::apt::fetch_kernel;
 use catalog::{Cancel, Catalog, CatalogError, KernelEntry, KernelPackage, RecipeSettings, Stage};
-use support::{Archive, Key, Package, is_empty, recorder};
 
 const KERNEL: &str = "linux-image-6.1.0-9-test";
 

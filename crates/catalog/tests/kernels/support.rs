@@ -78,6 +78,11 @@ impl Key {
     pub fn clear_sign(&self, text: &str) -> Vec<u8> {
         self.gpg(&["--clear-sign"], text.as_bytes())
     }
+
+    /// A signature to lie beside what it signs.
+    pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        self.gpg(&["--armor", "--detach-sign"], bytes)
+    }
 }
 
 impl Drop for Key {
