@@ -18,6 +18,8 @@ pub enum ImageKind {
     Registered,
     /// It was registered, and banger has a copy now.
     Promoted,
+    /// By a recipe of the user's.
+    Built,
 }
 
 impl fmt::Display for ImageKind {
@@ -27,6 +29,7 @@ impl fmt::Display for ImageKind {
             Self::Oci => "oci",
             Self::Registered => "registered",
             Self::Promoted => "promoted",
+            Self::Built => "built",
         })
     }
 }
@@ -137,6 +140,21 @@ pub struct PullImage {
 pub struct RegisterImage {
     /// Absolute path of the root file system on the daemon's host: EROFS or ext4, as it is.
     pub rootfs: String,
+    /// Kernel that boots it; the default image's if none.
+    #[serde(default)]
+    pub kernel: Option<String>,
+}
+
+/// Body of `POST /v1/images/{name}/build`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BuildImage {
+    /// The recipe, TOML: docs/image-catalog.md.
+    pub recipe: String,
+    /// What the recipe is called in messages: its file's name.
+    #[serde(default)]
+    pub file: Option<String>,
     /// Kernel that boots it; the default image's if none.
     #[serde(default)]
     pub kernel: Option<String>,

@@ -32,6 +32,7 @@
 //! | `PUT /v1/images/{name}` | query [`UploadImage`], the archive → operation |
 //! | `DELETE /v1/images/{ref}` | → 204 |
 //! | `POST /v1/images/{name}/register` | [`RegisterImage`] → operation |
+//! | `POST /v1/images/{name}/build` | [`BuildImage`] → operation |
 //! | `POST /v1/images/{ref}/promote` | → operation |
 //! | `GET /v1/images/{ref}/bundle` | → the image as a bundle, `docs/image-catalog.md` |
 //! | `GET /v1/kernels` | → `[`[`Kernel`]`]` |
@@ -68,8 +69,8 @@ mod vm;
 
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use image::{
-    Image, ImageConfig, ImageKind, Pruned, PullImage, RegisterImage, RegistryAccess, RegistryLogin,
-    UploadFormat, UploadImage,
+    BuildImage, Image, ImageConfig, ImageKind, Pruned, PullImage, RegisterImage, RegistryAccess,
+    RegistryLogin, UploadFormat, UploadImage,
 };
 pub use kernel::{CatalogKernel, ImportKernel, Kernel, KernelKind, PullKernel};
 pub use notice::{Happening, Notice};

@@ -42,7 +42,7 @@ pub(crate) struct App {
 }
 
 /// All routes; `api`'s documentation lists them, and `docs/openapi.json` describes them.
-fn routes() -> [(&'static str, MethodRouter<App>); 32] {
+fn routes() -> [(&'static str, MethodRouter<App>); 33] {
     [
         ("/v1/version", get(report::version)),
         ("/v1/doctor", get(report::doctor)),
@@ -73,6 +73,7 @@ fn routes() -> [(&'static str, MethodRouter<App>); 32] {
         ),
         ("/v1/images/{reference}/register", post(images::register)),
         ("/v1/images/{reference}/promote", post(images::promote)),
+        ("/v1/images/{reference}/build", post(images::build)),
         ("/v1/images/{reference}/bundle", get(images::export)),
         ("/v1/kernels", get(kernels::list).post(kernels::pull)),
         (

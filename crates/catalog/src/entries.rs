@@ -1,5 +1,7 @@
 //! The catalog: what can be had by name.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::bundle::{BundleRef, RemoteCatalog};
@@ -9,10 +11,21 @@ use crate::recipe::Recipe;
 
 const IMAGES: &str = include_str!("../data/images.toml");
 const KERNELS: &str = include_str!("../data/kernels.toml");
-const RECIPES: [(&str, &str); 1] = [(
-    "debian-minimal",
-    include_str!("../data/recipes/debian-minimal.toml"),
-)];
+/// Each after the one that it begins with.
+const RECIPES: [(&str, &str); 3] = [
+    (
+        "debian-minimal",
+        include_str!("../data/recipes/debian-minimal.toml"),
+    ),
+    (
+        "debian-bookworm",
+        include_str!("../../../images/golden/debian-bookworm.toml"),
+    ),
+    (
+        "debian-trixie",
+        include_str!("../../../images/golden/debian-trixie.toml"),
+    ),
+];
 
 /// A machine's architecture, by Debian's name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -132,7 +145,7 @@ impl Catalog {
         Self::parse(IMAGES, KERNELS, &RECIPES).expect("a test holds the embedded catalog to its rules")
     }
 
-    /// Reads a catalog; recipes come as pairs of name and text.
+    /// Reads a catalog; recipes come as pairs of name and text, each after the one that it begins with.
     ///
     /// # Errors
     /// [`DataError`]: syntax, unknown keys, bad values, names that come twice or lead nowhere.
@@ -140,6 +153,12 @@ impl Catalog {
         let kernels: KernelsFile = crate::error::parse_toml("kernels.toml", kernels)?;
         let kernels: Vec<KernelEntry> = kernels.kernel.into_iter().map(KernelEntry::from).collect();
         let images: ImagesFile = crate::error::parse_toml("images.toml", images)?;
+        let mut read: BTreeMap<&str, Recipe> = BTreeMap::new();
+        for (name, text) in recipes {
+            let file = format!("recipes/{name}.toml");
+            let recipe = Recipe::parse_on(text, &file, |base| read.get(base))?;
+            read.insert(name, recipe);
+        }
         let mut entries: Vec<ImageEntry> = Vec::new();
         for image in images.image {
             let wrong = |message: String| DataError {
@@ -168,14 +187,12 @@ impl Catalog {
             let source = match image.recipe {
                 None => None,
                 Some(wanted) => {
-                    let found = recipes.iter().find(|(name, _)| *name == wanted.as_str());
-                    let (name, text) = found.ok_or_else(|| {
+                    let recipe = read.get(wanted.as_str()).cloned().ok_or_else(|| {
                         wrong(format!(
                             "image `{}` needs recipe `{wanted}`, there is none",
                             image.name
                         ))
                     })?;
-                    let recipe = Recipe::parse(text, &format!("recipes/{name}.toml"))?;
                     Some(ImageSource::Recipe {
                         name: wanted,
                         recipe: Box::new(recipe),
@@ -275,6 +292,19 @@ impl Catalog {
         self.kernels.iter().find(|kernel| kernel.name.as_str() == name)
     }
 
+    /// Reads a recipe of somebody's own, which may begin with one that an image of this catalog is built by.
+    ///
+    /// # Errors
+    /// [`DataError`], as [`Recipe::parse_on`].
+    pub fn read_recipe(&self, text: &str, file: &str) -> Result<Recipe, DataError> {
+        Recipe::parse_on(text, file, |base| {
+            self.images.iter().find_map(|image| match &image.source {
+                Some(ImageSource::Recipe { name, recipe }) if name.as_str() == base => Some(&**recipe),
+                _ => None,
+            })
+        })
+    }
+
     /// All images, in the catalog's order.
     pub fn images(&self) -> impl Iterator<Item = &ImageEntry> {
         self.images.iter()
@@ -369,8 +399,30 @@ mod tests {
         assert_eq!(image.kernel.as_str(), "debian-cloud");
         assert!(catalog.kernel("debian-cloud").is_some());
         assert!(catalog.image("debian").is_none());
-        assert_eq!(catalog.images().count(), 1);
+        let names: Vec<_> = catalog.images().map(|image| image.name.as_str()).collect();
+        assert_eq!(names, ["debian-minimal", "debian-bookworm", "debian-trixie"]);
         assert_eq!(catalog.kernels().count(), 1);
+    }
+
+    #[test]
+    fn a_recipe_of_the_users_own_begins_with_one_of_the_catalogs() {
+        let catalog = Catalog::embedded();
+        let recipe = catalog.read_recipe("base = \"debian-trixie\"\npackages = [\"nodejs\"]\n", "r.toml");
+        let recipe = recipe.unwrap();
+        assert_eq!(recipe.suite(), "trixie");
+        let packages: Vec<_> = recipe.packages.iter().map(|package| package.0.as_str()).collect();
+        for package in ["systemd-sysv", "docker.io", "docker-cli", "nodejs"] {
+            assert_eq!(
+                packages.iter().filter(|name| **name == package).count(),
+                1,
+                "{package}"
+            );
+        }
+        let error = catalog.read_recipe("base = \"debian\"", "r.toml").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "r.toml: base: the catalog has no recipe `debian` to begin with"
+        );
     }
 
     #[test]

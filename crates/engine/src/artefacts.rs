@@ -1,5 +1,6 @@
 //! Kernels and images: found in the store, or made on first use, once however many ask at once.
 
+mod built;
 mod bundles;
 mod catalog_sources;
 pub(crate) mod container;

@@ -179,7 +179,7 @@ impl Images {
     }
 
     /// Begins an operation that does `work`.
-    async fn operate<W>(
+    pub(crate) async fn operate<W>(
         &self,
         work: impl FnOnce(Arc<Shared>, OperationHandle) -> W + Send + 'static,
     ) -> Result<OperationHandle, EngineError>
@@ -246,9 +246,7 @@ impl Images {
         name: &str,
         kernel: Option<String>,
     ) -> Result<(String, String), EngineError> {
-        let name = self.free_name(name)?;
-        let default = &self.shared.defaults.image;
-        let kernel = self.shared.artefacts.kernel_for(kernel, default).await?;
+        let (name, kernel) = self.name_and_kernel(name, kernel).await?;
         match self.shared.store.images().get(&name).await? {
             Some(row) => Err(EngineError::ImageExists {
                 name,
@@ -256,6 +254,18 @@ impl Images {
             }),
             None => Ok((name, kernel)),
         }
+    }
+
+    /// A name that an image may get, though another may have it, and the kernel that boots it.
+    pub(crate) async fn name_and_kernel(
+        &self,
+        name: &str,
+        kernel: Option<String>,
+    ) -> Result<(String, String), EngineError> {
+        let name = self.free_name(name)?;
+        let default = &self.shared.defaults.image;
+        let kernel = self.shared.artefacts.kernel_for(kernel, default).await?;
+        Ok((name, kernel))
     }
 
     /// Takes in what a client has sent.
@@ -427,6 +437,7 @@ fn view(row: ImageRow, vms: &[VmRow]) -> api::Image {
             store::ImageKind::Oci => ImageKind::Oci,
             store::ImageKind::Registered => ImageKind::Registered,
             store::ImageKind::Promoted => ImageKind::Promoted,
+            store::ImageKind::Built => ImageKind::Built,
         },
         id: row.digest,
         name: row.name,

@@ -19,6 +19,8 @@ pub enum ImageKind {
     Registered,
     /// It was registered, and is copied now.
     Promoted,
+    /// By a recipe of the user's.
+    Built,
 }
 
 impl Word for ImageKind {
@@ -28,13 +30,20 @@ impl Word for ImageKind {
             Self::Oci => "oci",
             Self::Registered => "registered",
             Self::Promoted => "promoted",
+            Self::Built => "built",
         }
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Catalog, Self::Oci, Self::Registered, Self::Promoted]
-            .into_iter()
-            .find(|kind| kind.word() == word)
+        [
+            Self::Catalog,
+            Self::Oci,
+            Self::Registered,
+            Self::Promoted,
+            Self::Built,
+        ]
+        .into_iter()
+        .find(|kind| kind.word() == word)
     }
 }
 

@@ -16,6 +16,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0002_image_origin.sql")),
     M::up(include_str!("migrations/0003_publish.sql")),
     M::up(include_str!("migrations/0004_registered.sql")),
+    M::up(include_str!("migrations/0005_built.sql")),
 ];
 
 /// What opening a file would mean.

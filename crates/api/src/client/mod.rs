@@ -25,8 +25,8 @@ pub use socket::short_path;
 pub use stream::{Chunks, Events, Notices};
 
 use crate::{
-    Booted, CreateVm, GuestPorts, KillSignal, KillVm, Operation, Pong, PullImage, PullKernel, RegisterImage,
-    Report, SetVm, Space, Version, Vm, VmStats,
+    Booted, BuildImage, CreateVm, GuestPorts, KillSignal, KillVm, Operation, Pong, PullImage, PullKernel,
+    RegisterImage, Report, SetVm, Space, Version, Vm, VmStats,
 };
 use connection::{Call, expect_status, fetch, send};
 
@@ -70,6 +70,8 @@ pub enum Action {
     Register(String, RegisterImage),
     /// Copies the file of a registered image to where images lie.
     Promote(String),
+    /// Builds an image by a recipe; the name comes first.
+    Build(String, BuildImage),
     /// Fetches a kernel of the catalog.
     PullKernel(PullKernel),
 }
@@ -96,6 +98,9 @@ impl Action {
                 Method::POST,
                 format!("{}/promote", images::image_path(image)),
             )),
+            Self::Build(name, build) => {
+                Call::new(Method::POST, format!("{}/build", images::image_path(name))).json(build)
+            }
             Self::PullKernel(pull) => Call::new(Method::POST, "/v1/kernels").json(pull),
         }
     }

@@ -91,6 +91,21 @@ Examples:
 Examples:
   banger image promote mine && rm disk.ext4")]
     Promote(PromoteArgs),
+    /// Build an image by a recipe: packages of Debian's, files, units, commands.
+    ///
+    /// RECIPE is a TOML file, or `-` for stdin. With `base = "debian-bookworm"`, or another name of the catalog's, it
+    /// says only what comes on top. Packages come from the mirror that this host's apt uses, and are checked by the
+    /// distribution's signatures. What recipes hold: docs/image-catalog.md.
+    ///
+    /// Building again under the same name replaces the image; VMs that use it keep what they have. Prints the image's
+    /// name on stdout.
+    #[command(after_help = "\
+Examples:
+  banger image build mine -f recipe.toml
+  printf 'base = \"debian-minimal\"\\npackages = [\"jq\"]\\n' |
+      banger image build mine -f -
+  banger vm run --image mine --rm -- jq --version")]
+    Build(BuildArgs),
     /// Write an image as a bundle: one file, to publish or to carry elsewhere.
     ///
     /// The file appears once it is whole. If FILE is a folder, it is called NAME-ARCH-HASH.tar.zst there, as a
@@ -165,6 +180,22 @@ pub struct PromoteArgs {
     /// Image.
     #[arg(value_name = "IMAGE")]
     pub image: String,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+/// `banger image build`.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// Name to give it, 1 to 63 of a-z, 0-9 and `-`.
+    #[arg(value_name = "NAME", allow_hyphen_values = true, value_parser = VmName::parse)]
+    pub name: VmName,
+    /// The recipe; `-` for stdin.
+    #[arg(short, long, value_name = "RECIPE")]
+    pub file: PathBuf,
+    /// Kernel that boots it; the default image's if left out.
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel_ref: Option<String>,
     #[command(flatten)]
     pub progress: ProgressArgs,
 }

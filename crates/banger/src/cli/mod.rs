@@ -27,7 +27,9 @@ pub use cp::{CpArgs, End};
 pub use daemon::{DaemonCommand, DaemonGroup};
 pub use environment::EnvironmentArgs;
 pub use forward::{ForwardArgs, PortsArgs};
-pub use image::{CacheCommand, CachePruneArgs, ExportArgs, ImageCommand, ImageGroup, PullArgs, RegisterArgs};
+pub use image::{
+    BuildArgs, CacheCommand, CachePruneArgs, ExportArgs, ImageCommand, ImageGroup, PullArgs, RegisterArgs,
+};
 pub use internal::{InternalCommand, InternalGroup, MakeBundleArgs};
 pub use kernel::{ImportKernelArgs, KernelCommand, KernelGroup, ListKernelsArgs, PullKernelArgs};
 pub use ssh::{SshArgs, SshConfigArgs};

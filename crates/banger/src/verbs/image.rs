@@ -1,11 +1,14 @@
 //! `banger image …`.
 
+mod build;
 mod upload;
 
 use api::client::Action;
 use api::{PullImage, RegisterImage, UploadFormat, UploadImage};
 use jiff::Timestamp;
 use oci::Reference;
+
+use build::build;
 
 use super::bundle::{self, Draft, Received};
 use super::operation::{ending, follow, watch};
@@ -40,6 +43,7 @@ pub async fn run(place: &Place, command: ImageCommand) -> Result<u8, Failure> {
             let action = Action::Promote(args.image.clone());
             operate(place, &action, &args.image, args.progress).await
         }
+        ImageCommand::Build(args) => build(place, args).await,
         ImageCommand::Export(args) => export(place, &args).await,
         ImageCommand::Delete(args) => delete(place, &args.images).await,
         ImageCommand::Cache(group) => match group.command {

@@ -274,6 +274,53 @@ fn a_file_is_registered_by_its_whole_path_and_promoted_by_its_name() {
 }
 
 #[test]
+fn a_recipe_is_sent_as_it_is_with_the_name_of_its_file() {
+    let daemon = FakeDaemon::with(Vec::new());
+    let recipe = daemon.folder().join("r.toml");
+    fs::write(&recipe, "base = \"x\"\n").unwrap();
+    let recipe = recipe.to_str().unwrap();
+    let built = daemon.run(&["image", "build", "mine", "-q", "-f", recipe]);
+    assert_eq!(
+        (built.code, built.out.as_str(), built.err.as_str()),
+        (0, "mine\n", "")
+    );
+    let piped = ["image", "build", "other", "--kernel-ref", "k", "-f", "-"];
+    let piped = daemon.run_with_stdin(&piped, b"packages = []");
+    assert_eq!((piped.code, piped.out.as_str()), (0, "other\n"), "{}", piped.err);
+    let calls = [
+        r#"build mine BuildImage { recipe: "base = \"x\"\n", file: Some("r.toml"), kernel: None }"#,
+        r#"build other BuildImage { recipe: "packages = []", file: None, kernel: Some("k") }"#,
+    ];
+    assert_eq!(daemon.calls(), calls);
+
+    for (content, said) in [
+        (vec![b'#'; 600 << 10], "is larger than the 512 KiB of a recipe"),
+        (vec![0xff], "is not UTF-8"),
+    ] {
+        fs::write(recipe, content).unwrap();
+        let refused = daemon.run(&["image", "build", "mine", "-f", recipe]);
+        assert_eq!(
+            (refused.code, refused.err),
+            (1, format!("banger: {recipe} {said}\n"))
+        );
+    }
+    let missing = daemon.run(&["image", "build", "mine", "-f", "/nonexistent/r.toml"]);
+    assert_eq!(
+        (missing.code, missing.err.as_str()),
+        (
+            1,
+            "banger: cannot read /nonexistent/r.toml: No such file or directory (os error 2)\n"
+        )
+    );
+    for wrong in [
+        &["image", "build", "mine"][..],
+        &["image", "build", "Mine", "-f", "/x"],
+    ] {
+        assert_eq!(daemon.run(wrong).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_vm_speaks_to_its_images_registry_without_tls_only_if_told_to() {
     let daemon = FakeDaemon::with(Vec::new());
     let create = |flags: &[&str]| {

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use api::{Image, Pruned, PullImage, RegisterImage, UploadImage};
+use api::{BuildImage, Image, Pruned, PullImage, RegisterImage, UploadImage};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -69,6 +69,17 @@ pub(crate) async fn register(
 ) -> Result<Response, Failure> {
     let Json(request) = body?;
     let operation = app.engine.images().register(&name, request).await?;
+    Ok(answer(&headers, operation, Hold::Cancel))
+}
+
+pub(crate) async fn build(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Result<Json<BuildImage>, JsonRejection>,
+) -> Result<Response, Failure> {
+    let Json(request) = body?;
+    let operation = app.engine.images().build(&name, request).await?;
     Ok(answer(&headers, operation, Hold::Cancel))
 }
 

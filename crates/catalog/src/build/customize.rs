@@ -28,14 +28,13 @@ pub(super) fn write(
 ) -> Result<PathBuf, CatalogError> {
     folder.folder("customize/commands")?;
     folder.file("customize/clean.sh", include_str!("clean.sh"))?;
-    folder.file(
-        "customize/enable",
-        words(recipe.units.enable.iter().map(|unit| &unit.0)),
-    )?;
-    folder.file(
-        "customize/mask",
-        words(recipe.units.mask.iter().map(|unit| &unit.0)),
-    )?;
+    for (file, units) in [
+        ("customize/enable", &recipe.units.enable),
+        ("customize/disable", &recipe.units.disable),
+        ("customize/mask", &recipe.units.mask),
+    ] {
+        folder.file(file, words(units.iter().map(|unit| &unit.0)))?;
+    }
     for (index, command) in recipe.commands.iter().enumerate() {
         folder.file(
             &format!("customize/commands/{index:04}"),

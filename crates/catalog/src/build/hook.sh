@@ -25,6 +25,8 @@ inside tar --extract --file=- --directory=/ --numeric-owner --same-owner --same-
     <"$here/files.tar"
 echo "catalog-step enable"
 words_inside "$here/enable" systemctl --quiet enable --
+echo "catalog-step disable"
+words_inside "$here/disable" systemctl --quiet disable --
 echo "catalog-step mask"
 words_inside "$here/mask" systemctl --quiet mask --
 for command in "$here"/commands/*; do

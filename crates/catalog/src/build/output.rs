@@ -35,6 +35,7 @@ impl Steps {
             (_, Some(command)) => format!("command `{}`", command.chars().take(200).collect::<String>()),
             ("files", _) => "files".to_owned(),
             ("enable", _) => "units to enable".to_owned(),
+            ("disable", _) => "units to disable".to_owned(),
             ("mask", _) => "units to mask".to_owned(),
             _ => "clean-up".to_owned(),
         }

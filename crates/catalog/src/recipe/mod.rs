@@ -7,6 +7,7 @@
 //!
 //! [units]
 //! enable = ["ssh.service"]
+//! disable = ["docker.service"]     # what its package enables
 //! mask = ["apt-daily.timer"]
 //!
 //! [[files]]                        # put there after the packages
@@ -17,7 +18,11 @@
 //! [[commands]]                     # run in the tree, in this order, after files and units; no shell
 //! run = ["passwd", "--lock", "root"]
 //! ```
+//!
+//! With `base = "debian-minimal"`, a recipe of the catalog, all of that one's comes first; of the above nothing need
+//! then be said again.
 
+mod base;
 pub(crate) mod rules;
 
 use std::collections::BTreeSet;
@@ -26,6 +31,7 @@ use serde::Deserialize;
 
 pub use crate::build::{Build, build};
 use crate::error::{DataError, parse_toml};
+use crate::names::ArtefactName;
 
 /// No recipe is larger.
 const SIZE_LIMIT: usize = 4 * 1024 * 1024;
@@ -34,9 +40,14 @@ const SIZE_LIMIT: usize = 4 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    #[serde(deserialize_with = "rules::suite")]
+    /// Taken in by now.
+    #[serde(default)]
+    base: Option<ArtefactName>,
+    #[serde(default, deserialize_with = "rules::suite")]
     pub(crate) suite: String,
+    #[serde(default)]
     pub(crate) components: Vec<Component>,
+    #[serde(default)]
     pub(crate) packages: Vec<Package>,
     #[serde(default)]
     pub(crate) files: Vec<File>,
@@ -83,6 +94,8 @@ pub(crate) struct Units {
     #[serde(default)]
     pub enable: Vec<Unit>,
     #[serde(default)]
+    pub disable: Vec<Unit>,
+    #[serde(default)]
     pub mask: Vec<Unit>,
 }
 
@@ -95,11 +108,23 @@ pub(crate) struct Command {
 }
 
 impl Recipe {
-    /// Reads a recipe; `file` is its name for messages.
+    /// Reads a recipe that stands for itself; `file` is its name for messages.
     ///
     /// # Errors
     /// [`DataError`] with file, line and key: syntax, unknown keys, values that break a rule, things that come twice.
     pub fn parse(text: &str, file: &str) -> Result<Self, DataError> {
+        Self::parse_on(text, file, |_| None)
+    }
+
+    /// The same of one that may name another recipe to begin with, which `bases` gives.
+    ///
+    /// # Errors
+    /// As [`Recipe::parse`], or there is no such base.
+    pub fn parse_on<'b>(
+        text: &str,
+        file: &str,
+        bases: impl FnOnce(&str) -> Option<&'b Self>,
+    ) -> Result<Self, DataError> {
         let wrong = |message: String| DataError {
             file: file.to_owned(),
             line: None,
@@ -109,26 +134,29 @@ impl Recipe {
             return Err(wrong(format!("it is larger than {SIZE_LIMIT} bytes")));
         }
         let recipe: Self = parse_toml(file, text)?;
-        if recipe.components.is_empty() {
-            return Err(wrong("components: there is none".to_owned()));
-        }
-        only_once(
-            "components",
-            recipe.components.iter().map(|component| &component.0),
-        )
-        .map_err(wrong)?;
-        only_once("packages", recipe.packages.iter().map(|package| &package.0)).map_err(wrong)?;
-        only_once(
-            "units",
-            recipe
-                .units
-                .enable
-                .iter()
-                .chain(&recipe.units.mask)
-                .map(|unit| &unit.0),
-        )
-        .map_err(wrong)?;
-        let paths = only_once("files", recipe.files.iter().map(|file| &file.path)).map_err(wrong)?;
+        recipe.check().map_err(wrong)?;
+        let Some(base) = &recipe.base else {
+            return recipe.whole().map_err(wrong);
+        };
+        let found = bases(base.as_str())
+            .ok_or_else(|| wrong(format!("base: the catalog has no recipe `{base}` to begin with")))?;
+        let recipe = recipe.on(found);
+        recipe.check().map_err(wrong)?;
+        recipe.whole().map_err(wrong)
+    }
+
+    /// Nothing comes twice, or where it cannot be.
+    fn check(&self) -> Result<(), String> {
+        only_once("components", self.components.iter().map(|component| &component.0))?;
+        only_once("packages", self.packages.iter().map(|package| &package.0))?;
+        let Units {
+            enable,
+            disable,
+            mask,
+        } = &self.units;
+        let units = enable.iter().chain(disable).chain(mask);
+        only_once("units", units.map(|unit| &unit.0))?;
+        let paths = only_once("files", self.files.iter().map(|file| &file.path))?;
         for path in &paths {
             let below = |other: &&&String| {
                 other
@@ -136,12 +164,23 @@ impl Recipe {
                     .is_some_and(|rest| rest.starts_with('/'))
             };
             if let Some(other) = paths.iter().find(below) {
-                return Err(wrong(format!(
+                return Err(format!(
                     "files: {path:?} is a file, so {other:?} cannot lie below it"
-                )));
+                ));
             }
         }
-        Ok(recipe)
+        Ok(())
+    }
+
+    /// It says where its packages come from.
+    fn whole(self) -> Result<Self, String> {
+        if self.suite.is_empty() {
+            return Err("suite: there is none".to_owned());
+        }
+        if self.components.is_empty() {
+            return Err("components: there is none".to_owned());
+        }
+        Ok(self)
     }
 
     /// The release that it takes its packages from.

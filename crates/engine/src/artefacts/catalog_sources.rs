@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use catalog::bundle::{Bundle, BundleRef};
 use catalog::{
-    Cancel, Catalog, CatalogError, Download, Fetcher, ImageSource, KernelSource, ProgressSink, RecipeSettings,
+    ArtefactName, Cancel, Catalog, CatalogError, Download, Fetcher, ImageSource, KernelSource, ProgressSink,
+    Recipe, RecipeSettings,
 };
 use rootfs::erofs::{self, ErofsError};
 use rootfs::kernel::{self, KernelError};
@@ -239,26 +240,51 @@ impl Sources for CatalogSources {
                     name: name.to_owned(),
                 }));
             };
-            let build =
-                catalog::recipe::build(recipe, &self.settings, &self.work, &sink, cancel).map_err(told)?;
-            let mut tar = build.tar;
-            let written =
-                erofs::write_tar(&mut tar, &mut out, &erofs::Options::default()).map_err(erofs_failed)?;
-            tar.finish().map_err(told)?;
-            let source = json!({
-                "from": "recipe",
-                "recipe": recipe_name.as_str(),
-                "suite": recipe.suite(),
-                "date": build.date.to_string(),
-            });
-            Ok(Made {
-                digest: written.digest,
-                bytes: written.bytes,
-                entries: written.entries,
-                source: source.to_string(),
-                note: "built from recipe".to_owned(),
-                ..Made::default()
-            })
+            self.build(recipe, Some(recipe_name), &mut out, &sink, cancel)
+        })
+    }
+
+    fn build_image(
+        &self,
+        recipe: &Recipe,
+        file: &File,
+        progress: &Progress<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Made, SourceError> {
+        let mut out = file.try_clone().map_err(SourceError::file("open", "the image"))?;
+        bridged(progress, cancel, |sink, cancel| {
+            self.build(recipe, None, &mut out, &sink, cancel)
+        })
+    }
+}
+
+impl CatalogSources {
+    /// Writes what a recipe describes; `name` is that of one of the catalog's.
+    fn build(
+        &self,
+        recipe: &Recipe,
+        name: Option<&ArtefactName>,
+        out: &mut File,
+        sink: &ProgressSink,
+        cancel: &Cancel,
+    ) -> Result<Made, SourceError> {
+        let build = catalog::recipe::build(recipe, &self.settings, &self.work, sink, cancel).map_err(told)?;
+        let mut tar = build.tar;
+        let written = erofs::write_tar(&mut tar, out, &erofs::Options::default()).map_err(erofs_failed)?;
+        tar.finish().map_err(told)?;
+        let source = json!({
+            "from": "recipe",
+            "recipe": name.map(ArtefactName::as_str),
+            "suite": recipe.suite(),
+            "date": build.date.to_string(),
+        });
+        Ok(Made {
+            digest: written.digest,
+            bytes: written.bytes,
+            entries: written.entries,
+            source: source.to_string(),
+            note: "built from recipe".to_owned(),
+            ..Made::default()
         })
     }
 }

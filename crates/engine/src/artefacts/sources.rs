@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use catalog::Recipe;
 use tokio_util::sync::CancellationToken;
 
 /// How far a maker is: what it does, how much of how much.
@@ -87,6 +88,18 @@ pub trait Sources: fmt::Debug + Send + Sync {
     fn make_image(
         &self,
         name: &str,
+        file: &File,
+        progress: &Progress<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Made, SourceError>;
+
+    /// Writes the root file system that a recipe of the user's describes into `file`.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    fn build_image(
+        &self,
+        recipe: &Recipe,
         file: &File,
         progress: &Progress<'_>,
         cancel: &CancellationToken,

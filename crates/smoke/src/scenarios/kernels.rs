@@ -46,6 +46,15 @@ pub(super) const REGISTER: Scenario = Scenario {
     run: register,
 };
 
+pub(super) const BUILD: Scenario = Scenario {
+    name: "build",
+    shows: "an image is built by a recipe that begins with the catalog's, and replaced; no guest",
+    uses: &["image build -f --kernel-ref -q --timings"],
+    fast: false,
+    alone_with: &[],
+    run: build,
+};
+
 pub(super) const KERNEL_FETCH: Scenario = Scenario {
     name: "kernel-fetch",
     shows: "a kernel of the catalog is fetched anew from the distribution; no guest",
@@ -200,6 +209,33 @@ fn bundle(home: &Home) {
         (&before["id"], &before["entries"]),
         "to the byte"
     );
+}
+
+fn build(home: &Home) {
+    let file = home.path().join("recipe.toml");
+    let recipe = "base = \"debian-minimal\"\npackages = [\"jq\"]\n";
+    std::fs::write(&file, recipe).unwrap();
+    let build = ["image", "build", "mine", "-f", "recipe.toml"];
+    let more = ["--kernel-ref", "debian-cloud", "--timings"];
+    assert_eq!(home.succeeds(&[&build[..], &more].concat()), "mine\n");
+    let show = || json(&home.succeeds(&["image", "show", "mine", "--json"]));
+    let first = show();
+    assert_eq!(
+        (&first["kind"], &first["kernel"]),
+        (&"built".into(), &"debian-cloud".into())
+    );
+    std::fs::write(&file, recipe.replace("jq", "tree")).unwrap();
+    assert_eq!(home.succeeds(&[&build[..], &["-q"]].concat()), "mine\n");
+    assert_ne!(show()["id"], first["id"]);
+    std::fs::write(&file, "base = \"none\"\n").unwrap();
+    let refused = home.run(&build);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.err.contains("recipe `recipe.toml`: base: "),
+        "{}",
+        refused.err
+    );
+    home.succeeds(&["image", "delete", "mine"]);
 }
 
 fn register(home: &Home) {

@@ -19,6 +19,7 @@ static ALL: &[Scenario] = &[
     kernels::KERNELS,
     kernels::BUNDLE,
     kernels::REGISTER,
+    kernels::BUILD,
     commands::ONE_COMMAND,
     life::LIFE,
     life::SEVERAL,

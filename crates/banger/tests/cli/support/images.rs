@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use api::{
-    ApiError, ErrorCode, Event, Image, ImageConfig, ImageKind, Pruned, PullImage, RegisterImage, StageState,
+    ApiError, BuildImage, ErrorCode, Event, Image, ImageConfig, ImageKind, Pruned, PullImage, RegisterImage,
+    StageState,
 };
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -82,6 +83,11 @@ pub async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
         let register: RegisterImage = body(request).await;
         state.note(format!("register {name} {register:?}"));
         return succeed("image", &format!("{name}  ext4, 8 MB"));
+    }
+    if let Some(name) = name.as_deref().and_then(|name| name.strip_suffix("/build")) {
+        let build: BuildImage = body(request).await;
+        state.note(format!("build {name} {build:?}"));
+        return succeed("image", &format!("{name}  built from recipe, 8 MB"));
     }
     if let Some(name) = name.as_deref().and_then(|name| name.strip_suffix("/promote")) {
         state.note(format!("promote {name}"));

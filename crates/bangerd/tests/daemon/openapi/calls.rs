@@ -1,9 +1,9 @@
 //! The calls of the host API: what each takes and gives. The types are `api`'s and `guest`'s own.
 
 use api::{
-    Booted, CatalogKernel, CreateVm, Event, GuestPorts, Image, Kernel, KillVm, Notice, Operation, Pong,
-    Pruned, PullImage, PullKernel, RegisterImage, Report, SetVm, Space, SshAccess, SshFiles, UploadFormat,
-    Version, Vm, VmStats,
+    Booted, BuildImage, CatalogKernel, CreateVm, Event, GuestPorts, Image, Kernel, KillVm, Notice, Operation,
+    Pong, Pruned, PullImage, PullKernel, RegisterImage, Report, SetVm, Space, SshAccess, SshFiles,
+    UploadFormat, Version, Vm, VmStats,
 };
 use guest::files::Written;
 use guest::{Exec, Forward};
@@ -205,6 +205,9 @@ pub const CALLS: &[Call] = &[
         Takes::Json(of::<RegisterImage>), Gives::Operation),
     call("post", "/v1/images/{reference}/promote", "promote_image",
         "Copy the file of a registered image to where images lie.", Takes::Nothing, Gives::Operation),
+    call("post", "/v1/images/{reference}/build", "build_image",
+        "Build an image by a recipe; `reference` is the name that it gets. One that was built under that name before \
+         is replaced.", Takes::Json(of::<BuildImage>), Gives::Operation),
     get("/v1/images/{reference}/bundle", "export_image", "One image as a bundle, for a catalog to publish.",
         Bytes("application/zstd")),
     get("/v1/kernels", "list_kernels", "The kernels that are here.", Json(of::<Vec<Kernel>>)),

@@ -207,6 +207,7 @@ async fn every_call_answers_as_the_description_says() {
     caller.call("PUT /v1/kernels/mine", b"no archive");
     caller.call("POST /v1/images/disk/register", br#"{"rootfs": "relative"}"#);
     caller.call("POST /v1/images/none/promote", b"");
+    caller.call("POST /v1/images/disk/build", br#"{"recipe": "no recipe"}"#);
     caller.follow("POST /v1/kernels", br#"{"name": "cloud"}"#);
     caller.call("GET /v1/vms/a/ssh", b"");
     caller.call("PUT /v1/vms/a/files?path=/no/such/folder", &[0; 1024]);
