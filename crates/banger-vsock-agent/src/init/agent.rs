@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 use rustix::pipe::PipeFlags;
 
@@ -53,8 +54,14 @@ fn copy(path: &str) -> io::Result<OwnedFd> {
 /// agent into its own scope, and end it with `isolate` or a rescue shell.
 pub(super) fn make_group() -> Result<(), InitError> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let options = c"nsdelegate,memory_recursiveprot";
-    mount(c"cgroup2", CGROUP, c"cgroup2", flags, Some(options)).map_err(|error| InitError::Mount {
+    let mount_with = |options: &CStr| mount(c"cgroup2", CGROUP, c"cgroup2", flags, Some(options));
+    // Without `favordynmods` (Linux 6.0) each command that enters its group waits for a grace period: tens of
+    // milliseconds.
+    match mount_with(c"nsdelegate,memory_recursiveprot,favordynmods") {
+        Err(Errno::INVAL) => mount_with(c"nsdelegate,memory_recursiveprot"),
+        result => result,
+    }
+    .map_err(|error| InitError::Mount {
         what: CGROUP.to_owned(),
         source: error.into(),
     })?;
