@@ -1,4 +1,4 @@
-//! Bytes through a forwarded port: `vm forward` against ssh's own forwarding to the same server.
+//! Bytes through a forwarded port: `vm forward` against QEMU's own forwarding and ssh's, to the same server.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -9,16 +9,18 @@ use serde_json::Value;
 use crate::command::run;
 use crate::error::BenchError;
 use crate::openssh::{OpenSsh, free_port};
-use crate::sandbox::{Sandbox, in_turn};
+use crate::qemu_forward;
+use crate::sandbox::{Sandbox, Shown};
 use crate::section::{Row, Section, times};
 
 /// What is sent each time.
 const BYTES: &str = "100M";
 /// iperf3's own port.
-const SERVER: &str = "5201";
+pub const SERVER: &str = "5201";
 
 /// A program that forwards until this is dropped.
-struct Forwarder(Child);
+#[derive(Debug)]
+pub struct Forwarder(pub Child);
 
 impl Drop for Forwarder {
     fn drop(&mut self) {
@@ -28,7 +30,15 @@ impl Drop for Forwarder {
 }
 
 /// Sends to `iperf3 -s` in a VM that runs and has it, and receives from it, `runs` times each way.
-pub fn measure(sandbox: &Sandbox, vm: &str, ssh: &OpenSsh, runs: usize) -> Result<Section, BenchError> {
+pub fn measure(
+    sandbox: &Sandbox,
+    vm: &str,
+    shown: &Shown,
+    ssh: &OpenSsh,
+    runs: usize,
+) -> Result<Section, BenchError> {
+    let by_qemu = free_port()?;
+    let _qemu = qemu_forward::start(sandbox, vm, shown, by_qemu)?;
     sandbox.run(&["vm", "exec", vm, "--", "iperf3", "-s", "-D"])?;
     let (by_ssh, by_banger) = (free_port()?, free_port()?);
     let _ssh = start(ssh.command("ssh").args([
@@ -39,22 +49,36 @@ pub fn measure(sandbox: &Sandbox, vm: &str, ssh: &OpenSsh, runs: usize) -> Resul
         "echo ready; sleep infinity",
     ]))?;
     let _banger = start(&mut sandbox.banger(&["vm", "forward", vm, &format!("{by_banger}:{SERVER}")]))?;
+    let ways = [
+        ("QEMU's own forwarding", by_qemu),
+        ("`ssh -L`", by_ssh),
+        ("`banger vm forward`", by_banger),
+    ];
     let mut rows = Vec::new();
-    for (label, more) in [("in", &[][..]), ("out", &["--reverse"][..])] {
-        let (ssh, banger) = in_turn(runs, || send(by_ssh, more), || send(by_banger, more))?;
-        let (ssh, banger) = (times(ssh)?, times(banger)?);
-        rows.push(Row::floor(format!("{label}, `ssh -L`"), &ssh));
-        rows.push(Row::beside(
-            format!("{label}, `banger vm forward`"),
-            &banger,
-            &ssh,
-        ));
+    for (direction, more) in [("in", &[][..]), ("out", &["--reverse"][..])] {
+        let mut taken: [Vec<Duration>; 3] = Default::default();
+        for _ in 0..runs {
+            for ((_, port), taken) in ways.iter().zip(&mut taken) {
+                taken.push(send(*port, BYTES, more)?);
+            }
+        }
+        let [qemu, ssh, banger] = taken;
+        let floor = times(qemu)?;
+        rows.push(Row::floor(format!("{direction}, {}", ways[0].0), &floor));
+        for ((label, _), taken) in ways[1..].iter().zip([ssh, banger]) {
+            rows.push(Row::beside(
+                format!("{direction}, {label}"),
+                &times(taken)?,
+                &floor,
+            ));
+        }
     }
     Ok(Section {
         title: "A forwarded port",
         says: format!(
-            "{BYTES} by `iperf3` to a server on the guest's loopback, and from it, over one connection. The floor is \
-             `ssh -L` over a published port."
+            "{BYTES} by `iperf3` to a server in the guest, and from it, over one connection. The floor is QEMU's own \
+             forwarding (`hostfwd` of its user network) to a copy of the VM without banger; `ssh -L` goes over a published \
+             port."
         ),
         rows,
         goals: Vec::new(),
@@ -81,9 +105,9 @@ fn start(command: &mut Command) -> Result<Forwarder, BenchError> {
 }
 
 /// Time of the transfer itself, as iperf3 measured it.
-fn send(port: u16, more: &[&str]) -> Result<Duration, BenchError> {
+pub fn send(port: u16, bytes: &str, more: &[&str]) -> Result<Duration, BenchError> {
     let ended = run(Command::new("iperf3")
-        .args(["-c", "127.0.0.1", "-J", "-n", BYTES, "-p", &port.to_string()])
+        .args(["-c", "127.0.0.1", "-J", "-n", bytes, "-p", &port.to_string()])
         .args(more))?;
     let report: Value = serde_json::from_slice(&ended.stdout)
         .map_err(|error| BenchError::Unexpected(format!("iperf3: {error}")))?;

@@ -2,6 +2,7 @@
 //!
 //! `make bench` builds what it needs and calls it.
 
+mod bare_qemu;
 mod boot;
 mod command;
 mod copies;
@@ -12,6 +13,7 @@ mod forward;
 mod machine;
 mod many;
 mod openssh;
+mod qemu_forward;
 mod report;
 mod sandbox;
 mod section;
@@ -94,7 +96,7 @@ fn page(sandbox: &Sandbox, arguments: &Arguments) -> Result<String, BenchError> 
     eprintln!("files");
     let copies = copies::measure(sandbox, REFERENCE, &ssh, seldom(runs))?;
     eprintln!("a forwarded port");
-    let forward = forward::measure(sandbox, REFERENCE, &ssh, seldom(runs))?;
+    let forward = forward::measure(sandbox, REFERENCE, &vm, &ssh, seldom(runs))?;
     eprintln!("cold runs");
     let boot = boot::measure(sandbox, &vm, &arguments.floor, runs)?;
     eprintln!("twenty VMs");
