@@ -1,10 +1,10 @@
-//! Fetches a kernel's package or builds an image by name; the tar stream goes to standard output.
+//! Fetches a kernel's package, or builds an image by name or by a recipe's file; the tar stream goes to standard output.
 //!
 //! `cargo run -p catalog --example catalog -- kernel debian-cloud /tmp/work >kernel.tar`
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use catalog::{Cancel, Catalog, ImageSource, Progress, ProgressSink, RecipeSettings};
@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         mirror: std::env::var("MIRROR").ok(),
         keyring: std::env::var_os("KEYRING").map(Into::into),
     };
-    let progress: ProgressSink = Arc::new(|progress: Progress| eprintln!("{progress:?}"));
+    let progress: ProgressSink =
+        Arc::new(|progress: Progress| eprintln!("{} {}", progress.stage, progress.detail));
     let cancel = Cancel::new();
     let catalog = Catalog::embedded();
     let mut tar = match kind.as_str() {
@@ -39,11 +40,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             package.open(&cancel)?
         }
         "image" => {
-            let entry = catalog.image(name).ok_or("no such image")?;
-            let Some(ImageSource::Recipe { recipe, .. }) = &entry.source else {
-                return Err("it has no recipe".into());
+            let file = Path::new(name);
+            let recipe = if file.is_file() {
+                catalog.read_recipe(&std::fs::read_to_string(file)?, name)?
+            } else {
+                let entry = catalog.image(name).ok_or("no such image, and no such file")?;
+                let Some(ImageSource::Recipe { recipe, .. }) = &entry.source else {
+                    return Err("it has no recipe".into());
+                };
+                *recipe.clone()
             };
-            let build = catalog::recipe::build(recipe, &settings, &work, &progress, &cancel)?;
+            let build = catalog::recipe::build(&recipe, &settings, &work, &progress, &cancel)?;
             eprintln!("of {}", build.date);
             build.tar
         }

@@ -14,10 +14,12 @@ mod home;
 mod kept;
 pub mod runner;
 mod scenarios;
+mod serve;
 mod uses;
 
 pub use home::{Finished, Home, Running};
 pub use scenarios::all;
+pub use serve::serve;
 pub use uses::Use;
 
 /// What users do, in a few steps.

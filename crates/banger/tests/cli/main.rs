@@ -15,6 +15,7 @@ mod lifecycle;
 mod listing;
 mod logs;
 mod ports;
+mod publish;
 mod refused;
 mod run;
 mod ssh;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Home, Scenario};
+use crate::{Home, Scenario, serve};
 
 pub(super) const KERNELS: Scenario = Scenario {
     name: "kernels",
@@ -131,44 +131,13 @@ fn kernel_fetch(home: &Home) {
     assert!(home.succeeds(&["kernel", "list"]).contains("debian-cloud"));
 }
 
-/// Serves a folder on loopback for as long as the process lives; gives the address.
-fn serve(folder: std::path::PathBuf) -> String {
-    use std::io::{BufRead, BufReader, Write};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            let request = lines.next().unwrap().unwrap_or_default();
-            while lines
-                .next()
-                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
-            {}
-            let name = request
-                .split(' ')
-                .nth(1)
-                .unwrap_or_default()
-                .trim_start_matches('/');
-            let body = std::fs::read(folder.join(name)).unwrap_or_default();
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            );
-            let _ = stream
-                .write_all(head.as_bytes())
-                .and_then(|()| stream.write_all(&body));
-        }
-    });
-    address
-}
-
 fn bundle(home: &Home) {
     let folder = home.path().join("published");
     std::fs::create_dir(&folder).unwrap();
     // The daemon reads its configuration when it starts.
     let config = home.path().join("config/banger");
     std::fs::create_dir_all(&config).unwrap();
-    let address = serve(folder.clone());
+    let address = serve(&folder);
     std::fs::write(
         config.join("config.toml"),
         format!("catalog_url = \"{address}/catalog.json\"\n"),
