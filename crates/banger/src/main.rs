@@ -10,6 +10,7 @@ mod terminal;
 #[cfg(test)]
 mod testing;
 mod verbs;
+mod workspace;
 
 use std::process::ExitCode;
 

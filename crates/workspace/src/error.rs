@@ -68,6 +68,12 @@ pub enum WorkspaceError {
         /// What was given.
         name: String,
     },
+    /// A branch that is there already.
+    #[error("there is a branch `{name}` already")]
+    BranchTaken {
+        /// Its name.
+        name: String,
+    },
     /// git failed on the host.
     #[error("git cannot {action}: {said}")]
     Git {

@@ -12,6 +12,7 @@
 //! at. The guest's side is git as well, driven through [`Guest`] by scripts whose values are arguments.
 
 mod apply;
+mod branch;
 mod error;
 mod export;
 mod git;
@@ -26,6 +27,7 @@ mod settings;
 mod status;
 
 pub use apply::{Applied, Apply, apply};
+pub use branch::to_branch;
 pub use error::WorkspaceError;
 pub use export::{Base, LARGEST_PATCH, export};
 pub use guest::{Ended, Guest, Input};

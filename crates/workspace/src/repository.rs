@@ -83,6 +83,15 @@ impl Repository {
         })
     }
 
+    /// The commit that is checked out at a working tree's top; none before the first one, or where there is none.
+    ///
+    /// # Errors
+    /// git does not run.
+    pub fn head_of(top: &Path) -> Result<Option<String>, WorkspaceError> {
+        let line = Git::within(top).line(["rev-parse", "-q", "--verify", "HEAD^{commit}"])?;
+        line.map(object).transpose()
+    }
+
     /// The commit that a reference of the user's means.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod suggest;
 mod usage;
 mod verbs;
 mod vm;
+mod workspace;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,6 +40,11 @@ pub use verbs::{
 };
 pub use vm::{
     CreateArgs, ExecArgs, ListArgs, NetworkArg, ReferencesArgs, RunArgs, Shape, ShowArgs, VmCommand,
+};
+
+pub use workspace::{
+    ApplyArgs, ChoiceArgs, DiffArgs, ExportWorkspaceArgs, GUEST_PATH, ModeArg, PrepareArgs, StatusArgs,
+    WorkspaceCommand, WorkspaceGroup,
 };
 
 use crate::failure::Failure;
@@ -191,6 +197,7 @@ Examples:
     after_help = "\
 Examples:
   banger vm run --name box            a new VM called box, and a shell in it
+  banger vm run .                     one with this git repository in it
   banger vm run --rm -- uname -a      run one command, keep nothing
   banger vm run -d --name web         start one and leave it running
   banger vm exec web -- systemctl is-system-running

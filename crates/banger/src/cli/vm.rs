@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use config::{DiskSize, MemorySize, VcpuCount, VmName};
 
 use super::forward::parse;
+use super::workspace::{ChoiceArgs, WorkspaceGroup};
 use super::{
     CpArgs, EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, LogsArgs, PingArgs, PortsArgs,
     ProgressArgs, PruneArgs, SetArgs, ShellArgs, SshArgs, StartArgs, StatsArgs, StopArgs, WaitArgs,
@@ -25,12 +26,17 @@ pub enum VmCommand {
     /// command's own: 128+n if signal n ended it, 127 if the guest has no such command, 126 if it cannot be
     /// executed. Signals are passed on; a second Ctrl-C within a second kills the command.
     ///
+    /// With a PATH in a git repository, that repository is put into the VM as /root/repo, and the shell or command
+    /// starts there: what git tracks, as it is in your working tree. `vm workspace` brings changes back.
+    ///
     /// Image, shape and network that are not given come from ~/.config/banger/config.toml, which has defaults for
     /// all. An image or kernel that is missing is fetched or built first. Ctrl-C while the VM starts leaves nothing
     /// behind.
     #[command(after_help = "\
 Examples:
   banger vm run                            a shell in a new VM
+  banger vm run .                          one with this git repository in it
+  banger vm run . --rm -- make test        its tests, nothing kept
   banger vm run --rm -- uname -a           one command, nothing kept
   banger vm run --rm -t -- top             a command that needs a terminal
   banger vm run --vcpu 4 --memory 8G --disk-size 40G --name big
@@ -177,6 +183,13 @@ Examples:
   git archive HEAD | banger vm cp - box:/srv/site
   banger vm cp box:/srv - | tar t")]
     Cp(CpArgs),
+    /// Copy git repositories into VMs, and what was changed there back out.
+    #[command(long_about = "\
+Copy git repositories into VMs, and what was changed there back out.
+
+A workspace is a copy of a git repository in a VM: a repository of its own, with your uncommitted changes. What was \
+done there comes back as a patch that cannot run anything here.")]
+    Workspace(WorkspaceGroup),
     /// Run a command in a running VM.
     ///
     /// Stdout and stderr come back apart, and the exit code is the command's own: 128+n if signal n ended it, 127
@@ -289,6 +302,11 @@ pub enum NetworkArg {
 /// `banger vm run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
+    /// A path in a git repository, whose files go into the VM.
+    #[arg(value_name = "PATH")]
+    pub path: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
     #[command(flatten)]
     pub shape: Shape,
     #[command(flatten)]
@@ -377,6 +395,9 @@ pub struct ExecArgs {
     /// User in the guest, by name or number; root if left out.
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+    /// Bring the VM's workspaces up to date with your repositories first.
+    #[arg(long)]
+    pub auto_prepare: bool,
     /// Pass stdin on.
     #[arg(short, long)]
     pub interactive: bool,

@@ -23,7 +23,7 @@ pub use machine::{keeps_running, show, spec_line};
 pub use progress::Progress;
 pub use report::report;
 pub use space::space;
-pub use table::{ports, vms};
+pub use table::{pairs, ports, vms};
 pub use transfer::Transfer;
 pub use usage::{Usage, usage};
 

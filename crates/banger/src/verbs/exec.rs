@@ -3,6 +3,7 @@
 use guest::Exec;
 
 use super::command::{self, Streams};
+use super::workspace::before_command;
 use crate::cli::{ExecArgs, ShellArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -23,6 +24,7 @@ pub async fn exec(place: &Place, args: ExecArgs) -> Result<u8, Failure> {
     let streams = Streams::of(args.interactive, args.tty);
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
+    before_command(&client, &args.vm.reference, args.auto_prepare, &mut signals).await?;
     let exit = command::run(&client, &args.vm.reference, exec, streams, &mut signals).await?;
     Ok(exit.shell_code())
 }

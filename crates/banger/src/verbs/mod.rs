@@ -29,6 +29,7 @@ mod show;
 mod ssh;
 mod stats;
 mod version;
+mod workspace;
 
 use crate::cli::{Cli, Command, ProgressArgs, VmCommand};
 use crate::daemon::Place;
@@ -81,6 +82,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
             VmCommand::Show(args) => show::show(&place, &args).await,
             VmCommand::Logs(args) => logs::logs(&place, &args).await,
             VmCommand::Cp(args) => cp::cp(&place, args).await,
+            VmCommand::Workspace(group) => workspace::run(&place, group).await,
             VmCommand::Exec(args) => exec::exec(&place, args).await,
             VmCommand::Shell(args) => exec::shell(&place, args).await,
             VmCommand::Ports(args) => ports::ports(&place, &args).await,

@@ -9,7 +9,8 @@ use super::command::{self, Streams};
 use super::create::{no_vm, request};
 use super::operation::{self, follow};
 use super::registry;
-use crate::cli::RunArgs;
+use super::workspace::Plan;
+use crate::cli::{ChoiceArgs, GUEST_PATH, ModeArg, RunArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::{self, Progress};
@@ -23,6 +24,10 @@ const INSTEAD: &str = "`vm run -- COMMAND` runs a command, `vm run -d` leaves th
 /// # Errors
 /// What failed. With `--rm`, and when the start failed, nothing of the VM is left.
 pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
+    let plan = plan(&args)?;
+    if args.choice.dry_run {
+        return plan.map_or(Ok(0), |plan| plan.list());
+    }
     let shell = args.command.is_empty() && !args.entrypoint;
     let streams = match (args.detach, shell) {
         (true, _) => None,
@@ -30,6 +35,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         (false, false) => Some(Streams::of(args.interactive, args.tty)),
     };
     let mut exec = Exec {
+        workdir: plan.as_ref().map(|_| GUEST_PATH.to_owned()),
         argv: command::words(args.command)?,
         user: args.user,
         ..Exec::default()
@@ -55,6 +61,20 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         return Err(failure);
     }
     progress.clear();
+    if let Some(plan) = plan {
+        let quiet = args.progress.quiet;
+        if !quiet {
+            plan.say_what_stays();
+        }
+        let into = (vm.id.as_str(), vm.name.as_str());
+        if let Err(failure) = plan
+            .carry_out(&client, into, GUEST_PATH, false, quiet, &mut signals)
+            .await
+        {
+            delete(place, &client, &vm, &mut signals).await?;
+            return Err(failure);
+        }
+    }
     let Some(streams) = streams else {
         render::output(&format!("{}\n", render::one_line(&vm.name)))?;
         return Ok(0);
@@ -100,6 +120,24 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         render::note(&render::keeps_running(&vm.name));
     }
     Ok(code)
+}
+
+/// What of a repository is to go into the VM; nothing without a path. All of it is known before there is a VM.
+fn plan(args: &RunArgs) -> Result<Option<Plan>, Failure> {
+    let Some(path) = &args.path else {
+        let ChoiceArgs {
+            branch,
+            from,
+            include_untracked,
+            dry_run,
+        } = &args.choice;
+        if branch.is_some() || from.is_some() || *include_untracked || *dry_run {
+            let failure = Failure::usage("there is no repository whose files could go: a PATH is missing");
+            return Err(failure.with_hint("`banger vm run .` takes the one of the current folder"));
+        }
+        return Ok(None);
+    };
+    Plan::of(path, &args.choice, ModeArg::default(), "NAME").map(Some)
 }
 
 /// What an image runs: its entry point with its own arguments, or with those given.

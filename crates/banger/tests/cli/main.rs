@@ -24,3 +24,4 @@ mod support;
 mod terminal;
 mod usage;
 mod verbs;
+mod workspace;

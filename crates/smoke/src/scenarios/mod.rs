@@ -10,6 +10,7 @@ mod ports;
 mod shape;
 mod ssh;
 mod terminal;
+mod workspaces;
 
 use crate::Scenario;
 
@@ -31,6 +32,8 @@ static ALL: &[Scenario] = &[
     ssh::SSH,
     shape::SHAPE,
     images::IMAGES,
+    workspaces::WORKSPACE,
+    workspaces::WORKSPACES,
 ];
 
 /// All scenarios, in the order to run them.

@@ -17,6 +17,7 @@ use crate::error::WorkspaceError;
 use crate::patch::Patch;
 use crate::repository::Repository;
 use stage::Stage;
+pub(crate) use stage::misfits;
 
 /// How a patch is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -277,7 +277,7 @@ fn keep_rights(made: &Path, original: &Original) -> io::Result<()> {
 }
 
 /// The files of which git says that a patch does not fit them.
-fn misfits(stderr: &[u8]) -> Vec<String> {
+pub(crate) fn misfits(stderr: &[u8]) -> Vec<String> {
     let mut files: Vec<String> = stderr
         .split(|byte| *byte == b'\n')
         .filter_map(|line| {

@@ -6,22 +6,60 @@ path=$1 turn=$2 parcel=.git/$3 commit=$4 branch=$5 base=$6 force=$7
 trap '' HUP INT TERM
 if [ "$turn" = new ]; then tree=$path.banger-incoming; else tree=$path; fi
 cd "$tree" 2>/dev/null && [ -d "$parcel" ] || exit 92
-lists=$parcel/lists
-index=$PWD/$parcel/index
-wanted=$PWD/$parcel/wanted
-settled=$PWD/$parcel/settled
+top=$PWD
+lists=$top/$parcel/lists
+index=$top/$parcel/index
+wanted=$top/$parcel/wanted
+settled=$top/$parcel/settled
+
+[ "$turn" = again ] || cat "$lists/settings" >>.git/config
 
 # What is here now, with the times of its files, so that only what differs is written.
 [ ! -e .git/index ] || cp -p .git/index "$index"
+now=
 if [ "$turn" = again ]; then
     GIT_INDEX_FILE=$index git add -A
     now=$(GIT_INDEX_FILE=$index git write-tree)
+fi
+
+# The index that the host has; then what is to be checked out of it. Files of the working tree that came before and did
+# not change are taken from what is here.
+cat "$lists/shallow" .git/shallow 2>/dev/null | sort -u >"$parcel/shallow"
+[ ! -s "$parcel/shallow" ] || cp "$parcel/shallow" .git/shallow
+[ "$commit" = - ] || GIT_INDEX_FILE=$wanted git read-tree "$commit"
+GIT_INDEX_FILE=$wanted git update-index -z --index-info <"$lists/staged"
+target=$(GIT_INDEX_FILE=$wanted git write-tree)
+if [ -s "$lists/kept" ]; then
+    GIT_INDEX_FILE=$index xargs -0 git -c core.fsmonitor=false ls-files -s -z -- <"$lists/kept" |
+        GIT_INDEX_FILE=$wanted git update-index -z --index-info
+fi
+GIT_INDEX_FILE=$wanted git update-index --force-remove -z --stdin <"$lists/deleted"
+checkout=$(GIT_INDEX_FILE=$wanted git write-tree)
+
+# The files as they will be, so that the next time tells what was made here.
+cp "$wanted" "$settled"
+if [ -d "$parcel/files" ]; then
+    (
+        cd "$parcel/files"
+        export GIT_DIR="$top/.git" GIT_WORK_TREE=. GIT_INDEX_FILE="$settled"
+        git update-index --add --replace -z --stdin <"$lists/sent"
+    )
+fi
+state=$(GIT_INDEX_FILE=$settled git write-tree)
+
+if [ "$turn" = again ]; then
     prepared=$(git rev-parse -q --verify refs/banger/prepared) || exit 92
     head=$(git rev-parse -q --verify HEAD || echo -)
-    if [ "$now" != "$prepared" ] || [ "$head" != "$base" ]; then
+    # What came to be the same on the host, by `apply` for one, is not lost.
+    git diff-tree -r -z --name-only --no-renames "$prepared" "$now" >"$parcel/made"
+    : >"$parcel/lost"
+    if [ -s "$parcel/made" ]; then
+        xargs -0 git diff-tree -r -z --name-only --no-renames "$now" "$state" -- <"$parcel/made" >"$parcel/lost"
+    fi
+    if [ -s "$parcel/lost" ] || [ "$head" != "$base" ]; then
         if [ -z "$force" ]; then
             [ "$head" = "$base" ] || printf 'commits since %.12s\0' "$base"
-            git diff-tree -r -z --name-only --no-renames "$prepared" "$now"
+            cat "$parcel/lost"
             exit 93
         fi
         # Nothing of it is lost: refs/banger/replaced leads to it.
@@ -33,40 +71,22 @@ if [ "$turn" = again ]; then
     fi
 fi
 
-cat "$lists/shallow" .git/shallow 2>/dev/null | sort -u >"$parcel/shallow"
-[ ! -s "$parcel/shallow" ] || cp "$parcel/shallow" .git/shallow
-[ "$turn" = again ] || cat "$lists/settings" >>.git/config
 if [ -s "$lists/sparse" ]; then
     mkdir -p .git/info
     cp "$lists/sparse" .git/info/sparse-checkout
     git config core.sparseCheckout true
 fi
-
-# The index that the host has, then the files of it. Those of the working tree that came before and did not change
-# are taken from what is here.
-[ "$commit" = - ] || GIT_INDEX_FILE=$wanted git read-tree "$commit"
-GIT_INDEX_FILE=$wanted git update-index -z --index-info <"$lists/staged"
-target=$(GIT_INDEX_FILE=$wanted git write-tree)
-if [ -s "$lists/kept" ]; then
-    GIT_INDEX_FILE=$index xargs -0 git -c core.fsmonitor=false ls-files -s -z -- <"$lists/kept" |
-        GIT_INDEX_FILE=$wanted git update-index -z --index-info
-fi
-GIT_INDEX_FILE=$wanted git update-index --force-remove -z --stdin <"$lists/deleted"
-GIT_INDEX_FILE=$index git read-tree --reset -u "$(GIT_INDEX_FILE=$wanted git write-tree)"
+GIT_INDEX_FILE=$index git read-tree --reset -u "$checkout"
 GIT_INDEX_FILE=$index git read-tree --reset "$target"
 xargs -0 rm -rf -- <"$lists/sent"
 if [ -d "$parcel/files" ]; then
     # As links, which cost no space; copied where the file system has none.
     cp -al "$parcel/files/." . 2>/dev/null || cp -a "$parcel/files/." .
 fi
-cp -p "$index" "$settled"
-GIT_INDEX_FILE=$settled git update-index --force-remove -z --stdin <"$lists/deleted"
-cat "$lists/sent" "$lists/kept" | GIT_INDEX_FILE=$settled git update-index --add -z --stdin
 GIT_INDEX_FILE=$index git update-index -z --index-info <"$lists/unmerged"
 if [ -s "$lists/intended" ]; then
     GIT_INDEX_FILE=$index git add -f -N --pathspec-from-file="$lists/intended" --pathspec-file-nul
 fi
-state=$(GIT_INDEX_FILE=$settled git write-tree)
 mv -f "$index" .git/index
 
 if [ "$branch" = - ]; then

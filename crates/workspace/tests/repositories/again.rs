@@ -1,6 +1,6 @@
 //! A second prepare: only what changed goes, and what was made in the guest stays.
 
-use workspace::{Choice, Prepared, WorkspaceError};
+use workspace::{Base, Choice, Prepared, WorkspaceError};
 
 use crate::support::{Local, Scene};
 
@@ -129,4 +129,27 @@ fn what_is_no_workspace_is_not_replaced_unless_told_to() {
         .prepare_as(&Choice::default(), Some(&first), false)
         .unwrap_err();
     assert!(matches!(lost, WorkspaceError::Lost { .. }), "{lost}");
+}
+
+#[test]
+fn work_that_was_brought_back_is_in_nobodys_way() {
+    let scene = Scene::committed();
+    scene.write("README", "edited\n");
+    let first = scene.prepare();
+    scene.write_inside("src/main.c", "by the guest\n");
+    scene.write_inside("made here", "new\n");
+    scene.write_inside("README", "edited there\n");
+    scene.apply(&scene.export(&Base::Prepared)).unwrap();
+    scene.git(&["add", "made here"]);
+    let second = again(&scene, &first);
+    scene.assert_same();
+    assert_eq!(scene.export(&Base::Prepared), b"");
+    scene.write_inside("made here", "newer\n");
+    let refused = scene
+        .prepare_as(&Choice::default(), Some(&second), false)
+        .unwrap_err();
+    assert!(
+        matches!(&refused, WorkspaceError::GuestWork { files } if files == &["made here"]),
+        "{refused}"
+    );
 }

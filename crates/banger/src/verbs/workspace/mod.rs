@@ -1,0 +1,87 @@
+//! `banger vm workspace`: git runs here, with the user's rights; the VM is reached through the daemon.
+
+mod changes;
+mod prepare;
+mod status;
+
+use api::VmState;
+use api::client::Client;
+use tokio::sync::watch;
+use workspace::WorkspaceError;
+
+use super::operation::ending;
+use crate::cli::{WorkspaceCommand, WorkspaceGroup};
+use crate::daemon::Place;
+use crate::failure::Failure;
+use crate::render::Transfer;
+use crate::terminal::{Signals, exit_code};
+use crate::workspace::{Remote, failed};
+pub use prepare::{Plan, before_command};
+
+/// Carries out one of the verbs.
+///
+/// # Errors
+/// What it failed with.
+pub async fn run(place: &Place, group: WorkspaceGroup) -> Result<u8, Failure> {
+    match group.command {
+        WorkspaceCommand::Prepare(args) => prepare::prepare(place, &args).await,
+        WorkspaceCommand::Export(args) => changes::export(place, &args).await,
+        WorkspaceCommand::Diff(args) => changes::diff(place, &args).await,
+        WorkspaceCommand::Apply(args) => changes::apply(place, args).await,
+        WorkspaceCommand::Status(args) => status::status(place, &args).await,
+    }
+}
+
+/// A running VM and the way into it.
+struct Entered {
+    client: Client,
+    id: String,
+    name: String,
+}
+
+impl Entered {
+    async fn of(place: &Place, reference: &str) -> Result<Self, Failure> {
+        let client = place.connect().await?;
+        let vm = client.vm(reference).await?;
+        if vm.state != VmState::Running {
+            let failure = Failure::new(format!("`{}` is {}", vm.name, vm.state));
+            return Err(failure.with_hint(format!("`banger vm start {}` boots it", vm.name)));
+        }
+        Ok(Self {
+            client,
+            id: vm.id,
+            name: vm.name,
+        })
+    }
+
+    /// Does work with the guest on a thread of its own. A signal that asks this program to end breaks it off.
+    async fn work<T: Send + 'static>(
+        &self,
+        signals: &mut Signals,
+        quiet: bool,
+        work: impl FnOnce(&mut Remote) -> Result<T, WorkspaceError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (end, ended) = watch::channel(false);
+        let progress = Transfer::new(quiet, None);
+        let mut guest = Remote::new(self.client.clone(), self.id.clone(), progress.clone(), ended);
+        let mut working = tokio::task::spawn_blocking(move || work(&mut guest));
+        let mut signalled = None;
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut working => break outcome,
+                signal = ending(signals), if signalled.is_none() => {
+                    signalled = Some(signal);
+                    // What the host's files are doing is never left half done: this waits.
+                    let _ = end.send(true);
+                }
+            }
+        };
+        progress.clear();
+        match (outcome, signalled) {
+            (Ok(Ok(value)), None) => Ok(value),
+            (_, Some(signal)) => Err(Failure::quiet(exit_code(signal))),
+            (Ok(Err(error)), None) => Err(failed(&self.name, &error)),
+            (Err(error), None) => Err(Failure::new(format!("a thread failed: {error}"))),
+        }
+    }
+}

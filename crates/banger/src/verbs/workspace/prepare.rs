@@ -1,0 +1,244 @@
+//! Putting a repository into a VM.
+
+use std::path::Path;
+
+use api::client::Client;
+use workspace::{Choice, Destination, Head, Mode, Repository, Selection, prepare as prepare_in};
+
+use super::Entered;
+use crate::cli::{ChoiceArgs, ModeArg, PrepareArgs};
+use crate::daemon::Place;
+use crate::failure::Failure;
+use crate::render;
+use crate::terminal::Signals;
+use crate::workspace::{Asked, Record, Records, failed};
+
+/// A repository and what of it goes: all that is known before any VM is asked.
+#[derive(Clone)]
+pub struct Plan {
+    repository: Repository,
+    selection: Selection,
+    asked: Asked,
+}
+
+impl Plan {
+    /// Looks at the repository that a path lies in. `vm` is for hints.
+    ///
+    /// # Errors
+    /// It cannot go.
+    pub fn of(path: &Path, choice: &ChoiceArgs, mode: ModeArg, vm: &str) -> Result<Self, Failure> {
+        let asked = Asked {
+            full: mode == ModeArg::Full,
+            untracked: choice.include_untracked,
+            branch: choice.branch.clone(),
+            from: choice.from.clone(),
+        };
+        Self::asked(path, asked, vm)
+    }
+
+    fn asked(path: &Path, asked: Asked, vm: &str) -> Result<Self, Failure> {
+        let fail = |error| failed(vm, &error);
+        let repository = Repository::find(path).map_err(fail)?;
+        let choice = Choice {
+            mode: if asked.full { Mode::Full } else { Mode::Shallow },
+            untracked: asked.untracked,
+            branch: asked.branch.clone(),
+            from: asked.from.clone(),
+        };
+        let selection = Selection::of(&repository, &choice).map_err(fail)?;
+        Ok(Self {
+            repository,
+            selection,
+            asked,
+        })
+    }
+
+    /// Prints the files that would go.
+    ///
+    /// # Errors
+    /// Nobody reads them.
+    pub fn list(&self) -> Result<u8, Failure> {
+        let mut text = String::new();
+        for path in &self.selection.files {
+            text.push_str(&render::one_line(&String::from_utf8_lossy(path)));
+            text.push('\n');
+        }
+        render::output(&text)?;
+        self.say_what_stays();
+        Ok(0)
+    }
+
+    /// Says what of the repository does not go as it is.
+    pub fn say_what_stays(&self) {
+        let count = |count: usize, one: &str, many: &str| match count {
+            1 => format!("1 {one}"),
+            count => format!("{count} {many}"),
+        };
+        match self.selection.left_behind {
+            0 => {}
+            left => render::note(&format!(
+                "  {} behind; --include-untracked takes them along",
+                count(left, "untracked file stays", "untracked files stay")
+            )),
+        }
+        match self.selection.pointers {
+            0 => {}
+            pointers => render::note(&format!(
+                "  {} of Git LFS as pointers, without their content",
+                count(pointers, "file goes", "files go")
+            )),
+        }
+    }
+
+    /// Puts it into a running VM, and notes that.
+    ///
+    /// # Errors
+    /// Something is in the way, or either side failed; the VM's workspace is as it was then.
+    pub async fn carry_out(
+        self,
+        client: &Client,
+        (id, name): (&str, &str),
+        guest_path: &str,
+        force: bool,
+        quiet: bool,
+        signals: &mut Signals,
+    ) -> Result<(), Failure> {
+        let mut records = Records::lock(id)?;
+        let before = records
+            .at(guest_path)
+            .filter(|record| record.repository == self.repository.top);
+        let before = before.map(Record::prepared);
+        let entered = Entered {
+            client: client.clone(),
+            id: id.to_owned(),
+            name: name.to_owned(),
+        };
+        let (plan, path) = (self.clone(), guest_path.to_owned());
+        let prepared = entered
+            .work(signals, quiet, move |guest| {
+                let destination = Destination {
+                    path: &path,
+                    before: before.as_ref(),
+                    force,
+                };
+                prepare_in(&plan.repository, &plan.selection, guest, destination)
+            })
+            .await?;
+        let branch = match &self.selection.head {
+            Head::Branch(branch) => Some(branch.clone()),
+            Head::Detached => None,
+        };
+        records.put(Record::of(
+            guest_path,
+            &self.repository.top,
+            branch,
+            self.asked,
+            &prepared,
+        ))
+    }
+
+    /// What went, on one line.
+    fn said(&self, name: &str, guest_path: &str) -> String {
+        let commit = self
+            .selection
+            .commit
+            .as_deref()
+            .map_or("no commit yet", |commit| &commit[..12]);
+        let at = match &self.selection.head {
+            Head::Branch(branch) => format!("{} at {commit}", render::one_line(branch)),
+            Head::Detached => commit.to_owned(),
+        };
+        let edited = self.selection.edited.len() + self.selection.deleted.len();
+        let edited = match edited {
+            0 => String::new(),
+            1 => ", 1 file changed since".to_owned(),
+            edited => format!(", {edited} files changed since"),
+        };
+        format!("  {name}:{guest_path} is {at}{edited}")
+    }
+}
+
+/// `vm workspace prepare`.
+///
+/// # Errors
+/// As [`Plan::of`] and [`Plan::carry_out`].
+pub async fn prepare(place: &Place, args: &PrepareArgs) -> Result<u8, Failure> {
+    let plan = Plan::of(&args.path, &args.choice, args.mode, &args.vm.reference)?;
+    if args.choice.dry_run {
+        return plan.list();
+    }
+    let mut signals = Signals::ending()?;
+    let entered = Entered::of(place, &args.vm.reference).await?;
+    let (path, said) = (
+        &args.guest.guest_path,
+        plan.said(&entered.name, &args.guest.guest_path),
+    );
+    if !args.quiet {
+        plan.say_what_stays();
+    }
+    let vm = (entered.id.as_str(), entered.name.as_str());
+    plan.carry_out(&entered.client, vm, path, args.force, args.quiet, &mut signals)
+        .await?;
+    if !args.quiet {
+        render::note(&said);
+    }
+    Ok(0)
+}
+
+/// Before a command in a VM: brings its workspaces up to date, if that is wanted, or says which of them are not.
+///
+/// # Errors
+/// A workspace cannot be prepared.
+pub async fn before_command(
+    client: &Client,
+    reference: &str,
+    prepare: bool,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
+    if !Records::exist() {
+        return if prepare {
+            Err(nothing_known(reference))
+        } else {
+            Ok(())
+        };
+    }
+    let vm = client.vm(reference).await?;
+    let records = Records::of(&vm.id);
+    if prepare && records.all().is_empty() {
+        return Err(nothing_known(&vm.name));
+    }
+    for record in records.all() {
+        if prepare {
+            let plan = Plan::asked(&record.repository, record.asked.clone(), &vm.name)?;
+            let into = (vm.id.as_str(), vm.name.as_str());
+            plan.carry_out(client, into, &record.guest_path, false, true, signals)
+                .await?;
+            continue;
+        }
+        // What was asked for by name does not move.
+        let head = Repository::head_of(&record.repository).ok().flatten();
+        if let Some(head) =
+            head.filter(|head| record.asked.from.is_none() && record.commit.as_ref() != Some(head))
+        {
+            let line = format!(
+                "{}:{} is behind: {} is at {} by now",
+                vm.name,
+                record.guest_path,
+                record.repository.display(),
+                &head[..12]
+            );
+            render::warning(&line);
+            render::hint(&format!(
+                "`banger vm workspace prepare {}`, or --auto-prepare here",
+                vm.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn nothing_known(vm: &str) -> Failure {
+    Failure::new(format!("`{vm}` has no workspace to prepare")).with_hint(format!(
+        "`banger vm workspace prepare {vm} PATH` puts a repository there"
+    ))
+}

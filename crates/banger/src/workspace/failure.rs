@@ -1,0 +1,70 @@
+//! Errors of workspaces with what the user can do about them.
+
+use std::error::Error;
+
+use workspace::WorkspaceError;
+
+use crate::failure::{Failure, USAGE};
+
+/// The error as a user reads it. `vm` is the VM's name.
+pub fn failed(vm: &str, error: &WorkspaceError) -> Failure {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Without the system's numbers.
+        let text = text.split(" (os error").next().unwrap_or_default();
+        message.push_str(&format!(": {text}"));
+        cause = error.source();
+    }
+    let failure = Failure::new(message);
+    match hint(vm, error) {
+        Some((hint, code)) => failure.with_hint(hint).with_code(code),
+        None => failure,
+    }
+}
+
+fn hint(vm: &str, error: &WorkspaceError) -> Option<(String, u8)> {
+    use WorkspaceError as E;
+    let hint = match error {
+        E::NoGit(_) | E::OldGit { .. } => "install git on this host, or a newer one".to_owned(),
+        E::Missing { .. } => "name a folder of this host; a command comes after `--`".to_owned(),
+        E::NotARepository { .. } => {
+            "`git init` and a commit make it one; `banger vm cp` copies folders that are none".to_owned()
+        }
+        E::Bare { .. } => "`git clone` it, and name the clone".to_owned(),
+        E::ForeignTree { .. } => {
+            "its setting core.worktree leads elsewhere; `git config --unset core.worktree` removes it"
+                .to_owned()
+        }
+        E::Submodules { .. } => {
+            "workspaces hold one repository: prepare each submodule by its own path, with --guest-path"
+                .to_owned()
+        }
+        E::NoSuchCommit { .. } => "`git log --oneline --all` lists commits".to_owned(),
+        E::BadBranch { .. } => return Some(("for example --branch try/one".to_owned(), USAGE)),
+        E::BranchTaken { .. } => "another name, or `git branch -D` first".to_owned(),
+        E::NoGitInGuest => format!("install it: banger vm exec {vm} -- apt-get install -y git"),
+        E::Occupied { .. } => "--guest-path names another place, --force replaces what is there".to_owned(),
+        E::Lost { .. } => {
+            format!("`banger vm workspace prepare {vm}` puts one there; --force if files are in its way")
+        }
+        E::GuestWork { .. } => format!(
+            "`banger vm workspace apply {vm}` brings them back; --force replaces them, and keeps them in the guest as \
+             refs/banger/replaced"
+        ),
+        E::NoBase { .. } => {
+            format!("`banger vm workspace prepare {vm}` notes one; --base names a commit of the guest's")
+        }
+        E::Moved { .. } => "try again when nothing writes there".to_owned(),
+        E::Conflict { .. } => {
+            "--3way tries a merge, --branch NAME puts it on a branch of its own; nothing was changed"
+                .to_owned()
+        }
+        E::Patch { .. } | E::TooLarge { .. } => {
+            format!("`banger vm workspace export {vm} -o FILE` keeps what the guest says, to be looked at")
+        }
+        _ => return None,
+    };
+    Some((hint, 1))
+}

@@ -1,0 +1,10 @@
+//! The command line's side of workspaces: the way into a guest that `workspace` asks for, what is remembered of each
+//! workspace, and its errors as a user reads them.
+
+mod failure;
+mod guest;
+mod records;
+
+pub use failure::failed;
+pub use guest::Remote;
+pub use records::{Asked, Record, Records};

@@ -1,0 +1,242 @@
+//! What is remembered of the workspaces that were put into VMs: `<state>/workspaces/<VM's id>.json`.
+//!
+//! The user's own notes, beside the daemon's state and not in it: they hold paths of the host, which are none of the
+//! daemon's business. A note that is lost costs a prepare that is told to replace what is there.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use config::{Environment, Paths};
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use workspace::{Prepared, Stamp};
+
+use crate::failure::Failure;
+
+/// Largest note that is read.
+const LARGEST: u64 = 256 << 20;
+
+/// One workspace of one VM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The folder in the guest.
+    pub guest_path: String,
+    /// The working tree's top on the host.
+    pub repository: PathBuf,
+    /// The branch in the guest; none if it has none.
+    pub branch: Option<String>,
+    /// The commit that went in; none before the first one.
+    pub commit: Option<String>,
+    /// When.
+    pub prepared_at: Timestamp,
+    /// What was asked for, to ask for it again.
+    pub asked: Asked,
+    files: Vec<(Text, [i64; 5])>,
+    deleted: Vec<Text>,
+}
+
+/// What the user asked to have in the guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The whole history.
+    pub full: bool,
+    /// Untracked files.
+    pub untracked: bool,
+    /// A branch of its own.
+    pub branch: Option<String>,
+    /// A commit in the place of the working tree.
+    pub from: Option<String>,
+}
+
+/// Bytes of a path, as text where they are that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Utf8(String),
+    Bytes(Vec<u8>),
+}
+
+impl Text {
+    fn of(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Utf8(text.to_owned()),
+            Err(_) => Self::Bytes(bytes.to_vec()),
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Utf8(text) => text.clone().into_bytes(),
+            Self::Bytes(bytes) => bytes.clone(),
+        }
+    }
+}
+
+impl Record {
+    /// A note of what was just prepared.
+    pub fn of(
+        guest_path: &str,
+        repository: &Path,
+        branch: Option<String>,
+        asked: Asked,
+        prepared: &Prepared,
+    ) -> Self {
+        let files = prepared.files.iter();
+        Self {
+            guest_path: guest_path.to_owned(),
+            repository: repository.to_owned(),
+            branch,
+            commit: prepared.commit.clone(),
+            prepared_at: Timestamp::now(),
+            asked,
+            files: files
+                .map(|(path, Stamp(stamp))| (Text::of(path), *stamp))
+                .collect(),
+            deleted: prepared.deleted.iter().map(|path| Text::of(path)).collect(),
+        }
+    }
+
+    /// What the guest was given.
+    pub fn prepared(&self) -> Prepared {
+        Prepared {
+            commit: self.commit.clone(),
+            files: self
+                .files
+                .iter()
+                .map(|(path, stamp)| (path.bytes(), Stamp(*stamp)))
+                .collect(),
+            deleted: self.deleted.iter().map(Text::bytes).collect(),
+        }
+    }
+}
+
+/// The notes of one VM.
+pub struct Records {
+    path: PathBuf,
+    list: Vec<Record>,
+    /// Held while a workspace of the VM is prepared.
+    _lock: Option<File>,
+}
+
+impl Records {
+    /// Whether any VM has a workspace.
+    pub fn exist() -> bool {
+        let entries = folder().and_then(|folder| std::fs::read_dir(folder).ok());
+        entries.is_some_and(|mut entries| entries.next().is_some())
+    }
+
+    /// The notes of a VM; none if they cannot be read.
+    pub fn of(id: &str) -> Self {
+        let path = folder().map(|folder| folder.join(format!("{id}.json")));
+        let path = path.unwrap_or_default();
+        let list = read(&path).unwrap_or_default();
+        Self {
+            path,
+            list,
+            _lock: None,
+        }
+    }
+
+    /// The notes of a VM, which nobody else changes while this exists.
+    ///
+    /// # Errors
+    /// Somebody else prepares a workspace of the VM, or the notes cannot be written.
+    pub fn lock(id: &str) -> Result<Self, Failure> {
+        let cannot = |error: io::Error| Failure::new(format!("cannot keep notes of workspaces: {error}"));
+        let folder = folder().ok_or_else(|| cannot(io::ErrorKind::NotFound.into()))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(cannot)?;
+        let lock = folder.join(format!("{id}.lock"));
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(lock);
+        let lock = lock.map_err(cannot)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+            Failure::new("another `banger` is preparing a workspace of this VM")
+                .with_hint("wait until it is done")
+        })?;
+        Ok(Self {
+            _lock: Some(lock),
+            ..Self::of(id)
+        })
+    }
+
+    /// All of the VM's.
+    pub fn all(&self) -> &[Record] {
+        &self.list
+    }
+
+    /// The workspace at a path of the guest's.
+    pub fn at(&self, guest_path: &str) -> Option<&Record> {
+        self.list.iter().find(|record| record.guest_path == guest_path)
+    }
+
+    /// Notes one, in the place of what was noted of its path.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn put(&mut self, record: Record) -> Result<(), Failure> {
+        self.list.retain(|known| known.guest_path != record.guest_path);
+        self.list.push(record);
+        self.write()
+            .map_err(|error| Failure::new(format!("cannot write {}: {error}", self.path.display())))
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let text = serde_json::to_vec(&self.list).map_err(io::Error::other)?;
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&text)?;
+        file.persist(&self.path)?;
+        Ok(())
+    }
+}
+
+fn folder() -> Option<PathBuf> {
+    let paths = Paths::personal(&Environment::of_process()).ok()?;
+    Some(paths.state().join("workspaces"))
+}
+
+fn read(path: &Path) -> Option<Vec<Record>> {
+    if path.metadata().ok()?.len() > LARGEST {
+        return None;
+    }
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_holds_paths_of_any_bytes() {
+        let prepared = Prepared {
+            commit: Some("a".repeat(40)),
+            files: vec![
+                (b"plain".to_vec(), Stamp([1, 2, 3, 4, 5])),
+                (b"\xff".to_vec(), Stamp([0; 5])),
+            ],
+            deleted: vec![b"\n\xfe".to_vec()],
+        };
+        let record = Record::of(
+            "/root/repo",
+            Path::new("/tmp/x"),
+            None,
+            Asked::default(),
+            &prepared,
+        );
+        let text = serde_json::to_vec(&record).unwrap();
+        let back: Record = serde_json::from_slice(&text).unwrap();
+        assert_eq!(back, record);
+        assert_eq!(back.prepared(), prepared);
+    }
+}

@@ -1,0 +1,287 @@
+//! `banger vm workspace` and `banger vm run PATH`, with guests that are folders of this host.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Command;
+
+use api::VmState;
+
+use super::support::{FakeDaemon, Finished, vm};
+
+/// A daemon, a repository and a folder for the guest's.
+struct Scene {
+    daemon: FakeDaemon,
+    top: PathBuf,
+    inside: PathBuf,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let daemon = FakeDaemon::with(vec![
+            vm("box", 'b', VmState::Running),
+            vm("off", 'c', VmState::Stopped),
+        ]);
+        let (top, inside) = (daemon.folder().join("site"), daemon.folder().join("guest/repo"));
+        fs::create_dir(&top).unwrap();
+        let scene = Self { daemon, top, inside };
+        for arguments in [
+            &["init", "-q", "-b", "main"][..],
+            &["config", "user.name", "Ada"],
+            &["config", "user.email", "ada@example.com"],
+        ] {
+            scene.git(arguments);
+        }
+        scene.write("README", "one\ntwo\n");
+        scene.write(".gitignore", "secret\n");
+        scene.git(&["add", "-A"]);
+        scene.git(&["commit", "-qm", "first"]);
+        scene
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        self.git_in(&self.top, arguments)
+    }
+
+    fn git_in(&self, folder: &PathBuf, arguments: &[&str]) -> String {
+        let mut command = Command::new("git");
+        command
+            .args(arguments)
+            .current_dir(folder)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null");
+        let output = command.env("GIT_CONFIG_NOSYSTEM", "1").output().unwrap();
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.top.join(path), text).unwrap();
+    }
+
+    /// `banger vm workspace VERB box …` on the guest's folder.
+    fn workspace(&self, verb: &str, more: &[&str]) -> Finished {
+        let inside = self.inside.to_str().unwrap();
+        let arguments = [&["vm", "workspace", verb, "box", "--guest-path", inside], more].concat();
+        self.daemon.run(&arguments)
+    }
+
+    fn prepare(&self) {
+        let top = self.top.to_str().unwrap();
+        let ran = self.workspace("prepare", &[top, "-q"]);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    }
+
+    /// A screen without what differs each time.
+    fn screen(&self, finished: &Finished) -> String {
+        let mut screen = finished.screen();
+        for reference in ["HEAD", "HEAD~1", "try/one"] {
+            let mut command = Command::new("git");
+            command
+                .args(["rev-parse", "-q", "--verify", reference])
+                .current_dir(&self.top);
+            let id = String::from_utf8(command.output().unwrap().stdout).unwrap();
+            if let Some(id) = id.get(..12) {
+                screen = screen.replace(id, &format!("[{reference}]"));
+            }
+        }
+        screen.replace(&self.daemon.folder().display().to_string(), "[home]")
+    }
+}
+
+#[test]
+fn a_round_of_prepare_diff_and_apply() {
+    let scene = Scene::new();
+    scene.write("README", "one\ntwo\nmine\n");
+    scene.write("secret", "key");
+    scene.write("notes", "untracked");
+    let top = scene.top.to_str().unwrap();
+    let listed = scene.workspace("prepare", &[top, "--dry-run"]);
+    insta::assert_snapshot!("dry_run", listed.screen());
+    assert!(!scene.inside.exists());
+    let prepared = scene.workspace("prepare", &[top]);
+    insta::assert_snapshot!("prepare", scene.screen(&prepared));
+    let status = ["status", "--porcelain"];
+    assert_eq!(scene.git_in(&scene.inside, &status), " M README\n");
+
+    fs::write(scene.inside.join("README"), "ONE\ntwo\nmine\n").unwrap();
+    fs::write(scene.inside.join("new"), "new\n").unwrap();
+    let diff = scene.workspace("diff", &[]);
+    assert_eq!(diff.code, 0, "{}", diff.err);
+    assert!(diff.out.contains("-one\n+ONE\n two\n mine\n"), "{}", diff.out);
+    let export = scene.workspace("export", &["-o", &format!("{top}/../out.patch")]);
+    assert_eq!((export.code, export.out.as_str()), (0, ""), "{}", export.err);
+    let exported = fs::read_to_string(scene.daemon.folder().join("out.patch")).unwrap();
+    assert!(exported.contains("+ONE\n two\n+mine\n"), "{exported}");
+
+    let inside = scene.inside.to_str().unwrap();
+    let mut checked = scene.daemon.command(&[
+        "vm",
+        "workspace",
+        "apply",
+        "box",
+        "--check",
+        "--guest-path",
+        inside,
+    ]);
+    let checked = checked.current_dir("/").output().unwrap();
+    assert_eq!(checked.status.code(), Some(0));
+    assert_eq!(
+        fs::read_to_string(scene.top.join("README")).unwrap(),
+        "one\ntwo\nmine\n"
+    );
+    let applied = scene.workspace("apply", &[]);
+    insta::assert_snapshot!("apply", applied.screen());
+    assert_eq!(
+        fs::read_to_string(scene.top.join("README")).unwrap(),
+        "ONE\ntwo\nmine\n"
+    );
+    assert_eq!(fs::read_to_string(scene.top.join("notes")).unwrap(), "untracked");
+    let shown = scene.daemon.run(&["vm", "workspace", "status", "box"]);
+    assert!(shown.out.contains("2 files changed"), "{}", shown.out);
+    let json: serde_json::Value = serde_json::from_str(
+        &scene
+            .daemon
+            .run(&["vm", "workspace", "status", "box", "--json"])
+            .out,
+    )
+    .unwrap();
+    assert_eq!(
+        (&json[0]["changed_files"], &json[0]["host_moved"]),
+        (&2.into(), &false.into())
+    );
+}
+
+#[test]
+fn a_branch_takes_what_was_done_and_the_files_stay() {
+    let scene = Scene::new();
+    scene.prepare();
+    fs::write(scene.inside.join("README"), "by the guest\n").unwrap();
+    let made = scene.workspace("apply", &["--branch", "try/one"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert_eq!(scene.git(&["show", "try/one:README"]), "by the guest\n");
+    assert_eq!(
+        scene.git(&["rev-parse", "try/one~1"]),
+        scene.git(&["rev-parse", "HEAD"])
+    );
+    assert_eq!(scene.git(&["status", "--porcelain"]), "");
+    let again = scene.workspace("apply", &["--branch", "try/one"]);
+    insta::assert_snapshot!("branch_taken", scene.screen(&again));
+}
+
+#[test]
+fn work_in_the_guest_is_named_before_it_would_be_lost() {
+    let scene = Scene::new();
+    scene.prepare();
+    fs::write(scene.inside.join("new\u{1b}[31m"), "new\n").unwrap();
+    let top = scene.top.to_str().unwrap();
+    let refused = scene.workspace("prepare", &[top]);
+    insta::assert_snapshot!("guest_work", scene.screen(&refused));
+    let forced = scene.workspace("prepare", &[top, "--force", "-q"]);
+    assert_eq!((forced.code, forced.err.as_str()), (0, ""));
+}
+
+#[test]
+fn what_is_risky_is_shown_and_needs_a_word() {
+    let scene = Scene::new();
+    scene.prepare();
+    fs::create_dir_all(scene.inside.join(".github/workflows")).unwrap();
+    fs::write(scene.inside.join(".github/workflows/ci.yml"), "on: push\n").unwrap();
+    symlink("/etc/passwd", scene.inside.join("link")).unwrap();
+    let refused = scene.workspace("apply", &[]);
+    insta::assert_snapshot!("risky", refused.screen());
+    assert!(!scene.top.join("link").is_symlink());
+    let allowed = scene.workspace("apply", &["--allow-risky", "-q"]);
+    assert_eq!(allowed.code, 0, "{}", allowed.err);
+    assert!(scene.top.join("link").is_symlink());
+}
+
+#[test]
+fn a_patch_that_does_not_fit_changes_nothing_and_a_merge_can_be_asked_for() {
+    let scene = Scene::new();
+    scene.prepare();
+    fs::write(scene.inside.join("README"), "by the guest\ntwo\n").unwrap();
+    scene.write("README", "by the host\ntwo\n");
+    let refused = scene.workspace("apply", &[]);
+    insta::assert_snapshot!("conflict", refused.screen());
+    assert_eq!(scene.workspace("apply", &["--3way"]).code, 1);
+    assert_eq!(
+        fs::read_to_string(scene.top.join("README")).unwrap(),
+        "by the host\ntwo\n"
+    );
+}
+
+#[test]
+fn a_command_is_told_when_the_host_has_moved_on_and_can_have_it_brought_along() {
+    let scene = Scene::new();
+    scene.prepare();
+    let inside = scene.inside.to_str().unwrap();
+    let quiet = scene.daemon.run(&["vm", "exec", "box", "--", "true"]);
+    assert_eq!((quiet.code, quiet.err.as_str()), (0, ""));
+    scene.write("README", "second\n");
+    scene.git(&["commit", "-qam", "second"]);
+    let told = scene.daemon.run(&["vm", "exec", "box", "--", "true"]);
+    insta::assert_snapshot!("moved", scene.screen(&told));
+    let brought = scene.daemon.run(&[
+        "vm",
+        "exec",
+        "--auto-prepare",
+        "--workdir",
+        inside,
+        "box",
+        "--",
+        "cat",
+        "README",
+    ]);
+    assert_eq!((brought.out.as_str(), brought.err.as_str()), ("second\n", ""));
+    let other = FakeDaemon::with_box();
+    let none = other.run(&["vm", "exec", "--auto-prepare", "box", "--", "true"]);
+    insta::assert_snapshot!("nothing_to_prepare", none.screen());
+}
+
+#[test]
+fn what_cannot_go_is_one_line_before_a_vm_is_asked() {
+    let scene = Scene::new();
+    let home = scene.daemon.folder().to_str().unwrap().to_owned();
+    let top = scene.top.to_str().unwrap();
+    let mut screens = String::new();
+    for arguments in [
+        &["vm", "run", &home, "--", "true"][..],
+        &["vm", "run", "-d", "uname"],
+        &["vm", "run", "-d", "--branch", "x"],
+        &["vm", "run", "-d", top, "--from", "nothing"],
+        &["vm", "run", "-d", top, "--branch=-x"],
+        &["vm", "workspace", "prepare", "off", top],
+        &["vm", "workspace", "prepare", "box", top, "--guest-path", "repo"],
+        &["vm", "workspace", "apply", "box"],
+        &["vm", "workspace", "diff", "box", "--guest-path", "/nowhere"],
+    ] {
+        let ran = scene.daemon.run(arguments);
+        screens.push_str(&format!("$ banger {}\n{}\n", arguments.join(" "), ran.screen()));
+    }
+    insta::assert_snapshot!("refused", screens.replace(&home, "[home]"));
+    assert_eq!(scene.daemon.names(), ["box", "off"]);
+}
+
+#[test]
+fn two_prepares_at_once_do_not_meet() {
+    let scene = Scene::new();
+    scene.prepare();
+    let folder = scene.daemon.folder().join(".local/state/banger/workspaces");
+    let lock = fs::File::options()
+        .write(true)
+        .open(folder.join(format!("{}.lock", "b".repeat(32))))
+        .unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let refused = scene.workspace("prepare", &[scene.top.to_str().unwrap()]);
+    assert!(
+        refused.err.contains("another `banger` is preparing"),
+        "{}",
+        refused.err
+    );
+    drop(lock);
+    scene.prepare();
+}

@@ -1,0 +1,227 @@
+//! A git repository into a guest, and what was done there back.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::{Home, Scenario};
+
+pub(super) const WORKSPACE: Scenario = Scenario {
+    name: "workspace",
+    shows: "vm run PATH: a repository in, as it is here; worked on in the guest, and back into the user's files",
+    uses: &[
+        "vm run -d --network",
+        "vm workspace diff",
+        "vm workspace apply --allow-risky -q",
+        "vm exec --auto-prepare",
+    ],
+    fast: true,
+    alone_with: &[],
+    run: workspace,
+};
+
+pub(super) const WORKSPACES: Scenario = Scenario {
+    name: "workspaces",
+    shows: "vm workspace: what would go, other branches, commits and places, checks, merges, work in the way",
+    uses: &[
+        "vm run -d --branch --from --include-untracked --dry-run --network",
+        "vm workspace prepare --mode --branch --from --include-untracked --dry-run --guest-path -q --force",
+        "vm workspace diff --guest-path",
+        "vm workspace export --guest-path --base -o",
+        "vm workspace apply --guest-path --check --3way --branch --allow-risky -q",
+        "vm workspace status --json",
+    ],
+    fast: false,
+    alone_with: &[],
+    run: workspaces,
+};
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.args(arguments).current_dir(folder);
+    command
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1");
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "git {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn repository(home: &Home) -> std::path::PathBuf {
+    let top = home.path().join("site");
+    fs::create_dir_all(top.join("src")).unwrap();
+    git(&top, &["init", "-q", "-b", "main"]);
+    git(&top, &["config", "user.name", "Ada"]);
+    git(&top, &["config", "user.email", "ada@example.com"]);
+    for (path, text) in [
+        ("README", "one\ntwo\nthree\n"),
+        ("src/main.c", "int main;\n"),
+        (".gitignore", "secret\n"),
+    ] {
+        fs::write(top.join(path), text).unwrap();
+    }
+    git(&top, &["add", "-A"]);
+    git(&top, &["commit", "-qm", "first"]);
+    fs::write(top.join("README"), "one\ntwo\nthree, edited\n").unwrap();
+    fs::write(top.join("staged"), "staged\n").unwrap();
+    git(&top, &["add", "staged"]);
+    fs::write(top.join("secret"), "key\n").unwrap();
+    fs::write(top.join("notes"), "not tracked\n").unwrap();
+    top
+}
+
+/// A command of the shell's in the guest's copy.
+fn inside(home: &Home, script: &str) -> String {
+    home.succeeds(&[
+        "vm",
+        "exec",
+        "box",
+        "--workdir",
+        "/root/repo",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ])
+}
+
+fn of_host(home: &Home, name: &str) -> String {
+    fs::read_to_string(home.path().join("site").join(name)).unwrap()
+}
+
+fn workspace(home: &Home) {
+    let top = repository(home);
+    home.succeeds(&[
+        "vm",
+        "run",
+        top.to_str().unwrap(),
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "box",
+    ]);
+    for arguments in [
+        &["status", "--porcelain", "-uno"][..],
+        &["diff"],
+        &["diff", "--cached"],
+    ] {
+        assert_eq!(
+            inside(home, &format!("git {}", arguments.join(" "))),
+            git(&top, arguments)
+        );
+    }
+    let here = inside(home, "ls -A; git config user.name");
+    assert_eq!(here, ".git\n.gitignore\nREADME\nsrc\nstaged\nAda\n");
+
+    inside(
+        home,
+        "sed -i s/one/ONE/ README && echo new > new && chmod +x src/main.c",
+    );
+    let diff = home.succeeds(&["vm", "workspace", "diff", "box"]);
+    assert!(diff.contains("-one\n+ONE\n two\n three, edited\n"), "{diff}");
+    let risky = home.run(&["vm", "workspace", "apply", "box"]);
+    assert!(
+        risky.code == Some(1) && risky.err.contains("src/main.c"),
+        "{}",
+        risky.err
+    );
+    home.succeeds(&["vm", "workspace", "apply", "box", "--allow-risky", "-q"]);
+    assert_eq!(of_host(home, "README"), "ONE\ntwo\nthree, edited\n");
+    assert_eq!(
+        of_host(home, "new") + &of_host(home, "notes"),
+        "new\nnot tracked\n"
+    );
+
+    git(&top, &["add", "-A"]);
+    git(&top, &["commit", "-qm", "second"]);
+    let log = ["git", "-C", "repo", "log", "-1", "--format=%s"];
+    assert_eq!(
+        home.succeeds(&[&["vm", "exec", "--auto-prepare", "box", "--"][..], &log].concat()),
+        "second\n"
+    );
+    assert_eq!(inside(home, "git status --porcelain; cat notes"), "not tracked\n");
+    home.succeeds(&["vm", "delete", "box"]);
+}
+
+fn workspaces(home: &Home) {
+    let top = repository(home);
+    let path = top.to_str().unwrap();
+    let fails = |arguments: &[&str]| assert_eq!(home.run(arguments).code, Some(1), "{arguments:?}");
+    let listed = home.succeeds(&["vm", "run", path, "--include-untracked", "--dry-run"]);
+    assert_eq!(listed, ".gitignore\nREADME\nnotes\nsrc/main.c\nstaged\n");
+    fails(&["vm", "run", path, "-d", "--from", "none", "--branch", "x"]);
+    home.succeeds(&["vm", "run", path, "-d", "--network", "none", "--name", "box"]);
+
+    // Work there that is in the way, committed and not.
+    inside(
+        home,
+        "sed -i s/one/ONE/ README && git commit -qam there && echo new > new",
+    );
+    fails(&["vm", "workspace", "prepare", "box", path]);
+    let diff = home.succeeds(&["vm", "workspace", "diff", "box", "--guest-path", "/root/repo"]);
+    assert!(diff.contains("-one\n+ONE\n"), "{diff}");
+    home.succeeds(&["vm", "workspace", "apply", "box", "--check"]);
+    let branch = [
+        "vm",
+        "workspace",
+        "apply",
+        "box",
+        "--branch",
+        "try/one",
+        "--allow-risky",
+        "-q",
+    ];
+    home.succeeds(&branch);
+    assert_eq!(git(&top, &["show", "try/one:new"]), "new\n");
+    home.succeeds(&[
+        "vm",
+        "workspace",
+        "apply",
+        "box",
+        "--3way",
+        "--guest-path",
+        "/root/repo",
+    ]);
+    assert_eq!(of_host(home, "README"), "ONE\ntwo\nthree, edited\n");
+    let export = ["vm", "workspace", "export", "box", "--guest-path", "/root/repo"];
+    home.succeeds(&[&export[..], &["--base", "HEAD", "-o", "p"]].concat());
+    assert!(
+        fs::read_to_string(home.path().join("p"))
+            .unwrap()
+            .contains("+new\n")
+    );
+
+    let prepare = ["vm", "workspace", "prepare", "box", path];
+    home.succeeds(&[&prepare[..], &["--include-untracked", "--force", "-q"]].concat());
+    assert_eq!(inside(home, "cat notes"), "not tracked\n");
+    let status = home.succeeds(&["vm", "workspace", "status", "box", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(
+        (&status[0]["changed_files"], &status[0]["host_moved"]),
+        (&0.into(), &false.into())
+    );
+    git(&top, &["add", "-A"]);
+    git(&top, &["commit", "-qm", "second"]);
+    let other = [
+        "--guest-path",
+        "/srv/old",
+        "--mode",
+        "full",
+        "--from",
+        "HEAD~1",
+        "--branch",
+        "old",
+    ];
+    home.succeeds(&[&prepare[..], &other].concat());
+    assert_eq!(
+        inside(home, "git -C /srv/old log --format=%s%D"),
+        "firstHEAD -> old\n"
+    );
+    home.succeeds(&[&prepare[..], &["--dry-run"]].concat());
+    home.succeeds(&["vm", "delete", "box"]);
+}

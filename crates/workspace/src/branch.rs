@@ -1,0 +1,65 @@
+//! A guest's patch as a commit on a branch of its own: working tree and index of the host stay as they are.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::apply::misfits;
+use crate::error::WorkspaceError;
+use crate::git::failed;
+use crate::repository::{Repository, object};
+
+/// Makes the branch `name` at a commit that is `base` with the patch applied. Gives the commit.
+///
+/// # Errors
+/// There is such a branch, the host has no such base, or the patch does not fit it; nothing is made then.
+pub fn to_branch(
+    repository: &Repository,
+    patch: &Path,
+    base: Option<&str>,
+    name: &str,
+    message: &str,
+) -> Result<String, WorkspaceError> {
+    repository.check_branch(name)?;
+    if repository.is_branch(name)? {
+        return Err(WorkspaceError::BranchTaken {
+            name: name.to_owned(),
+        });
+    }
+    let base = base.map(|base| repository.resolve(base)).transpose()?;
+    let scratch = tempfile::tempdir().map_err(WorkspaceError::host("make", "a scratch folder"))?;
+    let git = repository
+        .git
+        .clone()
+        .with("GIT_INDEX_FILE", scratch.path().join("index"));
+    match &base {
+        Some(base) => git.read("read the base", ["read-tree", base])?,
+        None => git.read("read the base", ["read-tree", "--empty"])?,
+    };
+    let arguments = ["apply", "--cached", "--whitespace=nowarn", "--"].map(OsStr::new);
+    let output = git.output(
+        "apply the patch",
+        arguments.into_iter().chain([patch.as_os_str()]),
+    )?;
+    if !output.status.success() {
+        let files = misfits(&output.stderr);
+        return Err(match files.is_empty() {
+            true => failed("apply the patch", &output),
+            false => WorkspaceError::Conflict { files },
+        });
+    }
+    let line = |mut line: Vec<u8>| {
+        line.pop();
+        object(line)
+    };
+    let tree = line(git.read("write the tree", ["write-tree"])?)?;
+    let mut arguments = vec!["commit-tree", &tree, "-m", message];
+    if let Some(base) = &base {
+        arguments.extend(["-p", base]);
+    }
+    let commit = line(git.read("make the commit", arguments)?)?;
+    let full = format!("refs/heads/{name}");
+    // Only where there still is none.
+    let none = "0".repeat(commit.len());
+    git.read("make the branch", ["update-ref", &full, &commit, &none])?;
+    Ok(commit)
+}
