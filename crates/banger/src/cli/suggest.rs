@@ -59,8 +59,8 @@ fn in_full(place: &str, path: &str, name: &str) -> String {
 fn verbs(root: &Command, place: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     collect(root, root.get_name(), &mut found);
-    // Stable: the rest stays in the order of the help.
-    found.sort_by_key(|(path, _)| path != place);
+    // Stable: the rest stays in the order of the help, groups within groups last.
+    found.sort_by_key(|(path, _)| (path != place, path.split(' ').count()));
     found
 }
 
