@@ -8,6 +8,7 @@ mod commands;
 mod containers;
 mod daemon;
 mod early;
+mod full;
 mod giving_back;
 mod growing;
 mod home;

@@ -1,5 +1,6 @@
 //! What goes wrong between clients, the daemon and guests: `docs/trouble.md` names these tests.
 
+mod full;
 mod leaving;
 mod many;
 mod random;
