@@ -138,6 +138,15 @@ pub enum WorkspaceError {
         /// What was asked for.
         base: String,
     },
+    /// A workspace without a commit.
+    #[error("the guest's workspace has no commit yet")]
+    NoCommit,
+    /// Objects of a guest's that do not pass.
+    #[error("the guest's commits are refused: {why}")]
+    Objects {
+        /// What is wrong, in git's words or ours.
+        why: String,
+    },
     /// What came back is no patch that is taken.
     #[error("the guest's patch is refused, line {line}: {why}")]
     Patch {

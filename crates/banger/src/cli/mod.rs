@@ -43,8 +43,8 @@ pub use vm::{
 };
 
 pub use workspace::{
-    ApplyArgs, ChoiceArgs, DiffArgs, ExportWorkspaceArgs, GUEST_PATH, ModeArg, PrepareArgs, StatusArgs,
-    WorkspaceCommand, WorkspaceGroup,
+    ApplyArgs, ChoiceArgs, DiffArgs, ExportWorkspaceArgs, GUEST_PATH, ModeArg, PrepareArgs,
+    PullWorkspaceArgs, StatusArgs, WorkspaceCommand, WorkspaceGroup,
 };
 
 use crate::failure::Failure;

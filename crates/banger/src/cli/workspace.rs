@@ -21,7 +21,7 @@ Examples:
   banger vm workspace prepare box         this repository, into the VM box
   banger vm workspace diff box            what was changed there
   banger vm workspace apply box           bring it back into your files
-  banger vm workspace apply box --branch try/one
+  banger vm workspace pull box            bring its commits onto a branch
   banger vm workspace status box
 
 `banger vm run PATH` makes a VM with a workspace in it."
@@ -84,6 +84,20 @@ Examples:
   banger vm workspace apply box --branch try/one
   banger vm workspace apply box --allow-risky")]
     Apply(ApplyArgs),
+    /// Bring the commits of a workspace onto a branch here.
+    ///
+    /// With their messages and authors, as they are in the VM; your files and your branch stay as they are. The
+    /// objects are checked by git's strictest rules, aside from your repository, before they become part of it;
+    /// nothing else of the VM's `.git` comes along. What is not committed there does not come: see `apply`.
+    ///
+    /// A branch that is there is moved on if the commits follow it and it is checked out nowhere. What could run by
+    /// itself is shown first and needs --allow-risky, as with `apply`.
+    #[command(after_help = "\
+Examples:
+  banger vm workspace pull box                    onto the branch banger/box
+  banger vm workspace pull box --branch try/one
+  git log -p main..banger/box                     what has come")]
+    Pull(PullWorkspaceArgs),
     /// Tell what workspaces a VM has, and whether here or there something moved on.
     #[command(after_help = "\
 Examples:
@@ -214,6 +228,24 @@ pub struct ApplyArgs {
     )]
     pub branch: Option<String>,
     /// Apply what was shown as risky, too.
+    #[arg(long)]
+    pub allow_risky: bool,
+    /// Say nothing but what is wrong.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `banger vm workspace pull`.
+#[derive(Debug, Args)]
+pub struct PullWorkspaceArgs {
+    #[command(flatten)]
+    pub vm: ReferenceArgs,
+    #[command(flatten)]
+    pub guest: GuestPathArgs,
+    /// The branch; banger/NAME, after the VM, if left out.
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub branch: Option<String>,
+    /// Take what was shown as risky, too.
     #[arg(long)]
     pub allow_risky: bool,
     /// Say nothing but what is wrong.

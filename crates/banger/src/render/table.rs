@@ -8,13 +8,19 @@ use jiff::Timestamp;
 
 use super::{age, disk, memory, one_line};
 
-/// The VMs, a line each, under a head line.
-pub fn vms(vms: &[Vm], now: Timestamp) -> String {
-    let mut table = new([
+/// The VMs, a line each, under a head line. `workspace` tells what of the user's repositories a VM has; the column is
+/// there where one has any.
+pub fn vms(vms: &[Vm], workspace: impl Fn(&Vm) -> Option<String>, now: Timestamp) -> String {
+    let workspaces: Vec<Option<String>> = vms.iter().map(workspace).collect();
+    let shown = workspaces.iter().any(Option::is_some);
+    let head = [
         "NAME", "STATE", "IMAGE", "ADDRESS", "VCPU", "MEMORY", "DISK", "AGE",
-    ]);
-    for vm in vms {
-        table.add_row([
+    ];
+    let mut table = plain();
+    table.set_header(head.into_iter().chain(shown.then_some("WORKSPACE")));
+    pad(&mut table);
+    for (vm, workspace) in vms.iter().zip(workspaces) {
+        let row = [
             one_line(&vm.name),
             vm.state.to_string(),
             one_line(&vm.image),
@@ -23,7 +29,9 @@ pub fn vms(vms: &[Vm], now: Timestamp) -> String {
             memory(vm.memory_mib),
             disk(vm.disk_used, vm.disk_size),
             age(vm.created_at, now),
-        ]);
+        ];
+        let last = shown.then(|| workspace.map_or_else(|| "-".into(), |workspace| one_line(&workspace)));
+        table.add_row(row.into_iter().chain(last));
     }
     print(&table)
 }

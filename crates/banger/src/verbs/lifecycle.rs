@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::render::{self, Progress};
 use crate::resolve::resolve;
 use crate::terminal::{Signals, exit_code};
+use crate::workspace::Records;
 
 /// So many VMs are worked on at a time.
 pub const AT_ONCE: usize = 16;
@@ -150,6 +151,9 @@ async fn one(
         None => {
             if let Verb::Start(wait) | Verb::Restart(wait) = verb {
                 boot::wait(client, &id, wait, &mut progress, &mut signals).await?;
+            }
+            if let Verb::Delete | Verb::Prune = verb {
+                Records::forget(&id);
             }
             Ok(name)
         }

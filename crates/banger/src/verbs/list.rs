@@ -7,6 +7,7 @@ use crate::cli::{ListArgs, ListingArgs, PsArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render;
+use crate::workspace::{Record, Records};
 
 /// All VMs.
 ///
@@ -40,7 +41,8 @@ fn print(vms: &[Vm], args: &ListingArgs) -> Result<u8, Failure> {
             .collect();
         render::output(&ids)?;
     } else {
-        render::output(&render::vms(vms, Timestamp::now()))?;
+        let workspace = |vm: &Vm| Records::of(&vm.id).all().first().map(Record::short);
+        render::output(&render::vms(vms, workspace, Timestamp::now()))?;
     }
     Ok(0)
 }

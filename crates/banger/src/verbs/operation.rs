@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use crate::failure::Failure;
 use crate::render::{self, Progress};
 use crate::terminal::{Signals, exit_code};
+use crate::workspace::Records;
 
 /// How an operation that did what it was to do ended.
 pub struct Done {
@@ -109,6 +110,7 @@ pub async fn delete(client: &Client, id: &str, signals: &mut Signals) -> Result<
                 _ => {}
             }
         }
+        Records::forget(id);
         Ok(())
     };
     tokio::select! {

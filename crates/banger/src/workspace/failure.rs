@@ -44,6 +44,10 @@ fn hint(vm: &str, error: &WorkspaceError) -> Option<(String, u8)> {
         E::NoSuchCommit { .. } => "`git log --oneline --all` lists commits".to_owned(),
         E::BadBranch { .. } => return Some(("for example --branch try/one".to_owned(), USAGE)),
         E::BranchTaken { .. } => "another name, or `git branch -D` first".to_owned(),
+        E::NoCommit => "`banger vm workspace apply` brings back what is not committed".to_owned(),
+        E::Objects { .. } => {
+            "`banger vm workspace apply --branch NAME` brings the changes as one commit".to_owned()
+        }
         E::NoGitInGuest => format!("install it: banger vm exec {vm} -- apt-get install -y git"),
         E::Occupied { .. } => "--guest-path names another place, --force replaces what is there".to_owned(),
         E::Lost { .. } => {

@@ -99,6 +99,13 @@ impl Record {
         }
     }
 
+    /// In a word or two: the repository's folder, and the branch or commit.
+    pub fn short(&self) -> String {
+        let folder = self.repository.file_name().unwrap_or_default().to_string_lossy();
+        let commit = self.commit.as_deref().map(|commit| &commit[..7]);
+        format!("{folder}@{}", self.branch.as_deref().or(commit).unwrap_or("-"))
+    }
+
     /// What the guest was given.
     pub fn prepared(&self) -> Prepared {
         Prepared {
@@ -137,6 +144,15 @@ impl Records {
             path,
             list,
             _lock: None,
+        }
+    }
+
+    /// Forgets a VM that is gone.
+    pub fn forget(id: &str) {
+        let Some(folder) = folder() else { return };
+        for end in ["json", "lock"] {
+            // Most VMs have none.
+            let _ = std::fs::remove_file(folder.join(format!("{id}.{end}")));
         }
     }
 

@@ -285,3 +285,50 @@ fn two_prepares_at_once_do_not_meet() {
     drop(lock);
     scene.prepare();
 }
+
+#[test]
+fn commits_come_onto_a_branch_of_their_own() {
+    let scene = Scene::new();
+    scene.prepare();
+    assert!(
+        scene
+            .workspace("pull", &[])
+            .err
+            .contains("nothing was committed there")
+    );
+    fs::write(scene.inside.join("README"), "by the guest\n").unwrap();
+    scene.git_in(&scene.inside, &["commit", "-qam", "made there"]);
+    let pulled = scene.workspace("pull", &[]);
+    let tip = scene.git(&["rev-parse", "banger/box"]);
+    insta::assert_snapshot!("pull", pulled.screen().replace(&tip[..12], "[tip]"));
+    assert_eq!(
+        scene.git(&["log", "--format=%s", "banger/box"]),
+        "made there\nfirst\n"
+    );
+    assert_eq!(scene.git(&["status", "--porcelain", "--branch"]), "## main\n");
+    fs::write(scene.inside.join(".envrc"), "evil\n").unwrap();
+    scene.git_in(&scene.inside, &["add", "-A"]);
+    scene.git_in(&scene.inside, &["commit", "-qm", "risky"]);
+    insta::assert_snapshot!("pull_risky", scene.workspace("pull", &["--branch", "x"]).screen());
+    assert_eq!(scene.git(&["branch", "--list", "x"]), "");
+    assert_eq!(
+        scene
+            .workspace("pull", &["--branch", "x", "--allow-risky", "-q"])
+            .err
+            .lines()
+            .count(),
+        1
+    );
+    assert_eq!(scene.git(&["log", "-1", "--format=%s", "x"]), "risky\n");
+}
+
+#[test]
+fn a_listing_tells_which_vm_has_what_until_it_is_deleted() {
+    let scene = Scene::new();
+    assert!(!scene.daemon.run(&["ps", "-a"]).out.contains("WORKSPACE"));
+    scene.prepare();
+    insta::assert_snapshot!("listed", scene.daemon.run(&["ps", "-a"]).screen());
+    assert_eq!(scene.daemon.run(&["vm", "delete", "box"]).code, 0);
+    let notes = fs::read_dir(scene.daemon.folder().join(".local/state/banger/workspaces")).unwrap();
+    assert_eq!(notes.count(), 0);
+}

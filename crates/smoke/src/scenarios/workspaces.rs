@@ -30,6 +30,7 @@ pub(super) const WORKSPACES: Scenario = Scenario {
         "vm workspace export --guest-path --base -o",
         "vm workspace apply --guest-path --check --3way --branch --allow-risky -q",
         "vm workspace status --json",
+        "vm workspace pull --guest-path --branch --allow-risky -q",
     ],
     fast: false,
     alone_with: &[],
@@ -163,6 +164,21 @@ fn workspaces(home: &Home) {
         "sed -i s/one/ONE/ README && git commit -qam there && echo new > new",
     );
     fails(&["vm", "workspace", "prepare", "box", path]);
+    let pull = [
+        "vm",
+        "workspace",
+        "pull",
+        "box",
+        "--guest-path",
+        "/root/repo",
+        "--branch",
+        "there",
+    ];
+    home.succeeds(&[&pull[..], &["--allow-risky", "-q"]].concat());
+    assert_eq!(
+        git(&top, &["log", "-1", "--format=%s %an", "there"]),
+        "there Ada\n"
+    );
     let diff = home.succeeds(&["vm", "workspace", "diff", "box", "--guest-path", "/root/repo"]);
     assert!(diff.contains("-one\n+ONE\n"), "{diff}");
     home.succeeds(&["vm", "workspace", "apply", "box", "--check"]);

@@ -12,12 +12,13 @@ use crate::parcel::Parcel;
 /// Begins each script.
 const COMMON: &str = include_str!("common.sh");
 
-/// Exit codes of the scripts: no git; something lies there; no workspace of ours; work in the way; no such base.
+/// Exit codes of the scripts: no git; something lies there; no workspace of ours; work in the way; no such base; no commit.
 const NO_GIT: i32 = 90;
 const OCCUPIED: i32 = 91;
 const LOST: i32 = 92;
 const WORK: i32 = 93;
 const NO_BASE: i32 = 94;
+const NO_COMMIT: i32 = 95;
 
 /// Most bytes of a list that a guest answers with.
 const ANSWER: usize = 1 << 20;
@@ -71,6 +72,12 @@ pub(crate) const EXPORT: Script = Script {
     text: include_str!("export.sh"),
 };
 
+/// Prints commits.
+pub(crate) const PULL: Script = Script {
+    action: "read the commits",
+    text: include_str!("pull.sh"),
+};
+
 impl Script {
     /// Runs it; the first argument is the workspace's folder.
     pub(crate) fn run(
@@ -109,6 +116,7 @@ impl Script {
             NO_BASE => WorkspaceError::NoBase {
                 base: arguments.get(1).copied().unwrap_or_default().to_owned(),
             },
+            NO_COMMIT => WorkspaceError::NoCommit,
             _ => WorkspaceError::InGuest {
                 action: self.action,
                 said: said(&ended.stderr),

@@ -6,5 +6,6 @@ mod coming_out;
 mod going_in;
 mod hostile;
 mod patches;
+mod pulling;
 mod support;
 mod trouble;

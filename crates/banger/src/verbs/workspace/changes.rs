@@ -5,7 +5,7 @@ use std::io::{self, BufReader, IsTerminal, Seek, Write};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
-use workspace::patch::{Patch, parse};
+use workspace::patch::{Patch, Risk, parse};
 use workspace::{
     Apply, Base, Repository, WorkspaceError, apply as apply_here, export as export_from, to_branch,
 };
@@ -63,11 +63,8 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
         (Some(path), _) => path.clone(),
         (None, Some(record)) => record.repository.clone(),
         (None, None) => {
-            let failure = Failure::new(format!(
-                "nothing is known of a workspace at {}:{}",
-                entered.name, args.guest.guest_path
-            ));
-            return Err(failure.with_hint("name the repository: banger vm workspace apply NAME PATH"));
+            return Err(unknown(&entered, &args.guest.guest_path)
+                .with_hint("name the repository: banger vm workspace apply NAME PATH"));
         }
     };
     let name = entered.name.clone();
@@ -85,17 +82,9 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
         say(args.quiet, "banger: nothing was changed there");
         return Ok(0);
     }
-    let risky = show_risks(&patch);
-    if risky > 0 && !args.allow_risky && !args.check {
-        let what = if risky == 1 {
-            "a change that"
-        } else {
-            "changes that"
-        };
-        return Err(
-            Failure::new(format!("the patch holds {what} should be looked at first"))
-                .with_hint("`banger vm workspace diff` shows all of it; --allow-risky applies it"),
-        );
+    if show_risks(&patch.risks()) && !args.allow_risky && !args.check {
+        return Err(Failure::new("the patch holds what should be looked at first")
+            .with_hint("`banger vm workspace diff` shows all of it; --allow-risky applies it"));
     }
     let commit = record.and_then(|record| record.commit.clone());
     let message = format!("Work from {}:{}", entered.name, args.guest.guest_path);
@@ -156,18 +145,22 @@ fn summary(patch: &Patch, check: bool) -> String {
     format!("{text}  {count} {end}")
 }
 
-/// Says what should be looked at. How many changes that are.
-fn show_risks(patch: &Patch) -> usize {
-    let risks = patch.risks();
-    for risk in &risks {
-        let detail = risk
-            .detail
-            .as_deref()
-            .map(|detail| format!(" ({detail})"))
-            .unwrap_or_default();
+/// Says what should be looked at. Whether there is any.
+pub(super) fn show_risks(risks: &[Risk]) -> bool {
+    for risk in risks {
+        let detail = risk.detail.as_deref().map(|detail| format!(" ({detail})"));
+        let detail = detail.unwrap_or_default();
         render::warning(&format!("`{}`: {}{detail}", risk.path, risk.kind.words()));
     }
-    risks.len()
+    !risks.is_empty()
+}
+
+/// No workspace was put there from here.
+pub(super) fn unknown(entered: &Entered, guest_path: &str) -> Failure {
+    Failure::new(format!(
+        "nothing is known of a workspace at {}:{guest_path}",
+        entered.name
+    ))
 }
 
 /// Reads a patch from its beginning.

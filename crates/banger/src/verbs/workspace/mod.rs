@@ -2,6 +2,7 @@
 
 mod changes;
 mod prepare;
+mod pull;
 mod status;
 
 use api::VmState;
@@ -28,6 +29,7 @@ pub async fn run(place: &Place, group: WorkspaceGroup) -> Result<u8, Failure> {
         WorkspaceCommand::Export(args) => changes::export(place, &args).await,
         WorkspaceCommand::Diff(args) => changes::diff(place, &args).await,
         WorkspaceCommand::Apply(args) => changes::apply(place, args).await,
+        WorkspaceCommand::Pull(args) => pull::pull(place, &args).await,
         WorkspaceCommand::Status(args) => status::status(place, &args).await,
     }
 }

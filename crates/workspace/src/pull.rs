@@ -1,0 +1,311 @@
+//! A guest's commits onto a branch of the host's: objects that were checked, in a place of their own until they were.
+//!
+//! ```text
+//!  pack ──► quarantine: index-pack --strict ─► connected? leads back? ─► risks ─► objects/pack, then the branch
+//! ```
+//!
+//! The guest's repository is never fetched from: what comes is a pack, and the id that it says it has checked out.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Write};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+
+use crate::error::WorkspaceError;
+use crate::export::LARGEST_PATCH;
+use crate::git::{Git, failed};
+use crate::guest::{Guest, PULL};
+use crate::patch::{Patch, parse};
+use crate::repository::{Repository, object};
+
+/// Longest id of a commit, with its line's end.
+const LONGEST_LINE: usize = 65;
+
+/// Most bytes that all objects hold together, unpacked.
+const LARGEST_CONTENT: u64 = 1 << 30;
+
+/// Commits that came, and that nothing refers to yet. Dropped, they are gone.
+pub struct Pulled<'a> {
+    repository: &'a Repository,
+    quarantine: TempDir,
+    /// What the guest has checked out.
+    pub tip: String,
+    /// How many commits came.
+    pub commits: u64,
+    /// All that differs between the base and the tip.
+    pub patch: Patch,
+}
+
+impl std::fmt::Debug for Pulled<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = formatter.debug_struct("Pulled");
+        shown
+            .field("tip", &self.tip)
+            .field("commits", &self.commits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes the guest's commits since `base` into quarantine and checks them; nothing if there are none.
+///
+/// # Errors
+/// [`WorkspaceError::Objects`] where they do not pass git's strictest checks or do not lead back to the base; the
+/// repository is as it was.
+pub fn pull<'a>(
+    repository: &'a Repository,
+    guest: &mut dyn Guest,
+    path: &str,
+    base: Option<&str>,
+) -> Result<Option<Pulled<'a>>, WorkspaceError> {
+    let objects = repository.objects()?;
+    let cannot = |source| WorkspaceError::host("write", objects.display().to_string())(source);
+    // git's own name for such a folder: what a killed program leaves, `git gc` removes.
+    let quarantine = tempfile::Builder::new()
+        .prefix("tmp_objdir-banger-")
+        .tempdir_in(&objects)
+        .map_err(cannot)?;
+    fs::create_dir(quarantine.path().join("pack")).map_err(cannot)?;
+    let received = quarantine.path().join("received");
+    let mut incoming = Incoming {
+        line: Vec::new(),
+        file: File::create_new(&received).map_err(cannot)?,
+        left: LARGEST_PATCH,
+    };
+    let outcome = PULL.run(
+        guest,
+        &[path, base.unwrap_or("-")],
+        Box::new(io::empty()),
+        &mut incoming,
+    );
+    if incoming.left == 0 {
+        return Err(WorkspaceError::TooLarge { limit: LARGEST_PATCH });
+    }
+    outcome?;
+    let line = incoming.line.strip_suffix(b"\n").unwrap_or_default().to_vec();
+    let tip = object(line).map_err(|_| refused("what the guest calls its commit is no id"))?;
+    if Some(tip.as_str()) == base {
+        return Ok(None);
+    }
+    let git = repository
+        .git
+        .clone()
+        .with("GIT_OBJECT_DIRECTORY", quarantine.path())
+        .with("GIT_ALTERNATE_OBJECT_DIRECTORIES", &objects);
+    index(&git, &received)?;
+    fs::remove_file(&received).map_err(cannot)?;
+    check(&git, &tip, base)?;
+    let empty = git.read(
+        "make an empty tree",
+        ["hash-object", "-t", "tree", "-w", "/dev/null"],
+    )?;
+    let empty = object(empty.trim_ascii_end().to_vec())?;
+    let since = base.unwrap_or(&empty);
+    let count = match base {
+        Some(base) => git.read(
+            "count the commits",
+            ["rev-list", "--count", &tip, &format!("^{base}")],
+        )?,
+        None => git.read("count the commits", ["rev-list", "--count", &tip])?,
+    };
+    check_sizes(&git, &tip, base)?;
+    let patch = difference(&git, since, &tip)?;
+    let commits = String::from_utf8_lossy(&count).trim().parse().unwrap_or(0);
+    Ok(Some(Pulled {
+        repository,
+        quarantine,
+        tip,
+        commits,
+        patch,
+    }))
+}
+
+/// Has git unpack and check each object, as strictly as it can.
+fn index(git: &Git, received: &std::path::Path) -> Result<(), WorkspaceError> {
+    let limit = format!("--max-input-size={LARGEST_PATCH}");
+    let pack = File::open(received).map_err(WorkspaceError::host("read", "the pack"))?;
+    let mut command = git.command(["index-pack", "--stdin", "--strict", "--fix-thin", &limit]);
+    let output = command
+        .stdin(Stdio::from(pack))
+        .output()
+        .map_err(WorkspaceError::NoGit)?;
+    if !output.status.success() {
+        return Err(WorkspaceError::Objects {
+            why: crate::git::said(&output.stderr),
+        });
+    }
+    Ok(())
+}
+
+/// Whether the tip is a commit, all that it needs is there, and it leads back to the base.
+fn check(git: &Git, tip: &str, base: Option<&str>) -> Result<(), WorkspaceError> {
+    let kind = git.line(["cat-file", "-t", tip])?;
+    if kind.as_deref() != Some(b"commit") {
+        return Err(refused(
+            "what the guest has checked out did not come, or is no commit",
+        ));
+    }
+    let connected = git.output(
+        "check the commits",
+        ["rev-list", "--objects", "--quiet", tip, "--not", "--all"],
+    )?;
+    if !connected.status.success() {
+        return Err(WorkspaceError::Objects {
+            why: crate::git::said(&connected.stderr),
+        });
+    }
+    if let Some(base) = base {
+        let leads = git.output("check the commits", ["merge-base", "--is-ancestor", base, tip])?;
+        match leads.status.code() {
+            Some(0) => {}
+            Some(1) => return Err(refused("they do not lead back to the commit that was prepared")),
+            _ => return Err(failed("check the commits", &leads)),
+        }
+    }
+    Ok(())
+}
+
+/// Whether what came is as large as it looks: a small pack can hold what no memory does.
+fn check_sizes(git: &Git, tip: &str, base: Option<&str>) -> Result<(), WorkspaceError> {
+    let mut names = vec![
+        "rev-list".to_owned(),
+        "--objects".into(),
+        "--no-object-names".into(),
+        tip.into(),
+    ];
+    names.extend(base.map(|base| format!("^{base}")));
+    let mut listing = git.spawn(names)?;
+    let names = listing.stdout.take().map_or_else(Stdio::null, Stdio::from);
+    let mut command = git.command(["cat-file", "--batch-check=%(objectsize)", "--buffer"]);
+    let output = command.stdin(names).output().map_err(WorkspaceError::NoGit)?;
+    listing.wait().map_err(WorkspaceError::NoGit)?;
+    let sizes = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    let mut whole = 0_u64;
+    for size in sizes {
+        let size = std::str::from_utf8(size)
+            .ok()
+            .and_then(|size| size.parse::<u64>().ok());
+        whole = whole.saturating_add(size.ok_or(WorkspaceError::Answer("a size of an object"))?);
+    }
+    if !output.status.success() || whole > LARGEST_CONTENT {
+        return Err(refused("they hold more than is taken"));
+    }
+    Ok(())
+}
+
+/// All that differs, read as a guest's patch is.
+fn difference(git: &Git, base: &str, tip: &str) -> Result<Patch, WorkspaceError> {
+    let how = "diff-tree -p -r --binary --full-index -U3 --no-renames --no-ext-diff --no-textconv --no-color \
+               --src-prefix=a/ --dst-prefix=b/";
+    let mut child = git.spawn(how.split(' ').filter(|word| !word.is_empty()).chain([base, tip]))?;
+    let stdout = child.stdout.take();
+    let patch = stdout.map_or_else(|| Ok(Patch::default()), |stdout| parse(BufReader::new(stdout)));
+    let output = child.wait_with_output().map_err(WorkspaceError::NoGit)?;
+    match patch {
+        Ok(_) if !output.status.success() => Err(failed("compare the commits", &output)),
+        patch => patch,
+    }
+}
+
+fn refused(why: &str) -> WorkspaceError {
+    WorkspaceError::Objects { why: why.to_owned() }
+}
+
+impl Pulled<'_> {
+    /// Takes the objects into the repository and makes the branch, or moves it forward if it is checked out nowhere.
+    ///
+    /// # Errors
+    /// The name is taken by other commits, or is checked out.
+    pub fn keep_as(self, branch: &str) -> Result<(), WorkspaceError> {
+        let repository = self.repository;
+        repository.check_branch(branch)?;
+        let full = format!("refs/heads/{branch}");
+        let taken = || WorkspaceError::BranchTaken {
+            name: branch.to_owned(),
+        };
+        let before = repository
+            .git
+            .line(["rev-parse", "-q", "--verify", "--end-of-options", &full])?;
+        let before = before.map(object).transpose()?;
+        if let Some(before) = &before {
+            let used = repository
+                .git
+                .read("list working trees", ["worktree", "list", "--porcelain", "-z"])?;
+            let line = format!("branch {full}");
+            let git = repository
+                .git
+                .clone()
+                .with("GIT_ALTERNATE_OBJECT_DIRECTORIES", self.quarantine.path());
+            let forward = git.output(
+                "compare the branch",
+                ["merge-base", "--is-ancestor", before, &self.tip],
+            )?;
+            if used.split(|byte| *byte == 0).any(|used| used == line.as_bytes()) || !forward.status.success()
+            {
+                return Err(taken());
+            }
+        }
+        self.take_in()?;
+        let before = before.unwrap_or_else(|| "0".repeat(self.tip.len()));
+        repository
+            .git
+            .read("make the branch", ["update-ref", &full, &self.tip, &before])?;
+        Ok(())
+    }
+
+    /// Moves the packs, an index after its pack: nobody sees a pack without all of its objects.
+    fn take_in(&self) -> Result<(), WorkspaceError> {
+        let objects = self.repository.objects()?.join("pack");
+        let cannot = |source| WorkspaceError::host("write", objects.display().to_string())(source);
+        fs::create_dir_all(&objects).map_err(cannot)?;
+        let mut files: Vec<_> = fs::read_dir(self.quarantine.path().join("pack"))
+            .and_then(Iterator::collect::<io::Result<Vec<_>>>)
+            .map_err(cannot)?
+            .into_iter()
+            .map(|entry| entry.path())
+            .collect();
+        files.sort_by_key(|path| path.extension().is_some_and(|end| end == "idx"));
+        for file in files {
+            if let Some(name) = file.file_name() {
+                fs::rename(&file, objects.join(name)).map_err(cannot)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A line, then a pack.
+struct Incoming {
+    line: Vec<u8>,
+    file: File,
+    left: u64,
+}
+
+impl Write for Incoming {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut rest = bytes;
+        while self.line.last() != Some(&b'\n') {
+            let Some((byte, after)) = rest.split_first() else {
+                return Ok(bytes.len());
+            };
+            if self.line.len() == LONGEST_LINE {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            self.line.push(*byte);
+            rest = after;
+        }
+        self.left = self.left.saturating_sub(rest.len() as u64);
+        if self.left == 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.file.write_all(rest)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
