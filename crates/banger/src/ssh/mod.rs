@@ -6,7 +6,7 @@ mod user_file;
 mod words;
 
 pub use settings::{Settings, address};
-pub use user_file::{Change, UserFile};
+pub use user_file::{Change, Included, UserFile};
 pub use words::quote_command;
 
 /// What VMs are called by ssh clients: `NAME.vm`.

@@ -66,6 +66,11 @@ impl Settings {
         })
     }
 
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The file's text.
     pub fn text(&self) -> &str {
         &self.text

@@ -21,6 +21,17 @@ pub enum Change<'a> {
     Uninstall,
 }
 
+/// Whether the file has the block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Included {
+    /// It has none.
+    Not,
+    /// It has one that includes another file.
+    Another,
+    /// It has.
+    This,
+}
+
 /// The file of one user.
 pub struct UserFile {
     path: PathBuf,
@@ -51,14 +62,7 @@ impl UserFile {
             Some(target) => self.read(target)?,
             None => Vec::new(),
         };
-        let new = match change {
-            Change::Install(file) => with_block(&text, &include_line(file)?),
-            Change::Uninstall => without_block(&text),
-        };
-        let new = new.map_err(|Damaged(line)| {
-            self.refused(&format!("line {line}: banger's markers do not make one block"))
-                .with_hint("take out what is between them, and the markers, and try again")
-        })?;
+        let new = self.changed(&text, change)?;
         if new == text {
             return Ok(false);
         }
@@ -80,6 +84,35 @@ impl UserFile {
             }
         }
         Ok(true)
+    }
+
+    /// Whether it includes this file.
+    ///
+    /// # Errors
+    /// As of a change.
+    pub fn includes(&self, file: &Path) -> Result<Included, Failure> {
+        let text = match self.target()? {
+            Some(target) => self.read(&target)?,
+            None => Vec::new(),
+        };
+        Ok(if self.changed(&text, Change::Uninstall)? == text {
+            Included::Not
+        } else if self.changed(&text, Change::Install(file))? == text {
+            Included::This
+        } else {
+            Included::Another
+        })
+    }
+
+    fn changed(&self, text: &[u8], change: Change<'_>) -> Result<Vec<u8>, Failure> {
+        let new = match change {
+            Change::Install(file) => with_block(text, &include_line(file)?),
+            Change::Uninstall => without_block(text),
+        };
+        new.map_err(|Damaged(line)| {
+            self.refused(&format!("line {line}: banger's markers do not make one block"))
+                .with_hint("take out what is between them, and the markers, and try again")
+        })
     }
 
     /// The file itself, behind links of the user's own; `None` if there is none.

@@ -2,6 +2,7 @@
 
 use api::{Check, CheckState, Report, Version};
 
+use super::ssh_check;
 use crate::cli::JsonArgs;
 use crate::daemon::{Place, VERSION, skew};
 use crate::failure::Failure;
@@ -39,6 +40,7 @@ async fn examine(place: &Place) -> Report {
         Ok(report) => checks.extend(report.checks),
         Err(error) => checks.push(unreachable(&error.into())),
     }
+    checks.push(ssh_check::check(&client).await);
     Report { checks }
 }
 

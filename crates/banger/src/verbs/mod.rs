@@ -27,6 +27,7 @@ mod registry;
 mod run;
 mod show;
 mod ssh;
+mod ssh_check;
 mod stats;
 mod version;
 mod workspace;

@@ -122,16 +122,14 @@ fn name_of(host: &str) -> &str {
 }
 
 /// This program, for ssh to run.
-fn own_path() -> Result<PathBuf, Failure> {
+pub(super) fn own_path() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|error| Failure::new(format!("cannot tell where banger is: {error}")))
 }
 
 /// The file of whoever runs this; a word of warning where ssh will not look there.
 fn user_file() -> Result<UserFile, Failure> {
     let environment = Environment::of_process();
-    let home = environment
-        .absolute_path("HOME")
-        .ok_or_else(|| Failure::new("HOME is not set to an absolute path"))?;
+    let home = home(&environment)?;
     let recorded = User::from_uid(Uid::from_raw(environment.uid())).ok().flatten();
     if let Some(user) = recorded.filter(|user| !is_same(&user.dir, &home)) {
         render::warning(&format!(
@@ -141,6 +139,13 @@ fn user_file() -> Result<UserFile, Failure> {
         ));
     }
     Ok(UserFile::below(&home, environment.uid()))
+}
+
+/// The home of whoever runs this.
+pub(super) fn home(environment: &Environment) -> Result<PathBuf, Failure> {
+    environment
+        .absolute_path("HOME")
+        .ok_or_else(|| Failure::new("HOME is not set to an absolute path"))
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {

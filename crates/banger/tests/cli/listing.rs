@@ -144,7 +144,7 @@ fn doctor_tells_what_is_missing_and_exits_1() {
         examined.screen().replace(env!("CARGO_PKG_VERSION"), "<version>")
     );
     let report: api::Report = serde_json::from_str(&daemon.run(&["doctor", "--json"]).out).unwrap();
-    assert_eq!(report.checks.len(), 4);
+    assert_eq!(report.checks.len(), 5);
 }
 
 #[test]

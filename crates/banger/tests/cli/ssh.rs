@@ -148,3 +148,38 @@ fn ssh_config_touches_the_users_file_only_when_told_to() {
     assert_eq!(daemon.run(&["ssh-config", "--uninstall"]).code, 0);
     assert_eq!(daemon.run(&["ssh-config", "--install", "--uninstall"]).code, 2);
 }
+
+#[test]
+fn doctor_tells_whether_ssh_knows_vms_by_name() {
+    let daemon = FakeDaemon::with_box();
+    let says = || {
+        let report = daemon.with_ssh(&["doctor", "--json"]).finish().out;
+        let report: api::Report = serde_json::from_str(&report).unwrap();
+        let check = report
+            .checks
+            .into_iter()
+            .find(|check| check.name == "ssh")
+            .unwrap();
+        (check.state, check.message, check.hint)
+    };
+    let (state, message, _) = says();
+    assert_eq!(state, api::CheckState::Pass);
+    assert!(message.contains("`banger ssh-config --install`"), "{message}");
+
+    daemon.run(&["ssh-config", "--install"]);
+    let (state, message, _) = says();
+    assert_eq!(state, api::CheckState::Pass);
+    assert!(message.starts_with("`ssh NAME.vm` works"), "{message}");
+
+    let file = daemon.folder().join(".ssh/config");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("Include \"", "Include \"/old")).unwrap();
+    let (state, message, hint) = says();
+    assert_eq!(state, api::CheckState::Warn, "{message}");
+    assert_eq!(hint.as_deref(), Some("banger ssh-config --install"));
+
+    fs::write(&file, text.lines().next().unwrap()).unwrap();
+    let (state, message, _) = says();
+    assert_eq!(state, api::CheckState::Warn);
+    assert!(message.contains("markers do not make one block"), "{message}");
+}
