@@ -10,6 +10,7 @@ mod erofs;
 mod error;
 mod floor;
 mod forward;
+mod import;
 mod machine;
 mod many;
 mod openssh;
@@ -87,6 +88,9 @@ fn page(sandbox: &Sandbox, arguments: &Arguments) -> Result<String, BenchError> 
     let vm = sandbox.show(REFERENCE)?;
     eprintln!("tar to EROFS");
     let erofs = erofs::measure(sandbox, REFERENCE, &arguments.writer, runs)?;
+    eprintln!("a container image");
+    let root = sandbox.folder().join(erofs::ROOT);
+    let import = import::measure(sandbox, &root, seldom(runs))?;
     eprintln!("installing what the guest needs to be compared with");
     let install = "apt-get update -q && apt-get install -q -y --no-install-recommends rsync iperf3";
     sandbox.run(&["vm", "exec", REFERENCE, "--", "sh", "-c", install])?;
@@ -108,7 +112,9 @@ fn page(sandbox: &Sandbox, arguments: &Arguments) -> Result<String, BenchError> 
 
     let before = fs::read_to_string(&arguments.out).unwrap_or_default();
     let date = jiff::Zoned::now().date().to_string();
-    let sections = [boot, ways, copies, forward, at_once, listing, memory, erofs];
+    let sections = [
+        boot, ways, copies, forward, at_once, listing, memory, erofs, import,
+    ];
     Ok(report::render(
         &date,
         &machine::Machine::of_host(),

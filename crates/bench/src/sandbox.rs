@@ -138,12 +138,32 @@ impl Sandbox {
 
     /// Bytes that the daemon has resident.
     pub fn daemon_resident(&self) -> Result<u64, BenchError> {
+        self.daemon_status("VmRSS:")
+    }
+
+    /// Most bytes that the daemon had resident since [`Sandbox::forget_daemon_peak`].
+    pub fn daemon_peak(&self) -> Result<u64, BenchError> {
+        self.daemon_status("VmHWM:")
+    }
+
+    /// Begins to look for the most that the daemon has resident.
+    pub fn forget_daemon_peak(&self) -> Result<(), BenchError> {
+        let path = format!("/proc/{}/clear_refs", self.some_daemon()?.as_raw_nonzero());
+        // "5" resets the high-water mark: proc(5).
+        fs::write(&path, "5").map_err(BenchError::file("write", &path))
+    }
+
+    fn some_daemon(&self) -> Result<Pid, BenchError> {
         let none = || BenchError::Unexpected("no daemon shows its memory".to_owned());
-        let pid = self.daemon().ok_or_else(none)?;
-        let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+        self.daemon().ok_or_else(none)
+    }
+
+    fn daemon_status(&self, key: &str) -> Result<u64, BenchError> {
+        let path = format!("/proc/{}/status", self.some_daemon()?.as_raw_nonzero());
         let status = fs::read_to_string(&path).map_err(BenchError::file("read", &path))?;
+        let none = || BenchError::Unexpected(format!("{path} has no {key}"));
         let kibibytes = status.lines().find_map(|line| {
-            line.strip_prefix("VmRSS:")?
+            line.strip_prefix(key)?
                 .split_whitespace()
                 .next()?
                 .parse::<u64>()

@@ -146,7 +146,8 @@ impl Artefacts {
             stage.done(name);
             return Ok(image);
         }
-        let kernel = self.kernel_of(name).await?;
+        // Somebody has it, or there is nothing to make.
+        self.kernel_of(name).await?;
         let images = self.paths.images();
         let wanted = name.to_owned();
         let (stage, guard, (staging, made)) = self
@@ -174,7 +175,8 @@ impl Artefacts {
         let row = store::ImageRow {
             name: name.to_owned(),
             digest: made.digest.clone(),
-            kernel,
+            // As published by now, which may be another than what this version carries.
+            kernel: self.kernel_of(name).await?,
             bytes: made.bytes,
             entries: made.entries,
             source: made.source.clone(),

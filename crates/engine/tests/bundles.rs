@@ -197,6 +197,34 @@ async fn what_is_published_is_listed_and_pulled_by_name() {
     assert_eq!(found, ["tiny-6.1"]);
 }
 
+#[tokio::test]
+async fn an_image_boots_the_kernel_that_its_published_entry_names_and_not_the_embedded_ones() {
+    let published = Published::new();
+    let kernel = kernel_bundle("tiny", &[("vmlinux", &vmlinux("6.1"))]);
+    published.put("kernels", json!({"name": "tiny"}), &kernel);
+    let bundle = image_bundle("debian-minimal", "tiny", None);
+    published.put(
+        "images",
+        json!({"name": "debian-minimal", "kernel": "tiny"}),
+        &bundle,
+    );
+    let (puller, runner) = (Host::new(), Host::new());
+    let engine = reader(&puller, &published.url()).await;
+    pull_image(&engine, "debian-minimal").await.unwrap();
+    assert_eq!(
+        engine.images().show("debian-minimal").await.unwrap().kernel,
+        "tiny"
+    );
+
+    let engine = reader(&runner, &published.url()).await;
+    let create = CreateVm {
+        image: Some("debian-minimal".into()),
+        ..vm("a", true)
+    };
+    let made = engine.vms().create(create).await.unwrap().wait().await.unwrap();
+    assert_eq!(made.unwrap().kernel, "tiny 6.1");
+}
+
 /// What becomes of a bundle after its catalog was written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Then {

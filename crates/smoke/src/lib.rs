@@ -3,6 +3,7 @@
 //! ```text
 //! scenarios   a table: what each shows, which commands and flags it uses, what of the host it must have alone
 //! home        a user's home with a kernel and an image, and `banger` in it; notes each command line
+//! registry    and `serve`: what images and bundles come from, on loopback
 //! runner      runs scenarios side by side, and says how they went
 //! ```
 //!
@@ -12,12 +13,14 @@
 
 mod home;
 mod kept;
+mod registry;
 pub mod runner;
 mod scenarios;
 mod serve;
 mod uses;
 
 pub use home::{Finished, Home, Running};
+pub use registry::Registry;
 pub use scenarios::all;
 pub use serve::serve;
 pub use uses::Use;

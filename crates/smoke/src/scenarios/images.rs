@@ -1,12 +1,10 @@
 //! Container images.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::{Home, Scenario};
+use crate::{Home, Registry, Scenario};
 
 pub(super) const IMAGES: Scenario = Scenario {
     name: "images",
@@ -24,49 +22,6 @@ pub(super) const IMAGES: Scenario = Scenario {
     alone_with: &[],
     run: images,
 };
-
-/// Debian's `docker-registry` on a port of this host's loopback; it ends when this is dropped.
-struct Registry {
-    process: Child,
-    address: String,
-}
-
-impl Registry {
-    fn start(home: &Home) -> Self {
-        let storage = home.path().join("registry");
-        // JSON is YAML.
-        let settings = json!({
-            "version": 0.1,
-            "http": {"addr": "127.0.0.1:0"},
-            "storage": {"filesystem": {"rootdirectory": storage}},
-        });
-        let mut process = Command::new("docker-registry")
-            .args(["serve", &home.file("registry.yml", settings.to_string())])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = lines.find_map(|line| {
-            let line = line.unwrap();
-            let (_, rest) = line.split_once("listening on ")?;
-            Some(rest.split(['"', ' ', ',']).next()?.to_owned())
-        });
-        // It must not stop for a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self {
-            process,
-            address: address.unwrap(),
-        }
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 /// Makes an image of one program that needs no other, and pushes it.
 fn publish(home: &Home, reference: &str) {
@@ -97,8 +52,8 @@ fn publish(home: &Home, reference: &str) {
 }
 
 fn images(home: &Home) {
-    let registry = Registry::start(home);
-    let reference = format!("{}/tools/ldconfig:1", registry.address);
+    let registry = Registry::start(&home.path().join("registry"));
+    let reference = format!("{}/tools/ldconfig:1", registry.address());
     publish(home, &reference);
     let kernel: Value =
         serde_json::from_str(&home.succeeds(&["image", "show", "debian-minimal", "--json"])).unwrap();
