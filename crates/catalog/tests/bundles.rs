@@ -9,8 +9,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use catalog::bundle::{
-    Bundle, BundleError, BundleImage, BundleKernel, BundleRef, Description, Manifest, RootFs, write_image,
-    write_kernel,
+    Bundle, BundleError, BundleImage, BundleKernel, BundleRef, Description, Manifest, RootFs, RootFsKind,
+    write_image, write_kernel,
 };
 use catalog::{Cancel, CatalogError, Fetcher};
 use proptest::prelude::*;
@@ -46,6 +46,7 @@ fn image_of(rootfs: &[u8]) -> BundleImage {
         about: about(),
         kernel: "cloud".into(),
         rootfs: RootFs {
+            kind: RootFsKind::Erofs,
             bytes: rootfs.len() as u64,
             sha256: sha256(rootfs),
             entries: 3,

@@ -186,7 +186,7 @@ impl Artefacts {
             config: made.config.clone(),
             path: None,
         };
-        let image = self.publish(staging, row).await?;
+        let image = self.publish(staging, made.file_system, row).await?;
         drop(guard);
         stage.done(&format!("{name}  {}", made.note));
         Ok(image)

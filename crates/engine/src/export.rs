@@ -3,8 +3,11 @@
 use std::fs::File;
 use std::io::Write;
 
-use catalog::bundle::{BundleError, BundleImage, Description, RootFs, SCHEMA_VERSION, write_image};
+use catalog::bundle::{
+    BundleError, BundleImage, Description, RootFs, RootFsKind, SCHEMA_VERSION, write_image,
+};
 use rootfs::probe::{FileSystem, probe};
+use serde_json::Value;
 
 use crate::EngineError;
 use crate::error::one_line;
@@ -33,17 +36,12 @@ impl Images {
             reference: row.reference.clone(),
         })?;
         let rootfs = File::open(&image.rootfs).map_err(EngineError::file("read", &image.rootfs))?;
-        match probe(&rootfs) {
-            Ok(FileSystem::Ext4) => {
-                return Err(EngineError::Invalid {
-                    what: "image",
-                    value: row.name,
-                    why: "its root file system is ext4, and bundles hold EROFS".to_owned(),
-                });
-            }
+        let kind = match probe(&rootfs) {
+            Ok(FileSystem::Ext4) => RootFsKind::Ext4,
             // What is damaged shows when it is written.
-            Ok(FileSystem::Erofs) | Err(_) => {}
-        }
+            Ok(FileSystem::Erofs) | Err(_) => RootFsKind::Erofs,
+        };
+        let source: Value = serde_json::from_str(&row.source).unwrap_or_default();
         let config = row.config.as_deref().map(serde_json::from_str).transpose();
         let config =
             config.map_err(|error| EngineError::Internal(format!("an image's configuration: {error}")))?;
@@ -52,12 +50,13 @@ impl Images {
                 schema_version: SCHEMA_VERSION,
                 about: Description {
                     name: row.name,
-                    distro: String::new(),
+                    distro: source["distro"].as_str().unwrap_or_default().to_owned(),
                     arch: ARCHITECTURE.to_owned(),
                     description: row.reference.unwrap_or_default().chars().take(200).collect(),
                 },
                 kernel: row.kernel,
                 rootfs: RootFs {
+                    kind,
                     bytes: row.bytes,
                     sha256: row.digest,
                     entries: row.entries,

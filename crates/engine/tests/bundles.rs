@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use api::{ApiError, CreateVm, ErrorCode, ImageKind, ImportKernel, KernelKind, PullImage, PullKernel};
 use catalog::bundle::{
-    BundleError, BundleImage, BundleKernel, Description, RootFs, SCHEMA_VERSION, write_image, write_kernel,
+    BundleError, BundleImage, BundleKernel, Description, RootFs, RootFsKind, SCHEMA_VERSION, write_image,
+    write_kernel,
 };
 use engine::{CatalogSources, Engine};
 use serde_json::{Value, json};
@@ -94,6 +95,7 @@ fn image_bundle(name: &str, kernel: &str, config: Option<Value>) -> Vec<u8> {
         about: about(name),
         kernel: kernel.into(),
         rootfs: RootFs {
+            kind: RootFsKind::Erofs,
             bytes: rootfs().len() as u64,
             sha256: format!("{:x}", Sha256::digest(rootfs())),
             entries: 1,
@@ -172,6 +174,69 @@ async fn an_exported_image_is_pulled_by_name_in_an_empty_home_and_is_the_same() 
     assert_eq!(
         (kernel.kind, kernel.initrd, kernel.distro.as_deref()),
         (KernelKind::Catalog, true, Some("test"))
+    );
+}
+
+#[tokio::test]
+async fn a_root_disk_of_the_users_travels_as_it_is_holes_and_all() {
+    use std::os::unix::fs::MetadataExt as _;
+    let (maker, folder) = (Host::new(), tempfile::tempdir().unwrap());
+    let disk = folder.path().join("disk.ext4");
+    let made = std::process::Command::new("mke2fs")
+        .args(["-q", "-F", "-t", "ext4"])
+        .arg(&disk)
+        .arg("16M")
+        .status();
+    assert!(made.expect("mke2fs can be run").success());
+    let engine = maker.engine().await;
+    let register = api::RegisterImage {
+        rootfs: disk.to_str().unwrap().to_owned(),
+        kernel: None,
+    };
+    let registering = engine.images().register("disk", register).await.unwrap();
+    registering.wait().await.unwrap();
+    let original = engine.images().show("disk").await.unwrap();
+    let export = engine.images().export("disk").await.unwrap();
+    let mut bundle = Vec::new();
+    export.write(&mut bundle).unwrap();
+
+    let published = Published::new();
+    published.put("images", json!({"name": "disk", "kernel": "cloud"}), &bundle);
+    let elsewhere = Host::new();
+    let engine = reader(&elsewhere, &published.url()).await;
+    pull_image(&engine, "disk").await.unwrap();
+    let pulled = engine.images().show("disk").await.unwrap();
+    assert_eq!((&pulled.id, pulled.bytes), (&original.id, 16 << 20));
+    let file = elsewhere.paths.images().join(format!("{}.ext4", pulled.id));
+    assert!(
+        file.metadata().unwrap().blocks() * 512 < 8 << 20,
+        "holes are holes"
+    );
+
+    // One that is still in use somewhere is refused, as it is where it is registered.
+    let mut dirty = fs::read(&disk).unwrap();
+    dirty[1024 + 96] |= 4;
+    let manifest = BundleImage {
+        schema_version: SCHEMA_VERSION,
+        about: about("dirty"),
+        kernel: "cloud".into(),
+        rootfs: RootFs {
+            kind: RootFsKind::Ext4,
+            bytes: dirty.len() as u64,
+            sha256: format!("{:x}", Sha256::digest(&dirty)),
+            entries: 0,
+        },
+        config: None,
+    };
+    let mut bundle = Vec::new();
+    write_image(manifest, dirty.as_slice(), &mut bundle).unwrap();
+    published.put("images", json!({"name": "dirty", "kernel": "cloud"}), &bundle);
+    let third = Host::new();
+    let engine = reader(&third, &published.url()).await;
+    let error = pull_image(&engine, "dirty").await.unwrap_err();
+    assert!(
+        error.message.contains("its ext4 was not unmounted cleanly"),
+        "{error}"
     );
 }
 

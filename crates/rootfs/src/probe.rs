@@ -19,9 +19,10 @@ const EXT4_EXTENTS: u32 = 0x40;
 const EXT4_64BIT: u32 = 0x80;
 
 /// A file system that can be an image's root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FileSystem {
-    /// Read-only by nature.
+    /// Read-only by nature; what banger itself writes.
+    #[default]
     Erofs,
     /// Mounted read-only.
     Ext4,

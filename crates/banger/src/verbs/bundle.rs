@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use catalog::bundle::{
-    BundleError, BundleImage, BundleKernel, BundleRef, Description, RootFs, SCHEMA_VERSION, Written,
-    file_name, write_image, write_kernel,
+    BundleError, BundleImage, BundleKernel, BundleRef, Description, RootFs, RootFsKind, SCHEMA_VERSION,
+    Written, file_name, write_image, write_kernel,
 };
 use rootfs::erofs;
 use rootfs::kernel::{FolderError, KernelFolder};
@@ -141,6 +141,7 @@ fn make_image(tar: &Path, about: Description, kernel: String, out: &mut File) ->
         about,
         kernel,
         rootfs: RootFs {
+            kind: RootFsKind::Erofs,
             bytes: written.bytes,
             sha256: written.digest,
             entries: written.entries,

@@ -8,8 +8,6 @@ use crate::names::ArtefactName;
 
 /// The first member.
 pub const MANIFEST: &str = "manifest.json";
-/// An image's other member.
-pub const ROOTFS: &str = "rootfs.erofs";
 /// The version of manifests and catalogs that is written, and the latest that is read.
 pub const SCHEMA_VERSION: u32 = 1;
 /// Most bytes of a root file system.
@@ -63,10 +61,41 @@ pub struct BundleImage {
     pub config: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
+/// What the root file system of an image is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RootFsKind {
+    /// What banger itself writes.
+    #[default]
+    Erofs,
+    /// Of an image that was a root disk of the user's.
+    Ext4,
+}
+
+impl RootFsKind {
+    /// The member that holds it.
+    #[must_use]
+    pub const fn member(self) -> &'static str {
+        match self {
+            Self::Erofs => "rootfs.erofs",
+            Self::Ext4 => "rootfs.ext4",
+        }
+    }
+
+    /// Bundles of before there was another kind do not tell it.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The root file system of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RootFs {
+    /// What it is; an EROFS if that is not said.
+    #[serde(default, rename = "file_system", skip_serializing_if = "RootFsKind::is_usual")]
+    pub kind: RootFsKind,
     /// Its size in bytes.
     #[serde(deserialize_with = "rootfs_size")]
     pub bytes: u64,

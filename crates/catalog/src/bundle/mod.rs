@@ -17,7 +17,7 @@ mod write;
 
 pub use error::BundleError;
 pub use manifest::{
-    BundleImage, BundleKernel, Description, LARGEST_ROOTFS, MANIFEST, Manifest, ROOTFS, RootFs,
+    BundleImage, BundleKernel, Description, LARGEST_ROOTFS, MANIFEST, Manifest, RootFs, RootFsKind,
     SCHEMA_VERSION,
 };
 pub use read::Bundle;

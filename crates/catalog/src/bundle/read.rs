@@ -1,14 +1,14 @@
 //! Reads a bundle: once, from its first byte to its last.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write as _};
+use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
 
 use sha2::{Digest as _, Sha256};
 use tarball::{Archive, Kind, shown};
 
 use super::checked::Checked;
-use super::manifest::{LARGEST_MANIFEST, MANIFEST, Manifest, ROOTFS, RootFs};
+use super::manifest::{LARGEST_MANIFEST, MANIFEST, Manifest, RootFs, RootFsKind};
 use super::{BundleError, BundleRef, hex};
 use crate::cancel::Cancel;
 
@@ -18,9 +18,10 @@ const BUFFER: usize = 256 << 10;
 const MOST_PADDING: u64 = 1 << 20;
 /// log2 of the window that a decoder may ask for: 128 MiB.
 const WINDOW_LOG: u32 = 27;
-/// Where an EROFS superblock lies, and how it begins (Linux, `fs/erofs/erofs_fs.h`).
-const EROFS_SUPERBLOCK: u64 = 1024;
-const EROFS_MAGIC: [u8; 4] = 0xe0f5_e1e2_u32.to_le_bytes();
+/// Where file systems say what they are: an EROFS at the begin of its superblock (Linux, `fs/erofs/erofs_fs.h`), an ext4
+/// at byte 56 of it (`s_magic` in `fs/ext4/ext4.h`).
+const EROFS_MAGIC: (u64, &[u8]) = (1024, &0xe0f5_e1e2_u32.to_le_bytes());
+const EXT4_MAGIC: (u64, &[u8]) = (1024 + 56, &0xef53_u16.to_le_bytes());
 
 type Decoder<R> = zstd::Decoder<'static, BufReader<Checked<R>>>;
 
@@ -159,12 +160,14 @@ fn read_manifest(members: &mut impl Read) -> Result<Vec<u8>, BundleError> {
 fn write_rootfs(members: &mut impl Read, rootfs: &RootFs, out: &mut File) -> Result<(), BundleError> {
     let mut archive = Archive::new(members).with_end_marker();
     let unexpected = |path: &[u8]| BundleError::Unexpected { member: shown(path) };
-    let missing = BundleError::Missing { member: ROOTFS };
+    let missing = BundleError::Missing {
+        member: rootfs.kind.member(),
+    };
     let member = archive.next().map_err(BundleError::Archive)?.ok_or(missing)?;
     let Kind::File { size } = member.entry.kind else {
         return Err(unexpected(&member.entry.path));
     };
-    if member.entry.path != ROOTFS.as_bytes() || member.map.is_some() {
+    if member.entry.path != rootfs.kind.member().as_bytes() || member.map.is_some() {
         return Err(unexpected(&member.entry.path));
     }
     let mismatch = |what, expected: String, found: String| BundleError::Mismatch {
@@ -182,13 +185,23 @@ fn write_rootfs(members: &mut impl Read, rootfs: &RootFs, out: &mut File) -> Res
     let mut hash = Sha256::new();
     let mut content = archive.content(None);
     let mut buffer = vec![0; BUFFER];
+    let (mut position, mut ends_with_hole) = (0, false);
     loop {
         let read = content.read(&mut buffer).map_err(BundleError::Decompress)?;
         if read == 0 {
             break;
         }
-        hash.update(&buffer[..read]);
-        out.write_all(&buffer[..read]).map_err(BundleError::Write)?;
+        let piece = &buffer[..read];
+        hash.update(piece);
+        // Most of a disk may be holes, which take no space as long as nobody writes there.
+        ends_with_hole = piece.iter().all(|byte| *byte == 0);
+        if !ends_with_hole {
+            out.write_all_at(piece, position).map_err(BundleError::Write)?;
+        }
+        position += read as u64;
+    }
+    if ends_with_hole {
+        out.set_len(position).map_err(BundleError::Write)?;
     }
     if let Some(member) = archive.next().map_err(BundleError::Archive)? {
         return Err(unexpected(&member.entry.path));
@@ -197,13 +210,17 @@ fn write_rootfs(members: &mut impl Read, rootfs: &RootFs, out: &mut File) -> Res
     if found != rootfs.sha256 {
         return Err(mismatch("root file system", rootfs.sha256.clone(), found));
     }
-    let mut magic = [0; 4];
-    match out.read_exact_at(&mut magic, EROFS_SUPERBLOCK) {
-        Ok(()) if magic == EROFS_MAGIC => Ok(()),
+    let ((place, magic), due) = match rootfs.kind {
+        RootFsKind::Erofs => (EROFS_MAGIC, "an EROFS"),
+        RootFsKind::Ext4 => (EXT4_MAGIC, "an ext4"),
+    };
+    let mut there = vec![0; magic.len()];
+    match out.read_exact_at(&mut there, place) {
+        Ok(()) if there == magic => Ok(()),
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(BundleError::Write(error)),
         _ => Err(mismatch(
             "root file system",
-            "an EROFS".to_owned(),
+            due.to_owned(),
             "something else".to_owned(),
         )),
     }

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use super::manifest::{BundleImage, BundleKernel, MANIFEST, Manifest, ROOTFS};
+use super::manifest::{BundleImage, BundleKernel, MANIFEST, Manifest};
 use super::{BundleError, hex};
 
 /// Good for what is downloaded more often than made; takes seconds for an image of half a gigabyte.
@@ -42,7 +42,7 @@ pub fn write_image(
             bytes: 0,
         };
         let mut header = header(told.bytes);
-        tar.append_data(&mut header, ROOTFS, &mut source)
+        tar.append_data(&mut header, told.kind.member(), &mut source)
             .map_err(BundleError::Write)?;
         let found = hex(&source.hash.finalize());
         if found != told.sha256 || source.bytes != told.bytes {

@@ -91,7 +91,7 @@ impl Artefacts {
             config: None,
             path: None,
         };
-        self.publish(staging, row).await?;
+        self.publish(staging, made.file_system, row).await?;
         drop(guard);
         stage.done(&format!("{name}  {}, {}", made.note, megabytes(bytes)));
         Ok(())

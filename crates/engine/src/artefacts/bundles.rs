@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use catalog::bundle::{Bundle, BundleError, BundleRef, Description, Manifest};
+use catalog::bundle::{Bundle, BundleError, BundleRef, Description, Manifest, RootFsKind};
 use catalog::{ArtefactName, CatalogError, ImageEntry, KernelEntry};
 use rootfs::kernel::import_members;
+use rootfs::probe::{FileSystem, probe};
 use serde_json::{Value, json};
 
 use super::catalog_sources::{failed, told};
@@ -54,8 +55,14 @@ pub(super) fn image_of_bundle<R: Read>(
         }));
     }
     bundle.write_rootfs(&image.rootfs, out).map_err(broken)?;
+    let file_system = match image.rootfs.kind {
+        RootFsKind::Erofs => FileSystem::Erofs,
+        // As with one that is registered: whole, and unmounted cleanly.
+        RootFsKind::Ext4 => probe(out).map_err(failed)?,
+    };
     Ok(Made {
         digest: image.rootfs.sha256,
+        file_system,
         bytes: image.rootfs.bytes,
         entries: image.rootfs.entries,
         config,

@@ -274,6 +274,8 @@ impl CatalogSources {
         tar.finish().map_err(told)?;
         let source = json!({
             "from": "recipe",
+            // What mmdebstrap makes.
+            "distro": "debian",
             "recipe": name.map(ArtefactName::as_str),
             "suite": recipe.suite(),
             "date": build.date.to_string(),

@@ -246,17 +246,22 @@ impl Artefacts {
             config: Some(config),
             path: None,
         };
-        let image = self.publish(staging, row).await?;
+        let image = self.publish(staging, made.file_system, row).await?;
         drop(guard);
         stage.done(&format!("{name}  {}", made.note));
         Ok(image)
     }
 
     /// Gives a finished root file system its name and its row. Nobody prunes between the two.
-    pub(super) async fn publish(&self, staging: NamedTempFile, row: ImageRow) -> Result<Image, EngineError> {
+    pub(super) async fn publish(
+        &self,
+        staging: NamedTempFile,
+        file_system: FileSystem,
+        row: ImageRow,
+    ) -> Result<Image, EngineError> {
         let _gate = self.gate.lock().await;
         let images = self.paths.images();
-        let target = image_path(&images, &row.digest, FileSystem::Erofs);
+        let target = image_path(&images, &row.digest, file_system);
         staging
             .persist(&target)
             .map_err(|error| EngineError::file("write", &target)(error.error))?;

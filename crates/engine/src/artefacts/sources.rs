@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use catalog::Recipe;
+use rootfs::probe::FileSystem;
 use tokio_util::sync::CancellationToken;
 
 /// How far a maker is: what it does, how much of how much.
@@ -41,6 +42,8 @@ pub struct Made {
     pub version: String,
     /// sha256 of an image's root file system in hex; empty for a kernel.
     pub digest: String,
+    /// What an image's root file system is.
+    pub file_system: FileSystem,
     /// Size on disk in bytes.
     pub bytes: u64,
     /// How many entries an image has.
