@@ -1,6 +1,6 @@
 //! Requests byte by byte: what a client of another make would send.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -34,7 +34,11 @@ pub fn ask(socket: &Path, method: &str, path: &str, headers: &[(&str, &str)], bo
     }
     request.push_str("\r\n");
     stream.write_all(request.as_bytes()).unwrap();
-    stream.write_all(body).unwrap();
+    match stream.write_all(body) {
+        // Who refuses a request need not read its body; the answer is there all the same.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written.unwrap(),
+    }
     let mut from = BufReader::new(stream);
     let first = line(&mut from);
     let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
