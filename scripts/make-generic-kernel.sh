@@ -106,8 +106,8 @@ dropped() {
 # Runs make in the source; what it says matters when it fails.
 in_source() {
     local date
-    date=$(stat -c @%Y "$source/Makefile")
-    # Who builds it, where and when is not part of a kernel: the same source gives the same bytes.
+    date=$(LC_ALL=C date -u -d "@$(stat -c %Y "$source/Makefile")")
+    # Who builds it, where and when is no part of it: as the kernel's time it says its source's.
     make -C "$source" O="$work/build" ARCH=x86_64 KBUILD_BUILD_USER=banger KBUILD_BUILD_HOST=banger \
         KBUILD_BUILD_TIMESTAMP="$date" "$@" >>"$work/log" 2>&1 && return
     tail -n 20 "$work/log" >&2
