@@ -128,7 +128,7 @@ pub fn prepare(
         Head::Detached => "-",
     };
     let commit = selection.commit.as_deref().unwrap_or("-");
-    let arguments = [path, turn, &name, commit, branch, had_commit, force];
+    let arguments = [path, turn, &name, commit, branch, force];
     FINISH.run(guest, &arguments, Box::new(io::empty()), &mut io::sink())?;
     Ok(Prepared {
         commit: selection.commit.clone(),

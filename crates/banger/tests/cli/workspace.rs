@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use api::VmState;
+use nix::sys::signal::Signal;
 
-use super::support::{FakeDaemon, Finished, vm};
+use super::support::{FakeDaemon, Finished, vm, wait_for};
 
 /// A daemon, a repository and a folder for the guest's.
 struct Scene {
@@ -331,4 +332,61 @@ fn a_listing_tells_which_vm_has_what_until_it_is_deleted() {
     assert_eq!(scene.daemon.run(&["vm", "delete", "box"]).code, 0);
     let notes = fs::read_dir(scene.daemon.folder().join(".local/state/banger/workspaces")).unwrap();
     assert_eq!(notes.count(), 0);
+}
+
+#[test]
+fn a_signal_breaks_a_prepare_off_and_the_copy_stays_as_it_was() {
+    let scene = Scene::new();
+    scene.prepare();
+    // A pipe that nobody writes to, where the guest's git looks for settings: it waits there.
+    let pipe = scene.daemon.folder().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let settings = scene.inside.join(".git/config");
+    let before = fs::read_to_string(&settings).unwrap();
+    fs::write(
+        &settings,
+        format!("{before}[include]\n\tpath = {}\n", pipe.display()),
+    )
+    .unwrap();
+    scene.write("README", "second\n");
+    let (top, inside) = (scene.top.to_str().unwrap(), scene.inside.to_str().unwrap());
+    let client = scene
+        .daemon
+        .start(&["vm", "workspace", "prepare", "box", top, "--guest-path", inside]);
+    let scripts = || {
+        scene
+            .daemon
+            .calls()
+            .iter()
+            .filter(|call| call.starts_with("exec sh"))
+            .count()
+    };
+    wait_for("the last script", || scripts() == 3);
+    client.signal(Signal::SIGINT);
+    let finished = client.finish();
+    assert_eq!(
+        (finished.code, finished.out.as_str()),
+        (130, ""),
+        "{}",
+        finished.err
+    );
+    let ended = || {
+        scene
+            .daemon
+            .calls()
+            .iter()
+            .filter(|call| *call == "exec ended")
+            .count()
+    };
+    wait_for("the script's end", || ended() == 3);
+    fs::write(&settings, before).unwrap();
+    assert_eq!(
+        fs::read_to_string(scene.inside.join("README")).unwrap(),
+        "one\ntwo\n"
+    );
+    scene.prepare();
+    assert_eq!(
+        fs::read_to_string(scene.inside.join("README")).unwrap(),
+        "second\n"
+    );
 }

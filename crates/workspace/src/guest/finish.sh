@@ -1,9 +1,7 @@
 # Makes the workspace what the host's repository is, from what was received. All of it or, if the guest's own work is
-# in the way (93, then the files), nothing. A host that goes away meanwhile does not stop it half way.
-# Arguments: the folder, `new` or `again`, the parcel's name, the commit or `-`, a branch or `-`, the commit that was
-# prepared before or `-`, `force` or nothing.
-path=$1 turn=$2 parcel=.git/$3 commit=$4 branch=$5 base=$6 force=$7
-trap '' HUP INT TERM
+# in the way (93, then the files), nothing.
+# Arguments: the folder, `new` or `again`, the parcel's name, the commit or `-`, a branch or `-`, `force` or nothing.
+path=$1 turn=$2 parcel=.git/$3 commit=$4 branch=$5 force=$6
 if [ "$turn" = new ]; then tree=$path.banger-incoming; else tree=$path; fi
 cd "$tree" 2>/dev/null && [ -d "$parcel" ] || exit 92
 top=$PWD
@@ -49,6 +47,8 @@ state=$(GIT_INDEX_FILE=$settled git write-tree)
 
 if [ "$turn" = again ]; then
     prepared=$(git rev-parse -q --verify refs/banger/prepared) || exit 92
+    # By what is noted here: an earlier turn may have come to its end after its host had gone.
+    base=$(git rev-parse -q --verify refs/banger/base || echo -)
     head=$(git rev-parse -q --verify HEAD || echo -)
     # What came to be the same on the host, by `apply` for one, is not lost.
     git diff-tree -r -z --name-only --no-renames "$prepared" "$now" >"$parcel/made"
@@ -71,6 +71,8 @@ if [ "$turn" = again ]; then
     fi
 fi
 
+# From here on it is brought to its end, whether or not anybody waits for it.
+trap '' HUP INT TERM
 if [ -s "$lists/sparse" ]; then
     mkdir -p .git/info
     cp "$lists/sparse" .git/info/sparse-checkout

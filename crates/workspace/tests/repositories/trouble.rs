@@ -108,3 +108,16 @@ fn a_tree_that_cannot_take_all_of_a_patch_is_as_before() {
     assert_eq!(tree(&scene.top(), true), before);
     assert!(scene.top().join("src").is_dir());
 }
+
+#[test]
+fn a_prepare_whose_host_went_away_at_its_very_end_is_in_nobodys_way() {
+    let scene = Scene::committed();
+    let first = scene.prepare();
+    scene.write("README", "second\n");
+    scene.commit("second");
+    // Done there, and never noted here.
+    scene.prepare_as(&Choice::default(), Some(&first), false).unwrap();
+    scene.write("README", "third\n");
+    scene.prepare_as(&Choice::default(), Some(&first), false).unwrap();
+    scene.assert_same();
+}
