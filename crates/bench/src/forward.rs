@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,6 +18,9 @@ use crate::section::{Row, Section, times};
 const BYTES: &str = "100M";
 /// iperf3's own port.
 pub const SERVER: &str = "5201";
+
+/// Between two transfers.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A program that forwards until this is dropped.
 #[derive(Debug)]
@@ -59,6 +63,8 @@ pub fn measure(
         let mut taken: [Vec<Duration>; 3] = Default::default();
         for _ in 0..runs {
             for ((_, port), taken) in ways.iter().zip(&mut taken) {
+                // A server that was asked a moment ago may not be done with that.
+                sleep(PAUSE);
                 taken.push(send(*port, BYTES, more)?);
             }
         }

@@ -1,7 +1,6 @@
 //! The VM once more, in a QEMU of its own without banger, which forwards a port itself.
 
 use std::fs;
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -32,6 +31,9 @@ WantedBy=multi-user.target
 /// How long it may take to boot.
 const BOOT: Duration = Duration::from_secs(180);
 
+/// So often it must have answered without a failure between.
+const CALM: u32 = 3;
+
 /// Starts it from what the running VM has on its disks by now; comes back once its server answers at `port`.
 pub fn start(sandbox: &Sandbox, vm: &str, shown: &Shown, port: u16) -> Result<Forwarder, BenchError> {
     let script = "cat > /etc/systemd/system/forwarded.service && systemctl enable -q forwarded && sync";
@@ -51,8 +53,11 @@ pub fn start(sandbox: &Sandbox, vm: &str, shown: &Shown, port: u16) -> Result<Fo
         .map(Forwarder)
         .map_err(|source| BenchError::Run { program, source })?;
     let deadline = Instant::now() + BOOT;
-    // QEMU takes the connection long before there is a server behind it.
-    while TcpStream::connect(("127.0.0.1", port)).is_err() || send(port, "1K", &[]).is_err() {
+    // QEMU takes connections long before there is a server behind it, which then finds those that were given up.
+    let mut in_a_row = 0;
+    while in_a_row < CALM {
+        let answers = send(port, "1M", &[]).is_ok();
+        in_a_row = if answers { in_a_row + 1 } else { 0 };
         if Instant::now() > deadline {
             return Err(BenchError::Unexpected(
                 "no server behind QEMU's own forwarding".to_owned(),

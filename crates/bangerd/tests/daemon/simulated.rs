@@ -149,6 +149,8 @@ impl Simulated {
 impl Drop for Simulated {
     fn drop(&mut self) {
         self.daemon.abort();
+        // Machines of a test that failed.
+        testkit::end_processes_of(self.folder());
     }
 }
 

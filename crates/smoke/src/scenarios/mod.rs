@@ -1,6 +1,7 @@
 //! The scenarios, a table; those that belong together share a file.
 
 mod commands;
+mod containers;
 mod files;
 mod images;
 mod kernels;
@@ -32,6 +33,7 @@ static ALL: &[Scenario] = &[
     ssh::SSH,
     shape::SHAPE,
     images::IMAGES,
+    containers::CONTAINERS,
     workspaces::WORKSPACE,
     workspaces::WORKSPACES,
 ];
