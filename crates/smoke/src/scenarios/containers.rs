@@ -32,16 +32,21 @@ echo '::sysinit:/sbin/openrc sysinit' > etc/inittab
 echo 'ID=alpine-like' > etc/os-release
 ";
 
-/// From a tree to the registry, by umoci.
+/// From the tree to a layer.
+const TAR: &str = "tar -cf ../layer.tar --owner 0 --group 0 --numeric-owner .\n";
+
+/// A layer that is a Debian, as mmdebstrap makes it: without systemd it is a container's.
+const MMDEBSTRAP: &str = "mmdebstrap --quiet --variant=essential bookworm ../layer.tar\n";
+
+/// From the layer to the registry, by umoci.
 const UMOCI: &str = r#"
 umoci init --layout ../layout
 umoci new --image ../layout:1
-tar -cf ../layer.tar --owner 0 --group 0 --numeric-owner .
 umoci raw add-layer --image ../layout:1 ../layer.tar
 skopeo copy --quiet --insecure-policy --dest-tls-verify=false oci:../layout:1 "docker://$1"
 "#;
 
-/// The same by buildah, in docker's own format.
+/// From the tree to the registry by buildah, in docker's own format.
 const BUILDAH: &str = r#"
 echo '{"default": [{"type": "insecureAcceptAnything"}]}' > ../policy.json
 buildah() { command buildah --root "$PWD/../storage" --runroot "$PWD/../run" --storage-driver vfs "$@"; }
@@ -51,22 +56,13 @@ buildah config --cmd /bin/sh "$container"
 buildah commit --quiet --rm --format docker --tls-verify=false --signature-policy ../policy.json "$container" "docker://$1"
 "#;
 
-/// A Debian that mmdebstrap has made, as it comes: with systemd it would boot, without it is a container's.
-const MMDEBSTRAP: &str = r#"
-umoci init --layout ../layout
-umoci new --image ../layout:1
-mmdebstrap --quiet --variant=essential bookworm ../layer.tar
-umoci raw add-layer --image ../layout:1 ../layer.tar
-skopeo copy --quiet --insecure-policy --dest-tls-verify=false oci:../layout:1 "docker://$1"
-"#;
-
 fn containers(home: &Home) {
     let registry = Registry::start(&home.path().join("registry"));
     let kinds: [(&str, &[&str], &str); 4] = [
-        ("busybox", &[BUSYBOX, UMOCI], "ID=busybox\n"),
-        ("alpine-like", &[BUSYBOX, ALPINE, UMOCI], "ID=alpine-like\n"),
+        ("busybox", &[BUSYBOX, TAR, UMOCI], "ID=busybox\n"),
+        ("alpine-like", &[BUSYBOX, ALPINE, TAR, UMOCI], "ID=alpine-like\n"),
         ("buildah", &[BUSYBOX, BUILDAH], "ID=busybox\n"),
-        ("mmdebstrap", &[MMDEBSTRAP], "VERSION_CODENAME=bookworm\n"),
+        ("mmdebstrap", &[MMDEBSTRAP, UMOCI], "VERSION_CODENAME=bookworm\n"),
     ];
     for (name, script, release) in kinds {
         let reference = format!("{}/{name}:1", registry.address());
