@@ -175,12 +175,26 @@ pub enum WorkspaceError {
         /// What is wrong.
         why: &'static str,
     },
-    /// A tree that could not be made what it was.
-    #[error("a file could not be put back; what was taken away lies in `{kept}`")]
+    /// Somebody else applies a patch.
+    #[error("another `banger` is changing the files of `{path}`")]
+    Busy {
+        /// The working tree.
+        path: PathBuf,
+    },
+    /// Files that changed while they were to be put back.
+    #[error("{} could not be put back; what was taken away lies in `{kept}`", few(files))]
     NotPutBack {
-        /// The folder with the files.
+        /// The files.
+        files: Vec<String>,
+        /// The folder with what they were.
         kept: PathBuf,
-        /// What failed.
+    },
+    /// A tree that could not be made what it was, for now.
+    #[error("the patch is half applied, and what was taken away lies in `{kept}`")]
+    HalfDone {
+        /// The folder that [`crate::recover`] puts back.
+        kept: PathBuf,
+        /// What failed first.
         #[source]
         source: Box<WorkspaceError>,
     },

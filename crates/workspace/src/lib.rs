@@ -27,7 +27,7 @@ mod selection;
 mod settings;
 mod status;
 
-pub use apply::{Applied, Apply, apply};
+pub use apply::{Applied, Apply, Recovered, apply, recover};
 pub use branch::to_branch;
 pub use error::WorkspaceError;
 pub use export::{Base, LARGEST_PATCH, export};

@@ -65,6 +65,10 @@ fn hint(vm: &str, error: &WorkspaceError) -> Option<(String, u8)> {
             "--3way tries a merge, --branch NAME puts it on a branch of its own; nothing was changed"
                 .to_owned()
         }
+        E::Busy { .. } => "wait until it is done".to_owned(),
+        E::HalfDone { .. } => {
+            format!("`banger vm workspace status {vm}` puts the files back, once what failed is mended")
+        }
         E::Patch { .. } | E::TooLarge { .. } => {
             format!("`banger vm workspace export {vm} -o FILE` keeps what the guest says, to be looked at")
         }

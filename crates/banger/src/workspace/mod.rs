@@ -3,8 +3,10 @@
 
 mod failure;
 mod guest;
+mod open;
 mod records;
 
 pub use failure::failed;
 pub use guest::Remote;
+pub use open::open;
 pub use records::{Asked, Record, Records};

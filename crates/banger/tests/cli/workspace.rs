@@ -1,7 +1,7 @@
 //! `banger vm workspace` and `banger vm run PATH`, with guests that are folders of this host.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -389,4 +389,35 @@ fn a_signal_breaks_a_prepare_off_and_the_copy_stays_as_it_was() {
         fs::read_to_string(scene.inside.join("README")).unwrap(),
         "second\n"
     );
+}
+
+#[test]
+fn files_of_an_apply_that_was_killed_are_put_back_by_the_next_verb() {
+    let scene = Scene::new();
+    scene.prepare();
+    for verb in ["status", "prepare", "apply", "pull"] {
+        // README taken away, and the program gone.
+        let stage = scene.top.join(".git/.banger-apply-x");
+        let private = fs::Permissions::from_mode(0o700);
+        fs::create_dir_all(stage.join("old")).unwrap();
+        fs::set_permissions(&stage, private).unwrap();
+        fs::write(stage.join("plan"), "banger apply 1\0file 1 - README\0end\0").unwrap();
+        fs::rename(scene.top.join("README"), stage.join("old/0")).unwrap();
+        let ran = match verb {
+            "status" => scene.daemon.run(&["vm", "workspace", "status", "box"]),
+            "prepare" => scene.workspace(verb, &[scene.top.to_str().unwrap(), "-q"]),
+            _ => scene.workspace(verb, &["-q"]),
+        };
+        let told = format!(
+            "banger: warning: an apply to {} was killed in the middle: 1 file is as before it\n",
+            scene.top.display()
+        );
+        assert_eq!(
+            (ran.code, ran.err.lines().next()),
+            (0, Some(told.trim_end())),
+            "{verb}"
+        );
+        assert_eq!(scene.git(&["status", "--porcelain"]), "", "{verb}");
+        assert!(!stage.exists());
+    }
 }

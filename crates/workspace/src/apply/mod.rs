@@ -6,18 +6,28 @@
 //!
 //! git works in the stage only, a folder of our own with none of the repository's settings, so that no filter, hook or
 //! attribute of anybody's runs. What is staged lies on the tree's own disk: a full disk shows before the tree is
-//! touched.
+//! touched. What the swap is about to do is written down there first, so that a program that is killed leaves nothing
+//! that [`recover`] cannot put back.
 
+mod place;
+mod plan;
+mod put_back;
+mod recover;
 mod stage;
 mod swap;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
 use crate::error::WorkspaceError;
 use crate::patch::Patch;
 use crate::repository::Repository;
+use plan::Plan;
+pub use recover::{Recovered, recover};
 use stage::Stage;
 pub(crate) use stage::misfits;
+use swap::Watch;
 
 /// How a patch is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,14 +57,26 @@ pub fn apply(
     file: &Path,
     how: Apply,
 ) -> Result<Applied, WorkspaceError> {
+    apply_watched(repository, patch, file, how, &mut || Ok(()))
+}
+
+fn apply_watched(
+    repository: &Repository,
+    patch: &Patch,
+    file: &Path,
+    how: Apply,
+    watch: Watch<'_>,
+) -> Result<Applied, WorkspaceError> {
     if patch.is_empty() {
         return Ok(Applied::default());
     }
-    let stage = Stage::of(repository, patch)?;
+    let mut stage = Stage::of(repository, patch)?;
     stage.apply(repository, file, how.three_way)?;
-    let results = stage.results(patch)?;
+    let outcomes = stage.outcomes(patch)?;
+    let files = outcomes.len();
     if !how.check {
-        swap::swap(&stage, &results)?;
+        let plan = Plan::of(&stage, &outcomes)?;
+        swap::swap(stage, &plan, &outcomes, watch)?;
     }
-    Ok(Applied { files: results.len() })
+    Ok(Applied { files })
 }

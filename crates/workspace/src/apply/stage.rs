@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, open, openat, readl
 use rustix::io::Errno;
 use tempfile::TempDir;
 
+use super::place::{KEPT, PREFIX, Turn, beside};
 use crate::error::{WorkspaceError, shown};
 use crate::git::{Git, failed};
 use crate::patch::{FileMode, Patch};
@@ -24,6 +25,9 @@ const FOLDER: OFlags = OFlags::PATH
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
+/// Where in a stage what was taken away lies.
+pub(super) const OLD: &str = "old";
+
 /// What lay at a path when it was copied.
 #[derive(Clone, Debug)]
 pub(super) struct Original {
@@ -34,8 +38,8 @@ pub(super) struct Original {
 
 /// What a path is to become.
 #[derive(Debug)]
-pub(super) struct Outcome<'a> {
-    pub(super) original: &'a Original,
+pub(super) struct Outcome {
+    pub(super) original: Original,
     /// Whether there is a file in the stage to put there.
     pub(super) made: bool,
 }
@@ -45,6 +49,8 @@ pub(super) struct Stage {
     /// The working tree's top.
     pub(super) top: OwnedFd,
     folder: TempDir,
+    /// Given back after the folder is gone.
+    _turn: Turn,
     originals: Vec<Original>,
 }
 
@@ -58,16 +64,21 @@ impl Stage {
             Mode::empty(),
         )
         .map_err(|errno| WorkspaceError::host("open", here.clone())(errno.into()))?;
+        let turn = Turn::take(repository)?.ok_or_else(|| WorkspaceError::Busy {
+            path: repository.top.clone(),
+        })?;
         let folder = tempfile::Builder::new()
-            .prefix(".banger-apply-")
+            .prefix(PREFIX)
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(beside(repository))
             .map_err(WorkspaceError::host("make a folder in", here))?;
         let mut stage = Self {
             top,
             folder,
+            _turn: turn,
             originals: Vec::new(),
         };
-        for part in ["new", "old"] {
+        for part in ["new", OLD] {
             let path = stage.folder.path().join(part);
             fs::create_dir(&path).map_err(WorkspaceError::host("make", path.display().to_string()))?;
         }
@@ -109,16 +120,34 @@ impl Stage {
 
     /// Where what was replaced is kept until the end.
     pub(super) fn old_path(&self, number: usize) -> PathBuf {
-        self.folder.path().join("old").join(number.to_string())
+        self.folder.path().join(OLD).join(number.to_string())
     }
 
-    /// Keeps the folder, since something in it could not be put back; says where it is.
-    pub(super) fn keep(&self) -> PathBuf {
-        let kept = self.folder.path().with_extension("kept");
-        match fs::rename(self.folder.path(), &kept) {
+    /// Opens the folder itself.
+    pub(super) fn open(&self) -> Result<OwnedFd, WorkspaceError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        open(self.folder.path(), flags, Mode::empty())
+            .map_err(|errno| WorkspaceError::host("open", self.shown())(errno.into()))
+    }
+
+    /// The folder's path.
+    pub(super) fn shown(&self) -> String {
+        self.folder.path().display().to_string()
+    }
+
+    /// Keeps the folder for the user, since something in it could not be put back; says where it is.
+    pub(super) fn keep(self) -> PathBuf {
+        let kept = self.folder.path().with_extension(KEPT);
+        let folder = self.folder.keep();
+        match fs::rename(&folder, &kept) {
             Ok(()) => kept,
-            Err(_) => self.folder.path().to_owned(),
+            Err(_) => folder,
         }
+    }
+
+    /// Leaves the folder with its plan to the next that looks; says where it is.
+    pub(super) fn leave(self) -> PathBuf {
+        self.folder.keep()
     }
 
     /// Copies one file or link; nothing if there is none.
@@ -223,8 +252,9 @@ impl Stage {
     }
 
     /// What git made of each path, which must be what the patch says.
-    pub(super) fn results(&self, patch: &Patch) -> Result<Vec<Outcome<'_>>, WorkspaceError> {
-        let changes = patch.changes.iter().zip(&self.originals);
+    pub(super) fn outcomes(&mut self, patch: &Patch) -> Result<Vec<Outcome>, WorkspaceError> {
+        let originals = std::mem::take(&mut self.originals);
+        let changes = patch.changes.iter().zip(originals);
         changes
             .map(|(change, original)| {
                 let made = self.new_path(&change.path);
@@ -247,7 +277,7 @@ impl Stage {
                     });
                 }
                 if found == Some(FileType::RegularFile) {
-                    keep_rights(&made, original).map_err(WorkspaceError::host("write", change.shown()))?;
+                    keep_rights(&made, &original).map_err(WorkspaceError::host("write", change.shown()))?;
                 }
                 Ok(Outcome {
                     original,
@@ -298,16 +328,6 @@ pub(crate) fn misfits(stderr: &[u8]) -> Vec<String> {
     files.sort_unstable();
     files.dedup();
     files
-}
-
-/// A folder on the tree's own disk: the repository's, else the tree's top.
-fn beside(repository: &Repository) -> &Path {
-    let disk = |path: &Path| statat(CWD, path, AtFlags::empty()).ok().map(|stat| stat.st_dev);
-    if disk(&repository.folder) == disk(&repository.top) {
-        &repository.folder
-    } else {
-        &repository.top
-    }
 }
 
 /// Opens the folder that a path lies in, step by step and through no link. Nothing if it is not there, unless it is to

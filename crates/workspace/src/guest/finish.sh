@@ -10,6 +10,11 @@ index=$top/$parcel/index
 wanted=$top/$parcel/wanted
 settled=$top/$parcel/settled
 
+# What breaks off takes no room.
+if [ "$turn" = new ]; then gone=$tree; else gone=$top/$parcel; fi
+trap 'rm -rf "$gone"' EXIT
+trap 'exit 1' HUP INT TERM
+
 [ "$turn" = again ] || cat "$lists/settings" >>.git/config
 
 # What is here now, with the times of its files, so that only what differs is written.

@@ -22,4 +22,22 @@ else
 fi
 cd "$tree"
 rm -rf .git/banger-*
-[ "$objects" = none ] || git index-pack --stdin --fix-thin >/dev/null
+[ "$objects" = none ] || {
+    # Aside, so that what breaks off takes no room.
+    aside=$PWD/.git/banger-objects
+    mkdir -p "$aside/pack"
+    if [ "$turn" = new ]; then gone=$tree; else gone=$aside; fi
+    trap 'rm -rf "$gone"' EXIT
+    trap 'exit 1' HUP INT TERM
+    (
+        export GIT_OBJECT_DIRECTORY="$aside" GIT_ALTERNATE_OBJECT_DIRECTORIES="$PWD/.git/objects"
+        git index-pack --stdin --fix-thin >/dev/null
+    )
+    # A pack's index makes it seen: last.
+    for end in pack rev idx; do
+        for file in "$aside/pack/"*."$end"; do
+            [ ! -e "$file" ] || mv -f "$file" .git/objects/pack/
+        done
+    done
+    gone=$aside
+}

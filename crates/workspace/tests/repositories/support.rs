@@ -28,15 +28,35 @@ impl Scene {
         };
         std::fs::create_dir(scene.top()).unwrap();
         std::fs::create_dir(scene.folder.path().join("guest")).unwrap();
-        scene.git(&["init", "-q", "-b", "main"]);
-        scene.git(&["config", "user.name", "Ada"]);
-        scene.git(&["config", "user.email", "ada@example.com"]);
+        scene.initialise();
         scene
+    }
+
+    fn initialise(&self) {
+        self.git(&["init", "-q", "-b", "main"]);
+        self.git(&["config", "user.name", "Ada"]);
+        self.git(&["config", "user.email", "ada@example.com"]);
     }
 
     /// A repository with a commit of some files.
     pub fn committed() -> Self {
+        Self::new().with_a_commit()
+    }
+
+    /// The same on another disk, `host` or `guest` of it.
+    pub fn committed_with(part: &str, elsewhere: &Path) -> Self {
         let scene = Self::new();
+        let usual = scene.folder.path().join(part);
+        std::fs::remove_dir_all(&usual).unwrap();
+        std::os::unix::fs::symlink(elsewhere, &usual).unwrap();
+        if part == "host" {
+            scene.initialise();
+        }
+        scene.with_a_commit()
+    }
+
+    fn with_a_commit(self) -> Self {
+        let scene = self;
         scene.write("README", "one\ntwo\nthree\n");
         scene.write("src/main.c", "int main;\n");
         scene.write("src/old.c", "old\n");

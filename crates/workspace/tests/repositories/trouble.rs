@@ -1,6 +1,9 @@
 //! What goes wrong in the middle.
 
-use workspace::{Base, Choice, Destination, Selection, prepare};
+use std::path::PathBuf;
+use std::process::Command;
+
+use workspace::{Base, Choice, Destination, Selection, prepare, recover};
 
 use crate::support::{Break, Local, Scene, tree};
 
@@ -119,5 +122,85 @@ fn a_prepare_whose_host_went_away_at_its_very_end_is_in_nobodys_way() {
     scene.prepare_as(&Choice::default(), Some(&first), false).unwrap();
     scene.write("README", "third\n");
     scene.prepare_as(&Choice::default(), Some(&first), false).unwrap();
+    scene.assert_same();
+}
+
+/// Says to a copy of this program where its little disk is.
+const LITTLE_DISK: &str = "BANGER_TEST_LITTLE_DISK";
+
+/// Runs a test in a copy of this program for which there is a disk of 1 MiB. There, where that is.
+fn with_a_little_disk(test: &str) -> Option<PathBuf> {
+    if let Some(disk) = std::env::var_os(LITTLE_DISK) {
+        return Some(disk.into());
+    }
+    let disk = tempfile::TempDir::new().unwrap();
+    let mut copy = Command::new("unshare");
+    copy.args(["--user", "--map-root-user", "--mount", "sh", "-ec"])
+        .arg(format!(
+            "mount -t tmpfs -o size=1m none \"${LITTLE_DISK}\"; exec \"$@\""
+        ))
+        .arg("sh")
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env(LITTLE_DISK, disk.path());
+    let ended = copy.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(
+        ended.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+    None
+}
+
+#[test]
+fn a_patch_that_the_host_has_no_room_for_changes_nothing() {
+    let test = "trouble::a_patch_that_the_host_has_no_room_for_changes_nothing";
+    let Some(disk) = with_a_little_disk(test) else {
+        return;
+    };
+    let scene = Scene::committed_with("host", &disk);
+    scene.prepare();
+    scene.write_inside("README", "guest\n");
+    scene.write_inside("large", &"large\n".repeat(500_000));
+    let patch = scene.export(&Base::Prepared);
+    let before = tree(&scene.top(), true);
+    let full = scene.apply(&patch).unwrap_err();
+    assert!(full.to_string().contains("No space left on device"), "{full}");
+    assert_eq!(tree(&scene.top(), true), before);
+    assert_eq!(recover(&scene.find()).unwrap(), None);
+}
+
+#[test]
+fn a_guest_without_room_keeps_the_workspace_that_it_has() {
+    let test = "trouble::a_guest_without_room_keeps_the_workspace_that_it_has";
+    let Some(disk) = with_a_little_disk(test) else {
+        return;
+    };
+    let scene = Scene::committed_with("guest", &disk);
+    let first = scene.prepare();
+    let before = tree(&scene.inside(), false);
+    // Too much as a file of the working tree; then as an object.
+    scene.write("README", "second\n");
+    scene.write("src/main.c", &"large\n".repeat(500_000));
+    let choice = Choice::default();
+    scene.prepare_as(&choice, Some(&first), false).unwrap_err();
+    assert_eq!(tree(&scene.inside(), false), before);
+    let mut noise = 1_u64;
+    let noise: String = std::iter::repeat_with(|| {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        format!("{noise:x}\n")
+    })
+    .take(150_000)
+    .collect();
+    scene.write("src/main.c", &noise);
+    scene.commit("large");
+    let full = scene.prepare_as(&choice, Some(&first), false).unwrap_err();
+    assert!(full.to_string().contains("No space left on device"), "{full}");
+    assert_eq!(tree(&scene.inside(), false), before);
+    // Room again, and it goes through.
+    scene.git(&["rm", "-qf", "src/main.c"]);
+    scene.git(&["commit", "-q", "--amend", "-m", "small"]);
+    scene.prepare_as(&choice, Some(&first), false).unwrap();
     scene.assert_same();
 }

@@ -6,9 +6,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 use workspace::patch::{Patch, Risk, parse};
-use workspace::{
-    Apply, Base, Repository, WorkspaceError, apply as apply_here, export as export_from, to_branch,
-};
+use workspace::{Apply, Base, WorkspaceError, apply as apply_here, export as export_from, to_branch};
 
 use super::Entered;
 use crate::cli::{ApplyArgs, DiffArgs, ExportWorkspaceArgs};
@@ -16,7 +14,7 @@ use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::{self, TerminalFilter};
 use crate::terminal::Signals;
-use crate::workspace::{Records, failed};
+use crate::workspace::{Records, failed, open};
 
 /// `vm workspace export`.
 ///
@@ -69,7 +67,7 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
     };
     let name = entered.name.clone();
     let fail = move |error: WorkspaceError| failed(&name, &error);
-    let repository = Repository::find(&top).map_err(&fail)?;
+    let repository = open(&top, &entered.name)?;
     let base = match &args.branch {
         // A branch begins at the commit, without what was not committed here.
         Some(_) => Base::Commit,

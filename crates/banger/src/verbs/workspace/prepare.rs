@@ -11,7 +11,7 @@ use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render;
 use crate::terminal::Signals;
-use crate::workspace::{Asked, Record, Records, failed};
+use crate::workspace::{Asked, Record, Records, failed, open};
 
 /// A repository and what of it goes: all that is known before any VM is asked.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ impl Plan {
 
     fn asked(path: &Path, asked: Asked, vm: &str) -> Result<Self, Failure> {
         let fail = |error| failed(vm, &error);
-        let repository = Repository::find(path).map_err(fail)?;
+        let repository = open(path, vm)?;
         let choice = Choice {
             mode: if asked.full { Mode::Full } else { Mode::Shallow },
             untracked: asked.untracked,

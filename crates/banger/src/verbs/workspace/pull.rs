@@ -1,7 +1,7 @@
 //! A VM's commits onto a branch of the host's.
 
 use workspace::patch::Risk;
-use workspace::{Repository, pull as pull_from};
+use workspace::pull as pull_from;
 
 use super::Entered;
 use super::changes::{show_risks, unknown};
@@ -10,7 +10,7 @@ use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render;
 use crate::terminal::Signals;
-use crate::workspace::{Records, failed};
+use crate::workspace::{Records, failed, open};
 
 /// What became of the commits.
 enum Outcome {
@@ -36,7 +36,7 @@ pub async fn pull(place: &Place, args: &PullWorkspaceArgs) -> Result<u8, Failure
         return Err(unknown(&entered, &path).with_hint(hint));
     };
     let fail = |error| failed(&entered.name, &error);
-    let repository = Repository::find(&record.repository).map_err(fail)?;
+    let repository = open(&record.repository, &entered.name)?;
     let branch = args
         .branch
         .clone()

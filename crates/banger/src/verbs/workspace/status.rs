@@ -11,7 +11,7 @@ use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render;
 use crate::terminal::Signals;
-use crate::workspace::{Record, Records, failed};
+use crate::workspace::{Record, Records, failed, open};
 
 /// One workspace.
 #[derive(Serialize)]
@@ -60,6 +60,12 @@ pub async fn status(place: &Place, args: &StatusArgs) -> Result<u8, Failure> {
 }
 
 async fn of(entered: &Entered, record: &Record, signals: &mut Signals) -> Result<Status, Failure> {
+    // A repository that is gone is told of below.
+    if let Err(failure) = open(&record.repository, &entered.name)
+        && record.repository.exists()
+    {
+        render::warning(failure.message());
+    }
     let host = Repository::head_of(&record.repository).ok().flatten();
     let file = tempfile_of_ours()?;
     let changed_files = match fetch(entered, &record.guest_path, Base::Prepared, file, signals).await {

@@ -1,0 +1,46 @@
+//! Finding the user's repository, with the files that it had before whatever was killed while it changed them.
+
+use std::path::Path;
+
+use workspace::{Recovered, Repository, recover};
+
+use super::failed;
+use crate::failure::Failure;
+use crate::render;
+
+/// Finds the repository that a path lies in. Where an apply was killed, its files are put back first, and that is said.
+/// `vm` is for hints.
+///
+/// # Errors
+/// There is none, or its files cannot be put back.
+pub fn open(path: &Path, vm: &str) -> Result<Repository, Failure> {
+    let fail = |error| failed(vm, &error);
+    let repository = Repository::find(path).map_err(fail)?;
+    if let Some(recovered) = recover(&repository).map_err(fail)? {
+        say(&repository, &recovered);
+    }
+    Ok(repository)
+}
+
+fn say(repository: &Repository, recovered: &Recovered) {
+    let files = match recovered.files {
+        1 => "1 file is".to_owned(),
+        files => format!("{files} files are"),
+    };
+    let top = repository.top.display();
+    let (Some(first), Some(kept)) = (recovered.left.first(), &recovered.kept) else {
+        render::warning(&format!(
+            "an apply to {top} was killed in the middle: {files} as before it"
+        ));
+        return;
+    };
+    let others = match recovered.left.len() {
+        1 => String::new(),
+        left => format!(" and {} more", left - 1),
+    };
+    render::warning(&format!(
+        "an apply to {top} was killed in the middle: {files} as before it, but `{first}`{others}, changed since; what was \
+         there before lies in {}",
+        kept.display()
+    ));
+}
