@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
+
 use crate::Environment;
 use crate::settings::{Config, ConfigFile, HostShape, LogLevel};
 
@@ -100,37 +102,45 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str, path: &Path, host: HostShape) -> Result<Self, ConfigError> {
-        let syntax = |error: &toml::de::Error| ConfigError::Syntax {
-            path: path.to_owned(),
-            line: line_of(text, error),
-            message: one_line(error.message()),
-        };
-        let deserializer = toml::Deserializer::parse(text).map_err(|error| syntax(&error))?;
-        let file: ConfigFile = serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            let key = error.path().to_string();
-            let error = error.into_inner();
-            let (path, line, message) = (path.to_owned(), line_of(text, &error), one_line(error.message()));
-            match message.strip_prefix("unknown field ") {
-                Some(rest) => {
-                    let known = rest.split_once("expected ").map_or("", |(_, known)| known);
-                    let known = known.trim_start_matches("one of ").to_owned();
-                    ConfigError::UnknownKey {
-                        path,
-                        line,
-                        key,
-                        known,
-                    }
-                }
-                None => ConfigError::BadValue {
+        let file: ConfigFile = parse_toml(text, path)?;
+        Ok(file.resolve(host))
+    }
+}
+
+/// Reads a file's text as TOML of a known form; `path` is for messages.
+///
+/// # Errors
+/// [`ConfigError`] with the file, the line and, if it is not the syntax, the key.
+pub fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
+    let syntax = |error: &toml::de::Error| ConfigError::Syntax {
+        path: path.to_owned(),
+        line: line_of(text, error),
+        message: one_line(error.message()),
+    };
+    let deserializer = toml::Deserializer::parse(text).map_err(|error| syntax(&error))?;
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let key = error.path().to_string();
+        let error = error.into_inner();
+        let (path, line, message) = (path.to_owned(), line_of(text, &error), one_line(error.message()));
+        match message.strip_prefix("unknown field ") {
+            Some(rest) => {
+                let known = rest.split_once("expected ").map_or("", |(_, known)| known);
+                let known = known.trim_start_matches("one of ").to_owned();
+                ConfigError::UnknownKey {
                     path,
                     line,
                     key,
-                    message,
-                },
+                    known,
+                }
             }
-        })?;
-        Ok(file.resolve(host))
-    }
+            None => ConfigError::BadValue {
+                path,
+                line,
+                key,
+                message,
+            },
+        }
+    })
 }
 
 fn read(path: &Path) -> io::Result<String> {

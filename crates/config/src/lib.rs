@@ -13,7 +13,7 @@ pub mod values;
 
 pub use certificates::{CertificateError, host_ca_certificates};
 pub use environment::Environment;
-pub use file::ConfigError;
+pub use file::{ConfigError, parse_toml};
 pub use paths::{Paths, PathsError};
 pub use settings::{
     Config, GuestSettings, HostShape, LogLevel, Network, RecipeSettings, VmDefaults, VmmChoice,

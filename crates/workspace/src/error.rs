@@ -48,6 +48,14 @@ pub enum WorkspaceError {
         /// What the repository's settings say.
         claimed: PathBuf,
     },
+    /// A file of the repository's that is not what it should be.
+    #[error("`{path}` {why}")]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Submodules, which a shallow copy would leave as empty folders.
     #[error("the repository has {count} submodules, `{first}` first")]
     Submodules {

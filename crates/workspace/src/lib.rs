@@ -15,6 +15,7 @@ mod apply;
 mod branch;
 mod error;
 mod export;
+mod file;
 mod git;
 mod guest;
 mod pack;

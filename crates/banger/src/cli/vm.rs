@@ -29,6 +29,9 @@ pub enum VmCommand {
     /// With a PATH in a git repository, that repository is put into the VM as /root/repo, and the shell or command
     /// starts there: what git tracks, as it is in your working tree. `vm workspace` brings changes back.
     ///
+    /// A repository can ask for its VM in a file .banger.toml: image, shape, network, ports, commands to set it up.
+    /// That is shown, and you are asked, the first time and whenever it changes. What you say with flags wins.
+    ///
     /// Image, shape and network that are not given come from ~/.config/banger/config.toml, which has defaults for
     /// all. An image or kernel that is missing is fetched or built first. Ctrl-C while the VM starts leaves nothing
     /// behind.
@@ -307,6 +310,12 @@ pub struct RunArgs {
     pub path: Option<std::path::PathBuf>,
     #[command(flatten)]
     pub choice: ChoiceArgs,
+    /// Agree to what the repository's .banger.toml asks for, unseen, until it changes.
+    #[arg(long, requires = "path", conflicts_with = "no_config")]
+    pub trust_config: bool,
+    /// Leave the repository's .banger.toml out.
+    #[arg(long, requires = "path")]
+    pub no_config: bool,
     #[command(flatten)]
     pub shape: Shape,
     #[command(flatten)]

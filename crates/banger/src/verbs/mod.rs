@@ -4,6 +4,7 @@ mod boot;
 mod bundle;
 mod command;
 pub mod completion;
+mod confirm;
 mod cp;
 mod create;
 mod daemon;
@@ -35,6 +36,7 @@ mod workspace;
 use crate::cli::{Cli, Command, ProgressArgs, VmCommand};
 use crate::daemon::Place;
 use crate::failure::Failure;
+pub use confirm::confirmed;
 use lifecycle::Verb;
 
 /// Carries out a command line. Gives the code to exit with.

@@ -1,6 +1,6 @@
 //! `banger vm prune`: deletes the VMs that do not run.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::IsTerminal;
 
 use api::{Vm, VmState};
 
@@ -56,13 +56,5 @@ fn confirmed(vms: &[Vm]) -> Result<bool, Failure> {
         1 => "this VM and its disk".to_owned(),
         count => format!("these {count} VMs and their disks"),
     };
-    let mut stderr = std::io::stderr();
-    // Where nobody reads the question, nobody answers it either.
-    let _ = write!(stderr, "Delete {what}? [y/N] ").and_then(|()| stderr.flush());
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Failure::new(format!("cannot read the answer: {error}")))?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    super::confirm::confirmed(&format!("Delete {what}?"))
 }

@@ -9,12 +9,13 @@ use super::command::{self, Streams};
 use super::create::{no_vm, request};
 use super::operation::{self, follow};
 use super::registry;
-use super::workspace::Plan;
+use super::workspace::{Plan, set_up};
 use crate::cli::{ChoiceArgs, GUEST_PATH, ModeArg, RunArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::{self, Progress};
 use crate::terminal::{Signals, exit_code};
+use crate::workspace::{Trust, Wishes};
 
 /// Said where a shell needs a terminal and there is none.
 const INSTEAD: &str = "`vm run -- COMMAND` runs a command, `vm run -d` leaves the VM running";
@@ -28,6 +29,10 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     if args.choice.dry_run {
         return plan.map_or(Ok(0), |plan| plan.list());
     }
+    let wishes = match &plan {
+        Some(plan) => plan.wishes(trust(&args))?,
+        None => Wishes::default(),
+    };
     let shell = args.command.is_empty() && !args.entrypoint;
     let streams = match (args.detach, shell) {
         (true, _) => None,
@@ -45,6 +50,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         ephemeral: args.rm,
         ..request(&args.shape)?
     };
+    wishes.fill(&mut request);
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
     registry::prepare(&client, &mut request, args.shape.plain_http).await?;
@@ -67,10 +73,12 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
             plan.say_what_stays();
         }
         let into = (vm.id.as_str(), vm.name.as_str());
-        if let Err(failure) = plan
-            .carry_out(&client, into, GUEST_PATH, false, quiet, &mut signals)
-            .await
-        {
+        let carried_out = plan.carry_out(&client, into, GUEST_PATH, false, quiet, &mut signals);
+        let ready = match carried_out.await {
+            Ok(()) => set_up(&client, into, GUEST_PATH, &wishes.setup, quiet, &mut signals).await,
+            failed => failed,
+        };
+        if let Err(failure) = ready {
             delete(place, &client, &vm, &mut signals).await?;
             return Err(failure);
         }
@@ -138,6 +146,15 @@ fn plan(args: &RunArgs) -> Result<Option<Plan>, Failure> {
         return Ok(None);
     };
     Plan::of(path, &args.choice, ModeArg::default(), "NAME").map(Some)
+}
+
+/// What the command line says of what a repository asks for.
+fn trust(args: &RunArgs) -> Trust {
+    match (args.trust_config, args.no_config) {
+        (true, _) => Trust::Given,
+        (_, true) => Trust::Refused,
+        _ => Trust::Ask,
+    }
 }
 
 /// What an image runs: its entry point with its own arguments, or with those given.

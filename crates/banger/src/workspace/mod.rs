@@ -5,8 +5,12 @@ mod failure;
 mod guest;
 mod open;
 mod records;
+mod trust;
+mod wishes;
 
 pub use failure::failed;
 pub use guest::Remote;
 pub use open::open;
 pub use records::{Asked, Record, Records};
+pub use trust::{Trust, agreed};
+pub use wishes::Wishes;

@@ -1,97 +1,11 @@
 //! `banger vm workspace` and `banger vm run PATH`, with guests that are folders of this host.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
-use std::process::Command;
+use std::os::unix::fs::symlink;
 
-use api::VmState;
 use nix::sys::signal::Signal;
 
-use super::support::{FakeDaemon, Finished, vm, wait_for};
-
-/// A daemon, a repository and a folder for the guest's.
-struct Scene {
-    daemon: FakeDaemon,
-    top: PathBuf,
-    inside: PathBuf,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let daemon = FakeDaemon::with(vec![
-            vm("box", 'b', VmState::Running),
-            vm("off", 'c', VmState::Stopped),
-        ]);
-        let (top, inside) = (daemon.folder().join("site"), daemon.folder().join("guest/repo"));
-        fs::create_dir(&top).unwrap();
-        let scene = Self { daemon, top, inside };
-        for arguments in [
-            &["init", "-q", "-b", "main"][..],
-            &["config", "user.name", "Ada"],
-            &["config", "user.email", "ada@example.com"],
-        ] {
-            scene.git(arguments);
-        }
-        scene.write("README", "one\ntwo\n");
-        scene.write(".gitignore", "secret\n");
-        scene.git(&["add", "-A"]);
-        scene.git(&["commit", "-qm", "first"]);
-        scene
-    }
-
-    fn git(&self, arguments: &[&str]) -> String {
-        self.git_in(&self.top, arguments)
-    }
-
-    fn git_in(&self, folder: &PathBuf, arguments: &[&str]) -> String {
-        let mut command = Command::new("git");
-        command
-            .args(arguments)
-            .current_dir(folder)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null");
-        let output = command.env("GIT_CONFIG_NOSYSTEM", "1").output().unwrap();
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        fs::write(self.top.join(path), text).unwrap();
-    }
-
-    /// `banger vm workspace VERB box …` on the guest's folder.
-    fn workspace(&self, verb: &str, more: &[&str]) -> Finished {
-        let inside = self.inside.to_str().unwrap();
-        let arguments = [&["vm", "workspace", verb, "box", "--guest-path", inside], more].concat();
-        self.daemon.run(&arguments)
-    }
-
-    fn prepare(&self) {
-        let top = self.top.to_str().unwrap();
-        let ran = self.workspace("prepare", &[top, "-q"]);
-        assert_eq!((ran.code, ran.err.as_str()), (0, ""));
-    }
-
-    /// A screen without what differs each time.
-    fn screen(&self, finished: &Finished) -> String {
-        let mut screen = finished.screen();
-        for reference in ["HEAD", "HEAD~1", "try/one"] {
-            let mut command = Command::new("git");
-            command
-                .args(["rev-parse", "-q", "--verify", reference])
-                .current_dir(&self.top);
-            let id = String::from_utf8(command.output().unwrap().stdout).unwrap();
-            if let Some(id) = id.get(..12) {
-                screen = screen.replace(id, &format!("[{reference}]"));
-            }
-        }
-        screen.replace(&self.daemon.folder().display().to_string(), "[home]")
-    }
-}
+use super::support::{FakeDaemon, Workshop as Scene, wait_for};
 
 #[test]
 fn a_round_of_prepare_diff_and_apply() {
@@ -389,35 +303,4 @@ fn a_signal_breaks_a_prepare_off_and_the_copy_stays_as_it_was() {
         fs::read_to_string(scene.inside.join("README")).unwrap(),
         "second\n"
     );
-}
-
-#[test]
-fn files_of_an_apply_that_was_killed_are_put_back_by_the_next_verb() {
-    let scene = Scene::new();
-    scene.prepare();
-    for verb in ["status", "prepare", "apply", "pull"] {
-        // README taken away, and the program gone.
-        let stage = scene.top.join(".git/.banger-apply-x");
-        let private = fs::Permissions::from_mode(0o700);
-        fs::create_dir_all(stage.join("old")).unwrap();
-        fs::set_permissions(&stage, private).unwrap();
-        fs::write(stage.join("plan"), "banger apply 1\0file 1 - README\0end\0").unwrap();
-        fs::rename(scene.top.join("README"), stage.join("old/0")).unwrap();
-        let ran = match verb {
-            "status" => scene.daemon.run(&["vm", "workspace", "status", "box"]),
-            "prepare" => scene.workspace(verb, &[scene.top.to_str().unwrap(), "-q"]),
-            _ => scene.workspace(verb, &["-q"]),
-        };
-        let told = format!(
-            "banger: warning: an apply to {} was killed in the middle: 1 file is as before it\n",
-            scene.top.display()
-        );
-        assert_eq!(
-            (ran.code, ran.err.lines().next()),
-            (0, Some(told.trim_end())),
-            "{verb}"
-        );
-        assert_eq!(scene.git(&["status", "--porcelain"]), "", "{verb}");
-        assert!(!stage.exists());
-    }
 }

@@ -10,7 +10,7 @@ pub(super) const WORKSPACE: Scenario = Scenario {
     name: "workspace",
     shows: "vm run PATH: a repository in, as it is here; worked on in the guest, and back into the user's files",
     uses: &[
-        "vm run -d --network",
+        "vm run -d --trust-config",
         "vm workspace diff",
         "vm workspace apply --allow-risky -q",
         "vm exec --auto-prepare",
@@ -24,7 +24,7 @@ pub(super) const WORKSPACES: Scenario = Scenario {
     name: "workspaces",
     shows: "vm workspace: what would go, other branches, commits and places, checks, merges, work in the way",
     uses: &[
-        "vm run -d --branch --from --include-untracked --dry-run --network",
+        "vm run -d --branch --from --include-untracked --dry-run --network --no-config",
         "vm workspace prepare --mode --branch --from --include-untracked --dry-run --guest-path -q --force",
         "vm workspace diff --guest-path",
         "vm workspace export --guest-path --base -o",
@@ -96,16 +96,18 @@ fn of_host(home: &Home, name: &str) -> String {
 
 fn workspace(home: &Home) {
     let top = repository(home);
-    home.succeeds(&[
-        "vm",
-        "run",
-        top.to_str().unwrap(),
-        "-d",
-        "--network",
-        "none",
-        "--name",
-        "box",
-    ]);
+    let asks = "network = \"none\"\nmemory = \"320M\"\nsetup = [\"git config set.up yes\"]\n";
+    fs::write(top.join(".banger.toml"), asks).unwrap();
+    let run = ["vm", "run", top.to_str().unwrap(), "-d", "--name", "box"];
+    assert_eq!(home.run(&run).code, Some(1), "nobody has agreed to .banger.toml");
+    home.succeeds(&[&run[..], &["--trust-config"]].concat());
+    assert_eq!(inside(home, "git config set.up"), "yes\n");
+    let shape = home.succeeds(&["vm", "show", "box", "--json"]);
+    let shape: serde_json::Value = serde_json::from_str(&shape).unwrap();
+    assert_eq!(
+        (&shape["memory_mib"], &shape["network"]),
+        (&320.into(), &"none".into())
+    );
     for arguments in [
         &["status", "--porcelain", "-uno"][..],
         &["diff"],
@@ -156,7 +158,8 @@ fn workspaces(home: &Home) {
     let listed = home.succeeds(&["vm", "run", path, "--include-untracked", "--dry-run"]);
     assert_eq!(listed, ".gitignore\nREADME\nnotes\nsrc/main.c\nstaged\n");
     fails(&["vm", "run", path, "-d", "--from", "none", "--branch", "x"]);
-    home.succeeds(&["vm", "run", path, "-d", "--network", "none", "--name", "box"]);
+    let run = ["vm", "run", path, "-d", "--network", "none", "--name", "box"];
+    home.succeeds(&[&run[..], &["--no-config"]].concat());
 
     // Work there that is in the way, committed and not.
     inside(

@@ -3,6 +3,7 @@
 mod changes;
 mod prepare;
 mod pull;
+mod setup;
 mod status;
 
 use api::VmState;
@@ -18,6 +19,7 @@ use crate::render::Transfer;
 use crate::terminal::{Signals, exit_code};
 use crate::workspace::{Remote, failed};
 pub use prepare::{Plan, before_command};
+pub use setup::set_up;
 
 /// Carries out one of the verbs.
 ///

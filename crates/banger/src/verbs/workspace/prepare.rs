@@ -11,7 +11,7 @@ use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render;
 use crate::terminal::Signals;
-use crate::workspace::{Asked, Record, Records, failed, open};
+use crate::workspace::{Asked, Record, Records, Trust, Wishes, agreed, failed, open};
 
 /// A repository and what of it goes: all that is known before any VM is asked.
 #[derive(Clone)]
@@ -51,6 +51,14 @@ impl Plan {
             selection,
             asked,
         })
+    }
+
+    /// What the repository asks for in its `.banger.toml`, as the user agrees to it.
+    ///
+    /// # Errors
+    /// As [`agreed`].
+    pub fn wishes(&self, trust: Trust) -> Result<Wishes, Failure> {
+        agreed(&self.repository, self.asked.from.as_deref(), trust)
     }
 
     /// Prints the files that would go.

@@ -74,6 +74,14 @@ impl State {
         self.refused.lock().unwrap().contains(&verb)
     }
 
+    /// A path in a guest on this host: the usual place of a workspace lies in a folder of the daemon's.
+    pub fn inside(&self, path: &str) -> String {
+        match path.strip_prefix("/root/repo") {
+            Some(below) => format!("{}/guest/root/repo{below}", self.folder.display()),
+            None => path.to_owned(),
+        }
+    }
+
     pub fn folder(&self) -> &Path {
         &self.folder
     }

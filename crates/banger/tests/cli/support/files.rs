@@ -34,7 +34,11 @@ pub async fn answer(
             state.note("a copy broke off");
             return Response::new(whole(""));
         };
-        write(&WriteFiles::from_query(&query).unwrap(), &body.to_bytes())
+        let mut query = WriteFiles::from_query(&query).unwrap();
+        if let Ok(path) = std::str::from_utf8(&query.path) {
+            query.path = state.inside(path).into_bytes();
+        }
+        write(&query, &body.to_bytes())
     };
     answer.unwrap_or_else(|error| {
         let message = format!("in `{reference}`: {}", error.line());

@@ -28,8 +28,11 @@ pub async fn exec(state: Arc<State>, reference: &str, mut request: Request<Incom
         Err(failure) => return *failure,
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    let exec: Exec = body(request).await;
+    let mut exec: Exec = body(request).await;
     state.note(format!("exec {}", exec.argv.join(" ")));
+    for word in exec.argv.iter_mut().chain(&mut exec.workdir) {
+        *word = state.inside(word);
+    }
     let command = match exec.tty {
         Some(_) => None,
         None => match spawn(&exec) {

@@ -11,8 +11,10 @@ mod kernels;
 mod routes;
 mod ssh;
 mod terminal;
+mod workshop;
 
 pub use client::{Client, Finished, wait_for};
 pub use daemon::{FakeDaemon, vm};
 pub use home::Home;
 pub use terminal::Terminal;
+pub use workshop::Workshop;

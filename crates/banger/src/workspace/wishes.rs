@@ -1,0 +1,255 @@
+//! `.banger.toml`: what a repository asks of the VM that it goes into.
+//!
+//! Whoever wrote the repository wrote this, too: it can name nothing of this host, no file, variable or address, and
+//! the user looks at it before it holds (see [`super::trust`]).
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use api::{CreateVm, NetworkMode, PortForward};
+use config::{ConfigError, DiskSize, MemorySize, Network, VcpuCount, parse_toml};
+use oci::RegistryReference;
+use serde::{Deserialize, Deserializer, de::Error};
+
+use crate::render;
+
+/// Its name, at the top of the working tree.
+pub const NAME: &str = ".banger.toml";
+/// Most bytes of it.
+pub const LARGEST: u64 = 64 << 10;
+
+/// Most ports and commands, so that all of it can be looked at.
+const MOST: usize = 64;
+
+/// What it says. What is left out is the user's to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wishes {
+    #[serde(default, deserialize_with = "image")]
+    image: Option<String>,
+    vcpu: Option<VcpuCount>,
+    #[serde(default, deserialize_with = "memory")]
+    memory: Option<MemorySize>,
+    disk_size: Option<DiskSize>,
+    network: Option<Network>,
+    /// On 127.0.0.1 alone.
+    #[serde(default, deserialize_with = "ports")]
+    publish: Vec<PortForward>,
+    /// Commands for the guest's shell, in the repository's folder there.
+    #[serde(default, deserialize_with = "commands")]
+    pub setup: Vec<String>,
+}
+
+impl Wishes {
+    /// Reads the file's text; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with line and key.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        parse_toml(text, path)
+    }
+
+    /// Whether it asks for nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// All that it asks for, a line each.
+    pub fn shown(&self) -> String {
+        let mut lines = Vec::new();
+        lines.extend(self.image.clone().map(|image| ("  image", image)));
+        lines.extend(self.vcpu.map(|count| ("  vcpu", count.to_string())));
+        lines.extend(self.memory.map(|size| ("  memory", render::memory(size.mib()))));
+        lines.extend(self.disk_size.map(|size| ("  disk_size", size.to_string())));
+        let network = |network| match network {
+            Network::None => "none",
+            Network::User => "user",
+        };
+        lines.extend(self.network.map(|mode| ("  network", network(mode).to_owned())));
+        lines.extend(self.publish.iter().map(|port| ("  publish", port.to_string())));
+        lines.extend(self.setup.iter().map(|command| ("  setup", command.clone())));
+        render::pairs(lines)
+    }
+
+    /// Fills in what the command line leaves open.
+    pub fn fill(&self, request: &mut CreateVm) {
+        let or = |given: &mut Option<u64>, wish: Option<u64>| *given = given.or(wish);
+        request.image = request.image.take().or_else(|| self.image.clone());
+        request.vcpu = request.vcpu.or(self.vcpu.map(VcpuCount::get));
+        or(&mut request.memory_mib, self.memory.map(MemorySize::mib));
+        or(&mut request.disk_size, self.disk_size.map(DiskSize::bytes));
+        request.network = request.network.or(self.network.map(|mode| match mode {
+            Network::None => NetworkMode::None,
+            Network::User => NetworkMode::User,
+        }));
+        if request.publish.is_empty() {
+            request.publish.clone_from(&self.publish);
+        }
+    }
+}
+
+/// A name of an image, or a reference to one in a registry.
+fn image<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let name = !text.is_empty()
+        && text.len() <= 64
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'))
+        && !text.starts_with(['-', '.']);
+    if !name && (text.starts_with(['/', '.', '-']) || RegistryReference::parse(&text).is_err()) {
+        return Err(D::Error::custom(format!(
+            "{text:?} is neither an image's name nor a reference such as alpine:3.19"
+        )));
+    }
+    Ok(Some(text))
+}
+
+/// As `--memory` takes it.
+fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MemorySize>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a size like \"4G\"")]
+    enum Written {
+        Mib(u64),
+        Text(String),
+    }
+    let text = match Written::deserialize(deserializer)? {
+        Written::Mib(number) => number.to_string(),
+        Written::Text(text) => text,
+    };
+    MemorySize::parse(&text).map(Some).map_err(D::Error::custom)
+}
+
+fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PortForward>, D::Error> {
+    let texts = bounded::<D>(deserializer)?;
+    let parse = |text: String| {
+        let port: PortForward = text.parse().map_err(D::Error::custom)?;
+        if port.address != IpAddr::V4(Ipv4Addr::LOCALHOST) {
+            return Err(D::Error::custom(format!(
+                "{text:?} names an address of the host's: only --publish can"
+            )));
+        }
+        Ok(port)
+    };
+    texts.into_iter().map(parse).collect()
+}
+
+fn commands<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let commands = bounded::<D>(deserializer)?;
+    match commands.iter().find(|command| command.contains('\0')) {
+        Some(_) => Err(D::Error::custom("a command holds a zero byte")),
+        None => Ok(commands),
+    }
+}
+
+fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let list = Vec::<String>::deserialize(deserializer)?;
+    if list.len() > MOST {
+        return Err(D::Error::custom(format!("more than {MOST} of them")));
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Wishes, String> {
+        Wishes::parse(text, Path::new(NAME)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn all_that_a_repository_can_ask_for_is_shown_and_asked_for() {
+        let wishes = parse(
+            "image = \"alpine:3.19\"\nvcpu = 4\nmemory = \"4G\"\ndisk_size = \"20G\"\nnetwork = \"none\"\n\
+             publish = [\"8080:80\", \"53/udp\"]\nsetup = [\"make deps\", \"echo \\u001b[31m\"]\n",
+        )
+        .unwrap();
+        insta::assert_snapshot!(wishes.shown(), @r"
+          image      alpine:3.19
+          vcpu       4
+          memory     4 GiB
+          disk_size  20 GiB
+          network    none
+          publish    127.0.0.1:8080->80/tcp
+          publish    127.0.0.1:53->53/udp
+          setup      make deps
+          setup      echo \x1b[31m
+        ");
+        let mut request = CreateVm::default();
+        wishes.fill(&mut request);
+        assert_eq!(request.image.as_deref(), Some("alpine:3.19"));
+        assert_eq!((request.vcpu, request.memory_mib), (Some(4), Some(4096)));
+        assert_eq!(
+            (request.disk_size, request.network),
+            (Some(20 << 30), Some(NetworkMode::None))
+        );
+        assert_eq!(request.publish.len(), 2);
+        assert_eq!(
+            parse("memory = 512").unwrap().memory.map(MemorySize::mib),
+            Some(512)
+        );
+        assert!(parse("# nothing\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_the_user_says_wins() {
+        let wishes = parse("image = \"other\"\nvcpu = 4\npublish = [\"80\"]\nnetwork = \"user\"").unwrap();
+        let mine = CreateVm {
+            image: Some("debian".into()),
+            vcpu: Some(1),
+            network: Some(NetworkMode::None),
+            publish: vec!["8080:80".parse().unwrap()],
+            ..CreateVm::default()
+        };
+        let mut request = mine.clone();
+        wishes.fill(&mut request);
+        assert_eq!(request, mine);
+    }
+
+    #[test]
+    fn what_names_something_of_the_host_or_is_not_known_is_refused_with_its_line() {
+        for (text, complaint) in [
+            (
+                "\nimage = \"/etc/passwd\"",
+                ".banger.toml:2: `image`: \"/etc/passwd\" is neither",
+            ),
+            ("image = \"../x\"", ".banger.toml:1: `image`: \"../x\" is neither"),
+            ("image = \"-x\"", "\"-x\" is neither"),
+            ("image = \"a b\"", "\"a b\" is neither"),
+            (
+                "publish = [\"0.0.0.0:80:80\"]",
+                "`publish`: \"0.0.0.0:80:80\" names an address",
+            ),
+            ("publish = [\"[::]:80:80\"]", "names an address"),
+            ("publish = [\"x\"]", "`publish`: "),
+            ("network = \"host\"", "`network`: "),
+            ("vcpu = 1000", "`vcpu`: "),
+            ("memory = \"lots\"", "`memory`: "),
+            ("setup = \"make\"", "`setup`: "),
+            ("setup = [\"a\\u0000b\"]", "`setup`: a command holds a zero byte"),
+            ("env = { A = \"b\" }", ".banger.toml:1: unknown key `env`"),
+            ("env_file = \"/home/ada/.env\"", "unknown key `env_file`"),
+            ("kernel = \"x\"", "unknown key `kernel`"),
+            ("[[file_sync]]\nhost = \"~/.ssh\"", "unknown key `file_sync`"),
+            ("setup = [", ".banger.toml:1: "),
+        ] {
+            let refused = parse(text).unwrap_err();
+            assert!(refused.contains(complaint), "{text}: {refused}");
+        }
+        let many = format!("setup = [{}]", "\"x\",".repeat(MOST + 1));
+        assert!(parse(&many).unwrap_err().contains("more than 64 of them"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(image|setup|publish|memory|vcpu|x)? ?=? ?[\\[\"']?\\PC{0,30}[\"'\\]]{0,2}") {
+            if let Ok(wishes) = parse(&text) {
+                let escaped = !wishes.shown().contains('\u{1b}');
+                prop_assert!(escaped);
+            }
+        }
+    }
+}
