@@ -43,13 +43,13 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// Adds a file that is in memory.
+    /// Adds a file that is in memory, with these rights.
     ///
     /// # Errors
     /// The stream is not taken.
-    pub fn bytes(&mut self, name: &[u8], data: &[u8]) -> Result<(), ArchiveError> {
+    pub fn bytes(&mut self, name: &[u8], mode: u32, data: &[u8]) -> Result<(), ArchiveError> {
         let attributes = Attributes {
-            mode: 0o644,
+            mode,
             ..Attributes::default()
         };
         self.packer.path = name.to_vec();

@@ -6,6 +6,7 @@
 mod certificates;
 mod environment;
 mod file;
+mod file_sync;
 mod paths;
 mod prepare;
 mod settings;
@@ -14,6 +15,7 @@ pub mod values;
 pub use certificates::{CertificateError, host_ca_certificates};
 pub use environment::Environment;
 pub use file::{ConfigError, parse_toml};
+pub use file_sync::{FileSync, HostPath};
 pub use paths::{Paths, PathsError};
 pub use settings::{
     Config, GuestSettings, HostShape, LogLevel, Network, RecipeSettings, VmDefaults, VmmChoice,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::file_sync::FileSync;
 use crate::values::{DiskSize, MemorySize, VcpuCount, parse_duration};
 
 /// Everything that can be configured.
@@ -34,6 +35,8 @@ pub struct Config {
     pub vm_defaults: VmDefaults,
     /// What every guest is told.
     pub guest: GuestSettings,
+    /// Files of the user's that every guest gets.
+    pub file_sync: Vec<FileSync>,
 }
 
 /// `log_level`.
@@ -204,6 +207,8 @@ pub(crate) struct ConfigFile {
     vm_defaults: VmDefaultsTable,
     #[serde(default)]
     guest: GuestSettings,
+    #[serde(default)]
+    file_sync: Vec<FileSync>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -238,6 +243,7 @@ impl ConfigFile {
                 network: self.vm_defaults.network.unwrap_or(shape.network),
             },
             guest: self.guest,
+            file_sync: self.file_sync,
         }
     }
 }

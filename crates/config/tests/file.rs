@@ -278,3 +278,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn files_to_sync_lie_below_the_home_and_go_below_roots() {
+    let entry = |host: &str, guest: &str, more: &str| {
+        parse(&format!(
+            "[[file_sync]]\nhost = {host:?}\nguest = {guest:?}\n{more}"
+        ))
+    };
+    let synced = entry("~/.gitconfig", "/root/.gitconfig", "mode = \"0600\"\n").unwrap();
+    let synced = &synced.file_sync[0];
+    let home = Path::new("/home/ada");
+    assert_eq!(synced.host.resolve(home), home.join(".gitconfig"));
+    assert_eq!(
+        (synced.guest.as_path(), synced.mode),
+        (Path::new(".gitconfig"), Some(0o600))
+    );
+    let absolute = entry("/home/ada/x", "~/y/z", "").unwrap();
+    assert_eq!(absolute.file_sync[0].host.resolve(home), Path::new("/home/ada/x"));
+    for (host, guest, more) in [
+        ("x", "~/x", ""),
+        ("~", "~/x", ""),
+        ("~/../x", "~/x", ""),
+        ("~/x", "/etc/x", ""),
+        ("~/x", "/root", ""),
+        ("~/x", "/root/../etc/x", ""),
+        ("~/x", "~/x", "mode = \"4755\""),
+        ("~/x", "~/x", "mode = \"rw\""),
+        ("~/x", "~/x", "owner = \"ada\""),
+    ] {
+        let error = entry(host, guest, more).unwrap_err().to_string();
+        assert!(error.starts_with("config.toml:"), "{error}");
+        assert!(error.contains("file_sync"), "{error}");
+    }
+}

@@ -30,7 +30,7 @@ impl Parcel {
         let below = format!("{}/files", self.name);
         for (list, text) in &self.lists {
             members
-                .bytes(format!("{}/lists/{list}", self.name).as_bytes(), text)
+                .bytes(format!("{}/lists/{list}", self.name).as_bytes(), 0o644, text)
                 .map_err(read)?;
         }
         for file in &self.files {

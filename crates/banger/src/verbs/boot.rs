@@ -1,27 +1,31 @@
-//! `--wait boot`: until the image's init has finished booting.
+//! What follows a boot: the user's own files, and with `--wait boot` the end of what the image's init does.
 
 use std::time::Instant;
 
 use api::client::Client;
 use api::{Event, StageState};
 
+use super::file_sync::Synced;
 use super::operation::ending;
 use crate::cli::Wait;
 use crate::failure::Failure;
 use crate::render::{Progress, one_line};
 use crate::terminal::{Signals, exit_code};
 
-/// Waits for it if that is asked for, as a stage like any other. A boot in which a service failed is a warning.
+/// Brings the user's files, and waits for the init if that is asked for, as a stage like any other. A boot in which a
+/// service failed is a warning.
 ///
 /// # Errors
 /// The VM ended meanwhile, or a signal came.
-pub async fn wait(
+pub async fn finish(
     client: &Client,
     id: &str,
+    synced: Synced,
     wait: Wait,
     progress: &mut Progress,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
+    synced.bring(client, id).await;
     if wait == Wait::Ready {
         return Ok(());
     }

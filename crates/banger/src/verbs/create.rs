@@ -4,6 +4,7 @@ use api::client::Action;
 use api::{CreateVm, NetworkMode};
 
 use super::boot;
+use super::file_sync::Synced;
 use super::operation::{self, follow};
 use super::registry;
 use crate::cli::{CreateArgs, NetworkArg, Shape};
@@ -21,6 +22,11 @@ pub async fn create(place: &Place, args: &CreateArgs) -> Result<u8, Failure> {
         start: !args.no_start,
         ..request(&args.shape)?
     };
+    let synced = if args.no_start {
+        Synced::default()
+    } else {
+        Synced::gather()?
+    };
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
     registry::prepare(&client, &mut request, args.shape.plain_http).await?;
@@ -33,7 +39,15 @@ pub async fn create(place: &Place, args: &CreateArgs) -> Result<u8, Failure> {
         return Err(Failure::new("cancelled: what was begun is undone").with_code(exit_code(signal)));
     }
     if !args.no_start
-        && let Err(failure) = boot::wait(&client, &vm.id, args.wait.wait, &mut progress, &mut signals).await
+        && let Err(failure) = boot::finish(
+            &client,
+            &vm.id,
+            synced,
+            args.wait.wait,
+            &mut progress,
+            &mut signals,
+        )
+        .await
     {
         operation::delete(&client, &vm.id, &mut signals).await?;
         return Err(failure);

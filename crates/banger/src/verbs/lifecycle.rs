@@ -7,6 +7,7 @@ use api::{KillSignal, SetVm, Vm};
 use futures::StreamExt;
 
 use super::boot;
+use super::file_sync::Synced;
 use super::operation::follow;
 use crate::cli::{NewShape, ProgressArgs, ReferencesArgs, Wait};
 use crate::daemon::Place;
@@ -126,6 +127,10 @@ async fn one(
     progress: ProgressArgs,
 ) -> Result<String, Failure> {
     let (id, name) = target?;
+    let synced = match verb {
+        Verb::Start(_) | Verb::Restart(_) => Synced::gather()?,
+        _ => Synced::default(),
+    };
     let action = match verb {
         Verb::Start(_) => Action::Start(id.clone()),
         Verb::Stop => Action::Stop(id.clone()),
@@ -150,7 +155,7 @@ async fn one(
     match done.too_late {
         None => {
             if let Verb::Start(wait) | Verb::Restart(wait) = verb {
-                boot::wait(client, &id, wait, &mut progress, &mut signals).await?;
+                boot::finish(client, &id, synced, wait, &mut progress, &mut signals).await?;
             }
             if let Verb::Delete | Verb::Prune = verb {
                 Records::forget(&id);

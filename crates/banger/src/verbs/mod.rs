@@ -11,6 +11,7 @@ mod daemon;
 mod df;
 mod doctor;
 mod exec;
+mod file_sync;
 mod forward;
 mod image;
 mod internal;

@@ -7,6 +7,7 @@ use guest::Exec;
 use super::boot;
 use super::command::{self, Streams};
 use super::create::{no_vm, request};
+use super::file_sync::Synced;
 use super::operation::{self, follow};
 use super::registry;
 use super::workspace::{Plan, set_up};
@@ -51,6 +52,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         ..request(&args.shape)?
     };
     wishes.fill(&mut request);
+    let synced = Synced::gather()?;
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
     registry::prepare(&client, &mut request, args.shape.plain_http).await?;
@@ -62,7 +64,16 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         delete(place, &client, &vm, &mut signals).await?;
         return Err(Failure::new("cancelled: what was begun is undone").with_code(exit_code(signal)));
     }
-    if let Err(failure) = boot::wait(&client, &vm.id, args.wait.wait, &mut progress, &mut signals).await {
+    if let Err(failure) = boot::finish(
+        &client,
+        &vm.id,
+        synced,
+        args.wait.wait,
+        &mut progress,
+        &mut signals,
+    )
+    .await
+    {
         delete(place, &client, &vm, &mut signals).await?;
         return Err(failure);
     }

@@ -7,6 +7,7 @@ mod completion;
 mod cp;
 mod daemon;
 mod exec;
+mod file_sync;
 mod forward;
 mod homes;
 mod image;

@@ -74,10 +74,11 @@ impl State {
         self.refused.lock().unwrap().contains(&verb)
     }
 
-    /// A path in a guest on this host: the usual place of a workspace lies in a folder of the daemon's.
+    /// A path in a guest on this host: root's home, and the usual place of a workspace, lie in a folder of the daemon's.
     pub fn inside(&self, path: &str) -> String {
-        match path.strip_prefix("/root/repo") {
-            Some(below) => format!("{}/guest/root/repo{below}", self.folder.display()),
+        let below = path.strip_prefix("/root");
+        match below.filter(|below| below.is_empty() || below.starts_with("/repo")) {
+            Some(below) => format!("{}/guest/root{below}", self.folder.display()),
             None => path.to_owned(),
         }
     }
