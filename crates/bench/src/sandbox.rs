@@ -57,6 +57,12 @@ impl Sandbox {
             let path = folder.path().join(name);
             fs::create_dir(&path).map_err(BenchError::file("create", path))?;
         }
+        // The small image is what the figures are of, and what `vm run` boots here.
+        let config = folder.path().join("config/banger");
+        fs::create_dir(&config).map_err(BenchError::file("create", &config))?;
+        let config = config.join("config.toml");
+        fs::write(&config, "default_image_name = \"debian-minimal\"\n")
+            .map_err(BenchError::file("write", &config))?;
         let runtime = folder.path().join("run");
         fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o700))
             .map_err(BenchError::file("restrict", runtime))?;

@@ -231,7 +231,7 @@ impl ConfigFile {
             ssh_key_path: self.ssh_key_path,
             default_image_name: self
                 .default_image_name
-                .unwrap_or_else(|| "debian-minimal".to_owned()),
+                .unwrap_or_else(|| "debian-bookworm".to_owned()),
             catalog_url: self.catalog_url,
             idle_timeout: self.idle_timeout.unwrap_or(Duration::from_secs(600)),
             auto_stop_stale_after: self.auto_stop_stale_after,

@@ -80,7 +80,7 @@ fn an_empty_or_missing_file_gives_the_defaults() {
     assert_eq!(config, Config::defaults(HOST));
     assert_eq!(config.log_level, LogLevel::Info);
     assert_eq!(config.vmm, VmmChoice::Auto);
-    assert_eq!(config.default_image_name, "debian-minimal");
+    assert_eq!(config.default_image_name, "debian-bookworm");
     assert_eq!(config.idle_timeout, Duration::from_secs(600));
     let folder = tempfile::tempdir().unwrap();
     let loaded = Config::load(&folder.path().join("none/config.toml"), &Environment::new(0)).unwrap();

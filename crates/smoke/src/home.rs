@@ -33,7 +33,7 @@ pub struct Finished {
 }
 
 impl Home {
-    /// One with the default image and its kernel.
+    /// One with the small image, which is its default, and its kernel.
     pub(crate) fn new() -> Self {
         let home = Self::bare();
         kept::link_into(&home.state());
@@ -42,10 +42,13 @@ impl Home {
 
     /// One with nothing.
     pub(crate) fn bare() -> Self {
-        Self {
+        let home = Self {
             folder: tempfile::Builder::new().prefix("smoke").tempdir().unwrap(),
             lines: Mutex::default(),
-        }
+        };
+        // What banger's own default has besides would only take longer to build.
+        home.configure("default_image_name = \"debian-minimal\"");
+        home
     }
 
     /// Where a scenario may put files.
@@ -58,6 +61,18 @@ impl Home {
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.path().join("state/banger")
+    }
+
+    /// Adds a line to the configuration; a daemon reads it when it starts.
+    pub fn configure(&self, line: &str) {
+        let folder = self.path().join("config/banger");
+        fs::create_dir_all(&folder).unwrap();
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join("config.toml"))
+            .unwrap();
+        writeln!(file, "{line}").unwrap();
     }
 
     /// Writes a file of the user's; gives its path as an argument.

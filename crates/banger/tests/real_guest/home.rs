@@ -30,17 +30,23 @@ pub struct Finished {
 }
 
 impl Home {
-    /// One with the default image and its kernel.
+    /// One with the small image, which is its default, and its kernel.
     pub fn new() -> Self {
-        let home = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let home = Self::bare(tempfile::tempdir().unwrap());
         kept::link_into(&home.state());
         home
     }
 
-    /// One with nothing, in a folder that the caller keeps.
+    /// One that has no image yet.
     pub fn bare(folder: TempDir) -> Self {
+        let config = folder.path().join("config/banger");
+        fs::create_dir_all(&config).unwrap();
+        // What banger's own default has besides would only take longer to build.
+        fs::write(
+            config.join("config.toml"),
+            "default_image_name = \"debian-minimal\"\n",
+        )
+        .unwrap();
         Self { folder }
     }
 

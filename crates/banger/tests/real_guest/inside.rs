@@ -1,4 +1,4 @@
-//! What a user finds inside the default image.
+//! What a user finds inside a Debian of the catalog's.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ const BOOTED: &str = "until [ -S /run/dbus/system_bus_socket ]; do sleep 0.2; do
                       systemctl --failed --no-legend --plain";
 
 #[test]
-fn the_default_image_boots_cleanly_has_git_reaches_its_mirror_and_gets_a_new_agent_for_a_dead_one() {
+fn the_small_image_boots_cleanly_has_git_reaches_its_mirror_and_gets_a_new_agent_for_a_dead_one() {
     let home = Home::new();
     home.succeeds(&["vm", "run", "-d", "--name", "a"]);
     assert_eq!(

@@ -134,15 +134,7 @@ fn kernel_fetch(home: &Home) {
 fn bundle(home: &Home) {
     let folder = home.path().join("published");
     std::fs::create_dir(&folder).unwrap();
-    // The daemon reads its configuration when it starts.
-    let config = home.path().join("config/banger");
-    std::fs::create_dir_all(&config).unwrap();
-    let address = serve(&folder);
-    std::fs::write(
-        config.join("config.toml"),
-        format!("catalog_url = \"{address}/catalog.json\"\n"),
-    )
-    .unwrap();
+    home.configure(&format!("catalog_url = \"{}/catalog.json\"", serve(&folder)));
 
     let exported = home.succeeds(&[
         "image",
