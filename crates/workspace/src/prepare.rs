@@ -33,6 +33,8 @@ pub struct Prepared {
     pub files: Vec<(Vec<u8>, Stamp)>,
     /// Tracked files that were not there.
     pub deleted: Vec<Vec<u8>>,
+    /// Whether commits of the guest's gave way, which it keeps as `refs/banger/replaced`.
+    pub replaced: bool,
 }
 
 /// Where a workspace goes, and over what.
@@ -129,8 +131,10 @@ pub fn prepare(
     };
     let commit = selection.commit.as_deref().unwrap_or("-");
     let arguments = [path, turn, &name, commit, branch, force];
-    FINISH.run(guest, &arguments, Box::new(io::empty()), &mut io::sink())?;
+    let mut answer = Answer::default();
+    FINISH.run(guest, &arguments, Box::new(io::empty()), &mut answer)?;
     Ok(Prepared {
+        replaced: answer.text == b"commits\n",
         commit: selection.commit.clone(),
         files: stamps,
         deleted: selection.deleted.clone(),
@@ -199,6 +203,24 @@ fn stamp(top: &Path, path: &[u8]) -> Result<(Vec<u8>, Stamp), WorkspaceError> {
         inode,
     ];
     Ok((path.to_vec(), Stamp(numbers)))
+}
+
+/// The beginning of what a script says, as much as any of ours does.
+#[derive(Default)]
+struct Answer {
+    text: Vec<u8>,
+}
+
+impl io::Write for Answer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = 64 - self.text.len();
+        self.text.extend_from_slice(&bytes[..room.min(bytes.len())]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A name that no other prepare has.

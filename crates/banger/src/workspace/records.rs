@@ -116,6 +116,7 @@ impl Record {
                 .map(|(path, stamp)| (path.bytes(), Stamp(*stamp)))
                 .collect(),
             deleted: self.deleted.iter().map(Text::bytes).collect(),
+            replaced: false,
         }
     }
 }
@@ -242,6 +243,7 @@ mod tests {
                 (b"\xff".to_vec(), Stamp([0; 5])),
             ],
             deleted: vec![b"\n\xfe".to_vec()],
+            replaced: false,
         };
         let record = Record::of(
             "/root/repo",

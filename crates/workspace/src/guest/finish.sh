@@ -61,23 +61,30 @@ if [ "$turn" = again ]; then
     if [ -s "$parcel/made" ]; then
         xargs -0 git diff-tree -r -z --name-only --no-renames "$now" "$state" -- <"$parcel/made" >"$parcel/lost"
     fi
-    if [ -s "$parcel/lost" ] || [ "$head" != "$base" ]; then
-        if [ -z "$force" ]; then
-            [ "$head" = "$base" ] || printf 'commits since %.12s\0' "$base"
-            cat "$parcel/lost"
-            exit 93
-        fi
-        # Nothing of it is lost: refs/banger/replaced leads to it.
-        if [ "$head" = - ]; then parent=; else parent="-p $head"; fi
-        # shellcheck disable=SC2086 # none or two words
-        kept=$(echo 'Before a workspace was prepared anew' |
-            git -c user.name=banger -c user.email=banger@localhost commit-tree $parent "$now")
-        git update-ref refs/banger/replaced "$kept"
+    if [ -s "$parcel/lost" ] && [ -z "$force" ]; then
+        [ "$head" = "$base" ] || printf 'commits since %.12s\0' "$base"
+        cat "$parcel/lost"
+        exit 93
+    fi
+    # Commits whose files the host has are in nobody's way, but the host may not have them as commits.
+    leaves=
+    if [ "$head" != "$base" ] && [ "$head" != - ]; then
+        git merge-base --is-ancestor "$head" "$commit" 2>/dev/null || leaves=yes
+    fi
+    if [ -s "$parcel/lost" ] || [ -n "$leaves" ]; then
+        # Nothing of it is lost: refs/banger/replaced leads to it, and to what was replaced before.
+        parents=
+        [ "$head" = - ] || parents="-p $head"
+        ! earlier=$(git rev-parse -q --verify refs/banger/replaced) || parents="$parents -p $earlier"
+        # shellcheck disable=SC2086 # none or some words
+        replaced=$(echo 'Before a workspace was prepared anew' |
+            git -c user.name=banger -c user.email=banger@localhost commit-tree $parents "$now")
     fi
 fi
 
 # From here on it is brought to its end, whether or not anybody waits for it.
 trap '' HUP INT TERM
+[ -z "${replaced:-}" ] || git update-ref refs/banger/replaced "$replaced"
 if [ -s "$lists/sparse" ]; then
     mkdir -p .git/info
     cp "$lists/sparse" .git/info/sparse-checkout
@@ -109,3 +116,5 @@ if [ "$turn" = new ]; then
     rm -rf "$path"
     mv "$tree" "$path"
 fi
+# For the host to say: commits went that it may not have.
+[ -z "${leaves:-}" ] || echo commits

@@ -1,6 +1,6 @@
 //! A second prepare: only what changed goes, and what was made in the guest stays.
 
-use workspace::{Base, Choice, Prepared, WorkspaceError};
+use workspace::{Base, Choice, Prepared, WorkspaceError, pull};
 
 use crate::support::{Local, Scene};
 
@@ -98,6 +98,7 @@ fn commits_made_in_the_guest_are_work_too() {
     let scene = Scene::committed();
     scene.write("README", "edited\n");
     let first = scene.prepare();
+    scene.write_inside("src/main.c", "by the guest\n");
     scene.git_inside(&["commit", "-qam", "in the guest"]);
     let refused = scene
         .prepare_as(&Choice::default(), Some(&first), false)
@@ -112,6 +113,49 @@ fn commits_made_in_the_guest_are_work_too() {
         scene.git_inside(&["log", "-1", "--format=%s", "refs/banger/replaced~1"]),
         "in the guest\n"
     );
+}
+
+#[test]
+fn commits_whose_files_the_host_has_give_way_and_are_kept() {
+    let scene = Scene::committed();
+    let first = scene.prepare();
+    for (text, message) in [("one\n", "first there"), ("two\n", "second there")] {
+        scene.write_inside("src/main.c", text);
+        scene.git_inside(&["commit", "-qam", message]);
+    }
+    scene.apply(&scene.export(&Base::Prepared)).unwrap();
+    let second = scene.prepare_as(&Choice::default(), Some(&first), false).unwrap();
+    assert!(second.replaced);
+    scene.assert_same();
+    let kept = ["log", "--format=%s", "refs/banger/replaced~1"];
+    assert_eq!(scene.git_inside(&kept), "second there\nfirst there\nfirst\n");
+    // What was replaced before is not forgotten for what is replaced now.
+    scene.write_inside("src/main.c", "three\n");
+    scene.git_inside(&["commit", "-qam", "third there"]);
+    scene.prepare_as(&Choice::default(), Some(&second), true).unwrap();
+    let all = scene.git_inside(&["log", "--format=%s", "refs/banger/replaced"]);
+    assert!(
+        all.contains("third there") && all.contains("first there"),
+        "{all}"
+    );
+}
+
+#[test]
+fn commits_that_the_host_has_taken_over_leave_no_trace() {
+    let scene = Scene::committed();
+    let first = scene.prepare();
+    scene.write_inside("src/main.c", "by the guest\n");
+    scene.git_inside(&["commit", "-qam", "there"]);
+    let base = first.commit.clone();
+    let repository = scene.find();
+    let path = scene.inside().display().to_string();
+    let pulled = pull(&repository, &mut Local::default(), &path, base.as_deref()).unwrap();
+    pulled.unwrap().keep_as("there").unwrap();
+    scene.git(&["merge", "-q", "--ff-only", "there"]);
+    let second = scene.prepare_as(&Choice::default(), Some(&first), false).unwrap();
+    assert!(!second.replaced);
+    scene.assert_same();
+    assert_eq!(scene.git_inside(&["for-each-ref", "refs/banger/replaced"]), "");
 }
 
 #[test]

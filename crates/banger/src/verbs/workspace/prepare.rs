@@ -132,6 +132,9 @@ impl Plan {
                 prepare_in(&plan.repository, &plan.selection, guest, destination)
             })
             .await?;
+        if prepared.replaced && !quiet {
+            render::note("  the guest's own commits are kept there as refs/banger/replaced");
+        }
         let branch = match &self.selection.head {
             Head::Branch(branch) => Some(branch.clone()),
             Head::Detached => None,
