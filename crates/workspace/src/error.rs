@@ -48,6 +48,14 @@ pub enum WorkspaceError {
         /// What the repository's settings say.
         claimed: PathBuf,
     },
+    /// A `.git` that leads to a repository of another tree.
+    #[error("`{path}` is no working tree of the repository `{repository}` that it names")]
+    ForeignRepository {
+        /// What the user named.
+        path: PathBuf,
+        /// Where its `.git` leads, or where it borrows from.
+        repository: PathBuf,
+    },
     /// A file of the repository's that is not what it should be.
     #[error("`{path}` {why}")]
     NoFile {

@@ -12,6 +12,7 @@
 //! at. The guest's side is git as well, driven through [`Guest`] by scripts whose values are arguments.
 
 mod apply;
+mod belongs;
 mod branch;
 mod error;
 mod export;

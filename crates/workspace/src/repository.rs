@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use crate::belongs::belongs;
 use crate::error::{WorkspaceError, shown};
 use crate::git::{Git, said};
 
@@ -67,6 +68,12 @@ impl Repository {
             });
         }
         let mut git = git.at(&top);
+        if !belongs(&git, &top, &folder)? {
+            return Err(WorkspaceError::ForeignRepository {
+                path: path.to_owned(),
+                repository: folder,
+            });
+        }
         git.disarm()?;
         let head = match git.line(["symbolic-ref", "-q", "HEAD"])? {
             Some(name) => Head::Branch(branch(&name)?),
@@ -163,7 +170,7 @@ impl Git {
     }
 }
 
-fn path_of(mut line: Vec<u8>) -> PathBuf {
+pub(crate) fn path_of(mut line: Vec<u8>) -> PathBuf {
     if line.last() == Some(&b'\n') {
         line.pop();
     }

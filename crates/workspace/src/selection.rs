@@ -53,6 +53,8 @@ pub struct Selection {
     pub edited: Vec<Vec<u8>>,
     /// Tracked files that are not there.
     pub deleted: Vec<Vec<u8>>,
+    /// Submodules that are checked out, below the top: workspaces of their own.
+    pub submodules: Vec<Vec<u8>>,
     /// Every file that the guest will have, sorted.
     pub files: Vec<Vec<u8>>,
     /// Untracked files and repositories inside of this one, which stay behind.
@@ -79,7 +81,7 @@ impl Selection {
         }
         let mut selection = match &choice.from {
             Some(reference) => Self::of_commit(repository, reference)?,
-            None => Self::of_tree(repository, choice.untracked)?,
+            None => Self::of_tree(repository, choice)?,
         };
         selection.mode = choice.mode;
         if let Some(branch) = &choice.branch {
@@ -100,6 +102,7 @@ impl Selection {
             sparse: None,
             edited: Vec::new(),
             deleted: Vec::new(),
+            submodules: Vec::new(),
             files: Vec::new(),
             left_behind: 0,
             pointers: 0,
@@ -134,11 +137,13 @@ impl Selection {
         })
     }
 
-    fn of_tree(repository: &Repository, untracked: bool) -> Result<Self, WorkspaceError> {
+    fn of_tree(repository: &Repository, choice: &Choice) -> Result<Self, WorkspaceError> {
         let git = &repository.git;
         let listed = git.read("list the files", ["ls-files", "-s", "-t", "-z"])?;
         let tracked = index(&listed)?;
-        refuse_submodules(&tracked)?;
+        if choice.mode == Mode::Shallow {
+            refuse_submodules(&tracked)?;
+        }
         let status = [
             "status",
             "--porcelain=v2",
@@ -152,9 +157,10 @@ impl Selection {
         let status = git.read("look for changes", status)?;
         let mut selection = Self::empty(repository);
         for entry in status::parse(&status)? {
-            selection.add(&repository.top, entry, untracked);
+            selection.add(&repository.top, entry, choice.untracked);
         }
         let deleted: HashSet<&[u8]> = selection.deleted.iter().map(Vec::as_slice).collect();
+        let (submodules, tracked): (Vec<_>, Vec<_>) = tracked.into_iter().partition(|entry| entry.submodule);
         let here = tracked
             .into_iter()
             .filter(|entry| !entry.absent && !deleted.contains(&*entry.path));
@@ -163,6 +169,7 @@ impl Selection {
         files.sort_unstable();
         files.dedup();
         selection.files = files;
+        selection.submodules = checked_out(&repository.top, submodules);
         selection.edited.sort_unstable();
         selection.sparse = sparse(repository)?;
         selection.pointers = selection.pointers_of(repository)?;
@@ -185,7 +192,20 @@ impl Selection {
                 }
                 self.edited_or_deleted(top, path);
             }
-            Entry::Changed { submodule: true, .. } => {}
+            Entry::Changed {
+                submodule: true,
+                staged,
+                edit,
+                path,
+                ..
+            } => {
+                if let Some(version) = staged {
+                    line(&mut self.staged, &version, None, &path);
+                }
+                if edit == Edit::Deleted {
+                    self.deleted.push(path);
+                }
+            }
             Entry::Changed {
                 staged,
                 edit,
@@ -286,6 +306,20 @@ fn refuse_submodules(tracked: &[Tracked]) -> Result<(), WorkspaceError> {
         count: 1 + submodules.count(),
         first: shown(&first.path),
     })
+}
+
+/// Those that are there, by no link.
+fn checked_out(top: &Path, submodules: Vec<Tracked>) -> Vec<Vec<u8>> {
+    let paths = submodules.into_iter().map(|entry| entry.path);
+    let there = |path: &Vec<u8>| {
+        let folder = top.join(std::ffi::OsStr::from_bytes(path));
+        let repository = folder.join(".git").symlink_metadata().is_ok();
+        repository && folder.canonicalize().is_ok_and(|found| found == folder)
+    };
+    paths
+        .filter(|path| name::check(path).is_ok())
+        .filter(there)
+        .collect()
 }
 
 /// The patterns of a sparse checkout, if this is one.

@@ -3,6 +3,7 @@
 //! A short list of keys, each with a form of its own; nothing that names a program, a credential or a path of the host.
 
 use crate::error::WorkspaceError;
+use crate::git::Git;
 use crate::repository::Repository;
 
 /// How the working tree is to be read, so that the same files count as changed inside as outside.
@@ -59,7 +60,32 @@ pub(crate) fn of(repository: &Repository) -> Result<Vec<u8>, WorkspaceError> {
             quoted(&url)
         ));
     }
+    submodules(git, &mut text)?;
     Ok(text.into_bytes())
+}
+
+/// Which submodules are in use, and where they came from.
+fn submodules(git: &Git, text: &mut String) -> Result<(), WorkspaceError> {
+    let output = git.output(
+        "read its submodules",
+        ["config", "-z", "--get-regexp", r"^submodule\..*\.url$"],
+    )?;
+    for entry in output.stdout.split(|byte| *byte == 0) {
+        let entry = std::str::from_utf8(entry).unwrap_or_default();
+        let Some((key, url)) = entry.split_once('\n') else {
+            continue;
+        };
+        let name = key
+            .strip_prefix("submodule.")
+            .and_then(|key| key.strip_suffix(".url"));
+        if let (Some(name), Some(url)) = (name.filter(|name| is_plain(name)), without_credentials(url)) {
+            let url = quoted(&url);
+            text.push_str(&format!(
+                "[submodule \"{name}\"]\n\tactive = true\n\turl = {url}\n"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A value that git reads back as it is (git-config(1), "Values").

@@ -112,7 +112,7 @@ pub enum ModeArg {
     /// The commit alone.
     #[default]
     Shallow,
-    /// All commits before it, too.
+    /// All commits before it, and submodules that are checked out.
     Full,
 }
 
@@ -158,7 +158,7 @@ pub struct PrepareArgs {
     /// A path in the repository; the current folder if left out.
     #[arg(value_name = "PATH", default_value = ".", hide_default_value = true)]
     pub path: PathBuf,
-    /// shallow: the commit alone; full: its history, too.
+    /// shallow: the commit alone; full: its history and checked-out submodules, too.
     #[arg(
         long,
         value_name = "MODE",

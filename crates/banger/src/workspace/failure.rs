@@ -37,9 +37,11 @@ fn hint(vm: &str, error: &WorkspaceError) -> Option<(String, u8)> {
             "its setting core.worktree leads elsewhere; `git config --unset core.worktree` removes it"
                 .to_owned()
         }
+        E::ForeignRepository { .. } => {
+            "`git worktree repair` there if it is one of yours; else name the repository itself".to_owned()
+        }
         E::Submodules { .. } => {
-            "workspaces hold one repository: prepare each submodule by its own path, with --guest-path"
-                .to_owned()
+            format!("`banger vm workspace prepare {vm} --mode full` takes those along that are checked out")
         }
         E::NoSuchCommit { .. } => "`git log --oneline --all` lists commits".to_owned(),
         E::BadBranch { .. } => return Some(("for example --branch try/one".to_owned(), USAGE)),

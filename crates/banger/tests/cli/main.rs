@@ -22,6 +22,7 @@ mod refused;
 mod run;
 mod ssh;
 mod start;
+mod submodules;
 mod support;
 mod terminal;
 mod usage;

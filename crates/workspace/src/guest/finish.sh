@@ -56,10 +56,10 @@ if [ "$turn" = again ]; then
     base=$(git rev-parse -q --verify refs/banger/base || echo -)
     head=$(git rev-parse -q --verify HEAD || echo -)
     # What came to be the same on the host, by `apply` for one, is not lost.
-    git diff-tree -r -z --name-only --no-renames "$prepared" "$now" >"$parcel/made"
+    git diff-tree -r -z --name-only --no-renames --ignore-submodules=all "$prepared" "$now" >"$parcel/made"
     : >"$parcel/lost"
     if [ -s "$parcel/made" ]; then
-        xargs -0 git diff-tree -r -z --name-only --no-renames "$now" "$state" -- <"$parcel/made" >"$parcel/lost"
+        xargs -0 git diff-tree -r -z --name-only --no-renames --ignore-submodules=all "$now" "$state" -- <"$parcel/made" >"$parcel/lost"
     fi
     if [ -s "$parcel/lost" ] && [ -z "$force" ]; then
         [ "$head" = "$base" ] || printf 'commits since %.12s\0' "$base"

@@ -8,7 +8,7 @@ use workspace::{
     prepare,
 };
 
-use crate::support::{Local, Scene, make_executable, tree};
+use crate::support::{Local, Scene, git, make_executable, tree};
 
 /// Looks at a repository in every way there is, sends it and applies a patch to it.
 fn whole_round(scene: &Scene) {
@@ -137,6 +137,47 @@ fn a_working_tree_elsewhere_is_refused() {
 }
 
 #[test]
+fn a_repository_that_leads_to_another_one_is_refused() {
+    // What is the user's, and elsewhere.
+    let private = Scene::committed();
+    let other = private.top().join(".git");
+    let refused = |top: &std::path::Path| {
+        let refused = Repository::find(top).unwrap_err();
+        assert!(
+            matches!(refused, WorkspaceError::ForeignRepository { .. }),
+            "{refused}"
+        );
+    };
+    let scene = Scene::new();
+    let own = scene.top().join(".git");
+    // Its commits borrowed.
+    std::fs::write(own.join("commondir"), other.as_os_str().as_encoded_bytes()).unwrap();
+    refused(&scene.top());
+    // A linked working tree of it that it does not know.
+    let linked = scene.top().join("linked");
+    std::fs::create_dir(&linked).unwrap();
+    std::fs::rename(&own, linked.join("worktree")).unwrap();
+    let link = linked.join("worktree/gitdir");
+    std::fs::write(link, own.as_os_str().as_encoded_bytes()).unwrap();
+    std::fs::write(&own, "gitdir: linked/worktree\n").unwrap();
+    refused(&scene.top());
+    // The repository itself, by a file or a link.
+    std::fs::write(&own, format!("gitdir: {}\n", other.display())).unwrap();
+    refused(&scene.top());
+    std::fs::remove_file(&own).unwrap();
+    symlink(&other, &own).unwrap();
+    refused(&scene.top());
+    // Its own linked working tree, and one whose repository lies apart, are the user's.
+    private.git(&["worktree", "add", "-q", "../linked"]);
+    Repository::find(&private.path("linked")).unwrap();
+    git(
+        &scene.path(""),
+        &["init", "-q", "--separate-git-dir", "apart", "tree"],
+    );
+    Repository::find(&scene.path("tree")).unwrap();
+}
+
+#[test]
 fn files_behind_links_do_not_go() {
     let scene = Scene::committed();
     let other = scene.path("private");
@@ -188,7 +229,7 @@ fn replaced_objects_grafts_and_alternates_change_nothing() {
     std::fs::create_dir_all(scene.top().join(".git/info")).unwrap();
     std::fs::write(scene.top().join(".git/info/grafts"), graft).unwrap();
     let clone = scene.path("clone");
-    crate::support::git(&scene.path(""), &["clone", "-q", "--shared", "host", "clone"]);
+    git(&scene.path(""), &["clone", "-q", "--shared", "host", "clone"]);
     std::fs::remove_dir_all(scene.top().join(".git/refs/replace")).unwrap();
     let repository = Repository::find(&clone).unwrap();
     let choice = Choice {

@@ -19,7 +19,12 @@ pub struct Plan {
     repository: Repository,
     selection: Selection,
     asked: Asked,
+    /// Submodules, and theirs: each with its path below this one.
+    below: Vec<(String, Plan)>,
 }
+
+/// Most submodules within each other.
+const DEEPEST: usize = 16;
 
 impl Plan {
     /// Looks at the repository that a path lies in. `vm` is for hints.
@@ -33,10 +38,10 @@ impl Plan {
             branch: choice.branch.clone(),
             from: choice.from.clone(),
         };
-        Self::asked(path, asked, vm)
+        Self::asked(path, asked, vm, DEEPEST)
     }
 
-    fn asked(path: &Path, asked: Asked, vm: &str) -> Result<Self, Failure> {
+    fn asked(path: &Path, asked: Asked, vm: &str, deeper: usize) -> Result<Self, Failure> {
         let fail = |error| failed(vm, &error);
         let repository = open(path, vm)?;
         let choice = Choice {
@@ -46,10 +51,30 @@ impl Plan {
             from: asked.from.clone(),
         };
         let selection = Selection::of(&repository, &choice).map_err(fail)?;
+        let mut below = Vec::new();
+        for path in &selection.submodules {
+            let shown = String::from_utf8_lossy(path);
+            let name = String::from_utf8(path.clone()).ok().filter(|_| deeper > 0);
+            let name =
+                name.ok_or_else(|| Failure::new(format!("the submodule `{shown}` cannot go along")))?;
+            let asked = Asked {
+                branch: None,
+                ..asked.clone()
+            };
+            let plan = Self::asked(&repository.top.join(&name), asked, vm, deeper - 1)?;
+            let further = plan
+                .below
+                .iter()
+                .map(|(path, plan)| (format!("{name}/{path}"), plan.clone()));
+            let further: Vec<_> = further.collect();
+            below.push((name, plan));
+            below.extend(further);
+        }
         Ok(Self {
             repository,
             selection,
             asked,
+            below,
         })
     }
 
@@ -67,8 +92,15 @@ impl Plan {
     /// Nobody reads them.
     pub fn list(&self) -> Result<u8, Failure> {
         let mut text = String::new();
-        for path in &self.selection.files {
-            text.push_str(&render::one_line(&String::from_utf8_lossy(path)));
+        let own = self.selection.files.iter().map(|file| (None, file));
+        let theirs = self.below.iter().flat_map(|(path, plan)| {
+            let files = plan.selection.files.iter();
+            files.map(move |file| (Some(path), file))
+        });
+        for (below, file) in own.chain(theirs) {
+            let below = below.map(|path| format!("{path}/")).unwrap_or_default();
+            let path = format!("{below}{}", String::from_utf8_lossy(file));
+            text.push_str(&render::one_line(&path));
             text.push('\n');
         }
         render::output(&text)?;
@@ -98,11 +130,30 @@ impl Plan {
         }
     }
 
-    /// Puts it into a running VM, and notes that.
+    /// Puts it into a running VM, and its submodules after it, and notes that.
     ///
     /// # Errors
     /// Something is in the way, or either side failed; the VM's workspace is as it was then.
     pub async fn carry_out(
+        mut self,
+        client: &Client,
+        into: (&str, &str),
+        guest_path: &str,
+        force: bool,
+        quiet: bool,
+        signals: &mut Signals,
+    ) -> Result<(), Failure> {
+        let below = std::mem::take(&mut self.below);
+        self.alone(client, into, guest_path, force, quiet, signals)
+            .await?;
+        for (path, plan) in below {
+            let path = format!("{guest_path}/{path}");
+            plan.alone(client, into, &path, force, quiet, signals).await?;
+        }
+        Ok(())
+    }
+
+    async fn alone(
         self,
         client: &Client,
         (id, name): (&str, &str),
@@ -220,7 +271,7 @@ pub async fn before_command(
     }
     for record in records.all() {
         if prepare {
-            let plan = Plan::asked(&record.repository, record.asked.clone(), &vm.name)?;
+            let plan = Plan::asked(&record.repository, record.asked.clone(), &vm.name, DEEPEST)?;
             let into = (vm.id.as_str(), vm.name.as_str());
             plan.carry_out(client, into, &record.guest_path, false, true, signals)
                 .await?;
