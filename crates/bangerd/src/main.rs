@@ -61,8 +61,12 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
             wanted: match config.vmm {
                 config::VmmChoice::Auto => vmm::Wanted::Auto,
                 config::VmmChoice::Qemu => vmm::Wanted::Qemu,
+                config::VmmChoice::Firecracker => vmm::Wanted::Firecracker,
             },
-            qemu: config.qemu_bin.clone(),
+            binaries: vmm::Binaries {
+                qemu: config.qemu_bin.clone(),
+                firecracker: config.firecracker_bin.clone(),
+            },
         }),
         faults: Arc::new(engine::faults::NoFaults),
         timeouts: engine::Timeouts {

@@ -17,6 +17,8 @@ pub struct Config {
     pub vmm: VmmChoice,
     /// QEMU; found on `PATH` if `None`.
     pub qemu_bin: Option<PathBuf>,
+    /// Firecracker; found on `PATH` if `None`.
+    pub firecracker_bin: Option<PathBuf>,
     /// passt; found on `PATH` if `None`.
     pub passt_bin: Option<PathBuf>,
     /// Key that ssh logs in to guests with; one of banger's own if `None`.
@@ -86,6 +88,8 @@ pub enum VmmChoice {
     Auto,
     /// QEMU, with KVM where that is usable.
     Qemu,
+    /// Firecracker, also where KVM does not look usable.
+    Firecracker,
 }
 
 /// `[vm_defaults] network`.
@@ -190,6 +194,8 @@ pub(crate) struct ConfigFile {
     #[serde(default, deserialize_with = "program")]
     qemu_bin: Option<PathBuf>,
     #[serde(default, deserialize_with = "program")]
+    firecracker_bin: Option<PathBuf>,
+    #[serde(default, deserialize_with = "program")]
     passt_bin: Option<PathBuf>,
     #[serde(default, deserialize_with = "absolute_path")]
     ssh_key_path: Option<PathBuf>,
@@ -227,6 +233,7 @@ impl ConfigFile {
             log_level: self.log_level.unwrap_or_default(),
             vmm: self.vmm.unwrap_or_default(),
             qemu_bin: self.qemu_bin,
+            firecracker_bin: self.firecracker_bin,
             passt_bin: self.passt_bin,
             ssh_key_path: self.ssh_key_path,
             default_image_name: self

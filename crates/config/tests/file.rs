@@ -22,6 +22,7 @@ fn every_key_is_read() {
         log_level = "debug"
         vmm = "qemu"
         qemu_bin = "/opt/qemu/bin/qemu-system-x86_64"
+        firecracker_bin = "firecracker-1.12"
         passt_bin = "passt.avx2"
         ssh_key_path = "/home/ann/.ssh/sandboxes"
         default_image_name = "mine"
@@ -46,6 +47,14 @@ fn every_key_is_read() {
     assert_eq!(
         config.qemu_bin.as_deref(),
         Some(Path::new("/opt/qemu/bin/qemu-system-x86_64"))
+    );
+    assert_eq!(
+        config.firecracker_bin.as_deref(),
+        Some(Path::new("firecracker-1.12"))
+    );
+    assert_eq!(
+        parse("vmm = \"firecracker\"").unwrap().vmm,
+        VmmChoice::Firecracker
     );
     assert_eq!(config.passt_bin.as_deref(), Some(Path::new("passt.avx2")));
     assert_eq!(

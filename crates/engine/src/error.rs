@@ -341,7 +341,9 @@ impl EngineError {
             Self::ImageExists { .. } => ErrorCode::ImageExists,
             Self::Upload { .. } | Self::Artefact { .. } => ErrorCode::ArtefactFailed,
             Self::Start { source, .. } => source.code(),
-            Self::Vmm(vmm::VmmError::BinaryMissing { .. }) => ErrorCode::VmmMissing,
+            Self::Vmm(vmm::VmmError::BinaryMissing { .. } | vmm::VmmError::Unfit { .. }) => {
+                ErrorCode::VmmMissing
+            }
             Self::Vmm(_) | Self::Net(_) | Self::MachineEnded { .. } | Self::Unmoved { .. } => {
                 ErrorCode::VmmFailed
             }
@@ -447,6 +449,16 @@ impl EngineError {
                 }
                 _ => None,
             }),
+            Self::Vmm(vmm::VmmError::Unfit { .. }) => Some(
+                "install a newer release (https://github.com/firecracker-microvm/firecracker/releases), or set \
+                 `vmm = \"qemu\"`"
+                    .into(),
+            ),
+            Self::Vmm(vmm::VmmError::BinaryMissing { binary }) if binary.ends_with("firecracker") => Some(
+                "install it (https://github.com/firecracker-microvm/firecracker/releases), or set \
+                 `firecracker_bin`, or `vmm = \"qemu\"`"
+                    .into(),
+            ),
             Self::Vmm(vmm::VmmError::BinaryMissing { .. }) => {
                 Some("install it (on Debian: apt-get install qemu-system-x86), or set `qemu_bin`".into())
             }

@@ -1,7 +1,7 @@
 //! What machines run on: the choice of a VMM on this host, and finding the machines that an earlier daemon started.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -35,13 +35,13 @@ pub trait Machines: fmt::Debug + Send + Sync {
 pub struct HostMachines {
     /// Which one the configuration asks for.
     pub wanted: vmm::Wanted,
-    /// QEMU, if not the one on `PATH`.
-    pub qemu: Option<PathBuf>,
+    /// Where they are.
+    pub binaries: vmm::Binaries,
 }
 
 impl Machines for HostMachines {
     fn choose(&self) -> Result<Choice, EngineError> {
-        let (backend, reason) = vmm::choose(self.wanted, self.qemu.as_deref())?;
+        let (backend, reason) = vmm::choose(self.wanted, &self.binaries)?;
         Ok(Choice { backend, reason })
     }
 

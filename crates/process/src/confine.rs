@@ -30,6 +30,19 @@ pub(crate) use plan::Plan;
 
 use crate::fork::{Failure, Image, fork};
 
+/// Where hosts keep programs and their libraries.
+const PROGRAMS: [&str; 9] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/gnu/store",
+];
+
 /// What a confined process sees. Without an entry its root is empty and read-only.
 #[derive(Clone, Debug)]
 pub struct Confinement {
@@ -123,19 +136,8 @@ impl Confinement {
     /// Shows the host's programs with their libraries, wherever this host keeps them, and nothing of its settings
     /// but where libraries lie.
     pub fn show_programs(&mut self) -> &mut Self {
-        const FOLDERS: [&str; 9] = [
-            "/usr",
-            "/bin",
-            "/sbin",
-            "/lib",
-            "/lib32",
-            "/lib64",
-            "/libx32",
-            "/nix/store",
-            "/gnu/store",
-        ];
         const FILES: [&str; 2] = ["/etc/ld.so.cache", "/etc/alternatives"];
-        for path in FOLDERS.into_iter().chain(FILES).map(Path::new) {
+        for path in PROGRAMS.into_iter().chain(FILES).map(Path::new) {
             match path.read_link() {
                 Ok(to) => self.add(path, What::Link { to }),
                 Err(_) if path.exists() => self.show(path, path),
@@ -143,6 +145,12 @@ impl Confinement {
             };
         }
         self
+    }
+
+    /// Whether a path, which goes over no link, is among what [`Confinement::show_programs`] shows.
+    #[must_use]
+    pub fn is_shown_with_programs(path: &Path) -> bool {
+        PROGRAMS.iter().any(|shown| path.starts_with(shown))
     }
 
     /// Confines a process that then ends at once.
@@ -165,6 +173,7 @@ impl Confinement {
             folder: std::fs::File::open("/").map_err(failed)?.into(),
             input: nowhere()?,
             output: nowhere()?,
+            errors: None,
             passed: Vec::new(),
             confinement: Some(plan),
         };

@@ -29,6 +29,8 @@ pub(crate) struct Image {
     pub(crate) folder: OwnedFd,
     pub(crate) input: OwnedFd,
     pub(crate) output: OwnedFd,
+    /// Standard error, if it is not the output.
+    pub(crate) errors: Option<OwnedFd>,
     pub(crate) passed: Vec<OwnedFd>,
     pub(crate) confinement: Option<Plan>,
 }
@@ -319,7 +321,8 @@ unsafe fn set_apart(prepared: &Prepared<'_>) -> Result<(), Failed> {
         check(libc::fchdir(prepared.image.folder.as_raw_fd()))?;
         check(libc::dup2(prepared.image.input.as_raw_fd(), 0))?;
         check(libc::dup2(prepared.image.output.as_raw_fd(), 1))?;
-        check(libc::dup2(prepared.image.output.as_raw_fd(), 2))?;
+        let errors = prepared.image.errors.as_ref().unwrap_or(&prepared.image.output);
+        check(libc::dup2(errors.as_raw_fd(), 2))?;
         // Closed now and not on exec, so that no pipe of a sibling is held open while this child waits.
         let mut next = 3;
         for &kept in &prepared.kept {

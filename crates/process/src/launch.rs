@@ -28,6 +28,7 @@ pub struct Launch {
     environment: Vec<(OsString, OsString)>,
     folder: PathBuf,
     output: Option<OwnedFd>,
+    errors: Option<OwnedFd>,
     passed: Vec<OwnedFd>,
     record: PathBuf,
     preparation: Option<Preparation>,
@@ -55,6 +56,7 @@ impl Launch {
             environment: Vec::new(),
             folder: folder.into(),
             output: None,
+            errors: None,
             passed: Vec::new(),
             record: record.into(),
             preparation: None,
@@ -98,6 +100,12 @@ impl Launch {
     /// Where standard output and standard error go; nowhere without this.
     pub fn output(&mut self, to: OwnedFd) -> &mut Self {
         self.output = Some(to);
+        self
+    }
+
+    /// Where standard error goes, if not where standard output does.
+    pub fn errors(&mut self, to: OwnedFd) -> &mut Self {
+        self.errors = Some(to);
         self
     }
 
@@ -233,6 +241,7 @@ impl Launch {
             folder: folder.into(),
             input: input.into(),
             output,
+            errors: self.errors,
             passed: self.passed,
             confinement,
         };
@@ -242,6 +251,7 @@ impl Launch {
             .into_iter()
             .chain(&image.passed)
             .chain(&image.opened)
+            .chain(&image.errors)
             .any(|descriptor| descriptor.as_raw_fd() < 3)
         {
             return Err(ProcessError::Fork {

@@ -5,11 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::qemu::{Acceleration, Qemu};
-use crate::{Backend, Folder, Machine, VmmError, kvm};
+use crate::firecracker::{self, Firecracker, WORLD};
+use crate::kvm::{self, NoKvm};
+use crate::qemu::{self, Acceleration, Qemu};
+use crate::{Backend, Folder, Machine, VmmError};
 
-/// Name of QEMU's binary on `PATH`.
+/// Names of the binaries on `PATH`.
 const QEMU: &str = "qemu-system-x86_64";
+const FIRECRACKER: &str = "firecracker";
 
 /// What the configuration asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,24 +22,64 @@ pub enum Wanted {
     Auto,
     /// QEMU, with KVM where that is usable.
     Qemu,
+    /// Firecracker, also where KVM does not look usable.
+    Firecracker,
+}
+
+/// Where the VMMs are; on `PATH` where nothing is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Binaries {
+    /// QEMU.
+    pub qemu: Option<PathBuf>,
+    /// Firecracker.
+    pub firecracker: Option<PathBuf>,
 }
 
 /// The VMM for a start, and why it is this one (empty where there is nothing to say).
 ///
-/// `qemu` is QEMU's binary, if not the one on `PATH`.
-///
 /// # Errors
-/// [`VmmError::BinaryMissing`] if there is none.
-pub fn choose(wanted: Wanted, qemu: Option<&Path>) -> Result<(Arc<dyn Backend>, String), VmmError> {
+/// [`VmmError::BinaryMissing`] if there is none, [`VmmError::Unfit`] if the one that is asked for is of a release that
+/// guests are not run on, [`VmmError::Spawn`] if it does not say which it is.
+pub fn choose(wanted: Wanted, binaries: &Binaries) -> Result<(Arc<dyn Backend>, String), VmmError> {
+    let path = std::env::var_os("PATH");
+    choose_from(wanted, binaries, path.as_deref(), kvm::usable().err().as_ref())
+}
+
+fn choose_from(
+    wanted: Wanted,
+    binaries: &Binaries,
+    path: Option<&OsStr>,
+    no_kvm: Option<&NoKvm>,
+) -> Result<(Arc<dyn Backend>, String), VmmError> {
+    let reason = no_kvm.map_or_else(String::new, ToString::to_string);
     match wanted {
         Wanted::Auto | Wanted::Qemu => {
-            let binary = find_qemu(qemu, std::env::var_os("PATH").as_deref())?;
-            let (acceleration, reason) = match kvm::usable() {
-                Ok(()) => (Acceleration::Kvm, String::new()),
-                Err(why) => (Acceleration::Tcg, why.to_string()),
+            let binary = find_binary(QEMU, binaries.qemu.as_deref(), path)?;
+            let acceleration = if no_kvm.is_none() {
+                Acceleration::Kvm
+            } else {
+                Acceleration::Tcg
             };
             Ok((Arc::new(Qemu::new(binary, acceleration)), reason))
         }
+        Wanted::Firecracker => {
+            let firecracker = find_firecracker(binaries.firecracker.as_deref(), path)?;
+            Ok((Arc::new(firecracker), reason))
+        }
+    }
+}
+
+/// One of a release that guests are run on.
+fn find_firecracker(configured: Option<&Path>, path: Option<&OsStr>) -> Result<Firecracker, VmmError> {
+    let binary = find_binary(FIRECRACKER, configured, path)?;
+    let version = firecracker::version(&binary)?;
+    match version.check() {
+        Ok(()) => Ok(Firecracker::new(binary, version)),
+        Err(reason) => Err(VmmError::Unfit {
+            binary,
+            version,
+            reason,
+        }),
     }
 }
 
@@ -47,24 +90,29 @@ pub fn choose(wanted: Wanted, qemu: Option<&Path>) -> Result<(Arc<dyn Backend>, 
 /// The folder or its record cannot be read.
 pub async fn find(folder: &Path) -> Result<Option<Arc<dyn Machine>>, VmmError> {
     match Folder::open(folder) {
-        Ok(folder) => crate::qemu::find(folder),
+        // What a VMM leaves beside its record says which one it is.
+        Ok(opened) if folder.join(WORLD).exists() => firecracker::find(opened),
+        Ok(opened) => qemu::find(opened),
         // Nothing was ever started in a folder that is not there.
         Err(VmmError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn find_qemu(configured: Option<&Path>, path: Option<&OsStr>) -> Result<PathBuf, VmmError> {
+fn find_binary(name: &str, configured: Option<&Path>, path: Option<&OsStr>) -> Result<PathBuf, VmmError> {
     let missing = |binary: String| VmmError::BinaryMissing { binary };
-    match configured {
-        Some(binary) if binary.exists() => Ok(binary.to_owned()),
-        Some(binary) => Err(missing(binary.display().to_string())),
-        None => std::env::split_paths(path.unwrap_or_default())
-            .filter(|folder| folder.is_absolute())
-            .map(|folder| folder.join(QEMU))
-            .find(|candidate| is_executable(candidate))
-            .ok_or_else(|| missing(QEMU.to_owned())),
-    }
+    // A name is looked for on `PATH` as the default one is; a path stands for itself.
+    let name = match configured {
+        Some(binary) if binary.is_absolute() && binary.exists() => return Ok(binary.to_owned()),
+        Some(binary) if binary.is_absolute() => return Err(missing(binary.display().to_string())),
+        Some(name) => name,
+        None => Path::new(name),
+    };
+    std::env::split_paths(path.unwrap_or_default())
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|candidate| is_executable(candidate))
+        .ok_or_else(|| missing(name.display().to_string()))
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -73,25 +121,4 @@ fn is_executable(path: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_missing_qemu_is_named() {
-        let empty = tempfile::tempdir().unwrap();
-        let configured = empty.path().join("my-qemu");
-        let error = find_qemu(Some(&configured), None).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("{} was not found", configured.display())
-        );
-        let error = find_qemu(None, Some(empty.path().as_os_str())).unwrap_err();
-        assert_eq!(error.to_string(), "qemu-system-x86_64 was not found");
-    }
-
-    #[test]
-    fn a_folder_in_the_working_directory_is_not_searched() {
-        let error = find_qemu(None, Some(OsStr::new(".:bin:"))).unwrap_err();
-        assert!(matches!(error, VmmError::BinaryMissing { .. }));
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::VmmError;
@@ -87,6 +87,43 @@ impl Folder {
             Ok(socket)
         };
         listening().map_err(|error| self.error("listen on", name, error.into()))
+    }
+
+    /// A new folder for its owner alone, in the place of all that has that name.
+    pub(crate) fn make_folder(&self, name: &str) -> Result<PathBuf, VmmError> {
+        self.remove_all(name)?;
+        rustix::fs::mkdirat(&self.descriptor, name, Mode::RWXU)
+            .map_err(|error| self.error("make", name, error.into()))?;
+        Ok(self.path.join(name))
+    }
+
+    /// A pipe with a name, in both its ends: to read from, and to write to.
+    pub(crate) fn make_pipe(&self, name: &str) -> Result<(OwnedFd, OwnedFd), VmmError> {
+        let made = || -> rustix::io::Result<_> {
+            let mode = Mode::RUSR | Mode::WUSR;
+            rustix::fs::mknodat(&self.descriptor, name, FileType::Fifo, mode, 0)?;
+            let open = |flags| {
+                let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                rustix::fs::openat(&self.descriptor, name, flags, Mode::empty())
+            };
+            // Neither waits for the other end: the first is told not to, and for the second it is there.
+            Ok((open(OFlags::RDONLY | OFlags::NONBLOCK)?, open(OFlags::WRONLY)?))
+        };
+        made().map_err(|error| self.error("make", name, error.into()))
+    }
+
+    /// Removes a folder and all in it, or a link; what a link leads to stays. Fine if there is none.
+    pub(crate) fn remove_all(&self, name: &str) -> Result<(), VmmError> {
+        let path = self.path.join(name);
+        let removed = match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => std::fs::remove_dir_all(&path),
+            Ok(_) => std::fs::remove_file(&path),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error("remove", name, error)),
+            _ => Ok(()),
+        }
     }
 
     /// Removes a file. Fine if there is none.

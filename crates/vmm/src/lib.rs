@@ -4,25 +4,31 @@
 //! (`process.json` in the VM's folder) is enough to find it again.
 //!
 //! ```text
-//!  <folder>/process.json  which process the VMM is          agent.sock  the agent's port
-//!           keeper.json   which process keeps its logs      qmp.sock    QEMU's control socket
-//!           console.log   what the guest printed            vmm.log     what the VMM said
+//!  <folder>/process.json  which process the VMM is          agent.sock    QEMU: the agent's port
+//!           keeper.json   which process keeps its logs      qmp.sock      QEMU: its control socket
+//!           console.log   what the guest printed            firecracker/  Firecracker: all that it sees
+//!           vmm.log       what the VMM said
 //! ```
 //!
 //! A program that starts machines calls [`keep_logs_if_asked`] first of all: it is executed once more for each
 //! machine, to keep its logs.
 
 mod choose;
+mod command_line;
+pub mod firecracker;
 mod folder;
 pub mod kvm;
 mod logs;
+mod processes;
 pub mod qemu;
 mod spec;
 mod text;
+mod version;
 
 use folder::Folder;
 
-pub use choose::{Wanted, choose, find};
+pub use choose::{Binaries, Wanted, choose, find};
+pub use firecracker::Firecracker;
 pub use logs::{Follower, LogKind, console_log, keep_logs_if_asked, vmm_log};
 pub use qemu::Qemu;
 pub use spec::{Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, NetworkSocket, VmmError};

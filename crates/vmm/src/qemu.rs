@@ -8,7 +8,6 @@ mod qmp;
 mod start;
 mod version;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,8 +18,6 @@ pub use confine::confinable;
 pub(crate) use machine::find;
 pub use version::version;
 
-/// Which process the VMM is.
-const PROCESS_RECORD: &str = "process.json";
 /// The agent's virtio-serial port.
 const AGENT_SOCKET: &str = "agent.sock";
 /// QEMU's control socket.
@@ -78,18 +75,5 @@ impl Backend for Qemu {
 
     fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, VmmError>> {
         Box::pin(async { find(Folder::open(folder)?) })
-    }
-}
-
-/// What keeps QEMU from being run, told from its not being there.
-fn cannot_execute(binary: &Path, source: io::Error) -> VmmError {
-    if source.kind() == io::ErrorKind::NotFound {
-        return VmmError::BinaryMissing {
-            binary: binary.display().to_string(),
-        };
-    }
-    VmmError::Spawn {
-        binary: binary.to_owned(),
-        source,
     }
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use process::{Refusal, Signal};
 
+use crate::firecracker::{Unfit, Version};
+
 /// One machine as the engine wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineSpec {
@@ -102,6 +104,26 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Finds the machine that `folder` tells of, after a restart of the daemon. `None`: it is gone, or its pid
     /// belongs to something else now.
     fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, VmmError>>;
+
+    /// Starts a machine that goes on where the one was of which [`Machine::snapshot`] made the folder `snapshot`. The
+    /// drives of `spec` have to hold what that one's did then, in the same order. On an error nothing of it is left
+    /// running.
+    ///
+    /// # Errors
+    /// [`VmmError::Unsupported`] on a VMM that cannot; else as [`Backend::start`].
+    fn restore<'a>(
+        &'a self,
+        _spec: &'a MachineSpec,
+        _snapshot: &'a Path,
+    ) -> BoxFuture<'a, Result<Arc<dyn Machine>, VmmError>> {
+        let vmm = self.name().to_owned();
+        Box::pin(async {
+            Err(VmmError::Unsupported {
+                vmm,
+                what: "snapshots",
+            })
+        })
+    }
 }
 
 /// A machine that was started and may have ended since.
@@ -125,6 +147,26 @@ pub trait Machine: fmt::Debug + Send + Sync {
     /// Makes a drive of the running machine larger, file and all; the guest sees a larger disk from then on.
     /// `number` counts the [`MachineSpec::drives`] from 0.
     fn grow_drive(&self, number: usize, size: u64) -> BoxFuture<'_, Result<(), VmmError>>;
+
+    /// Has the guest's processors stand still.
+    fn pause(&self) -> BoxFuture<'_, Result<(), VmmError>>;
+
+    /// Has a paused guest's processors go on.
+    fn resume(&self) -> BoxFuture<'_, Result<(), VmmError>>;
+
+    /// Writes a paused machine, its memory included, into a folder that is there, on the file system of the VM's
+    /// folder. The drives are not part of it.
+    ///
+    /// # Errors
+    /// [`VmmError::Unsupported`] on a VMM that cannot; else nothing of it is left in the folder.
+    fn snapshot<'a>(&'a self, _into: &'a Path) -> BoxFuture<'a, Result<(), VmmError>> {
+        Box::pin(async {
+            Err(VmmError::Unsupported {
+                vmm: "this VMM".into(),
+                what: "snapshots",
+            })
+        })
+    }
 
     /// Kills the VMM at once and returns when it is gone. Fine if it is gone already.
     fn kill(&self) -> BoxFuture<'_, Result<(), VmmError>>;
@@ -175,6 +217,32 @@ pub enum VmmError {
         /// The system's reason.
         #[source]
         source: std::io::Error,
+    },
+    /// The version is not one that guests are run on.
+    #[error("{binary} is Firecracker {version}, {reason}")]
+    Unfit {
+        /// The file.
+        binary: PathBuf,
+        /// Its version.
+        version: Version,
+        /// What is wrong with it.
+        reason: Unfit,
+    },
+    /// The VMM does not have what is asked for.
+    #[error("{vmm} has no {what}")]
+    Unsupported {
+        /// Its name.
+        vmm: String,
+        /// What it lacks, in the plural.
+        what: &'static str,
+    },
+    /// The VMM did not carry out what it was asked for.
+    #[error("the VMM refused {request}: {reason}")]
+    Refused {
+        /// What it was asked for.
+        request: String,
+        /// In its words.
+        reason: String,
     },
     /// The VMM's control socket answered with an error, or not at all.
     #[error("the VMM's control socket: {message}")]

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use common::{Lab, in_time, qemu_at, until};
+use common::{Lab, firecracker_at, in_time, qemu_at, until};
 use process::Identity;
 use vmm::{Backend, VmmError};
 
@@ -50,6 +50,44 @@ async fn the_last_lines_of_a_vmm_that_dies_are_told() {
         .unwrap_err();
     let told = format!("{} ended at start: two; \\u{{1b}}[31mthree; four", fake.display());
     assert_eq!(error.to_string(), told);
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_last_lines_of_a_firecracker_that_dies_are_told() {
+    let lab = Lab::new();
+    let fake = script(
+        &lab,
+        "if [ \"$1\" = --version ]; then echo 'Firecracker v1.12.1'; exit; fi; echo 'no memory' >&2; exit 7",
+    );
+    let error = in_time(firecracker_at(&fake).start(&lab.spec(b"never read")))
+        .await
+        .unwrap_err();
+    let told = format!("{} ended at start: no memory", fake.display());
+    assert_eq!(error.to_string(), told);
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_firecracker_that_answers_nonsense_is_ended() {
+    let lab = Lab::new();
+    // It listens where it is told to and answers everything alike.
+    let server = "import os,socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\ns.listen()\n\
+                  while 1:\n c=s.accept()[0]\n c.recv(9999)\n c.sendall(b'\\xa5'*99999)\n";
+    let fake = script(
+        &lab,
+        &format!(
+            "if [ \"$1\" = --version ]; then echo 'Firecracker v1.12.1'; exit; fi\nexec /usr/bin/python3 -c \"{server}\" \
+             run/api.sock"
+        ),
+    );
+    let fake = firecracker_at(&fake);
+    let spec = lab.spec(b"never read");
+    let seen = until(|| lab.process("process.json"));
+    let (error, vmm) = tokio::join!(in_time(fake.start(&spec)), seen);
+    let error = error.unwrap_err();
+    assert!(matches!(error, VmmError::Control { .. }), "{error}");
+    assert!(!vmm.is_alive());
     assert_eq!(lab.left(), Vec::<String>::new());
 }
 

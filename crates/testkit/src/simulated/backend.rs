@@ -240,6 +240,14 @@ impl Machine for SimulatedMachine {
         Box::pin(std::future::ready(outcome))
     }
 
+    fn pause(&self) -> BoxFuture<'_, Result<(), VmmError>> {
+        Box::pin(std::future::ready(self.signal(Signal::STOP)))
+    }
+
+    fn resume(&self) -> BoxFuture<'_, Result<(), VmmError>> {
+        Box::pin(std::future::ready(self.signal(Signal::CONT)))
+    }
+
     fn kill(&self) -> BoxFuture<'_, Result<(), VmmError>> {
         Box::pin(async {
             let failed = |error: ProcessError| VmmError::Control {

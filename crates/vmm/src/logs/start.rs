@@ -31,14 +31,28 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Prepares the keeper of the logs in `folder`. `program` calls [`super::keep_logs_if_asked`].
     pub(crate) fn prepare(program: &Path, folder: &Path) -> Result<(Self, Inlets), VmmError> {
+        let (log_end, log) = io::pipe().map_err(cannot_start(program))?;
+        let (keeper, console) = Self::prepare_with_log(program, folder, log_end.into())?;
+        let inlets = Inlets {
+            console,
+            log: log.into(),
+        };
+        Ok((keeper, inlets))
+    }
+
+    /// The same, where the VMM's messages come through a pipe that is there already. Gives the console's inlet.
+    pub(crate) fn prepare_with_log(
+        program: &Path,
+        folder: &Path,
+        log_end: OwnedFd,
+    ) -> Result<(Self, OwnedFd), VmmError> {
         let pipe = || io::pipe().map_err(cannot_start(program));
         let (console_end, console) = pipe()?;
-        let (log_end, log) = pipe()?;
         let (answer, answer_end) = pipe()?;
         let mut launch = Launch::new(program, folder, folder.join(KEEPER_RECORD));
         launch.argument(VERB).output(answer_end.into());
-        for end in [console_end, log_end] {
-            let number = launch.pass(end.into());
+        for end in [console_end.into(), log_end] {
+            let number = launch.pass(end);
             launch.argument(number.to_string());
         }
         let keeper = Self {
@@ -46,11 +60,7 @@ impl Keeper {
             launch,
             answer,
         };
-        let inlets = Inlets {
-            console: console.into(),
-            log: log.into(),
-        };
-        Ok((keeper, inlets))
+        Ok((keeper, console.into()))
     }
 
     /// Starts it and waits until it reads.

@@ -7,11 +7,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::Acceleration;
+use crate::command_line::command_line;
 use crate::{Drive, MachineSpec, NetworkDevice};
-
-/// For every guest. A serial console that prints, and devices that are probed and not there, cost boot time.
-const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=3 reboot=k panic=1 i8042.noaux i8042.nomux i8042.dumbkbd \
-     8250.nr_uarts=1 random.trust_cpu=on net.ifnames=0 cryptomgr.notests";
 
 /// In emulation, besides: the timer works, and each processor is told how long a loop of its delays takes. It would
 /// measure that against a clock that emulation slows down, for seconds and with a wrong result. The figure is of a
@@ -131,9 +128,7 @@ fn boot(to: &mut Arguments, spec: &MachineSpec, acceleration: Acceleration, foun
         Acceleration::Tcg => COMMAND_LINE_EMULATED,
         Acceleration::Kvm => "",
     };
-    let parts = [COMMAND_LINE, emulated, spec.command_line.trim()];
-    let command_line: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    to.option("-append", command_line.join(" "));
+    to.option("-append", command_line(emulated, &spec.command_line));
 }
 
 /// The serial console, the agent's port and QMP.

@@ -53,8 +53,7 @@ pub(super) fn confinement(
 /// What belongs to a QEMU that is installed apart from the host's programs: in `PREFIX/bin`, what it looks for in
 /// `PREFIX`. Never a whole folder that it happens to lie in, which may be a home.
 fn parts_of(binary: &Path) -> Vec<PathBuf> {
-    const SHOWN: [&str; 6] = ["/usr", "/bin", "/lib", "/lib64", "/nix/store", "/gnu/store"];
-    if SHOWN.iter().any(|shown| binary.starts_with(shown)) {
+    if Confinement::is_shown_with_programs(binary) {
         return Vec::new();
     }
     let mut parts = vec![binary.to_owned()];

@@ -1,30 +1,23 @@
 //! A QEMU that was started, by this daemon or an earlier one.
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
-use process::{Handle, ProcessError, Signal, read_record, remove_record};
+use process::{ProcessError, Signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::arguments::disk_node;
 use super::qmp::{Cause, Request, Session};
-use super::{AGENT_SOCKET, PROCESS_RECORD, QMP_SOCKET, end};
-use crate::logs::KEEPER_RECORD;
+use super::{AGENT_SOCKET, QMP_SOCKET, end};
+use crate::processes::Processes;
 use crate::{Channel, Folder, Machine, VmmError};
-
-/// How long, after QEMU has ended, its last words and its logs' last lines are waited for.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The machine.
 #[derive(Debug)]
 pub(super) struct QemuMachine {
     folder: Folder,
-    process: Handle,
-    /// The process that keeps the logs, unless it is gone.
-    keeper: Option<Handle>,
+    processes: Processes,
     /// What QEMU said of its end. The sender is gone when nothing more is to come.
     cause: watch::Receiver<Option<Cause>>,
     /// Commands for QEMU.
@@ -34,14 +27,13 @@ pub(super) struct QemuMachine {
 
 impl QemuMachine {
     /// One that has just been started.
-    pub(super) fn started(folder: Folder, process: Handle, keeper: Handle, session: Session) -> Self {
-        Self::new(folder, process, Some(keeper), async { Some(session) })
+    pub(super) fn started(folder: Folder, processes: Processes, session: Session) -> Self {
+        Self::new(folder, processes, async { Some(session) })
     }
 
     fn new(
         folder: Folder,
-        process: Handle,
-        keeper: Option<Handle>,
+        processes: Processes,
         session: impl Future<Output = Option<Session>> + Send + 'static,
     ) -> Self {
         let (sender, cause) = watch::channel(None);
@@ -53,8 +45,7 @@ impl QemuMachine {
         });
         Self {
             folder,
-            process,
-            keeper,
+            processes,
             cause,
             requests,
             listener: listener.abort_handle(),
@@ -76,41 +67,14 @@ impl QemuMachine {
     }
 
     async fn why_it_ended(&self) -> Result<String, ProcessError> {
-        let ending = self.process.wait().await?;
         let mut cause = self.cause.clone();
-        let cause = tokio::time::timeout(LAST_WORDS, cause.wait_for(Option::is_some)).await;
-        let cause = cause.ok().and_then(Result::ok).and_then(|cause| *cause);
-        if let Some(keeper) = &self.keeper {
-            // It ends when it has read all that QEMU said. One that hangs keeps no reason back.
-            let _ = tokio::time::timeout(LAST_WORDS, keeper.wait()).await;
-        }
+        let last_words = async {
+            // Nothing more is to come, or this is it.
+            let _ = cause.wait_for(Option::is_some).await;
+        };
+        let ending = self.processes.ended(last_words).await?;
+        let cause = *self.cause.borrow();
         Ok(end::why(cause, ending, self.folder.path()))
-    }
-
-    async fn end(&self) -> Result<(), ProcessError> {
-        self.process.kill(Signal::KILL)?;
-        self.process.wait().await?;
-        if let Some(keeper) = &self.keeper {
-            // It ends by itself when it has read what is left.
-            let ended = tokio::time::timeout(LAST_WORDS, keeper.wait()).await;
-            if ended.is_err() {
-                keeper.kill(Signal::KILL)?;
-                keeper.wait().await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes what stands for a running machine, unless another one runs in the folder by now.
-    fn forget(&self) -> Result<(), VmmError> {
-        let record = self.folder.path().join(PROCESS_RECORD);
-        let identity = self.process.identity();
-        if read_record(&record).map_err(|error| control(&error))?.as_ref() != Some(identity) {
-            return Ok(());
-        }
-        remove_traces(&self.folder)?;
-        // Last: as long as it is there, all of this is done again.
-        remove_record(&record, identity).map_err(|error| control(&error))
     }
 }
 
@@ -123,7 +87,7 @@ impl Drop for QemuMachine {
 
 impl Machine for QemuMachine {
     fn pid(&self) -> u32 {
-        self.process.identity().pid
+        self.processes.pid()
     }
 
     fn channel(&self) -> Channel {
@@ -142,7 +106,7 @@ impl Machine for QemuMachine {
     }
 
     fn signal(&self, signal: Signal) -> Result<(), VmmError> {
-        self.process.kill(signal).map_err(|error| control(&error))
+        self.processes.signal(signal)
     }
 
     fn grow_drive(&self, number: usize, size: u64) -> BoxFuture<'_, Result<(), VmmError>> {
@@ -150,33 +114,25 @@ impl Machine for QemuMachine {
         Box::pin(self.obey("block_resize", arguments))
     }
 
+    fn pause(&self) -> BoxFuture<'_, Result<(), VmmError>> {
+        Box::pin(self.obey("stop", serde_json::json!({})))
+    }
+
+    fn resume(&self) -> BoxFuture<'_, Result<(), VmmError>> {
+        Box::pin(self.obey("cont", serde_json::json!({})))
+    }
+
     fn kill(&self) -> BoxFuture<'_, Result<(), VmmError>> {
-        Box::pin(async {
-            self.end().await.map_err(|error| control(&error))?;
-            self.forget()
-        })
+        Box::pin(self.processes.kill(&self.folder, || remove_traces(&self.folder)))
     }
 }
 
 /// The machine of `folder`. What one that is gone has left (its sockets, its record) is removed, and so is what a
 /// start that was given up has left.
 pub(crate) fn find(folder: Folder) -> Result<Option<Arc<dyn Machine>>, VmmError> {
-    let record = folder.path().join(PROCESS_RECORD);
-    let unreadable = |error: ProcessError| VmmError::File {
-        action: "read",
-        path: record.clone(),
-        source: io::Error::other(error),
-    };
-    let identity = read_record(&record).map_err(unreadable)?;
-    let Some(process) = identity.as_ref().and_then(|identity| identity.open()) else {
-        remove_traces(&folder)?;
-        if let Some(identity) = identity {
-            remove_record(&record, &identity).map_err(unreadable)?;
-        }
+    let Some(processes) = Processes::find(&folder, || remove_traces(&folder))? else {
         return Ok(None);
     };
-    let keeper = read_record(&folder.path().join(KEEPER_RECORD));
-    let keeper = keeper.ok().flatten().and_then(|keeper| keeper.open());
     let socket = folder.socket(QMP_SOCKET);
     let session = async move {
         match Session::open(&socket).await {
@@ -187,19 +143,12 @@ pub(crate) fn find(folder: Folder) -> Result<Option<Arc<dyn Machine>>, VmmError>
             }
         }
     };
-    Ok(Some(Arc::new(QemuMachine::new(folder, process, keeper, session))))
+    Ok(Some(Arc::new(QemuMachine::new(folder, processes, session))))
 }
 
-/// Removes all that stands for a running machine but its record.
-fn remove_traces(folder: &Folder) -> Result<(), VmmError> {
-    [AGENT_SOCKET, QMP_SOCKET, KEEPER_RECORD]
+/// Removes QEMU's sockets.
+pub(super) fn remove_traces(folder: &Folder) -> Result<(), VmmError> {
+    [AGENT_SOCKET, QMP_SOCKET]
         .into_iter()
         .try_for_each(|name| folder.remove(name))
-}
-
-fn control(error: &ProcessError) -> VmmError {
-    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
-    VmmError::Control {
-        message: format!("{error}{cause}"),
-    }
 }

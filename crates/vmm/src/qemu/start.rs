@@ -1,27 +1,17 @@
 //! Starting QEMU: ready when it answers on its control socket.
 
-use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use process::{Handle, Launch, ProcessError, Signal, Started};
+use process::Launch;
 
 use super::arguments::{Found, arguments};
 use super::confine::{INITRAMFS, KERNEL, confinement};
-use super::machine::QemuMachine;
+use super::machine::{QemuMachine, remove_traces};
 use super::qmp::Session;
-use super::{AGENT_SOCKET, PROCESS_RECORD, QMP_SOCKET, Qemu, cannot_execute};
-use crate::logs::{Inlets, Keeper, vmm_log};
-use crate::text::last_lines;
+use super::{AGENT_SOCKET, QMP_SOCKET, Qemu};
+use crate::logs::{Inlets, Keeper};
+use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
 use crate::{Folder, Machine, MachineSpec, NetworkDevice, VmmError};
-
-/// How many of its log's last lines an early death is explained with.
-const LINES: usize = 3;
-/// How long a process that has hung up may take to be gone, and the keeper to have read its last words.
-const DYING: Duration = Duration::from_secs(1);
 
 /// Whether QEMU is confined.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +34,8 @@ pub(super) async fn start(qemu: &Qemu, spec: &MachineSpec) -> Result<Arc<dyn Mac
         );
         started = run(qemu, spec, &folder, Confine::No).await;
     }
-    let (process, keeper, session) = started.inspect_err(|_| tidy(&folder))?;
-    Ok(Arc::new(QemuMachine::started(folder, process, keeper, session)))
+    let (processes, session) = started.inspect_err(|_| tidy(&folder))?;
+    Ok(Arc::new(QemuMachine::started(folder, processes, session)))
 }
 
 async fn run(
@@ -53,19 +43,12 @@ async fn run(
     spec: &MachineSpec,
     folder: &Folder,
     confine: Confine,
-) -> Result<(Handle, Handle, Session), VmmError> {
+) -> Result<(Processes, Session), VmmError> {
     let (keeper, inlets) = Keeper::prepare(&qemu.log_keeper, folder.path())?;
     let launch = prepare(qemu, spec, folder, inlets, confine)?;
-    let running = Running::start(qemu, launch, keeper).await?;
-    match running.until_ready(qemu, folder).await {
-        Ok(session) => Ok((running.process.keep(), running.keeper.keep(), session)),
-        Err(error) => {
-            for process in [running.process, running.keeper] {
-                end(process).await;
-            }
-            Err(error)
-        }
-    }
+    let starting = Starting::start(&qemu.binary, launch, keeper).await?;
+    let socket = folder.socket(QMP_SOCKET);
+    starting.until(folder, Session::open(&socket)).await
 }
 
 /// QEMU's launch with all that it finds open.
@@ -113,94 +96,9 @@ fn prepare(
     Ok(launch)
 }
 
-fn open(path: &Path, read_only: bool) -> Result<OwnedFd, VmmError> {
-    let file = File::options().read(true).write(!read_only).open(path);
-    file.map(Into::into).map_err(|source| VmmError::File {
-        action: "open",
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Both processes of a machine; dropped, they are ended.
-struct Running {
-    process: Started,
-    keeper: Started,
-}
-
-impl Running {
-    async fn start(qemu: &Qemu, launch: Launch, keeper: Keeper) -> Result<Self, VmmError> {
-        let process = async {
-            launch
-                .start()
-                .await
-                .map_err(|error| cannot_start(&qemu.binary, error))
-        };
-        match tokio::join!(process, keeper.start()) {
-            (Ok(process), Ok(keeper)) => Ok(Self { process, keeper }),
-            (Ok(other), Err(error)) | (Err(error), Ok(other)) => {
-                end(other).await;
-                Err(error)
-            }
-            (Err(error), Err(_)) => Err(error),
-        }
-    }
-
-    /// Waits until QEMU obeys, or has died.
-    async fn until_ready(&self, qemu: &Qemu, folder: &Folder) -> Result<Session, VmmError> {
-        let socket = folder.socket(QMP_SOCKET);
-        let ended = self.process.handle().wait();
-        let error = tokio::select! {
-            biased;
-            _ = ended => None,
-            session = Session::open(&socket) => match session {
-                Ok(session) => return Ok(session),
-                Err(error) => Some(error),
-            },
-        };
-        // A process that dies closes its socket a moment before it is gone, and its log says more than that.
-        let died = tokio::time::timeout(DYING, self.process.handle().wait())
-            .await
-            .is_ok();
-        match error {
-            Some(error) if !died => Err(error),
-            _ => {
-                // The keeper ends when it has read all that QEMU said, and is not waited for if something else holds
-                // QEMU's end open.
-                let _ = tokio::time::timeout(DYING, self.keeper.handle().wait()).await;
-                Err(VmmError::DiedAtStart {
-                    binary: qemu.binary.clone(),
-                    log: last_lines(&vmm_log(folder.path()).unwrap_or_default(), LINES),
-                })
-            }
-        }
-    }
-}
-
-/// Ends a process and waits until it is gone.
-async fn end(process: Started) {
-    match process.handle().kill(Signal::KILL) {
-        Ok(()) => drop(process.handle().wait().await),
-        Err(error) => tracing::warn!(%error, "cannot end what was started"),
-    }
-}
-
 /// Removes what stands for a running machine; the logs stay.
 fn tidy(folder: &Folder) {
-    for name in [AGENT_SOCKET, QMP_SOCKET] {
-        if let Err(error) = folder.remove(name) {
-            tracing::warn!(%error, "a socket stays behind");
-        }
-    }
-}
-
-fn cannot_start(binary: &Path, error: ProcessError) -> VmmError {
-    match error {
-        ProcessError::Execute { source, .. } => cannot_execute(binary, source),
-        ProcessError::Confine { source, .. } => VmmError::Confine {
-            binary: binary.to_owned(),
-            source,
-        },
-        other => cannot_execute(binary, io::Error::other(other)),
+    if let Err(error) = remove_traces(folder) {
+        tracing::warn!(%error, "a socket stays behind");
     }
 }

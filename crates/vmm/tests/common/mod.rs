@@ -1,5 +1,6 @@
 //! A folder with all that a machine needs, and the ends that tests wait for.
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
+#![allow(dead_code, reason = "each file of tests uses what it needs")]
 
 use std::fs;
 use std::future::Future;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use process::Identity;
 use tempfile::TempDir;
 use vmm::qemu::Acceleration;
-use vmm::{MachineSpec, Qemu};
+use vmm::{Firecracker, MachineSpec, Qemu};
 
 /// Far more than anything here takes, also on a busy host.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -17,6 +18,25 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The backend with that binary.
 pub fn qemu_at(binary: impl Into<PathBuf>) -> Qemu {
     Qemu::new(binary, Acceleration::Tcg).with_log_keeper(env!("CARGO_BIN_EXE_vm-log-keeper"))
+}
+
+/// The Firecracker that `scripts/get-firecracker` fetches, or another one.
+pub fn firecracker_binary() -> PathBuf {
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/tools/firecracker/firecracker");
+    let binary = std::env::var_os("BANGER_TEST_FIRECRACKER").map_or(fetched, PathBuf::from);
+    assert!(
+        binary.is_file(),
+        "{} is not there: run scripts/get-firecracker, or set BANGER_TEST_FIRECRACKER",
+        binary.display()
+    );
+    binary
+}
+
+/// The backend with that binary.
+pub fn firecracker_at(binary: impl Into<PathBuf>) -> Firecracker {
+    let binary = binary.into();
+    let version = vmm::firecracker::version(&binary).unwrap();
+    Firecracker::new(binary, version).with_log_keeper(env!("CARGO_BIN_EXE_vm-log-keeper"))
 }
 
 /// A VM's folder, and beside it a kernel and an initramfs.

@@ -1,0 +1,100 @@
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// A folder for `PATH` with programs that say these things when they are asked for their version.
+fn host(programs: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, says) in programs {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    folder
+}
+
+/// The name of what is chosen and why, or what keeps it from being used.
+fn told(wanted: Wanted, host: &TempDir, no_kvm: Option<&NoKvm>) -> String {
+    let path = Some(host.path().as_os_str());
+    match choose_from(wanted, &Binaries::default(), path, no_kvm) {
+        Ok((backend, reason)) => format!("{} {reason}", backend.name()).trim_end().to_owned(),
+        Err(error) => error
+            .to_string()
+            .replace(&format!("{}/", host.path().display()), ""),
+    }
+}
+
+const NO_KVM: Option<&NoKvm> = Some(&NoKvm::NoDevice);
+
+#[test]
+fn a_vmm_that_is_asked_for_by_name_is_used_without_kvm_too() {
+    let host = host(&[
+        (QEMU, "QEMU emulator version 7.2.22"),
+        (FIRECRACKER, "Firecracker v1.12.1"),
+    ]);
+    for (wanted, kvm, expected) in [
+        (Wanted::Qemu, None, "qemu/kvm"),
+        (Wanted::Qemu, NO_KVM, "qemu/tcg no KVM: there is no /dev/kvm"),
+        (Wanted::Firecracker, None, "firecracker/1.12.1"),
+        (
+            Wanted::Firecracker,
+            NO_KVM,
+            "firecracker/1.12.1 no KVM: there is no /dev/kvm",
+        ),
+    ] {
+        assert_eq!(told(wanted, &host, kvm), expected);
+    }
+}
+
+#[test]
+fn a_firecracker_that_guests_are_not_run_on_is_not_used_even_by_name() {
+    for (says, expected) in [
+        (
+            "Firecracker v1.7.0",
+            "firecracker is Firecracker 1.7.0, older than 1.8.0, the first that is used",
+        ),
+        (
+            "Firecracker v1.14.0",
+            "firecracker is Firecracker 1.14.0, known to let guests break out (CVE-2026-5747)",
+        ),
+        ("Firefox 145", "firecracker could not be started"),
+    ] {
+        let host = host(&[(FIRECRACKER, says)]);
+        assert_eq!(told(Wanted::Firecracker, &host, None), expected);
+    }
+}
+
+#[test]
+fn a_missing_vmm_is_named() {
+    let empty = host(&[]);
+    assert_eq!(
+        told(Wanted::Auto, &empty, None),
+        "qemu-system-x86_64 was not found"
+    );
+    assert_eq!(
+        told(Wanted::Firecracker, &empty, None),
+        "firecracker was not found"
+    );
+    let configured = empty.path().join("my-qemu");
+    let error = find_binary(QEMU, Some(&configured), None).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("{} was not found", configured.display())
+    );
+}
+
+#[test]
+fn a_configured_name_is_looked_for_as_the_default_one_is() {
+    let host = host(&[("fc-1.12", "Firecracker v1.12.1")]);
+    let path = Some(host.path().as_os_str());
+    let found = find_binary(FIRECRACKER, Some(Path::new("fc-1.12")), path).unwrap();
+    assert_eq!(found, host.path().join("fc-1.12"));
+}
+
+#[test]
+fn a_folder_in_the_working_directory_is_not_searched() {
+    let error = find_binary(QEMU, None, Some(OsStr::new(".:bin:"))).unwrap_err();
+    assert!(matches!(error, VmmError::BinaryMissing { .. }));
+}

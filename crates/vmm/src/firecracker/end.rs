@@ -1,0 +1,48 @@
+//! The one line that says why a machine ended.
+
+use std::path::Path;
+
+use process::Ending;
+
+use crate::logs::vmm_log;
+use crate::text::last_lines;
+
+/// How Firecracker marks a line that tells of a failure.
+const FAILURE: &str = "ERROR]";
+
+/// Says why. A guest has one way to end its machine, and Firecracker does not tell what for: it pulls the reset line.
+pub(super) fn why(ending: Ending, folder: &Path) -> String {
+    match ending {
+        Ending::Exited(0) => return "the guest powered off or reset".into(),
+        Ending::Signalled(_) => return format!("Firecracker was ended by {ending}"),
+        Ending::Exited(_) | Ending::Unknown => {}
+    }
+    let log = vmm_log(folder).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let failure = log.lines().rev().find(|line| line.contains(FAILURE));
+    match (failure, ending) {
+        (Some(line), _) => last_lines(line.as_bytes(), 1),
+        (None, Ending::Unknown) => "Firecracker ended".into(),
+        (None, known) => format!("Firecracker ended with {known}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn the_best_reason_known_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let why = |ending| why(ending, folder.path());
+        assert_eq!(why(Ending::Unknown), "Firecracker ended");
+        assert_eq!(why(Ending::Exited(1)), "Firecracker ended with exit code 1");
+        assert_eq!(why(Ending::Exited(0)), "the guest powered off or reset");
+        let log = "1 [x:main:ERROR] no memory\n2 [x:main:WARN] slow\n";
+        fs::write(folder.path().join("vmm.log"), log).unwrap();
+        assert_eq!(why(Ending::Unknown), "1 [x:main:ERROR] no memory");
+        assert_eq!(why(Ending::Exited(148)), "1 [x:main:ERROR] no memory");
+        assert_eq!(why(Ending::Signalled(9)), "Firecracker was ended by SIGKILL");
+    }
+}

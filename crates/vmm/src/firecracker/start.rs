@@ -1,0 +1,144 @@
+//! Starting Firecracker: it is told of the machine piece by piece, and ready when it has answered the start.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use process::Launch;
+
+use super::api::Api;
+use super::confine::confinement;
+use super::machine::{FirecrackerMachine, remove_traces};
+use super::requests::{Action, Balloon, BootSource, Entropy, MachineConfig, NewDrive, Vsock};
+use super::world::{self, API, LOG, in_folder};
+use super::{Firecracker, snapshot};
+use crate::logs::Keeper;
+use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
+use crate::{Folder, Machine, MachineSpec, VmmError};
+
+/// Starts the machine, or goes on from a snapshot.
+pub(super) async fn start(
+    firecracker: &Firecracker,
+    spec: &MachineSpec,
+    snapshot: Option<&Path>,
+) -> Result<Arc<dyn Machine>, VmmError> {
+    if spec.network.is_some() {
+        return Err(VmmError::Unsupported {
+            vmm: firecracker.name.clone(),
+            what: "networks",
+        });
+    }
+    let folder = Folder::open(&spec.folder)?;
+    folder.close_to_others()?;
+    let mut started = run(firecracker, spec, snapshot, &folder, true).await;
+    if let Err(VmmError::Confine { source, .. }) = &started {
+        let reason = source.reason();
+        tracing::warn!(
+            vm = spec.id,
+            reason,
+            "this host lets no process be confined: Firecracker runs with all rights of its user"
+        );
+        started = run(firecracker, spec, snapshot, &folder, false).await;
+    }
+    let processes = started.inspect_err(|_| {
+        if let Err(error) = remove_traces(&folder) {
+            tracing::warn!(%error, "what a start made stays behind");
+        }
+    })?;
+    Ok(Arc::new(FirecrackerMachine::new(folder, processes)))
+}
+
+async fn run(
+    firecracker: &Firecracker,
+    spec: &MachineSpec,
+    snapshot: Option<&Path>,
+    folder: &Folder,
+    confine: bool,
+) -> Result<Processes, VmmError> {
+    let mut parts = world::parts(spec);
+    if let Some(snapshot) = snapshot {
+        parts.extend(snapshot::parts(snapshot));
+    }
+    // Found out here, where it can be said which file it is.
+    for (_, path, read_only) in &parts {
+        open(path, *read_only)?;
+    }
+    let world = world::make(folder, &parts)?;
+    let (log_end, log) = folder.make_pipe(&in_folder(LOG))?;
+    let (keeper, console) = Keeper::prepare_with_log(&firecracker.log_keeper, folder.path(), log_end)?;
+    let mut launch = prepare(firecracker, spec, &world, folder, (console, log))?;
+    if confine {
+        let binary = canonical(&firecracker.binary)?;
+        launch.confine(confinement(&binary, &parts, folder)?);
+    }
+    let starting = Starting::start(&firecracker.binary, launch, keeper).await?;
+    let socket = folder.socket(&in_folder(API));
+    let ready = async {
+        let mut api = Api::open(&socket).await?;
+        match snapshot {
+            Some(_) => snapshot::load(&mut api).await,
+            None => boot(firecracker, spec, &mut api).await,
+        }
+    };
+    let (processes, ()) = starting.until(folder, ready).await?;
+    Ok(processes)
+}
+
+/// Firecracker's launch. It prints the guest's console, and tells of itself where it is told to; of a panic, on its
+/// standard error.
+fn prepare(
+    firecracker: &Firecracker,
+    spec: &MachineSpec,
+    world: &Path,
+    folder: &Folder,
+    (console, log): (OwnedFd, OwnedFd),
+) -> Result<Launch, VmmError> {
+    let binary = canonical(&firecracker.binary)?;
+    let mut launch = Launch::new(binary, world, folder.path().join(PROCESS_RECORD));
+    launch.output(console).errors(log).arguments([
+        "--id",
+        &identifier(&spec.id),
+        "--api-sock",
+        API,
+        "--log-path",
+        LOG,
+        "--level",
+        "Warning",
+        "--show-level",
+    ]);
+    Ok(launch)
+}
+
+/// Tells of the machine, then starts it.
+async fn boot(firecracker: &Firecracker, spec: &MachineSpec, api: &mut Api) -> Result<(), VmmError> {
+    api.put("/machine-config", &MachineConfig::of(spec)).await?;
+    api.put("/boot-source", &BootSource::of(spec)).await?;
+    for (number, drive) in spec.drives.iter().enumerate() {
+        let path = format!("/drives/{}", world::drive(number));
+        api.put(&path, &NewDrive::of(number, drive)).await?;
+    }
+    api.put("/vsock", &Vsock::AGENT).await?;
+    api.put("/entropy", &Entropy {}).await?;
+    if firecracker.version.reports_pages() {
+        api.put("/balloon", &Balloon::REPORTING).await?;
+    }
+    api.put("/actions", &Action::START).await
+}
+
+fn canonical(binary: &Path) -> Result<PathBuf, VmmError> {
+    binary
+        .canonicalize()
+        .map_err(|source| cannot_execute(binary, source))
+}
+
+/// For `ps`. Firecracker takes letters, digits and hyphens, 64 at most.
+fn identifier(id: &str) -> String {
+    let plain = id.chars().map(|character| {
+        if character.is_ascii_alphanumeric() {
+            character
+        } else {
+            '-'
+        }
+    });
+    plain.take(64).collect()
+}

@@ -1,0 +1,233 @@
+//! The two processes of a machine, whichever VMM it has: the VMM, and the keeper of its logs.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use process::{Ending, Handle, Launch, ProcessError, Signal, Started, read_record, remove_record};
+
+use crate::logs::{KEEPER_RECORD, Keeper, vmm_log};
+use crate::text::last_lines;
+use crate::{Folder, VmmError};
+
+/// Which process the VMM is.
+pub(crate) const PROCESS_RECORD: &str = "process.json";
+/// How many of its log's last lines an early death is explained with.
+const LINES: usize = 3;
+/// How long a process that has hung up may take to be gone, and the keeper to have read its last words.
+const DYING: Duration = Duration::from_secs(1);
+/// How long, after a VMM has ended, its logs' last lines are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Both processes while the machine is not ready yet; dropped, they are ended.
+pub(crate) struct Starting {
+    binary: PathBuf,
+    process: Started,
+    keeper: Started,
+}
+
+impl Starting {
+    /// Starts both. `binary` is what an error names.
+    pub(crate) async fn start(binary: &Path, launch: Launch, keeper: Keeper) -> Result<Self, VmmError> {
+        let process = async { launch.start().await.map_err(|error| cannot_start(binary, error)) };
+        match tokio::join!(process, keeper.start()) {
+            (Ok(process), Ok(keeper)) => Ok(Self {
+                binary: binary.to_owned(),
+                process,
+                keeper,
+            }),
+            (Ok(other), Err(error)) | (Err(error), Ok(other)) => {
+                end(other).await;
+                Err(error)
+            }
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
+
+    /// Waits for what makes the machine ready. An error where that fails, or the VMM has died; both processes are
+    /// gone then.
+    pub(crate) async fn until<T>(
+        self,
+        folder: &Folder,
+        ready: impl Future<Output = Result<T, VmmError>>,
+    ) -> Result<(Processes, T), VmmError> {
+        let error = tokio::select! {
+            // What a VMM says last comes before its end.
+            biased;
+            outcome = ready => match outcome {
+                Ok(outcome) => {
+                    let processes = Processes { process: self.process.keep(), keeper: Some(self.keeper.keep()) };
+                    return Ok((processes, outcome));
+                }
+                Err(error) => Some(error),
+            },
+            _ = self.process.handle().wait() => None,
+        };
+        let error = self.why(folder, error).await;
+        for process in [self.process, self.keeper] {
+            end(process).await;
+        }
+        Err(error)
+    }
+
+    /// What to say of a start that failed, maybe with an error.
+    async fn why(&self, folder: &Folder, error: Option<VmmError>) -> VmmError {
+        if let Some(error @ VmmError::Refused { .. }) = error {
+            // Its own words, whether it ended over them or not.
+            return error;
+        }
+        // A process that dies closes its socket a moment before it is gone, and its log says more than that.
+        let died = tokio::time::timeout(DYING, self.process.handle().wait())
+            .await
+            .is_ok();
+        match error {
+            Some(error) if !died => error,
+            _ => {
+                // The keeper ends when it has read all that the VMM said, and is not waited for if something else
+                // holds the VMM's end open.
+                let _ = tokio::time::timeout(DYING, self.keeper.handle().wait()).await;
+                VmmError::DiedAtStart {
+                    binary: self.binary.clone(),
+                    log: last_lines(&vmm_log(folder.path()).unwrap_or_default(), LINES),
+                }
+            }
+        }
+    }
+}
+
+/// Ends a process and waits until it is gone.
+async fn end(process: Started) {
+    match process.handle().kill(Signal::KILL) {
+        Ok(()) => drop(process.handle().wait().await),
+        Err(error) => tracing::warn!(%error, "cannot end what was started"),
+    }
+}
+
+/// Both processes of a machine that was started, by this daemon or an earlier one.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    process: Handle,
+    /// The process that keeps the logs, unless it is gone.
+    keeper: Option<Handle>,
+}
+
+impl Processes {
+    /// Those that `folder` tells of. `None`: the VMM is gone; its record and `remove_traces` are then seen to.
+    pub(crate) fn find(
+        folder: &Folder,
+        remove_traces: impl FnOnce() -> Result<(), VmmError>,
+    ) -> Result<Option<Self>, VmmError> {
+        let record = folder.path().join(PROCESS_RECORD);
+        let unreadable = |error: ProcessError| VmmError::File {
+            action: "read",
+            path: record.clone(),
+            source: io::Error::other(error),
+        };
+        let identity = read_record(&record).map_err(unreadable)?;
+        let Some(process) = identity.as_ref().and_then(|identity| identity.open()) else {
+            remove_traces()?;
+            folder.remove(KEEPER_RECORD)?;
+            if let Some(identity) = identity {
+                remove_record(&record, &identity).map_err(unreadable)?;
+            }
+            return Ok(None);
+        };
+        let keeper = read_record(&folder.path().join(KEEPER_RECORD));
+        let keeper = keeper.ok().flatten().and_then(|keeper| keeper.open());
+        Ok(Some(Self { process, keeper }))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.identity().pid
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), VmmError> {
+        self.process.kill(signal).map_err(|error| control(&error))
+    }
+
+    /// Waits for the VMM's end and then, bounded, until its last words are in the log.
+    pub(crate) async fn ended(&self, last_words: impl Future<Output = ()>) -> Result<Ending, ProcessError> {
+        let ending = self.process.wait().await?;
+        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+        if let Some(keeper) = &self.keeper {
+            // It ends when it has read all that the VMM said. One that hangs keeps no reason back.
+            let _ = tokio::time::timeout(LAST_WORDS, keeper.wait()).await;
+        }
+        Ok(ending)
+    }
+
+    /// Ends both, then removes what stands for a running machine, unless another one runs in the folder by now.
+    pub(crate) async fn kill(
+        &self,
+        folder: &Folder,
+        remove_traces: impl FnOnce() -> Result<(), VmmError>,
+    ) -> Result<(), VmmError> {
+        self.end().await.map_err(|error| control(&error))?;
+        let record = folder.path().join(PROCESS_RECORD);
+        let identity = self.process.identity();
+        if read_record(&record).map_err(|error| control(&error))?.as_ref() != Some(identity) {
+            return Ok(());
+        }
+        remove_traces()?;
+        folder.remove(KEEPER_RECORD)?;
+        // Last: as long as it is there, all of this is done again.
+        remove_record(&record, identity).map_err(|error| control(&error))
+    }
+
+    async fn end(&self) -> Result<(), ProcessError> {
+        self.process.kill(Signal::KILL)?;
+        self.process.wait().await?;
+        if let Some(keeper) = &self.keeper {
+            // It ends by itself when it has read what is left.
+            let ended = tokio::time::timeout(LAST_WORDS, keeper.wait()).await;
+            if ended.is_err() {
+                keeper.kill(Signal::KILL)?;
+                keeper.wait().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens a file of a machine, to hand it over or to find out in time that it is not there.
+pub(crate) fn open(path: &Path, read_only: bool) -> Result<OwnedFd, VmmError> {
+    let file = File::options().read(true).write(!read_only).open(path);
+    file.map(Into::into).map_err(|source| VmmError::File {
+        action: "open",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// What keeps a VMM from being run, told from its not being there.
+pub(crate) fn cannot_execute(binary: &Path, source: io::Error) -> VmmError {
+    if source.kind() == io::ErrorKind::NotFound {
+        return VmmError::BinaryMissing {
+            binary: binary.display().to_string(),
+        };
+    }
+    VmmError::Spawn {
+        binary: binary.to_owned(),
+        source,
+    }
+}
+
+fn cannot_start(binary: &Path, error: ProcessError) -> VmmError {
+    match error {
+        ProcessError::Execute { source, .. } => cannot_execute(binary, source),
+        ProcessError::Confine { source, .. } => VmmError::Confine {
+            binary: binary.to_owned(),
+            source,
+        },
+        other => cannot_execute(binary, io::Error::other(other)),
+    }
+}
+
+fn control(error: &ProcessError) -> VmmError {
+    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
+    VmmError::Control {
+        message: format!("{error}{cause}"),
+    }
+}
