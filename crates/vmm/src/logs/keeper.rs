@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::{OFlags, fcntl_setfl};
+
 use super::{CONSOLE, Log, READY, VERB, VMM};
 
 /// What is read at once; a pipe holds as much.
@@ -49,7 +51,13 @@ fn keep_logs(mut arguments: impl Iterator<Item = OsString>) -> io::Result<()> {
 fn inlet(number: Option<OsString>) -> io::Result<File> {
     let number = number.and_then(|number| number.to_str()?.parse::<u32>().ok());
     let number = number.ok_or_else(|| io::Error::other("no descriptor was given"))?;
-    File::open(format!("/proc/self/fd/{number}"))
+    // A pipe that has a name is opened only once somebody writes, and its writer may have ended by now.
+    let pipe = File::options()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(format!("/proc/self/fd/{number}"))?;
+    fcntl_setfl(&pipe, OFlags::empty())?;
+    Ok(pipe)
 }
 
 /// Reads to the end, whatever becomes of what was read: a writer must never wait for a full disk.
