@@ -1,4 +1,4 @@
-use std::fs;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -8,9 +8,16 @@ use super::*;
 fn host(programs: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, says) in programs {
-        let path = folder.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        // By another process: a file that this one has open for writing, in whatever child, cannot be executed.
+        let written = Command::new("sh")
+            .args([
+                "-c",
+                "printf '#!/bin/sh\\necho \"%s\"\\n' \"$1\" >\"$0\" && chmod +x \"$0\"",
+            ])
+            .arg(folder.path().join(name))
+            .arg(says)
+            .status();
+        assert!(written.unwrap().success());
     }
     folder
 }

@@ -32,10 +32,9 @@ pub fn firecracker_binary() -> PathBuf {
     binary
 }
 
-/// The backend with that binary.
+/// The backend with that binary, which is taken to be of the version of the fetched one.
 pub fn firecracker_at(binary: impl Into<PathBuf>) -> Firecracker {
-    let binary = binary.into();
-    let version = vmm::firecracker::version(&binary).unwrap();
+    let version = vmm::firecracker::version(&firecracker_binary()).unwrap();
     Firecracker::new(binary, version).with_log_keeper(env!("CARGO_BIN_EXE_vm-log-keeper"))
 }
 
