@@ -188,8 +188,8 @@ fn a_mistake_is_one_line_with_file_line_and_key() {
             "config.toml:2: `vm_defaults.network`: unknown variant `nat`",
         ),
         (
-            "vmm = \"firecracker\"\n",
-            "config.toml:1: `vmm`: unknown variant `firecracker`",
+            "vmm = \"bochs\"\n",
+            "config.toml:1: `vmm`: unknown variant `bochs`",
         ),
         ("log_level = 3\n", "config.toml:1: `log_level`: "),
         (
