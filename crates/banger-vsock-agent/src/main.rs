@@ -13,11 +13,17 @@ fn main() -> ExitCode {
     if name == "/init" && std::process::id() == 1 {
         init::boot();
     }
+    if name == init::DIRECT_INIT && std::process::id() == 1 {
+        init::boot_directly();
+    }
     if name == init::AGENT_NAME {
         return ended(init::enter(c"banger-agent", &arguments).and_then(run_agent));
     }
     if name == init::KEEPER_NAME {
         return ended(init::keep(&arguments));
+    }
+    if name == init::BESIDE_NAME {
+        return ended(init::beside());
     }
     if arguments == ["--version"] {
         println!("banger-vsock-agent {}", env!("CARGO_PKG_VERSION"));

@@ -1,4 +1,5 @@
-//! The initramfs: the agent as `/init` and the modules that it loads to find its disks and its channel.
+//! The initramfs: the agent as `/init` and the modules that it loads to find its disks and its channel. Or the same in a
+//! folder of its own before an initrd that somebody else made, whose `/init` stays what it is.
 //!
 //! A cpio archive in the "newc" form that Linux reads (`Documentation/driver-api/early-userspace/buffer-format.rst`),
 //! not compressed: unpacking costs more under emulation than loading two megabytes. Equal input gives equal bytes.
@@ -11,6 +12,10 @@ use crate::publish::publish;
 
 /// Most bytes of one file; far above any agent or module.
 const LARGEST_FILE: u64 = 64 << 20;
+/// Most bytes of somebody else's initrd.
+const LARGEST_INITRD: u64 = crate::kernel::LARGEST_INITRD;
+/// The agent's folder where `/init` is somebody else's.
+pub const BESIDE: &str = "/banger";
 /// Most modules; their names start with two digits.
 const MOST_MODULES: usize = 100;
 
@@ -33,6 +38,12 @@ pub enum InitramfsError {
     /// The agent or a module is no regular file, or too large.
     #[error("{path} is not a file of at most {LARGEST_FILE} bytes")]
     NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The initrd is no regular file, or too large.
+    #[error("{path} is not a file of at most {LARGEST_INITRD} bytes")]
+    NotAnInitrd {
         /// The path.
         path: PathBuf,
     },
@@ -65,8 +76,36 @@ pub enum InitramfsError {
 /// # Errors
 /// [`InitramfsError`] names the file.
 pub fn write(out: &Path, agent: &Path, boot_modules: &Path) -> Result<(), InitramfsError> {
+    write_all(out, "", agent, boot_modules, None)
+}
+
+/// The same with the agent at [`BESIDE`]`/init`, followed by an initrd as it is. The kernel unpacks one after the other.
+///
+/// # Errors
+/// [`InitramfsError`] names the file.
+pub fn write_before(
+    initrd: &Path,
+    out: &Path,
+    agent: &Path,
+    boot_modules: &Path,
+) -> Result<(), InitramfsError> {
+    write_all(out, BESIDE, agent, boot_modules, Some(initrd))
+}
+
+fn write_all(
+    out: &Path,
+    folder: &str,
+    agent: &Path,
+    boot_modules: &Path,
+    initrd: Option<&Path>,
+) -> Result<(), InitramfsError> {
     let agent = Input::open(agent.to_owned())?;
     let modules = modules(boot_modules)?;
+    let initrd = initrd.map(Rest::open).transpose()?;
+    let place = |name: &str| match folder {
+        "" => name.to_owned(),
+        folder => format!("{}/{name}", folder.trim_start_matches('/')),
+    };
     publish(out, 0o644, |file, _| {
         let mut archive = Archive {
             out: BufWriter::with_capacity(256 * 1024, file),
@@ -76,14 +115,17 @@ pub fn write(out: &Path, agent: &Path, boot_modules: &Path) -> Result<(), Initra
         // The kernel opens it for /init before anything is mounted.
         archive.node("dev/console", CHARACTER | 0o600, (5, 1))?;
         archive.node("dev/null", CHARACTER | 0o666, (1, 3))?;
-        archive.file("init", FILE | 0o755, agent)?;
-        archive.node("modules", DIRECTORY | 0o755, (0, 0))?;
+        if !folder.is_empty() {
+            archive.node(folder.trim_start_matches('/'), DIRECTORY | 0o755, (0, 0))?;
+        }
+        archive.file(&place("init"), FILE | 0o755, agent)?;
+        archive.node(&place("modules"), DIRECTORY | 0o755, (0, 0))?;
         for (name, module) in modules {
-            archive.file(&format!("modules/{name}"), FILE | 0o644, module)?;
+            archive.file(&place(&format!("modules/{name}")), FILE | 0o644, module)?;
         }
         archive.node("proc", DIRECTORY | 0o755, (0, 0))?;
         archive.node("sys", DIRECTORY | 0o755, (0, 0))?;
-        archive.finish()
+        archive.finish(initrd)
     })
     .map_err(|failure| match failure {
         Failure::Write(source) => InitramfsError::Write {
@@ -123,6 +165,32 @@ impl Input {
             Ok(size) if found.is_file() && u64::from(size) <= LARGEST_FILE => Ok(Self { path, file, size }),
             _ => Err(InitramfsError::NotAFile { path }),
         }
+    }
+}
+
+/// An initrd that follows.
+struct Rest {
+    path: PathBuf,
+    file: File,
+}
+
+impl Rest {
+    fn open(path: &Path) -> Result<Self, InitramfsError> {
+        let read = |source| InitramfsError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(read)?;
+        let about = file.metadata().map_err(read)?;
+        if !about.is_file() || about.len() > LARGEST_INITRD {
+            return Err(InitramfsError::NotAnInitrd {
+                path: path.to_owned(),
+            });
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
     }
 }
 
@@ -194,9 +262,20 @@ impl<W: Write> Archive<W> {
         Ok(())
     }
 
-    /// The end marker. The kernel wants archives in multiples of 4 bytes, which the padding gives.
-    fn finish(mut self) -> Result<(), Failure> {
+    /// The end marker. The kernel wants archives in multiples of 4 bytes, which the padding gives; what follows begins
+    /// at such a place.
+    fn finish(mut self, rest: Option<Rest>) -> Result<(), Failure> {
         self.header("TRAILER!!!", 0, 0, 0, (0, 0))?;
+        if let Some(rest) = rest {
+            let mut source = rest.file.take(LARGEST_INITRD);
+            let copied = io::copy(&mut source, &mut self.out);
+            copied.map_err(|source| {
+                Failure::Input(InitramfsError::Read {
+                    path: rest.path,
+                    source,
+                })
+            })?;
+        }
         self.out.flush()?;
         Ok(())
     }

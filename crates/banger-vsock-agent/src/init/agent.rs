@@ -79,20 +79,20 @@ impl Agent {
         let (handover, reports) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
             .map_err(io::Error::from)
             .map_err(failed("make a pipe"))?;
-        let child = spawn(&binary, name, Some(reports)).map_err(failed("spawn"))?;
+        let child = spawn_with(&binary, name, Some(reports)).map_err(failed("spawn"))?;
         Ok((Self { binary, child }, handover))
     }
 
     /// Starts the agent from the binary that this process runs.
     pub(super) fn beside(reports: Option<OwnedFd>) -> io::Result<Self> {
         let binary = File::open("/proc/self/exe")?.into();
-        let child = spawn(&binary, AGENT_NAME, reports)?;
+        let child = spawn_with(&binary, AGENT_NAME, reports)?;
         Ok(Self { binary, child })
     }
 
     /// Starts it again, after its end.
     pub(super) fn restart(&mut self) -> io::Result<()> {
-        self.child = spawn(&self.binary, AGENT_NAME, None)?;
+        self.child = spawn_with(&self.binary, AGENT_NAME, None)?;
         Ok(())
     }
 
@@ -101,18 +101,34 @@ impl Agent {
     }
 }
 
-fn spawn(binary: &OwnedFd, name: &str, reports: Option<OwnedFd>) -> io::Result<Child> {
-    let log = OpenOptions::new().write(true).open("/dev/kmsg")?;
-    let mut command = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()));
-    command.arg0(name).stdout(log.try_clone()?).stderr(log);
-    match reports {
-        Some(reports) => command.arg(HANDOVER).stdin(reports),
-        None => command.stdin(Stdio::null()),
-    };
-    let child = command.spawn()?;
+fn spawn_with(binary: &OwnedFd, name: &str, reports: Option<OwnedFd>) -> io::Result<Child> {
+    let child = match reports {
+        Some(reports) => spawn(binary, name, &[HANDOVER], reports.into()),
+        None => spawn(binary, name, &[], Stdio::null()),
+    }?;
     // Before the image's init runs, so that it never finds the agent in the root group.
-    early::write(&format!("{GROUP}/cgroup.procs"), &child.id().to_string())?;
+    join_group(child.id())?;
     Ok(child)
+}
+
+/// Starts a process from a copy of this binary; what it says is in the kernel's log.
+pub(super) fn spawn(binary: &OwnedFd, name: &str, arguments: &[&str], stdin: Stdio) -> io::Result<Child> {
+    let log = OpenOptions::new().write(true).open("/dev/kmsg")?;
+    Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()))
+        .arg0(name)
+        .args(arguments)
+        .stdin(stdin)
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+}
+
+/// Puts a process (0: this one) into the agent's group; into none on a machine that booted directly and has none.
+pub(super) fn join_group(process: u32) -> io::Result<()> {
+    match early::write(&format!("{GROUP}/cgroup.procs"), &process.to_string()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
 }
 
 /// What the agent and its keeper do first: a session of their own, a name, and the pipe that PID 1 waits on taken off

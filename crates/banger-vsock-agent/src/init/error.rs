@@ -69,6 +69,9 @@ pub enum InitError {
         /// Why.
         source: io::Error,
     },
+    /// The image's initrd cannot take over.
+    #[error("cannot execute /init of the image's initrd")]
+    Initrd(#[source] io::Error),
     /// The new root cannot be entered.
     #[error("cannot make the overlay the root ({step})")]
     Switch {

@@ -6,12 +6,14 @@
 //!                                  the image's init, as PID 1  ◄── there is one ─────────┤
 //!                                  reaper, as PID 1            ◄── there is none ────────┘
 //! ```
-//! Beside an image's init a keeper starts the agent again if it dies; the reaper does so itself.
+//! Beside an image's init a keeper starts the agent again if it dies; the reaper does so itself. An image that brings an
+//! initrd of its own finds its root by itself: [`direct`] runs before that initrd, and beside it.
 //!
 //! One thread, no runtime, nothing on the console unless it fails. A failure is one line there, and the power goes
 //! off: the host sees a machine that ended and said why, never one that hangs.
 
 mod agent;
+mod direct;
 mod disks;
 mod early;
 mod error;
@@ -29,11 +31,12 @@ mod systemd;
 mod tree;
 
 use std::convert::Infallible;
+use std::path::Path;
 
 pub use agent::{AGENT_NAME, enter, survive_memory_shortage};
+pub use direct::{BESIDE_NAME, DIRECT_INIT, beside};
 pub use error::InitError;
 pub use keeper::{KEEPER_NAME, keep};
-pub use root::LAYER;
 
 use agent::Agent;
 use parameters::Parameters;
@@ -48,10 +51,27 @@ pub fn boot() -> ! {
     power::fail(&error)
 }
 
+/// Hands the machine over to the initrd that the image brings, with the agent beside it.
+pub fn boot_directly() -> ! {
+    power::never_panic();
+    let Err(error) = direct::run();
+    power::fail(&error)
+}
+
+/// Where the file system lies that grows with the machine's disk: the layer, or the root of a machine that booted
+/// directly.
+pub fn disk_folder() -> &'static str {
+    if Path::new(root::LAYER).exists() {
+        root::LAYER
+    } else {
+        "/"
+    }
+}
+
 fn run() -> Result<Infallible, InitError> {
     early::mount()?;
     let parameters = Parameters::read()?;
-    modules::load_all()?;
+    modules::load_all(modules::FOLDER)?;
     root::assemble(&parameters)?;
     let binary = agent::copy_binary()?;
     switch::enter_new_root()?;

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::InitError;
 
 /// Where the initramfs has them.
-const FOLDER: &str = "/modules";
+pub(super) const FOLDER: &str = "/modules";
 
 /// A module's file: `NN-name.ko`, loaded in the order of `NN`.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,20 +41,17 @@ impl ModuleFile {
     }
 }
 
-/// Loads what the initramfs holds; nothing, for a kernel that has all built in.
-pub(super) fn load_all() -> Result<(), InitError> {
-    for module in list()? {
-        load(&module)?;
+/// Loads what the initramfs holds there; nothing, for a kernel that has all built in.
+pub(super) fn load_all(folder: &'static str) -> Result<(), InitError> {
+    for module in list(folder)? {
+        load(folder, &module)?;
     }
     Ok(())
 }
 
-fn list() -> Result<Vec<ModuleFile>, InitError> {
-    let failed = |source| InitError::Modules {
-        folder: FOLDER,
-        source,
-    };
-    let entries = match fs::read_dir(FOLDER) {
+fn list(folder: &'static str) -> Result<Vec<ModuleFile>, InitError> {
+    let failed = |source| InitError::Modules { folder, source };
+    let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed(error)),
@@ -67,7 +64,7 @@ fn list() -> Result<Vec<ModuleFile>, InitError> {
     Ok(modules)
 }
 
-fn load(module: &ModuleFile) -> Result<(), InitError> {
+fn load(folder: &str, module: &ModuleFile) -> Result<(), InitError> {
     let failed = |source: io::Error| {
         let missing = source.raw_os_error() == Some(Errno::NOENT.raw_os_error());
         InitError::Module {
@@ -76,7 +73,7 @@ fn load(module: &ModuleFile) -> Result<(), InitError> {
             source,
         }
     };
-    let file = File::open(format!("{FOLDER}/{}", module.file)).map_err(failed)?;
+    let file = File::open(format!("{folder}/{}", module.file)).map_err(failed)?;
     match rustix::system::finit_module(&file, c"", 0) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(failed(error.into())),

@@ -89,7 +89,7 @@ impl System for Guest {
     }
 
     fn grow_disk(&self) -> Result<u64, Problem> {
-        crate::layer::grow(crate::init::LAYER)
+        crate::layer::grow(crate::init::disk_folder())
             .map_err(|error| internal("cannot grow the disk's file system", error))
     }
 

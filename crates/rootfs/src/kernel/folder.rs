@@ -6,17 +6,18 @@
 //!   DIR/modules | modules/VERSION | [usr/]lib/modules/VERSION ─► modules/…
 //! ```
 //!
-//! Links are followed where they stay in the folder: what lies outside of it was not given.
+//! Or parts that were named one by one.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
+use super::beneath::Root;
 use super::members::{INITRD, LISTS, MODULES, VMLINUX};
 use super::modules::name_of;
 use super::package::{LARGEST_IMAGE, LARGEST_INITRD};
@@ -87,14 +88,39 @@ pub enum FolderError {
     Send(#[source] io::Error),
 }
 
-/// A folder that holds a kernel.
+/// A kernel's parts, in a folder or each where it lies.
 #[derive(Debug)]
 pub struct KernelFolder {
+    image: Part,
+    initrd: Option<Part>,
+    modules: Option<Part>,
+}
+
+/// A file or folder below a root.
+#[derive(Clone, Debug)]
+struct Part {
+    root: Arc<Root>,
     path: PathBuf,
-    root: OwnedFd,
-    image: PathBuf,
-    initrd: Option<PathBuf>,
-    modules: Option<PathBuf>,
+}
+
+impl Part {
+    /// A file that the user has named, wherever a link leads to.
+    fn file(path: &Path) -> Result<Self, FolderError> {
+        let found = path.canonicalize().map_err(|source| FolderError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let (Some(folder), Some(name)) = (found.parent(), found.file_name()) else {
+            return Err(FolderError::Kind {
+                path: path.to_owned(),
+                expected: "file",
+            });
+        };
+        let root = Arc::new(Root::open(folder)?);
+        let path = PathBuf::from(name);
+        root.require_file(&path)?;
+        Ok(Self { root, path })
+    }
 }
 
 impl KernelFolder {
@@ -103,30 +129,44 @@ impl KernelFolder {
     /// # Errors
     /// [`FolderError`] where there is none, or more than one.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
-        let root = open(
+        let root = Arc::new(Root::open(path)?);
+        let part = |path: PathBuf| Part {
+            root: Arc::clone(&root),
             path,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(|error| FolderError::Read {
-            path: path.to_owned(),
-            source: error.into(),
-        })?;
-        let mut folder = Self {
-            path: path.to_owned(),
-            root,
-            image: PathBuf::new(),
-            initrd: None,
-            modules: None,
         };
-        folder.image = folder.find_image()?;
-        folder.require_file(&folder.image)?;
-        folder.initrd = Some(PathBuf::from(INITRD)).filter(|path| folder.has(path));
-        if let Some(initrd) = &folder.initrd {
-            folder.require_file(initrd)?;
+        let image = find_image(&root)?;
+        root.require_file(&image)?;
+        let initrd = Some(PathBuf::from(INITRD)).filter(|path| root.has(path));
+        if let Some(initrd) = &initrd {
+            root.require_file(initrd)?;
         }
-        folder.modules = folder.find_modules()?;
-        Ok(folder)
+        Ok(Self {
+            image: part(image),
+            initrd: initrd.map(part),
+            modules: find_modules(&root)?.map(part),
+        })
+    }
+
+    /// A kernel whose parts were named one by one; `modules` is the folder of one version.
+    ///
+    /// # Errors
+    /// [`FolderError`] where one of them is not what it has to be.
+    pub fn of_parts(
+        image: &Path,
+        initrd: Option<&Path>,
+        modules: Option<&Path>,
+    ) -> Result<Self, FolderError> {
+        let folder = |path: &Path| {
+            Ok(Part {
+                root: Arc::new(Root::open(path)?),
+                path: PathBuf::from("."),
+            })
+        };
+        Ok(Self {
+            image: Part::file(image)?,
+            initrd: initrd.map(Part::file).transpose()?,
+            modules: modules.map(folder).transpose()?,
+        })
     }
 
     /// Writes it as a tar in the plain form.
@@ -146,207 +186,136 @@ impl KernelFolder {
     /// # Errors
     /// As [`Self::pack`].
     pub fn pack_into(&self, tar: &mut tar::Builder<impl Write>) -> Result<(), FolderError> {
-        self.append(tar, &self.image, VMLINUX, LARGEST_IMAGE)?;
+        append(tar, &self.image.root, &self.image.path, VMLINUX, LARGEST_IMAGE)?;
         if let Some(initrd) = &self.initrd {
-            self.append(tar, initrd, INITRD, LARGEST_INITRD)?;
+            append(tar, &initrd.root, &initrd.path, INITRD, LARGEST_INITRD)?;
         }
         match &self.modules {
-            Some(modules) => self.append_modules(tar, modules, Path::new(MODULES), 0),
+            Some(modules) => append_modules(tar, &modules.root, &modules.path, Path::new(MODULES), 0),
             None => Ok(()),
-        }
-    }
-
-    fn find_image(&self) -> Result<PathBuf, FolderError> {
-        if let Some(name) = IMAGES.into_iter().find(|name| self.has(Path::new(name))) {
-            return Ok(name.into());
-        }
-        let mut found = Vec::new();
-        for folder in ["", "boot"] {
-            let folder = Path::new(folder);
-            if !folder.as_os_str().is_empty() && !self.has(folder) {
-                continue;
-            }
-            for name in self.names(folder)? {
-                if name.as_os_str().as_bytes().starts_with(b"vmlinuz-") {
-                    found.push(folder.join(name));
-                }
-            }
-        }
-        self.only(found, "kernels")?.ok_or_else(|| FolderError::NoKernel {
-            folder: self.path.clone(),
-        })
-    }
-
-    fn find_modules(&self) -> Result<Option<PathBuf>, FolderError> {
-        let mut found = Vec::new();
-        for parent in [MODULES, "lib/modules", "usr/lib/modules"].map(Path::new) {
-            if !self.has(parent) {
-                continue;
-            }
-            let names = self.names(parent)?;
-            let is_modules = |name: &PathBuf| {
-                let name = name.as_os_str().as_bytes();
-                name == b"kernel"
-                    || LISTS.iter().any(|list| list.as_bytes() == name)
-                    || name_of(name).is_some()
-            };
-            if names.iter().any(is_modules) {
-                found.push(parent.to_owned());
-            } else {
-                found.extend(names.into_iter().map(|version| parent.join(version)));
-            }
-        }
-        // Where /lib is a link to /usr/lib, both lead to the same.
-        found.dedup_by_key(|path| {
-            path.strip_prefix("usr")
-                .map_or_else(|_| path.clone(), Path::to_owned)
-        });
-        self.only(found, "folders of modules")
-    }
-
-    fn only(&self, found: Vec<PathBuf>, what: &'static str) -> Result<Option<PathBuf>, FolderError> {
-        if found.len() > 1 {
-            return Err(FolderError::Several {
-                folder: self.path.clone(),
-                what,
-                names: found.iter().map(|path| path.display().to_string()).collect(),
-            });
-        }
-        Ok(found.into_iter().next())
-    }
-
-    fn append_modules(
-        &self,
-        tar: &mut tar::Builder<impl Write>,
-        from: &Path,
-        to: &Path,
-        depth: usize,
-    ) -> Result<(), FolderError> {
-        if depth > DEEPEST {
-            return Err(self.read_error(from, Errno::LOOP));
-        }
-        for name in self.names(from)? {
-            let (from, to) = (from.join(&name), to.join(&name));
-            let bytes = name.as_os_str().as_bytes();
-            let is_list = depth == 0 && LISTS.iter().any(|list| list.as_bytes() == bytes);
-            if depth == 0 && TO_SOURCES.contains(&bytes) {
-                continue;
-            }
-            match self.kind(&from)? {
-                FileType::Directory => self.append_modules(tar, &from, &to, depth + 1)?,
-                FileType::RegularFile if is_list || name_of(bytes).is_some() => {
-                    self.append(tar, &from, &to, u64::MAX)?;
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn append(
-        &self,
-        tar: &mut tar::Builder<impl Write>,
-        from: &Path,
-        to: impl AsRef<Path>,
-        limit: u64,
-    ) -> Result<(), FolderError> {
-        self.require_file(from)?;
-        let file = File::from(self.open_at(from, OFlags::RDONLY | OFlags::NONBLOCK)?);
-        let read_error = |source| FolderError::Read {
-            path: self.path.join(from),
-            source,
-        };
-        let bytes = file.metadata().map_err(read_error)?.len();
-        if bytes > limit {
-            return Err(FolderError::TooLarge {
-                path: self.path.join(from),
-                bytes,
-                limit,
-            });
-        }
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes);
-        header.set_mode(0o644);
-        let mut source = Source {
-            file: file.take(bytes),
-            left: bytes,
-            failed: None,
-        };
-        let sent = tar.append_data(&mut header, to, &mut source);
-        match (source.failed, sent) {
-            (Some(error), _) => Err(read_error(error)),
-            (None, sent) => sent.map_err(FolderError::Send),
-        }
-    }
-
-    fn require_file(&self, path: &Path) -> Result<(), FolderError> {
-        match self.kind(path)? {
-            FileType::RegularFile => Ok(()),
-            _ => Err(FolderError::Kind {
-                path: self.path.join(path),
-                expected: "file",
-            }),
-        }
-    }
-
-    fn has(&self, path: &Path) -> bool {
-        self.open_at(path, OFlags::PATH)
-            .map_or_else(|error| !is_missing(&error), |_| true)
-    }
-
-    fn kind(&self, path: &Path) -> Result<FileType, FolderError> {
-        let found = self.open_at(path, OFlags::PATH)?;
-        let stat = fstat(found).map_err(|error| self.read_error(path, error))?;
-        Ok(FileType::from_raw_mode(stat.st_mode))
-    }
-
-    /// Names in a folder, sorted: equal folders give equal archives.
-    fn names(&self, folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
-        let path = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        if self.kind(path)? != FileType::Directory {
-            return Err(FolderError::Kind {
-                path: self.path.join(folder),
-                expected: "folder",
-            });
-        }
-        let opened = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let mut names = Vec::new();
-        for entry in Dir::new(opened).map_err(|error| self.read_error(folder, error))? {
-            let entry = entry.map_err(|error| self.read_error(folder, error))?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(PathBuf::from(std::ffi::OsStr::from_bytes(name)));
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    fn open_at(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, FolderError> {
-        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        let opened = openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), beneath);
-        opened.map_err(|error| match error {
-            Errno::XDEV => FolderError::LeadsOut {
-                path: self.path.join(path),
-            },
-            error => self.read_error(path, error),
-        })
-    }
-
-    fn read_error(&self, path: &Path, error: Errno) -> FolderError {
-        FolderError::Read {
-            path: self.path.join(path),
-            source: error.into(),
         }
     }
 }
 
-fn is_missing(error: &FolderError) -> bool {
-    matches!(error, FolderError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+fn find_image(root: &Root) -> Result<PathBuf, FolderError> {
+    if let Some(name) = IMAGES.into_iter().find(|name| root.has(Path::new(name))) {
+        return Ok(name.into());
+    }
+    let mut found = Vec::new();
+    for folder in ["", "boot"] {
+        let folder = Path::new(folder);
+        if !folder.as_os_str().is_empty() && !root.has(folder) {
+            continue;
+        }
+        for name in root.names(folder)? {
+            if name.as_os_str().as_bytes().starts_with(b"vmlinuz-") {
+                found.push(folder.join(name));
+            }
+        }
+    }
+    only(root, found, "kernels")?.ok_or_else(|| FolderError::NoKernel {
+        folder: root.path.clone(),
+    })
+}
+
+fn find_modules(root: &Root) -> Result<Option<PathBuf>, FolderError> {
+    let mut found = Vec::new();
+    for parent in [MODULES, "lib/modules", "usr/lib/modules"].map(Path::new) {
+        if !root.has(parent) {
+            continue;
+        }
+        let names = root.names(parent)?;
+        let is_modules = |name: &PathBuf| {
+            let name = name.as_os_str().as_bytes();
+            name == b"kernel" || LISTS.iter().any(|list| list.as_bytes() == name) || name_of(name).is_some()
+        };
+        if names.iter().any(is_modules) {
+            found.push(parent.to_owned());
+        } else {
+            found.extend(names.into_iter().map(|version| parent.join(version)));
+        }
+    }
+    // Where /lib is a link to /usr/lib, both lead to the same.
+    found.dedup_by_key(|path| {
+        path.strip_prefix("usr")
+            .map_or_else(|_| path.clone(), Path::to_owned)
+    });
+    only(root, found, "folders of modules")
+}
+
+fn only(root: &Root, found: Vec<PathBuf>, what: &'static str) -> Result<Option<PathBuf>, FolderError> {
+    if found.len() > 1 {
+        return Err(FolderError::Several {
+            folder: root.path.clone(),
+            what,
+            names: found.iter().map(|path| path.display().to_string()).collect(),
+        });
+    }
+    Ok(found.into_iter().next())
+}
+
+fn append_modules(
+    tar: &mut tar::Builder<impl Write>,
+    root: &Root,
+    from: &Path,
+    to: &Path,
+    depth: usize,
+) -> Result<(), FolderError> {
+    if depth > DEEPEST {
+        return Err(root.read_error(from, Errno::LOOP));
+    }
+    for name in root.names(from)? {
+        let (from, to) = (from.join(&name), to.join(&name));
+        let bytes = name.as_os_str().as_bytes();
+        let is_list = depth == 0 && LISTS.iter().any(|list| list.as_bytes() == bytes);
+        if depth == 0 && TO_SOURCES.contains(&bytes) {
+            continue;
+        }
+        match root.kind(&from)? {
+            FileType::Directory => append_modules(tar, root, &from, &to, depth + 1)?,
+            FileType::RegularFile if is_list || name_of(bytes).is_some() => {
+                append(tar, root, &from, &to, u64::MAX)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn append(
+    tar: &mut tar::Builder<impl Write>,
+    root: &Root,
+    from: &Path,
+    to: impl AsRef<Path>,
+    limit: u64,
+) -> Result<(), FolderError> {
+    root.require_file(from)?;
+    let file = File::from(root.open_at(from, OFlags::RDONLY | OFlags::NONBLOCK)?);
+    let read_error = |source| FolderError::Read {
+        path: root.path.join(from),
+        source,
+    };
+    let bytes = file.metadata().map_err(read_error)?.len();
+    if bytes > limit {
+        return Err(FolderError::TooLarge {
+            path: root.path.join(from),
+            bytes,
+            limit,
+        });
+    }
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes);
+    header.set_mode(0o644);
+    let mut source = Source {
+        file: file.take(bytes),
+        left: bytes,
+        failed: None,
+    };
+    let sent = tar.append_data(&mut header, to, &mut source);
+    match (source.failed, sent) {
+        (Some(error), _) => Err(read_error(error)),
+        (None, sent) => sent.map_err(FolderError::Send),
+    }
 }
 
 /// A file that knows whether it was what failed, and that has the length it was announced with.

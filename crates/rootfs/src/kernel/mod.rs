@@ -9,6 +9,7 @@
 //! The same from the plain form that bundles and clients have, `vmlinux`, `initrd.img` and `modules/…`. All of it comes
 //! from elsewhere: everything in it is bounded and checked.
 
+mod beneath;
 mod boot;
 mod bzimage;
 mod decompress;
@@ -36,6 +37,7 @@ pub use decompress::DecompressError;
 pub use error::KernelError;
 pub use folder::{FolderError, KernelFolder};
 pub use members::{INITRD, MODULES, VMLINUX};
+pub use package::LARGEST_INITRD;
 
 use crate::erofs::{Builder, Options};
 use modules::Modules;

@@ -19,7 +19,8 @@ const MOST_MEMBERS: usize = 200_000;
 const MOST_MODULES: usize = 20_000;
 /// One that is not packed has 50 to 90 MiB, unless it is full of what debuggers want.
 pub(crate) const LARGEST_IMAGE: u64 = 256 << 20;
-pub(crate) const LARGEST_INITRD: u64 = 1 << 30;
+/// An initrd of a kernel's own.
+pub const LARGEST_INITRD: u64 = 1 << 30;
 /// A module, compressed or not.
 const LARGEST_MODULE: u64 = 64 << 20;
 const LARGEST_LIST: u64 = 16 << 20;
