@@ -34,6 +34,27 @@ impl fmt::Display for ImageKind {
     }
 }
 
+/// How a VM comes to its root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum BootWay {
+    /// The image stays read-only, with a disk of the VM's over it.
+    #[default]
+    Overlay,
+    /// The initrd of its kernel mounts a copy of the image.
+    Direct,
+}
+
+impl fmt::Display for BootWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Overlay => "overlay",
+            Self::Direct => "direct",
+        })
+    }
+}
+
 /// An image that is here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -51,6 +72,12 @@ pub struct Image {
     pub file: Option<String>,
     /// Name of the kernel that boots it.
     pub kernel: String,
+    /// How a VM boots it.
+    #[serde(default)]
+    pub boot: BootWay,
+    /// sha256 of the archive that a VM's `/root` gets at its first start, if there is one.
+    #[serde(default)]
+    pub work_seed: Option<String>,
     /// What its root file system takes on the host, in bytes.
     pub bytes: u64,
     /// Files, folders and links in it.
@@ -143,6 +170,9 @@ pub struct RegisterImage {
     /// Kernel that boots it; the default image's if none.
     #[serde(default)]
     pub kernel: Option<String>,
+    /// How a VM boots it. `direct` needs an ext4, and a kernel with an initrd.
+    #[serde(default)]
+    pub boot: BootWay,
 }
 
 /// Body of `POST /v1/images/{name}/build`.

@@ -92,4 +92,7 @@ pub struct ImportKernel {
     /// The distribution that it is from, 1 to 63 of `[a-z0-9-]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distro: Option<String>,
+    /// It comes with the image that has its name, and goes with it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub of_image: bool,
 }

@@ -69,7 +69,7 @@ mod vm;
 
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use image::{
-    BuildImage, Image, ImageConfig, ImageKind, Pruned, PullImage, RegisterImage, RegistryAccess,
+    BootWay, BuildImage, Image, ImageConfig, ImageKind, Pruned, PullImage, RegisterImage, RegistryAccess,
     RegistryLogin, UploadFormat, UploadImage,
 };
 pub use kernel::{CatalogKernel, ImportKernel, Kernel, KernelKind, PullKernel};

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use config::Paths;
 use jiff::Timestamp;
 use rootfs::probe::FileSystem;
-use store::Store;
+use store::{Boot, Store};
 use tokio_util::sync::CancellationToken;
 
 pub use catalog_sources::CatalogSources;
@@ -41,6 +41,10 @@ pub(crate) struct Image {
     pub(crate) rootfs: PathBuf,
     /// What it says about running it, as JSON, if it says anything.
     pub(crate) config: Option<String>,
+    /// How a VM boots it.
+    pub(crate) boot: Boot,
+    /// Digest of the archive that a VM's `/root` gets at its first start.
+    pub(crate) work_seed: Option<String>,
 }
 
 /// The service.
@@ -185,6 +189,8 @@ impl Artefacts {
             reference: None,
             config: made.config.clone(),
             path: None,
+            boot: Boot::Overlay,
+            work_seed: None,
         };
         let image = self.publish(staging, made.file_system, row).await?;
         drop(guard);
@@ -192,9 +198,9 @@ impl Artefacts {
         Ok(image)
     }
 
-    /// The initramfs for a kernel, made if it is not here.
-    pub(crate) async fn ensure_initramfs(&self, kernel: &Kernel) -> Result<PathBuf, EngineError> {
-        self.initramfs.ensure(kernel).await
+    /// What a kernel is started with, made if it is not here.
+    pub(crate) async fn ensure_initramfs(&self, kernel: &Kernel, boot: Boot) -> Result<PathBuf, EngineError> {
+        self.initramfs.ensure(kernel, boot).await
     }
 
     /// The image of that digest, if a file of ours has it.
@@ -207,6 +213,8 @@ impl Artefacts {
             digest: digest.to_owned(),
             rootfs,
             config: None,
+            boot: Boot::Overlay,
+            work_seed: None,
         })
     }
 
@@ -231,6 +239,8 @@ impl Artefacts {
         if let Some(found) = self.find_digest(&row.digest).await? {
             return Ok(Some(Image {
                 config: row.config,
+                boot: row.boot,
+                work_seed: row.work_seed,
                 ..found
             }));
         }

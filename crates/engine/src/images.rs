@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use api::{ImageConfig, ImageKind, PullImage, RegisterImage, UploadFormat, UploadImage};
+use api::{BootWay, ImageConfig, ImageKind, PullImage, RegisterImage, UploadFormat, UploadImage};
 use oci::{LayerCache, Protocol};
-use store::{ImageRow, VmRow};
+use store::{Boot, ImageRow, VmRow};
 use tokio::io::AsyncRead;
 
 use crate::EngineError;
@@ -16,6 +16,7 @@ use crate::artefacts::container::{Origin, config_of};
 use crate::artefacts::digest_of;
 use crate::artefacts::import::{Import, name_of, parse};
 use crate::body::Waiting;
+use crate::kernels::Kernels;
 use crate::operations::OperationHandle;
 use crate::vms::Shared;
 
@@ -147,6 +148,13 @@ impl Images {
     /// The name, the kernel or the path cannot be.
     pub async fn register(&self, name: &str, request: RegisterImage) -> Result<OperationHandle, EngineError> {
         let (name, kernel) = self.check_upload(name, request.kernel).await?;
+        let boot = match request.boot {
+            BootWay::Overlay => Boot::Overlay,
+            BootWay::Direct => Boot::Direct,
+        };
+        if boot == Boot::Direct {
+            self.shared.artefacts.require_initrd(&kernel).await?;
+        }
         let path = PathBuf::from(&request.rootfs);
         if !path.is_absolute() || request.rootfs.contains('\0') {
             return Err(EngineError::Invalid {
@@ -161,7 +169,10 @@ impl Images {
             });
         }
         self.operate(move |shared, operation| async move {
-            shared.artefacts.register(&name, path, kernel, &operation).await
+            shared
+                .artefacts
+                .register(&name, path, kernel, boot, &operation)
+                .await
         })
         .await
     }
@@ -311,7 +322,7 @@ impl Images {
     /// [`EngineError::ImageNotFound`], [`EngineError::ImageInUse`], or its file cannot be removed.
     pub async fn delete(&self, reference: &str) -> Result<(), EngineError> {
         let row = self.find(reference).await?;
-        let _gate = self.shared.artefacts.gate().await;
+        let gate = self.shared.artefacts.gate().await;
         let users = users(&row, &self.shared.store.vms().list().await?);
         if !users.is_empty() {
             return Err(EngineError::ImageInUse {
@@ -321,7 +332,11 @@ impl Images {
         }
         // Row first: a file without a row is garbage that a prune finds, a row without its file is a lie.
         self.shared.store.images().delete(&row.name).await?;
-        self.remove_unused(false).await.map(|_| ())
+        self.remove_unused(false).await?;
+        drop(gate);
+        Kernels::new(Arc::clone(&self.shared))
+            .delete_of_image(&row.name)
+            .await
     }
 
     /// Removes cached layers, and root file systems that no image and no VM uses; or only tells what it would.
@@ -439,6 +454,11 @@ fn view(row: ImageRow, vms: &[VmRow]) -> api::Image {
             store::ImageKind::Promoted => ImageKind::Promoted,
             store::ImageKind::Built => ImageKind::Built,
         },
+        boot: match row.boot {
+            Boot::Overlay => BootWay::Overlay,
+            Boot::Direct => BootWay::Direct,
+        },
+        work_seed: row.work_seed,
         id: row.digest,
         name: row.name,
         reference: row.reference,

@@ -22,6 +22,8 @@ use crate::vms::Shared;
 const ARCHITECTURE: &str = "amd64";
 /// How a kernel that was imported says so.
 const IMPORTED: &str = "import";
+/// How one says that it goes with the image of its name.
+const OF_IMAGE: &str = "of_image";
 
 /// The service; cheap to clone.
 #[derive(Clone, Debug)]
@@ -204,7 +206,7 @@ impl Kernels {
             return Err(invalid("name", name, why.to_owned()));
         }
         self.require_free(name).await?;
-        Ok(json!({"from": IMPORTED, "distro": request.distro}).to_string())
+        Ok(json!({"from": IMPORTED, "distro": request.distro, OF_IMAGE: request.of_image}).to_string())
     }
 
     async fn require_free(&self, name: &str) -> Result<(), EngineError> {
@@ -236,6 +238,22 @@ impl Kernels {
             });
         }
         artefacts.remove_kernel(name).await
+    }
+
+    /// Removes the kernel that came with an image that is gone, unless something else uses it by now. The caller holds
+    /// no lock.
+    pub(crate) async fn delete_of_image(&self, image: &str) -> Result<(), EngineError> {
+        let Some(row) = self.shared.store.kernels().get(image).await? else {
+            return Ok(());
+        };
+        let source: Value = serde_json::from_str(&row.source).unwrap_or_default();
+        if source[OF_IMAGE] != true {
+            return Ok(());
+        }
+        match self.delete(image).await {
+            Err(EngineError::KernelInUse { .. } | EngineError::KernelNotFound { .. }) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     fn view(&self, row: KernelRow, images: &[ImageRow], vms: &[VmRow]) -> api::Kernel {

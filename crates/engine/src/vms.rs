@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use api::{CreateVm, Event};
 use config::Paths;
-use store::{Store, StoreError, VmRow};
+use store::{Boot, Store, StoreError, VmRow};
 use tokio::sync::{Notify, mpsc, watch};
 
 pub use logs::Follow;
@@ -35,7 +35,7 @@ pub(crate) use reconcile::reconcile;
 pub(crate) use reference::nearest;
 pub(crate) use stale::watch as stop_unused;
 
-use crate::artefacts::{Artefacts, container};
+use crate::artefacts::{Artefacts, Image, container};
 use crate::faults::Faults;
 use crate::identity::Identity;
 use crate::notices::Notices;
@@ -136,22 +136,13 @@ impl Shared {
             Some(kernel) => kernel,
             None => self.artefacts.ensure_kernel(&row.kernel, operation).await?,
         };
-        let image = match self.artefacts.find_digest(&row.image_digest).await? {
-            Some(image) => image,
-            None => {
-                let image = self.artefacts.ensure_image(&row.image, operation).await?;
-                if image.digest != row.image_digest {
-                    return Err(EngineError::Internal(format!(
-                        "the image `{}` that this disk was made for is gone, and it builds differently now",
-                        row.image
-                    )));
-                }
-                image
-            }
+        let image = match row.boot {
+            Boot::Overlay => Some(self.image_of(&row, operation).await?),
+            Boot::Direct => None,
         };
         Ok(start::Inputs {
             folder: self.paths.vm(&row.id),
-            initramfs: self.artefacts.ensure_initramfs(&kernel).await?,
+            initramfs: self.artefacts.ensure_initramfs(&kernel, row.boot).await?,
             identity: self.identity(&row),
             machines: Arc::clone(&self.machines),
             backend: choice.backend,
@@ -161,6 +152,21 @@ impl Shared {
             image,
             row,
         })
+    }
+
+    /// The image that a VM's disk lies over.
+    async fn image_of(&self, row: &VmRow, operation: &OperationHandle) -> Result<Image, EngineError> {
+        if let Some(image) = self.artefacts.find_digest(&row.image_digest).await? {
+            return Ok(image);
+        }
+        let image = self.artefacts.ensure_image(&row.image, operation).await?;
+        if image.digest != row.image_digest {
+            return Err(EngineError::Internal(format!(
+                "the image `{}` that this disk was made for is gone, and it builds differently now",
+                row.image
+            )));
+        }
+        Ok(image)
     }
 }
 

@@ -70,7 +70,7 @@ pub enum LayerError {
         source: io::Error,
     },
     /// The copy could not be made; nothing is left of it.
-    #[error("cannot copy the empty disk {from} to {to}")]
+    #[error("cannot copy the disk {from} to {to}")]
     Copy {
         /// The template.
         from: PathBuf,
@@ -108,12 +108,13 @@ pub fn make_template(folder: &Path, size: u64) -> Result<PathBuf, LayerError> {
     Ok(path)
 }
 
-/// Copies a template to `to`, which must not be there, with mode 0600: shared blocks where the host's file system has
-/// them, else the parts that hold data. A few milliseconds; the copy is on disk when this returns.
+/// Copies a template, or a root disk, to `to`, which must not be there, with mode 0600: shared blocks where the host's
+/// file system has them, else the parts that hold data. Of a template that takes a few milliseconds. The copy has
+/// `size` bytes if that is more, and is on disk when this returns.
 ///
 /// # Errors
 /// [`LayerError::Copy`]; nothing is left of the copy.
-pub fn copy(template: &Path, to: &Path) -> Result<(), LayerError> {
+pub fn copy(template: &Path, to: &Path, size: u64) -> Result<(), LayerError> {
     let fail = |source| LayerError::Copy {
         from: template.to_owned(),
         to: to.to_owned(),
@@ -127,7 +128,12 @@ pub fn copy(template: &Path, to: &Path) -> Result<(), LayerError> {
         .mode(0o600)
         .open(to)
         .map_err(fail)?;
-    let copied = sparse_copy::clone_or_copy(&from, &new).and_then(|()| new.sync_all());
+    let copied = sparse_copy::clone_or_copy(&from, &new).and_then(|()| {
+        if new.metadata()?.len() < size {
+            new.set_len(size)?;
+        }
+        new.sync_all()
+    });
     copied.map_err(|source| {
         // The first failure counts.
         let _ = fs::remove_file(to);
@@ -267,7 +273,7 @@ mod tests {
                     scope.spawn(move || {
                         let template = make_template(folder, SIZE).unwrap();
                         let layer = folder.join(format!("layer-{number}"));
-                        copy(&template, &layer).unwrap();
+                        copy(&template, &layer, SIZE).unwrap();
                         look("e2fsck", &["-f", "-n"], &layer);
                     })
                 })
@@ -307,12 +313,16 @@ mod tests {
         file.write_all_at(b"garbage", SIZE / 2 + 5).unwrap();
         file.sync_all().unwrap();
 
-        copy(&from, &to).unwrap();
+        copy(&from, &to, 0).unwrap();
         let metadata = fs::metadata(&to).unwrap();
         assert_eq!(
             (metadata.len(), metadata.permissions().mode() & 0o7777),
             (SIZE, 0o600)
         );
+        let larger = folder.path().join("larger");
+        copy(&from, &larger, 2 * SIZE).unwrap();
+        assert_eq!(fs::metadata(&larger).unwrap().len(), 2 * SIZE);
+        assert!(allocated(&larger).unwrap() < 1 << 20);
         assert!(allocated(&to).unwrap() < 1 << 20);
         let copied = File::open(&to).unwrap();
         let mut bytes = [0; 8192];
@@ -327,15 +337,15 @@ mod tests {
     fn a_copy_never_touches_what_is_there_and_leaves_nothing_when_it_fails() {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
-        copy(&from, &to).unwrap_err();
+        copy(&from, &to, 0).unwrap_err();
         assert!(!to.exists());
         fs::create_dir(&from).unwrap();
-        copy(&from, &to).unwrap_err();
+        copy(&from, &to, 0).unwrap_err();
         assert!(!to.exists(), "a folder cannot be copied");
         fs::remove_dir(&from).unwrap();
         fs::write(&from, "new").unwrap();
         fs::write(&to, "old").unwrap();
-        let error = copy(&from, &to).unwrap_err();
+        let error = copy(&from, &to, 0).unwrap_err();
         let LayerError::Copy { source, .. } = error else {
             panic!("{error}");
         };

@@ -53,6 +53,31 @@ impl fmt::Display for ImageKind {
     }
 }
 
+/// How a machine comes to its root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Boot {
+    /// The image stays read-only, with a disk of the VM's over it.
+    #[default]
+    Overlay,
+    /// The image's own initrd mounts a copy of the image.
+    Direct,
+}
+
+impl Word for Boot {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Overlay => "overlay",
+            Self::Direct => "direct",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::Overlay, Self::Direct]
+            .into_iter()
+            .find(|boot| boot.word() == word)
+    }
+}
+
 /// An image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRow {
@@ -78,6 +103,10 @@ pub struct ImageRow {
     pub config: Option<String>,
     /// The user's file, of one that is registered.
     pub path: Option<String>,
+    /// How a VM boots it.
+    pub boot: Boot,
+    /// Digest of the archive that a VM's `/root` gets at its first start.
+    pub work_seed: Option<String>,
 }
 
 /// The table.
@@ -188,9 +217,9 @@ impl Images {
 fn insert(transaction: &Transaction<'_>, row: &ImageRow) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO images (name, digest, kernel, bytes, entries, source, created_at, kind, reference, config,
-                             path)
+                             path, boot, work_seed)
          VALUES (:name, :digest, :kernel, :bytes, :entries, :source, :created_at, :kind, :reference, :config,
-                 :path)",
+                 :path, :boot, :work_seed)",
     )?;
     statement.execute(named_params! {
         ":name": row.name,
@@ -204,6 +233,8 @@ fn insert(transaction: &Transaction<'_>, row: &ImageRow) -> rusqlite::Result<()>
         ":reference": row.reference,
         ":config": row.config,
         ":path": row.path,
+        ":boot": row.boot.word(),
+        ":work_seed": row.work_seed,
     })?;
     Ok(())
 }
@@ -221,5 +252,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ImageRow> {
         reference: row.get("reference")?,
         config: row.get("config")?,
         path: row.get("path")?,
+        boot: word(row, "boot")?,
+        work_seed: row.get("work_seed")?,
     })
 }

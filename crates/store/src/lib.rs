@@ -18,7 +18,7 @@ mod vms;
 mod worker;
 
 pub use error::StoreError;
-pub use images::{ImageKind, ImageRow, Images};
+pub use images::{Boot, ImageKind, ImageRow, Images};
 pub use kernels::{KernelRow, Kernels};
 pub use operations::{OperationRow, OperationState, Operations};
 pub use schema::{Compatibility, check};

@@ -17,6 +17,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0003_publish.sql")),
     M::up(include_str!("migrations/0004_registered.sql")),
     M::up(include_str!("migrations/0005_built.sql")),
+    M::up(include_str!("migrations/0006_boot.sql")),
 ];
 
 /// What opening a file would mean.

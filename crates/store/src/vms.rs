@@ -12,7 +12,7 @@ use crate::sql::{
     JobError, Word, json_list, json_list_of, json_map, json_of, millis, name_taken, optional_time, signed,
     time, unsigned, word,
 };
-use crate::{Store, StoreError};
+use crate::{Boot, Store, StoreError};
 
 /// State of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -150,6 +150,10 @@ pub struct VmRow {
     pub created_at: Timestamp,
     /// When it was last started.
     pub started_at: Option<Timestamp>,
+    /// How it boots.
+    pub boot: Boot,
+    /// Digest of the archive that its `/root` gets at its first start; none once it has it.
+    pub work_seed: Option<String>,
 }
 
 /// What becomes of a column that may be empty.
@@ -211,6 +215,10 @@ pub struct VmUpdate {
     pub boot_id: Change<String>,
     /// Whether it goes when its client goes.
     pub ephemeral: Option<bool>,
+    /// How it boots.
+    pub boot: Option<Boot>,
+    /// Digest of the archive that its `/root` gets at its next start.
+    pub work_seed: Change<String>,
 }
 
 /// The table.
@@ -337,10 +345,10 @@ fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO vms (id, name, state, reason, image, image_digest, kernel, kernel_version, vcpu, memory_mib,
                           disk_size, network, env, publish, ephemeral, vmm, vmm_reason, machine_id, boot_id,
-                          created_at, started_at, image_config)
+                          created_at, started_at, image_config, boot, work_seed)
          VALUES (:id, :name, :state, :reason, :image, :image_digest, :kernel, :kernel_version, :vcpu, :memory_mib,
                  :disk_size, :network, :env, :publish, :ephemeral, :vmm, :vmm_reason, :machine_id, :boot_id,
-                 :created_at, :started_at, :image_config)",
+                 :created_at, :started_at, :image_config, :boot, :work_seed)",
     )?;
     let inserted = statement.execute(named_params! {
         ":id": row.id,
@@ -365,6 +373,8 @@ fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
         ":created_at": millis(row.created_at),
         ":started_at": row.started_at.map(millis),
         ":image_config": row.image_config,
+        ":boot": row.boot.word(),
+        ":work_seed": row.work_seed,
     });
     inserted
         .map(|_| ())
@@ -410,6 +420,7 @@ fn transition(
 
 fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusqlite::Result<Option<VmRow>> {
     let (boot_changes, boot_id) = update.boot_id.into_parts();
+    let (seed_changes, work_seed) = update.work_seed.into_parts();
     let mut statement = transaction.prepare_cached(
         "UPDATE vms SET image_digest = coalesce(:image_digest, image_digest), kernel = coalesce(:kernel, kernel),
                         kernel_version = coalesce(:kernel_version, kernel_version), vmm = coalesce(:vmm, vmm),
@@ -417,7 +428,8 @@ fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusq
                         vcpu = coalesce(:vcpu, vcpu), memory_mib = coalesce(:memory_mib, memory_mib),
                         disk_size = coalesce(:disk_size, disk_size),
                         boot_id = iif(:boot_changes, :boot_id, boot_id),
-                        image_config = coalesce(:image_config, image_config)
+                        image_config = coalesce(:image_config, image_config), boot = coalesce(:boot, boot),
+                        work_seed = iif(:seed_changes, :work_seed, work_seed)
          WHERE id = :id
          RETURNING *",
     )?;
@@ -434,6 +446,9 @@ fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusq
         ":ephemeral": update.ephemeral,
         ":boot_changes": boot_changes,
         ":boot_id": boot_id,
+        ":boot": update.boot.map(Word::word),
+        ":seed_changes": seed_changes,
+        ":work_seed": work_seed,
         ":id": id,
     };
     statement.query_row(values, read).optional()
@@ -463,5 +478,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<VmRow> {
         boot_id: row.get("boot_id")?,
         created_at: time(row, "created_at")?,
         started_at: optional_time(row, "started_at")?,
+        boot: word(row, "boot")?,
+        work_seed: row.get("work_seed")?,
     })
 }

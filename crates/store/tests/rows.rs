@@ -5,8 +5,8 @@ mod common;
 use common::{Fresh, at, operation, vm};
 use proptest::prelude::*;
 use store::{
-    Change, ImageKind, ImageRow, KernelRow, Network, OperationState, Store, StoreError, Transition, VmState,
-    VmUpdate,
+    Boot, Change, ImageKind, ImageRow, KernelRow, Network, OperationState, Store, StoreError, Transition,
+    VmState, VmUpdate,
 };
 
 #[tokio::test]
@@ -172,6 +172,8 @@ async fn an_update_never_touches_the_state() {
         image_digest: Some("sha256:aa".to_owned()),
         image_config: Some("{}".to_owned()),
         kernel_version: Some("6.1".to_owned()),
+        boot: Some(Boot::Direct),
+        work_seed: Change::Set("aa".to_owned()),
         ..VmUpdate::default()
     };
     let row = vms.update("1", update).await.unwrap();
@@ -179,7 +181,15 @@ async fn an_update_never_touches_the_state() {
     expected.image_digest = "sha256:aa".to_owned();
     expected.image_config = Some("{}".to_owned());
     expected.kernel_version = "6.1".to_owned();
+    expected.boot = Boot::Direct;
+    expected.work_seed = Some("aa".to_owned());
     assert_eq!(row, expected);
+    let update = VmUpdate {
+        work_seed: Change::Clear,
+        ..VmUpdate::default()
+    };
+    expected.work_seed = None;
+    assert_eq!(vms.update("1", update).await.unwrap(), expected);
     assert!(matches!(
         vms.update("2", VmUpdate::default()).await,
         Err(StoreError::NotFound { .. })
@@ -292,6 +302,8 @@ async fn images_and_kernels_come_back_and_replace_nothing() {
         reference: None,
         config: None,
         path: None,
+        boot: Boot::Overlay,
+        work_seed: None,
     };
     let images = fresh.store.images();
     images.insert(image.clone()).await.unwrap();
@@ -345,6 +357,8 @@ async fn an_image_is_found_by_its_reference_and_replaced_by_a_newer_one() {
         reference: Some("registry.test/web:1".to_owned()),
         config: Some(r#"{"user":"www"}"#.to_owned()),
         path: None,
+        boot: Boot::Overlay,
+        work_seed: None,
     };
     let images = fresh.store.images();
     images.replace(image("web", "aa", 1)).await.unwrap();

@@ -77,11 +77,16 @@ Examples:
     /// write to disks of their own that lie over it. As long as VMs start from it, it must stay as it is: one that has
     /// changed since is refused. `banger image promote` gives banger a copy.
     ///
+    /// With --kernel the image brings its own, which goes when the image does. With --initrd too, that one boots it: a
+    /// VM's disk then begins as a copy of FILE, an ext4, and nothing lies over anything.
+    ///
     /// Prints the image's name on stdout.
     #[command(after_help = "\
 Examples:
   banger image register --name mine --rootfs disk.ext4
   banger image register --name mine --rootfs root.erofs --kernel-ref my-kernel
+  banger image register --name mine --rootfs disk.ext4 --kernel boot/vmlinuz \\
+      --initrd boot/initrd.img --modules lib/modules/6.1.0
   banger vm run --image mine --rm -- cat /etc/os-release")]
     Register(RegisterArgs),
     /// Copy the file of a registered image: yours is needed no more.
@@ -168,8 +173,17 @@ pub struct RegisterArgs {
     #[arg(long, value_name = "FILE")]
     pub rootfs: PathBuf,
     /// Kernel that boots it; the default image's if left out.
-    #[arg(long, value_name = "KERNEL")]
+    #[arg(long, value_name = "KERNEL", conflicts_with = "kernel")]
     pub kernel_ref: Option<String>,
+    /// Kernel of its own: an ELF file or a bzImage.
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Option<PathBuf>,
+    /// Initrd of its own, which finds the root by itself.
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub initrd: Option<PathBuf>,
+    /// Folder with that kernel's modules: /lib/modules/VERSION.
+    #[arg(long, value_name = "DIR", requires = "kernel")]
+    pub modules: Option<PathBuf>,
     #[command(flatten)]
     pub progress: ProgressArgs,
 }

@@ -41,6 +41,7 @@ pub fn image(image: &Image) -> String {
                 .unwrap_or_else(|| "-".into()),
         ),
         ("kernel", image.kernel.clone()),
+        ("boot", image.boot.to_string()),
         ("size", bytes(image.bytes)),
         ("entries", image.entries.to_string()),
         ("vms", list(&image.vms)),

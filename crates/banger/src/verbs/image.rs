@@ -1,20 +1,22 @@
 //! `banger image …`.
 
 mod build;
+mod register;
 mod upload;
 
 use api::client::Action;
-use api::{PullImage, RegisterImage, UploadFormat, UploadImage};
+use api::{PullImage, UploadFormat, UploadImage};
 use jiff::Timestamp;
 use oci::Reference;
 
 use build::build;
+use register::register;
 
 use super::bundle::{self, Draft, Received};
 use super::operation::{ending, follow, watch};
 use super::registry;
 use crate::cli::{
-    CacheCommand, CachePruneArgs, ExportArgs, ImageCommand, ListingArgs, ProgressArgs, PullArgs, RegisterArgs,
+    CacheCommand, CachePruneArgs, ExportArgs, ImageCommand, ListingArgs, ProgressArgs, PullArgs,
 };
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -141,26 +143,6 @@ async fn list(place: &Place, args: &ListingArgs) -> Result<u8, Failure> {
         render::output(&render::images(&images, Timestamp::now()))?;
     }
     Ok(0)
-}
-
-async fn register(place: &Place, args: RegisterArgs) -> Result<u8, Failure> {
-    // The daemon's working directory is not the user's.
-    let path = args
-        .rootfs
-        .canonicalize()
-        .map_err(|error| Failure::new(format!("cannot read {}: {error}", args.rootfs.display())))?;
-    let Some(rootfs) = path.to_str() else {
-        return Err(Failure::usage(format!(
-            "the path of {} is not UTF-8",
-            path.display()
-        )));
-    };
-    let register = RegisterImage {
-        rootfs: rootfs.to_owned(),
-        kernel: args.kernel_ref,
-    };
-    let action = Action::Register(args.name.to_string(), register);
-    operate(place, &action, args.name.as_str(), args.progress).await
 }
 
 /// Follows an operation on an image to its end, and prints the image's name.

@@ -96,6 +96,7 @@ async fn import(place: &Place, args: ImportKernelArgs) -> Result<u8, Failure> {
     let folder = KernelFolder::open(&args.from).map_err(|error| Failure::new(one_line(&error)))?;
     let request = ImportKernel {
         distro: args.distro.map(|distro| distro.to_string()),
+        of_image: false,
     };
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;

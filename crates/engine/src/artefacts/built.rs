@@ -3,7 +3,7 @@
 use api::BuildImage;
 use catalog::{Catalog, Recipe};
 use jiff::Timestamp;
-use store::{ImageKind, ImageRow};
+use store::{Boot, ImageKind, ImageRow};
 
 use super::container::megabytes;
 use super::{Artefacts, STAGING, SourceError};
@@ -90,6 +90,8 @@ impl Artefacts {
             reference: None,
             config: None,
             path: None,
+            boot: Boot::Overlay,
+            work_seed: None,
         };
         self.publish(staging, made.file_system, row).await?;
         drop(guard);

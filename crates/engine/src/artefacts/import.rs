@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rootfs::probe::FileSystem;
 use serde_json::json;
-use store::{ImageKind, ImageRow};
+use store::{Boot, ImageKind, ImageRow};
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
@@ -245,6 +245,8 @@ impl Artefacts {
             reference,
             config: Some(config),
             path: None,
+            boot: Boot::Overlay,
+            work_seed: None,
         };
         let image = self.publish(staging, made.file_system, row).await?;
         drop(guard);
@@ -270,6 +272,8 @@ impl Artefacts {
             digest: row.digest.clone(),
             rootfs: target,
             config: row.config.clone(),
+            boot: row.boot,
+            work_seed: row.work_seed.clone(),
         };
         self.store.images().replace(row).await?;
         Ok(image)

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
+use store::Boot;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::Kernel;
+use super::kernels::NO_INITRD;
 use crate::EngineError;
 
 #[derive(Debug)]
@@ -26,17 +28,32 @@ impl Initramfs {
         }
     }
 
-    pub(crate) async fn ensure(&self, kernel: &Kernel) -> Result<PathBuf, EngineError> {
+    pub(crate) async fn ensure(&self, kernel: &Kernel, boot: Boot) -> Result<PathBuf, EngineError> {
         let agent = self.agent_digest().await?;
+        let (before, ending) = match boot {
+            Boot::Overlay => (None, "cpio"),
+            Boot::Direct => {
+                let initrd = kernel.initrd().ok_or_else(|| EngineError::Invalid {
+                    what: "kernel",
+                    value: kernel.name.clone(),
+                    why: NO_INITRD.to_owned(),
+                })?;
+                (Some(initrd), "direct.cpio")
+            }
+        };
         let path = self
             .folder
-            .join(format!("{}-{}-{agent}.cpio", kernel.name, kernel.version));
+            .join(format!("{}-{}-{agent}.{ending}", kernel.name, kernel.version));
         let _one = self.making.lock().await;
         if path.is_file() {
             return Ok(path);
         }
         let (agent, modules, out) = (self.agent.clone(), kernel.boot_modules(), path.clone());
-        tokio::task::spawn_blocking(move || rootfs::initramfs::write(&out, &agent, &modules))
+        let make = move || match before {
+            None => rootfs::initramfs::write(&out, &agent, &modules),
+            Some(initrd) => rootfs::initramfs::write_before(&initrd, &out, &agent, &modules),
+        };
+        tokio::task::spawn_blocking(make)
             .await
             .map_err(|panic| EngineError::Internal(format!("making the initramfs: {panic}")))?
             .map_err(|error| EngineError::Artefact {

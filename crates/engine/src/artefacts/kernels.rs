@@ -14,6 +14,9 @@ use super::{Artefacts, STAGING, sync_folder};
 use crate::EngineError;
 use crate::operations::{OperationHandle, Stage};
 
+/// Why an image does not boot directly with a kernel.
+pub(super) const NO_INITRD: &str = "it has no initrd of its own, which the image would boot";
+
 /// A kernel on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kernel {
@@ -223,6 +226,18 @@ impl Artefacts {
     /// The kernel of that name and version, if its files are here.
     pub(crate) fn kernel_version(&self, name: &str, version: &str) -> Option<Kernel> {
         Some(Kernel::at(&self.paths.kernels(), name, version)).filter(|kernel| kernel.vmlinux().is_file())
+    }
+
+    /// Refuses a kernel that is not here, or has no initrd of its own.
+    pub(crate) async fn require_initrd(&self, name: &str) -> Result<(), EngineError> {
+        match self.kernel(name).await? {
+            Some(kernel) if kernel.initrd().is_some() => Ok(()),
+            _ => Err(EngineError::Invalid {
+                what: "kernel",
+                value: name.to_owned(),
+                why: NO_INITRD.to_owned(),
+            }),
+        }
     }
 
     async fn kernel(&self, name: &str) -> Result<Option<Kernel>, EngineError> {

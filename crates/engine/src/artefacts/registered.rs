@@ -8,10 +8,10 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rootfs::probe::{ProbeError, probe};
+use rootfs::probe::{FileSystem, ProbeError, probe};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use store::{ImageKind, ImageRow};
+use store::{Boot, ImageKind, ImageRow};
 use tokio_util::sync::CancellationToken;
 
 use super::container::megabytes;
@@ -30,6 +30,9 @@ pub(crate) enum FileError {
     /// It is a folder, a device, …
     #[error("it is not a regular file")]
     NotAFile,
+    /// It is a file system that nobody can write to.
+    #[error("it is read-only: an image that boots its own initrd has an ext4")]
+    ReadOnly,
     /// It is not what was registered.
     #[error("it has changed since it was registered")]
     Changed,
@@ -107,6 +110,8 @@ pub(super) fn open(row: &ImageRow) -> Result<(Image, File), EngineError> {
         digest: row.digest.clone(),
         rootfs: path,
         config: None,
+        boot: row.boot,
+        work_seed: row.work_seed.clone(),
     };
     Ok((image, file))
 }
@@ -158,6 +163,7 @@ impl Artefacts {
         name: &str,
         path: PathBuf,
         kernel: String,
+        boot: Boot,
         operation: &OperationHandle,
     ) -> Result<(), EngineError> {
         let stage = operation.stage("image", name);
@@ -173,6 +179,9 @@ impl Artefacts {
         let looked = tokio::task::spawn_blocking(move || {
             let (file, about) = open_file(&wanted)?;
             let file_system = probe(&file)?;
+            if boot == Boot::Direct && file_system != FileSystem::Ext4 {
+                return Err(FileError::ReadOnly);
+            }
             let digest = read_through(&file, &about, None, &stage, &cancel)?;
             Ok::<_, FileError>((stage, file_system, about, digest))
         });
@@ -193,6 +202,8 @@ impl Artefacts {
             reference: None,
             config: None,
             path: Some(path.to_string_lossy().into_owned()),
+            boot,
+            work_seed: None,
         };
         self.store.images().insert(row).await?;
         stage.done(&format!(

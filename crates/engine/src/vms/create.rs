@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use store::VmUpdate;
+use store::{Boot, Change, VmRow, VmUpdate};
 
 use super::{Shared, layer_path, start};
 use crate::EngineError;
@@ -13,6 +13,7 @@ use crate::artefacts::import::Import;
 use crate::error::one_line;
 use crate::operations::OperationHandle;
 
+const MIB: u64 = 1 << 20;
 /// Prefix of a VM's folder on its way out.
 pub(crate) const GONE: &str = ".gone-";
 
@@ -37,15 +38,23 @@ pub(crate) async fn make(
             image_digest: Some(image.digest),
             image_config: image.config,
             kernel_version: Some(kernel.version),
+            boot: Some(image.boot),
+            work_seed: image.work_seed.map_or(Change::Keep, Change::Set),
+            disk_size: disk_size(&row, image.boot, &image.rootfs)?,
             ..VmUpdate::default()
         };
-        shared.store.vms().update(id, update).await?;
+        let row = shared.store.vms().update(id, update).await?;
         let (folder, layers, size) = (shared.paths.vm(id), shared.paths.layers(), row.disk_size);
+        let (boot, digest) = (row.boot, row.image_digest);
         make_folder(&folder)?;
-        // Not cancellable in its middle: milliseconds, and what it leaves is removed with the folder.
+        // Not cancellable in its middle: milliseconds where blocks are shared or there is little data, and what it
+        // leaves is removed with the folder.
         tokio::task::spawn_blocking(move || {
-            let template = rootfs::layer::make_template(&layers, size)?;
-            rootfs::layer::copy(&template, &layer_path(&folder))
+            let from = match boot {
+                Boot::Overlay => rootfs::layer::make_template(&layers, size)?,
+                Boot::Direct => image.rootfs,
+            };
+            rootfs::layer::copy(&from, &layer_path(&folder), size)
         })
         .await
         .map_err(|panic| EngineError::Internal(format!("making a layer: {panic}")))?
@@ -53,6 +62,10 @@ pub(crate) async fn make(
             name: row.name.clone(),
             source,
         })?;
+        if boot == Boot::Direct {
+            // A file of the user's could have changed while it was copied.
+            shared.artefacts.find_digest(&digest).await?;
+        }
         shared.hit("create.layer").await
     };
     tokio::select! {
@@ -83,6 +96,16 @@ pub(crate) async fn remove(shared: &Shared, id: &str) -> Result<(), EngineError>
             .map_err(EngineError::file("remove", aside))?;
     }
     Ok(())
+}
+
+/// What a disk has to become that begins as a copy, to have room for it.
+fn disk_size(row: &VmRow, boot: Boot, rootfs: &Path) -> Result<Option<u64>, EngineError> {
+    if boot == Boot::Overlay {
+        return Ok(None);
+    }
+    let about = fs::metadata(rootfs).map_err(EngineError::file("read", rootfs))?;
+    let needed = about.len().next_multiple_of(MIB);
+    Ok((needed > row.disk_size).then_some(needed))
 }
 
 fn make_folder(folder: &Path) -> Result<(), EngineError> {

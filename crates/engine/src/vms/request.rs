@@ -3,7 +3,7 @@
 use api::CreateVm;
 use config::VmName;
 use jiff::Timestamp;
-use store::{Network, VmRow, VmState};
+use store::{Boot, Network, VmRow, VmState};
 
 use super::publish;
 use crate::{Defaults, EngineError};
@@ -58,6 +58,8 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
         boot_id: None,
         created_at: Timestamp::now(),
         started_at: None,
+        boot: Boot::Overlay,
+        work_seed: None,
     })
 }
 

@@ -111,7 +111,7 @@ async fn grow_disk(
     size: u64,
 ) -> Result<(), EngineError> {
     if let Some(machine) = machine {
-        return Ok(machine.grow_drive(start::LAYER_DRIVE, size).await?);
+        return Ok(machine.grow_drive(start::writable_drive(row.boot), size).await?);
     }
     // The file alone: what a guest has written is for guests to read. The next start makes the file system follow.
     let path = layer_path(&shared.paths.vm(&row.id));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use store::{Network, VmRow};
+use store::{Boot, Network, VmRow};
 use vmm::{Backend, Drive, Machine, MachineSpec, NetworkDevice};
 
 use super::link::Link;
@@ -19,15 +19,25 @@ use crate::operations::OperationHandle;
 use crate::plan::{self, Step};
 use crate::{EngineError, Machines, console};
 
-/// Which of a machine's drives is the writable layer.
-pub(crate) const LAYER_DRIVE: usize = 1;
+/// Which of a machine's drives is the one that it writes to.
+pub(crate) fn writable_drive(boot: Boot) -> usize {
+    match boot {
+        Boot::Overlay => 1,
+        Boot::Direct => 0,
+    }
+}
+
+/// The agent starts before the image's initrd; the rest tells that where the root is. What is deleted in the guest is
+/// told to the host, whose file shrinks.
+const COMMAND_LINE_DIRECT: &str = "rdinit=/banger/init root=/dev/vda rw rootflags=discard,noinit_itable";
 
 /// What a start needs to know.
 pub(crate) struct Inputs {
     pub(crate) row: VmRow,
     pub(crate) folder: PathBuf,
     pub(crate) kernel: Kernel,
-    pub(crate) image: Image,
+    /// None where the VM's disk has all of it.
+    pub(crate) image: Option<Image>,
     pub(crate) initramfs: PathBuf,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) machines: Arc<dyn Machines>,
@@ -97,6 +107,14 @@ struct Start {
 impl Start {
     fn machine_spec(&self) -> MachineSpec {
         let disk = |path: PathBuf, read_only| Drive { path, read_only };
+        let layer = disk(super::layer_path(&self.inputs.folder), false);
+        let (command_line, drives) = match &self.inputs.image {
+            Some(image) => {
+                let modules = disk(self.inputs.kernel.modules(), true);
+                ("", vec![disk(image.rootfs.clone(), true), layer, modules])
+            }
+            None => (COMMAND_LINE_DIRECT, vec![layer]),
+        };
         MachineSpec {
             id: self.inputs.row.id.clone(),
             folder: self.inputs.folder.clone(),
@@ -104,12 +122,8 @@ impl Start {
             memory_mib: self.inputs.row.memory_mib,
             kernel: self.inputs.kernel.vmlinux(),
             initramfs: self.inputs.initramfs.clone(),
-            command_line: String::new(),
-            drives: vec![
-                disk(self.inputs.image.rootfs.clone(), true),
-                disk(super::layer_path(&self.inputs.folder), false),
-                disk(self.inputs.kernel.modules(), true),
-            ],
+            command_line: command_line.to_owned(),
+            drives,
             network: self.network.clone(),
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use store::{Network, OperationRow, OperationState, PublishedPort, Store, VmRow, VmState};
+use store::{Boot, Network, OperationRow, OperationState, PublishedPort, Store, VmRow, VmState};
 
 /// A store in a folder of its own.
 pub struct Fresh {
@@ -61,6 +61,8 @@ pub fn vm(id: &str, name: &str) -> VmRow {
         boot_id: None,
         created_at: at(1_700_000_000_000),
         started_at: None,
+        boot: Boot::Overlay,
+        work_seed: None,
     }
 }
 

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use api::{
-    ApiError, BuildImage, ErrorCode, Event, Image, ImageConfig, ImageKind, Pruned, PullImage, RegisterImage,
-    StageState,
+    ApiError, BootWay, BuildImage, ErrorCode, Event, Image, ImageConfig, ImageKind, Pruned, PullImage,
+    RegisterImage, StageState,
 };
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -20,6 +20,8 @@ use super::routes::{Answer, body, failure, json, whole};
 /// The image `app`, with everything that an image may say.
 pub fn app() -> Image {
     Image {
+        boot: BootWay::Overlay,
+        work_seed: None,
         id: "b".repeat(64),
         name: "app".into(),
         kind: ImageKind::Oci,
