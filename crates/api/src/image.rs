@@ -173,6 +173,10 @@ pub struct RegisterImage {
     /// How a VM boots it. `direct` needs an ext4, and a kernel with an initrd.
     #[serde(default)]
     pub boot: BootWay,
+    /// Absolute path of a tar or an ext4 on the daemon's host: what `/root` of a VM gets at its first start. It is
+    /// copied.
+    #[serde(default)]
+    pub work_seed: Option<String>,
 }
 
 /// Body of `POST /v1/images/{name}/build`.

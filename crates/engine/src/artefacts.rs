@@ -9,6 +9,7 @@ mod initramfs;
 pub(crate) mod kernels;
 mod locks;
 pub(crate) mod registered;
+pub(crate) mod seeds;
 mod sources;
 
 use std::path::{Path, PathBuf};
@@ -307,13 +308,15 @@ fn image_path(images: &Path, digest: &str, file_system: FileSystem) -> PathBuf {
     images.join(format!("{digest}.{}", file_system.name()))
 }
 
-/// The digest in the name of a root file system of ours.
+/// The digest in the name of a root file system or a work seed of ours.
 pub(crate) fn digest_of(file: &str) -> Option<&str> {
     let (digest, ending) = file.rsplit_once('.')?;
     // What is being made starts with a dot, and is its maker's.
     let ours = FILE_SYSTEMS
         .iter()
-        .any(|file_system| file_system.name() == ending);
+        .map(|file_system| file_system.name())
+        .chain([seeds::ENDING])
+        .any(|ours| ours == ending);
     (ours && !digest.starts_with('.')).then_some(digest)
 }
 

@@ -111,6 +111,13 @@ pub enum EngineError {
         /// What the user can do.
         hint: Option<String>,
     },
+    /// A guest could not unpack its work seed.
+    #[error("cannot put the image's work seed into /root")]
+    WorkSeed {
+        /// Why.
+        #[source]
+        source: guest::AgentError,
+    },
     /// VMs use the image.
     #[error("cannot delete image `{name}`: {} {} it", .vms.join(", "), if .vms.len() == 1 { "uses" } else { "use" })]
     ImageInUse {
@@ -337,6 +344,7 @@ impl EngineError {
             Self::KernelInUse { .. } => ErrorCode::KernelInUse,
             Self::KernelExists { .. } => ErrorCode::KernelExists,
             Self::ImageFileGone { .. } | Self::RegisteredFile { .. } => ErrorCode::ArtefactFailed,
+            Self::WorkSeed { .. } => ErrorCode::AgentRefused,
             Self::ImageInUse { .. } => ErrorCode::ImageInUse,
             Self::ImageExists { .. } => ErrorCode::ImageExists,
             Self::Upload { .. } | Self::Artefact { .. } => ErrorCode::ArtefactFailed,

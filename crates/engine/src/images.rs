@@ -155,23 +155,13 @@ impl Images {
         if boot == Boot::Direct {
             self.shared.artefacts.require_initrd(&kernel).await?;
         }
-        let path = PathBuf::from(&request.rootfs);
-        if !path.is_absolute() || request.rootfs.contains('\0') {
-            return Err(EngineError::Invalid {
-                what: "rootfs",
-                value: request
-                    .rootfs
-                    .chars()
-                    .take(300)
-                    .flat_map(char::escape_default)
-                    .collect(),
-                why: "it is not an absolute path".to_owned(),
-            });
-        }
+        let path = absolute("rootfs", &request.rootfs)?;
+        let seed = request.work_seed.as_deref();
+        let seed = seed.map(|seed| absolute("work seed", seed)).transpose()?;
         self.operate(move |shared, operation| async move {
             shared
                 .artefacts
-                .register(&name, path, kernel, boot, &operation)
+                .register(&name, path, kernel, boot, seed, &operation)
                 .await
         })
         .await
@@ -366,8 +356,12 @@ impl Images {
         let vms = self.shared.store.vms().list().await?;
         let used: BTreeSet<String> = images
             .into_iter()
-            .map(|row| row.digest)
-            .chain(vms.into_iter().map(|row| row.image_digest))
+            .flat_map(|row| [Some(row.digest), row.work_seed])
+            .chain(
+                vms.into_iter()
+                    .flat_map(|row| [Some(row.image_digest), row.work_seed]),
+            )
+            .flatten()
             .collect();
         let folder = self.shared.paths.images();
         let entries = fs::read_dir(&folder).map_err(EngineError::file("read", &folder))?;
@@ -386,6 +380,19 @@ impl Images {
         }
         Ok((count, bytes))
     }
+}
+
+/// A path on this host that does not depend on where the daemon was started.
+fn absolute(what: &'static str, text: &str) -> Result<PathBuf, EngineError> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() && !text.contains('\0') {
+        return Ok(path);
+    }
+    Err(EngineError::Invalid {
+        what,
+        value: text.chars().take(300).flat_map(char::escape_default).collect(),
+        why: "it is not an absolute path".to_owned(),
+    })
 }
 
 /// Leaves `work` where it stands when the operation is cancelled; what blocks cleans up after itself.

@@ -142,6 +142,7 @@ impl Shared {
         };
         Ok(start::Inputs {
             folder: self.paths.vm(&row.id),
+            seed: row.work_seed.as_deref().map(|digest| self.artefacts.seed(digest)),
             initramfs: self.artefacts.ensure_initramfs(&kernel, row.boot).await?,
             identity: self.identity(&row),
             machines: Arc::clone(&self.machines),

@@ -9,4 +9,5 @@ pub mod kernel;
 pub mod layer;
 pub mod probe;
 mod publish;
+pub mod seed;
 mod sparse_copy;

@@ -50,10 +50,15 @@ impl Client {
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
-        let mut path = kernel_path(name);
-        if let Some(distro) = &import.distro {
-            path.push_str(&format!("?distro={}", segment(distro)));
+        let distro = import.distro.as_deref();
+        let mut query: Vec<String> = distro
+            .map(|distro| format!("distro={}", segment(distro)))
+            .into_iter()
+            .collect();
+        if import.of_image {
+            query.push("of_image=true".to_owned());
         }
+        let path = format!("{}?{}", kernel_path(name), query.join("&"));
         let body = StreamBody::new(futures::StreamExt::map(body, |chunk| chunk.map(Frame::data)));
         // The answer comes when the kernel has been sent and taken apart, however long that takes.
         let answer = send_body(&self.socket, Call::new(Method::PUT, path), body).await?;

@@ -184,6 +184,9 @@ pub struct RegisterArgs {
     /// Folder with that kernel's modules: /lib/modules/VERSION.
     #[arg(long, value_name = "DIR", requires = "kernel")]
     pub modules: Option<PathBuf>,
+    /// What /root of each VM gets at its first start: a tar, or an ext4 that is never mounted. It is copied.
+    #[arg(long, value_name = "FILE")]
+    pub work_seed: Option<PathBuf>,
     #[command(flatten)]
     pub progress: ProgressArgs,
 }

@@ -79,7 +79,7 @@ fn mark(about: &Metadata) -> Value {
     json!({"bytes": about.len(), "modified": about.mtime(), "nanoseconds": about.mtime_nsec()})
 }
 
-fn open_file(path: &Path) -> Result<(File, Metadata), FileError> {
+pub(super) fn open_file(path: &Path) -> Result<(File, Metadata), FileError> {
     // A pipe that nobody writes holds nobody up.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options()
@@ -164,6 +164,7 @@ impl Artefacts {
         path: PathBuf,
         kernel: String,
         boot: Boot,
+        seed: Option<PathBuf>,
         operation: &OperationHandle,
     ) -> Result<(), EngineError> {
         let stage = operation.stage("image", name);
@@ -189,6 +190,15 @@ impl Artefacts {
             .await
             .map_err(|panic| EngineError::Internal(format!("registering an image: {panic}")))?;
         let (stage, file_system, about, digest) = looked.map_err(|error| error.at(name, &path))?;
+        let seed = match seed {
+            Some(seed) => Some(self.take_seed(name, seed).await?),
+            None => None,
+        };
+        let _gate = self.gate.lock().await;
+        let work_seed = match seed {
+            Some(seed) => Some(self.publish_seed(seed)?),
+            None => None,
+        };
         let row = ImageRow {
             name: name.to_owned(),
             digest,
@@ -203,7 +213,7 @@ impl Artefacts {
             config: None,
             path: Some(path.to_string_lossy().into_owned()),
             boot,
-            work_seed: None,
+            work_seed,
         };
         self.store.images().insert(row).await?;
         stage.done(&format!(

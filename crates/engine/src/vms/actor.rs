@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use store::{VmRow, VmState};
+use store::{Change, VmRow, VmState, VmUpdate};
 use tokio::sync::{Notify, mpsc, watch};
 use vmm::Machine;
 
@@ -237,7 +237,7 @@ impl Actor {
         };
         let (before, reason) = (row.state, row.reason.clone());
         let row = state::begin_start(&self.shared, &self.id).await?;
-        let name = row.name.clone();
+        let (name, planted) = (row.name.clone(), row.work_seed.is_some());
         let stage = operation.stage("start", "booting");
         let started = match self.shared.start_inputs(row, operation).await {
             Ok(inputs) => start::start(inputs, operation, &*self.shared.faults).await,
@@ -245,6 +245,14 @@ impl Actor {
         };
         match started {
             Ok(started) => {
+                // Before it runs: what its user does in /root from here on is never written over.
+                if planted {
+                    let update = VmUpdate {
+                        work_seed: Change::Clear,
+                        ..VmUpdate::default()
+                    };
+                    self.shared.store.vms().update(&self.id, update).await?;
+                }
                 state::running(&self.shared, &self.id, &started.boot_id).await?;
                 let published = claimed.serve(&name, &started.link.state());
                 self.set_running(Some(Running {

@@ -12,7 +12,7 @@ use store::{Boot, Network, VmRow};
 use vmm::{Backend, Drive, Machine, MachineSpec, NetworkDevice};
 
 use super::link::Link;
-use crate::artefacts::{Image, Kernel};
+use crate::artefacts::{Image, Kernel, seeds};
 use crate::faults::Faults;
 use crate::identity::Identity;
 use crate::operations::OperationHandle;
@@ -39,6 +39,8 @@ pub(crate) struct Inputs {
     /// None where the VM's disk has all of it.
     pub(crate) image: Option<Image>,
     pub(crate) initramfs: PathBuf,
+    /// The archive that `/root` gets, at a first start.
+    pub(crate) seed: Option<PathBuf>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) machines: Arc<dyn Machines>,
     pub(crate) identity: Identity,
@@ -59,10 +61,11 @@ pub(crate) async fn start(
     operation: &OperationHandle,
     faults: &dyn Faults,
 ) -> Result<Started, EngineError> {
-    let steps: [Box<dyn Step<Start>>; 3] = [
+    let steps: [Box<dyn Step<Start>>; 4] = [
         Box::new(ConnectNetwork),
         Box::new(StartMachine),
         Box::new(ReachAgent),
+        Box::new(PlantSeed),
     ];
     let mut start = Start {
         inputs,
@@ -237,6 +240,30 @@ impl Step<Start> for ReachAgent {
 
     fn undo<'a>(&'a self, start: &'a mut Start) -> BoxFuture<'a, Result<(), EngineError>> {
         start.link = None;
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Unpacks the image's work seed, where the VM has not had it.
+struct PlantSeed;
+
+impl Step<Start> for PlantSeed {
+    fn name(&self) -> &'static str {
+        "seed"
+    }
+
+    fn run<'a>(&'a self, start: &'a mut Start) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            let (Some(seed), Some(link)) = (&start.inputs.seed, &start.link) else {
+                return Ok(());
+            };
+            let (agent, _) = link.agent().await?;
+            seeds::plant(seed, &agent).await
+        })
+    }
+
+    /// A start that fails later unpacks it once more.
+    fn undo<'a>(&'a self, _: &'a mut Start) -> BoxFuture<'a, Result<(), EngineError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 }

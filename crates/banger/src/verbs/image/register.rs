@@ -1,5 +1,7 @@
 //! `banger image register`: the file is the daemon's to read; what boots it, if it is the user's, is sent.
 
+use std::path::Path;
+
 use api::client::{Action, Client};
 use api::{BootWay, ImportKernel, RegisterImage};
 use rootfs::kernel::KernelFolder;
@@ -15,21 +17,11 @@ use crate::render;
 use crate::terminal::{Signals, exit_code};
 
 pub(super) async fn register(place: &Place, args: RegisterArgs) -> Result<u8, Failure> {
-    // The daemon's working directory is not the user's.
-    let path = args
-        .rootfs
-        .canonicalize()
-        .map_err(|error| Failure::new(format!("cannot read {}: {error}", args.rootfs.display())))?;
-    let Some(rootfs) = path.to_str() else {
-        return Err(Failure::usage(format!(
-            "the path of {} is not UTF-8",
-            path.display()
-        )));
-    };
     let mut register = RegisterImage {
-        rootfs: rootfs.to_owned(),
+        rootfs: absolute(&args.rootfs)?,
         kernel: args.kernel_ref,
         boot: BootWay::Overlay,
+        work_seed: args.work_seed.as_deref().map(absolute).transpose()?,
     };
     let name = args.name.to_string();
     let Some(kernel) = args.kernel else {
@@ -63,6 +55,20 @@ pub(super) async fn register(place: &Place, args: RegisterArgs) -> Result<u8, Fa
         render::note(&format!("the kernel `{name}` stays: {error}\n"));
     }
     registered
+}
+
+/// The daemon's working directory is not the user's.
+fn absolute(file: &Path) -> Result<String, Failure> {
+    let path = file
+        .canonicalize()
+        .map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))?;
+    match path.into_os_string().into_string() {
+        Ok(path) => Ok(path),
+        Err(path) => Err(Failure::usage(format!(
+            "the path of {} is not UTF-8",
+            path.display()
+        ))),
+    }
 }
 
 async fn send(client: &Client, name: &str, parts: KernelFolder) -> Result<(), Failure> {
