@@ -71,14 +71,14 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 fn take(path: &Path, images: &Path) -> Result<StagedSeed, Failure> {
     let (file, _) = registered::open_file(path)?;
     let staging = tempfile::Builder::new().prefix(STAGING).tempfile_in(images)?;
-    let mut out = Hashed {
-        file: io::BufWriter::new(staging.as_file()),
-        hash: Sha256::new(),
+    let digest = {
+        let mut out = Hashed {
+            file: io::BufWriter::new(staging.as_file()),
+            hash: Sha256::new(),
+        };
+        rootfs::seed::convert(file, &mut out)?;
+        out.hash.finalize()
     };
-    rootfs::seed::convert(file, &mut out)?;
-    let Hashed { file, hash } = out;
-    drop(file);
-    let digest = hash.finalize();
     staging.as_file().sync_all()?;
     Ok(StagedSeed {
         file: staging,
