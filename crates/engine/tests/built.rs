@@ -96,7 +96,7 @@ async fn a_build_that_fails_leaves_nothing_and_the_old_image_good() {
     erofs(&disk);
     let register = api::RegisterImage {
         rootfs: disk.to_str().unwrap().to_owned(),
-        kernel: None,
+        ..api::RegisterImage::default()
     };
     let registered = engine.images().register("disk", register).await.unwrap();
     registered.wait().await.unwrap();

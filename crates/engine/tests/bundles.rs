@@ -191,7 +191,7 @@ async fn a_root_disk_of_the_users_travels_as_it_is_holes_and_all() {
     let engine = maker.engine().await;
     let register = api::RegisterImage {
         rootfs: disk.to_str().unwrap().to_owned(),
-        kernel: None,
+        ..api::RegisterImage::default()
     };
     let registering = engine.images().register("disk", register).await.unwrap();
     registering.wait().await.unwrap();

@@ -262,6 +262,7 @@ async fn what_is_no_kernel_or_has_a_name_that_cannot_be_is_refused_and_leaves_no
     }
     let distro = ImportKernel {
         distro: Some("a\nb".into()),
+        of_image: false,
     };
     let error = engine
         .kernels()

@@ -44,7 +44,7 @@ impl Disk {
 async fn register(engine: &Engine, name: &str, path: &Path) -> Result<(), ApiError> {
     let request = RegisterImage {
         rootfs: path.to_str().unwrap().to_owned(),
-        kernel: None,
+        ..RegisterImage::default()
     };
     let operation = engine.images().register(name, request).await;
     operation.map_err(|error| error.to_api())?.wait().await.map(drop)
@@ -261,6 +261,7 @@ async fn what_is_no_root_file_system_is_refused_and_says_what_it_is() {
     let request = RegisterImage {
         rootfs: disk.path().to_str().unwrap().to_owned(),
         kernel: Some("nosuch".into()),
+        ..RegisterImage::default()
     };
     let error = engine.images().register("y", request).await.unwrap_err().to_api();
     assert_eq!(error.code, ErrorCode::KernelNotFound);

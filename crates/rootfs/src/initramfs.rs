@@ -378,6 +378,46 @@ mod tests {
     }
 
     #[test]
+    fn somebody_elses_initrd_follows_as_it_is_and_keeps_its_init() {
+        let folder = Folder::new();
+        fs::write(folder.at("initrd"), b"\x28\xb5\x2f\xfd packed").unwrap();
+        fs::write(folder.at("modules/00-virtio_ring.ko"), b"1st").unwrap();
+        let out = folder.at("out");
+        write_before(
+            &folder.at("initrd"),
+            &out,
+            &folder.at("agent"),
+            &folder.at("modules"),
+        )
+        .unwrap();
+        let archive = fs::read(&out).unwrap();
+        let ours = archive.strip_suffix(b"\x28\xb5\x2f\xfd packed").unwrap();
+        assert_eq!(ours.len() % 4, 0, "where the kernel looks for it");
+        let listed = listed(ours);
+        let names: Vec<_> = listed
+            .lines()
+            .filter_map(|line| line.split(' ').next_back())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "dev",
+                "dev/console",
+                "dev/null",
+                "banger",
+                "banger/init",
+                "banger/modules",
+                "banger/modules/00-virtio_ring.ko",
+                "proc",
+                "sys"
+            ]
+        );
+        let missing = folder.at("none");
+        let failed = write_before(&missing, &out, &folder.at("agent"), &folder.at("modules"));
+        assert!(matches!(failed, Err(InitramfsError::Read { .. })));
+    }
+
+    #[test]
     fn equal_input_gives_equal_bytes() {
         let (first, second) = (Folder::new(), Folder::new());
         for (folder, names) in [

@@ -244,7 +244,9 @@ fn a_file_is_registered_by_its_whole_path_and_promoted_by_its_name() {
     );
     let disk = disk.canonicalize().unwrap();
     let calls = [
-        format!("register mine RegisterImage {{ rootfs: {disk:?}, kernel: None }}"),
+        format!(
+            "register mine RegisterImage {{ rootfs: {disk:?}, kernel: None, boot: Overlay, work_seed: None }}"
+        ),
         "promote mine".to_owned(),
     ];
     assert_eq!(daemon.calls(), calls);

@@ -7,6 +7,7 @@
 mod commands;
 mod containers;
 mod daemon;
+mod direct;
 mod early;
 mod full;
 mod giving_back;

@@ -18,6 +18,8 @@ use crate::operations::OperationHandle;
 
 /// How long the guest may take to let its file system grow.
 const GROW: Duration = Duration::from_secs(60);
+/// Rest between two tries.
+const LEARNS: Duration = Duration::from_millis(20);
 
 impl Vms {
     /// Changes what a VM is made of. What is left out stays.
@@ -85,9 +87,9 @@ pub(crate) async fn set(
         ..VmUpdate::default()
     };
     let row = shared.store.vms().update(&row.id, update).await?;
-    if let (Some(_), Some((machine, link))) = (grows, running)
+    if let (Some(size), Some((machine, link))) = (grows, running)
         && let Err(error) = tokio::select! {
-            grown = grow_file_system(link) => grown,
+            grown = grow_file_system(link, size) => grown,
             // Nobody is left to answer, or to wait for the answer.
             reason = machine.wait() => Err(EngineError::MachineEnded { reason, console: None }),
             () = operation.cancellation().cancelled() => Err(EngineError::Cancelled),
@@ -125,13 +127,17 @@ async fn grow_disk(
     grow().map_err(EngineError::file("grow", &path))
 }
 
-async fn grow_file_system(link: &Link) -> Result<(), EngineError> {
+async fn grow_file_system(link: &Link, size: u64) -> Result<(), EngineError> {
     let grown = async {
         let (agent, _) = link.agent().await?;
-        agent.grow_disk().await.map_err(EngineError::Agent)
+        // The guest's kernel learns of the larger disk by itself, a moment later than we do.
+        while agent.grow_disk().await.map_err(EngineError::Agent)?.disk_size < size {
+            tokio::time::sleep(LEARNS).await;
+        }
+        Ok(())
     };
     match tokio::time::timeout(GROW, grown).await {
-        Ok(outcome) => outcome.map(|_| ()),
+        Ok(outcome) => outcome,
         Err(_) => Err(EngineError::AgentSilent {
             waited: GROW,
             console: None,

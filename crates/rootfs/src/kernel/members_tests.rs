@@ -233,6 +233,43 @@ fn a_kernel_is_found_where_builds_and_packages_put_it() {
 }
 
 #[test]
+fn parts_are_taken_from_where_they_lie_and_each_is_what_it_has_to_be() {
+    let folder = Folder::new(&[
+        ("a/bzImage", b"kernel"),
+        ("b/my-initrd", b"initrd"),
+        ("c/extra/x.ko", b""),
+    ]);
+    folder.link("a/bzImage", "vmlinuz");
+    let at = |name: &str| folder.0.path().join(name);
+    let packed = |initrd: Option<&str>, modules: Option<&str>| {
+        let (initrd, modules) = (initrd.map(at), modules.map(at));
+        let parts = KernelFolder::of_parts(&at("vmlinuz"), initrd.as_deref(), modules.as_deref());
+        let told = |error: FolderError| {
+            error
+                .to_string()
+                .replace(folder.0.path().to_str().unwrap(), "DIR")
+        };
+        let mut out = Vec::new();
+        parts.map_err(told)?.pack(&mut out).map_err(told)?;
+        let mut archive = tar::Archive::new(out.as_slice());
+        let entries = archive.entries().unwrap();
+        let names = entries.map(|entry| entry.unwrap().path().unwrap().display().to_string());
+        Ok::<Vec<String>, String>(names.collect())
+    };
+    assert_eq!(packed(None, None).unwrap(), ["vmlinux"]);
+    assert_eq!(
+        packed(Some("b/my-initrd"), Some("c")).unwrap(),
+        ["vmlinux", "initrd.img", "modules/extra/x.ko"]
+    );
+    assert_eq!(packed(Some("b"), None).unwrap_err(), "DIR/b is not a file");
+    assert_eq!(packed(Some("none"), None).unwrap_err(), "cannot read DIR/none");
+    assert_eq!(
+        packed(None, Some("a/bzImage")).unwrap_err(),
+        "cannot read DIR/a/bzImage"
+    );
+}
+
+#[test]
 fn a_folder_that_is_no_kernel_is_refused_with_the_reason() {
     let none =
         "there is no kernel in DIR: no vmlinux, vmlinuz, bzImage, vmlinuz-VERSION or boot/vmlinuz-VERSION";
