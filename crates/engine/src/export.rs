@@ -8,6 +8,7 @@ use catalog::bundle::{
 };
 use rootfs::probe::{FileSystem, probe};
 use serde_json::Value;
+use store::Boot;
 
 use crate::EngineError;
 use crate::error::one_line;
@@ -27,9 +28,21 @@ impl Images {
     /// Gets an image ready to be written as a bundle.
     ///
     /// # Errors
-    /// [`EngineError::ImageNotFound`], or its file cannot be read.
+    /// [`EngineError::ImageNotFound`], it is more than a bundle holds, or its file cannot be read.
     pub async fn export(&self, reference: &str) -> Result<Export, EngineError> {
         let row = self.find(reference).await?;
+        let left_out = match (row.boot, &row.work_seed) {
+            (Boot::Direct, _) => Some("it boots an initrd of its own, which a bundle does not hold"),
+            (Boot::Overlay, Some(_)) => Some("it has a work seed, which a bundle does not hold"),
+            (Boot::Overlay, None) => None,
+        };
+        if let Some(why) = left_out {
+            return Err(EngineError::Invalid {
+                what: "image",
+                value: row.name,
+                why: why.to_owned(),
+            });
+        }
         let image = self.artefacts().find_digest(&row.digest).await?;
         let image = image.ok_or_else(|| EngineError::ImageFileGone {
             name: row.name.clone(),

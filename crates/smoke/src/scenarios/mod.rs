@@ -2,6 +2,7 @@
 
 mod commands;
 mod containers;
+mod direct;
 mod files;
 mod images;
 mod kernels;
@@ -34,6 +35,7 @@ static ALL: &[Scenario] = &[
     shape::SHAPE,
     images::IMAGES,
     containers::CONTAINERS,
+    direct::DIRECT,
     workspaces::WORKSPACE,
     workspaces::WORKSPACES,
 ];
