@@ -66,6 +66,11 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
             binaries: vmm::Binaries {
                 qemu: config.qemu_bin.clone(),
                 firecracker: config.firecracker_bin.clone(),
+                jailer: config.jailer_bin.clone(),
+                jails: config.jailer_enabled.then(|| {
+                    let base = config.jailer_chroot_base.clone();
+                    base.unwrap_or_else(|| paths.state().join("jail"))
+                }),
             },
         }),
         faults: Arc::new(engine::faults::NoFaults),

@@ -19,6 +19,12 @@ pub struct Config {
     pub qemu_bin: Option<PathBuf>,
     /// Firecracker; found on `PATH` if `None`.
     pub firecracker_bin: Option<PathBuf>,
+    /// Firecracker's jailer; found on `PATH` if `None`.
+    pub jailer_bin: Option<PathBuf>,
+    /// Whether Firecracker runs in jails, which only root can make.
+    pub jailer_enabled: bool,
+    /// Where jails are made; `jail` among the daemon's own files if `None`.
+    pub jailer_chroot_base: Option<PathBuf>,
     /// passt; found on `PATH` if `None`.
     pub passt_bin: Option<PathBuf>,
     /// Key that ssh logs in to guests with; one of banger's own if `None`.
@@ -196,6 +202,12 @@ pub(crate) struct ConfigFile {
     #[serde(default, deserialize_with = "program")]
     firecracker_bin: Option<PathBuf>,
     #[serde(default, deserialize_with = "program")]
+    jailer_bin: Option<PathBuf>,
+    #[serde(default)]
+    jailer_enabled: bool,
+    #[serde(default, deserialize_with = "absolute_path")]
+    jailer_chroot_base: Option<PathBuf>,
+    #[serde(default, deserialize_with = "program")]
     passt_bin: Option<PathBuf>,
     #[serde(default, deserialize_with = "absolute_path")]
     ssh_key_path: Option<PathBuf>,
@@ -234,6 +246,9 @@ impl ConfigFile {
             vmm: self.vmm.unwrap_or_default(),
             qemu_bin: self.qemu_bin,
             firecracker_bin: self.firecracker_bin,
+            jailer_bin: self.jailer_bin,
+            jailer_enabled: self.jailer_enabled,
+            jailer_chroot_base: self.jailer_chroot_base,
             passt_bin: self.passt_bin,
             ssh_key_path: self.ssh_key_path,
             default_image_name: self

@@ -23,6 +23,9 @@ fn every_key_is_read() {
         vmm = "qemu"
         qemu_bin = "/opt/qemu/bin/qemu-system-x86_64"
         firecracker_bin = "firecracker-1.12"
+        jailer_bin = "jailer-1.12"
+        jailer_enabled = true
+        jailer_chroot_base = "/srv/jails"
         passt_bin = "passt.avx2"
         ssh_key_path = "/home/ann/.ssh/sandboxes"
         default_image_name = "mine"
@@ -48,6 +51,10 @@ fn every_key_is_read() {
         config.qemu_bin.as_deref(),
         Some(Path::new("/opt/qemu/bin/qemu-system-x86_64"))
     );
+    assert_eq!(config.jailer_bin.as_deref(), Some(Path::new("jailer-1.12")));
+    assert!(config.jailer_enabled && !parse("").unwrap().jailer_enabled);
+    let jails = config.jailer_chroot_base.as_deref();
+    assert_eq!(jails, Some(Path::new("/srv/jails")));
     assert_eq!(
         config.firecracker_bin.as_deref(),
         Some(Path::new("firecracker-1.12"))

@@ -462,7 +462,14 @@ impl EngineError {
                  `vmm = \"qemu\"`"
                     .into(),
             ),
-            Self::Vmm(vmm::VmmError::BinaryMissing { binary }) if binary.ends_with("firecracker") => Some(
+            Self::Vmm(vmm::VmmError::JailerNeedsRoot) => {
+                Some("run the daemon as root, or leave `jailer_enabled` out of the configuration".into())
+            }
+            Self::Vmm(vmm::VmmError::Unsupported { what: "networks", .. }) => {
+                Some("start it with `--network none`, or set `vmm = \"qemu\"`".into())
+            }
+            Self::Vmm(vmm::VmmError::BinaryMissing { binary })
+                if binary.ends_with("firecracker") || binary.ends_with("jailer") => Some(
                 "install it (https://github.com/firecracker-microvm/firecracker/releases), or set \
                  `firecracker_bin`, or `vmm = \"qemu\"`"
                     .into(),

@@ -106,6 +106,13 @@ impl Confinement {
         }
     }
 
+    /// The user and group on the host that stand for a number: nobody's, as far as distributions and containers hand
+    /// ids out.
+    #[must_use]
+    pub fn id(number: u32) -> u32 {
+        ids::own(number)
+    }
+
     /// Shows a file or folder for reading; programs in it can be run.
     pub fn show(&mut self, source: impl Into<PathBuf>, at: impl Into<PathBuf>) -> &mut Self {
         self.bind(source, at, Rights::Read)
@@ -164,6 +171,7 @@ impl Confinement {
             source,
         };
         let nowhere = || std::fs::File::open("/dev/null").map(Into::into).map_err(failed);
+        let namespaces = plan.namespaces();
         let image = Image {
             // No program has this name: the process ends where it would become one.
             program: CString::default(),
@@ -175,6 +183,7 @@ impl Confinement {
             output: nowhere()?,
             errors: None,
             passed: Vec::new(),
+            namespaces,
             confinement: Some(plan),
         };
         let waiting = fork(&image).map_err(|failure| match failure {

@@ -32,6 +32,8 @@ pub(crate) struct Image {
     /// Standard error, if it is not the output.
     pub(crate) errors: Option<OwnedFd>,
     pub(crate) passed: Vec<OwnedFd>,
+    /// Those that the child begins in (`clone(2)`), or 0.
+    pub(crate) namespaces: c_int,
     pub(crate) confinement: Option<Plan>,
 }
 
@@ -98,7 +100,7 @@ pub(crate) fn fork(image: &Image) -> Result<Waiting<'_>, Failure> {
         .map_err(io::Error::from)?;
     // SAFETY: the child calls only async-signal-safe functions, on memory made before, and never returns.
     let forked = unsafe {
-        match split(prepared.image.confinement.as_ref()) {
+        match split(prepared.image.namespaces) {
             0 => become_program(&prepared),
             forked => forked,
         }
@@ -135,17 +137,17 @@ pub(crate) fn fork(image: &Image) -> Result<Waiting<'_>, Failure> {
     }
 }
 
-/// Forks, into new namespaces if the child is to be confined. By `clone(2)` the child is the first process of its pid
+/// Forks, into new namespaces if there are to be any. By `clone(2)` the child is the first process of its pid
 /// namespace itself, and the number that comes back is the host's. (The C library's `fork` cannot pass flags.)
 ///
 /// # Safety
 /// As `fork(2)` in a process with threads: the child may only call what is async-signal-safe.
-unsafe fn split(confinement: Option<&Plan>) -> libc::pid_t {
-    let Some(plan) = confinement else {
+unsafe fn split(namespaces: c_int) -> libc::pid_t {
+    if namespaces == 0 {
         // SAFETY: the caller's.
         return unsafe { libc::fork() };
-    };
-    let flags = plan.namespaces() | libc::SIGCHLD;
+    }
+    let flags = namespaces | libc::SIGCHLD;
     // SAFETY: without a stack and `CLONE_VM` this is a fork; of the other arguments, all zero, none is used.
     let forked = unsafe {
         libc::syscall(
@@ -301,7 +303,8 @@ unsafe fn set_apart(prepared: &Prepared<'_>) -> Result<(), Failed> {
         let parent = libc::getppid();
         // The parent may have died before it could take this child along. From within a new pid namespace it has no
         // number; there the end of the pipe tells, before the program is executed.
-        if parent != prepared.parent && !(parent == 0 && prepared.image.confinement.is_some()) {
+        if parent != prepared.parent && !(parent == 0 && prepared.image.namespaces & libc::CLONE_NEWPID != 0)
+        {
             libc::_exit(127);
         }
         // An ignored signal would stay ignored over the exec. By system call, since the C library's function

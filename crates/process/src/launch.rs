@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::libc::{self, c_int};
 use tokio::runtime;
 
 use crate::confine::Plan;
@@ -33,6 +34,7 @@ pub struct Launch {
     record: PathBuf,
     preparation: Option<Preparation>,
     confinement: Option<Confinement>,
+    alone: bool,
 }
 
 /// See [`Launch::prepare`].
@@ -61,6 +63,7 @@ impl Launch {
             record: record.into(),
             preparation: None,
             confinement: None,
+            alone: false,
         }
     }
 
@@ -129,6 +132,13 @@ impl Launch {
     /// Confines the program. Its path is then one inside, and it works in the root there.
     pub fn confine(&mut self, confinement: Confinement) -> &mut Self {
         self.confinement = Some(confinement);
+        self
+    }
+
+    /// Gives the program network, processes, System V IPC and host name of its own, and else what the host has; for one
+    /// that confines itself further. Needs root. A confined one is alone anyway.
+    pub fn alone(&mut self) -> &mut Self {
+        self.alone = true;
         self
     }
 
@@ -204,7 +214,7 @@ impl Launch {
         };
         let folder = File::options()
             .read(true)
-            .custom_flags(nix::libc::O_DIRECTORY)
+            .custom_flags(libc::O_DIRECTORY)
             .open(&self.folder)
             .map_err(cannot_fork)?;
         let input = File::open("/dev/null").map_err(cannot_fork)?;
@@ -243,6 +253,7 @@ impl Launch {
             output,
             errors: self.errors,
             passed: self.passed,
+            namespaces: namespaces(confinement.as_ref(), self.alone),
             confinement,
         };
         // Below 3 they would be overwritten. It cannot be while the standard descriptors are open.
@@ -260,6 +271,15 @@ impl Launch {
             });
         }
         Ok(image)
+    }
+}
+
+/// The namespaces that the child begins in (`clone(2)`).
+fn namespaces(confinement: Option<&Plan>, alone: bool) -> c_int {
+    match confinement {
+        Some(plan) => plan.namespaces(),
+        None if alone => libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWNET,
+        None => 0,
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::firecracker::{self, Firecracker, WORLD};
+use crate::firecracker::{self, Firecracker, Jailer, WORLD};
 use crate::kvm::{self, NoKvm};
 use crate::qemu::{self, Acceleration, Qemu};
 use crate::{Backend, Folder, Machine, VmmError};
@@ -13,6 +13,7 @@ use crate::{Backend, Folder, Machine, VmmError};
 /// Names of the binaries on `PATH`.
 const QEMU: &str = "qemu-system-x86_64";
 const FIRECRACKER: &str = "firecracker";
+const JAILER: &str = "jailer";
 
 /// What the configuration asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub struct Binaries {
     pub qemu: Option<PathBuf>,
     /// Firecracker.
     pub firecracker: Option<PathBuf>,
+    /// Firecracker's jailer.
+    pub jailer: Option<PathBuf>,
+    /// Where jails are made; Firecracker runs without any if there is no such place.
+    pub jails: Option<PathBuf>,
 }
 
 /// The VMM for a start, and why it is this one (empty where there is nothing to say).
@@ -64,7 +69,15 @@ fn choose_from(
         }
         Wanted::Firecracker => {
             let firecracker = find_firecracker(binaries.firecracker.as_deref(), path)?;
-            Ok((Arc::new(firecracker), reason))
+            let jailer = match &binaries.jails {
+                Some(_) if !rustix::process::geteuid().is_root() => return Err(VmmError::JailerNeedsRoot),
+                Some(jails) => Some(Jailer::new(
+                    find_binary(JAILER, binaries.jailer.as_deref(), path)?,
+                    jails,
+                )),
+                None => None,
+            };
+            Ok((Arc::new(firecracker.with_jailer(jailer)), reason))
         }
     }
 }

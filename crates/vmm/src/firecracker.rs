@@ -13,6 +13,7 @@
 mod api;
 mod confine;
 mod end;
+mod jail;
 mod machine;
 mod requests;
 mod snapshot;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::{Backend, Folder, Machine, MachineSpec, VmmError};
+pub use jail::Jailer;
 pub(crate) use machine::find;
 pub use version::{Unfit, Version, version};
 pub(crate) use world::WORLD;
@@ -37,6 +39,7 @@ pub struct Firecracker {
     version: Version,
     name: String,
     log_keeper: PathBuf,
+    jailer: Option<Jailer>,
 }
 
 impl Firecracker {
@@ -49,7 +52,14 @@ impl Firecracker {
             name: format!("firecracker/{version}"),
             // Not the path of this program: an update may have put another one there.
             log_keeper: "/proc/self/exe".into(),
+            jailer: None,
         }
+    }
+
+    /// Has it run in a jail, which only root can make.
+    #[must_use]
+    pub fn with_jailer(self, jailer: Option<Jailer>) -> Self {
+        Self { jailer, ..self }
     }
 
     /// Has another program than this one keep the logs; it must call [`crate::keep_logs_if_asked`].

@@ -236,6 +236,9 @@ pub enum VmmError {
         /// What it lacks, in the plural.
         what: &'static str,
     },
+    /// Jails are asked for, and this is not root.
+    #[error("only root can use the jailer")]
+    JailerNeedsRoot,
     /// The VMM did not carry out what it was asked for.
     #[error("the VMM refused {request}: {reason}")]
     Refused {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use common::{Lab, firecracker_at, firecracker_binary, in_time};
 use elf::waiting_kernel;
 use process::Identity;
-use vmm::{Backend, Channel, Drive, Firecracker, Machine, MachineSpec, VmmError};
+use vmm::{Backend, Channel, Firecracker, Machine, MachineSpec, VmmError};
 
 fn firecracker() -> Firecracker {
     firecracker_at(firecracker_binary())
@@ -21,13 +21,8 @@ fn firecracker() -> Firecracker {
 
 /// A machine with an image, read-only, and a layer.
 fn spec(lab: &Lab) -> MachineSpec {
-    let drive = |name: &str, read_only| {
-        let path = lab.root().join(name);
-        fs::write(&path, [1; 4096]).unwrap();
-        Drive { path, read_only }
-    };
     MachineSpec {
-        drives: vec![drive("image", true), drive("layer", false)],
+        drives: vec![lab.drive("image", true), lab.drive("layer", false)],
         ..lab.spec(&waiting_kernel())
     }
 }

@@ -25,12 +25,7 @@ fn qemu() -> Qemu {
 
 /// An image, read-only, and a layer.
 fn drives(lab: &Lab) -> Vec<Drive> {
-    let drive = |name: &str, read_only| {
-        let path = lab.root().join(name);
-        fs::write(&path, [1; 4096]).unwrap();
-        Drive { path, read_only }
-    };
-    vec![drive("image", true), drive("layer", false)]
+    vec![lab.drive("image", true), lab.drive("layer", false)]
 }
 
 /// Waits until the console shows what `enough` wants.

@@ -63,6 +63,11 @@ impl Ids {
     }
 }
 
+/// The id of its own for a number.
+pub(super) fn own(number: u32) -> u32 {
+    FIRST + number % COUNT
+}
+
 impl Other {
     /// `None` where some of what is shown is open to this process only, or it knows no other ids.
     fn choose(confinement: &Confinement) -> io::Result<Option<Self>> {
@@ -73,7 +78,7 @@ impl Other {
             fs::read_to_string("/proc/self/uid_map")?,
             fs::read_to_string("/proc/self/gid_map")?,
         ];
-        let id = [FIRST + confinement.number % COUNT, NOBODY]
+        let id = [own(confinement.number), NOBODY]
             .into_iter()
             .find(|&id| known.iter().all(|map| has(map, id)));
         Ok(id.map(|id| Self {

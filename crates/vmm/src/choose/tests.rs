@@ -101,6 +101,23 @@ fn a_configured_name_is_looked_for_as_the_default_one_is() {
 }
 
 #[test]
+fn a_missing_jailer_is_named_where_jails_are_asked_for() {
+    let host = host(&[(FIRECRACKER, "Firecracker v1.12.1")]);
+    let binaries = Binaries {
+        jails: Some(host.path().join("jail")),
+        ..Binaries::default()
+    };
+    let path = Some(host.path().as_os_str());
+    let error = choose_from(Wanted::Firecracker, &binaries, path, None).unwrap_err();
+    let expected = if rustix::process::geteuid().is_root() {
+        "jailer was not found"
+    } else {
+        "only root can use the jailer"
+    };
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
 fn a_folder_in_the_working_directory_is_not_searched() {
     let error = find_binary(QEMU, None, Some(OsStr::new(".:bin:"))).unwrap_err();
     assert!(matches!(error, VmmError::BinaryMissing { .. }));

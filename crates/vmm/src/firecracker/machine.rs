@@ -1,16 +1,18 @@
 //! A Firecracker that was started, by this daemon or an earlier one.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use process::Signal;
+use rustix::fs::OFlags;
 
 use super::api::Api;
 use super::requests::{ChangedDrive, VmState};
 use super::world::{self, AGENT, API, WORLD, in_folder};
-use super::{end, snapshot};
+use super::{end, jail, snapshot};
 use crate::processes::Processes;
 use crate::{Channel, Folder, Machine, VmmError};
 
@@ -36,8 +38,12 @@ impl FirecrackerMachine {
 
     async fn grow(&self, number: usize, size: u64) -> Result<(), VmmError> {
         let path = self.folder.path().join(in_folder(&world::drive(number)));
+        // A link in a world that Firecracker cannot change, the file itself in a jail, where it may change what it likes.
+        let jailed = self.folder.path().join(WORLD).is_symlink();
+        let flags = if jailed { OFlags::NOFOLLOW } else { OFlags::empty() };
         let grown = File::options()
             .write(true)
+            .custom_flags(flags.bits().cast_signed())
             .open(&path)
             .and_then(|file| file.set_len(size));
         grown.map_err(|source| VmmError::File {
@@ -71,7 +77,10 @@ impl Machine for FirecrackerMachine {
     }
 
     fn signal(&self, signal: Signal) -> Result<(), VmmError> {
-        self.processes.signal(signal)
+        // It has no answer of its own to these, so they end it, but not where it is the first process that it sees:
+        // there the system drops them.
+        let ends = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT].contains(&signal);
+        self.processes.signal(if ends { Signal::KILL } else { signal })
     }
 
     fn grow_drive(&self, number: usize, size: u64) -> BoxFuture<'_, Result<(), VmmError>> {
@@ -101,7 +110,7 @@ pub(crate) fn find(folder: Folder) -> Result<Option<Arc<dyn Machine>>, VmmError>
     Ok(processes.map(|processes| Arc::new(FirecrackerMachine::new(folder, processes)) as Arc<dyn Machine>))
 }
 
-/// Removes Firecracker's world; what its links lead to stays.
+/// Removes Firecracker's world, its jail too if it has one; what links in it lead to stays.
 pub(super) fn remove_traces(folder: &Folder) -> Result<(), VmmError> {
-    folder.remove_all(WORLD)
+    jail::remove(folder)
 }

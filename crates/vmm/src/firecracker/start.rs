@@ -1,6 +1,5 @@
 //! Starting Firecracker: it is told of the machine piece by piece, and ready when it has answered the start.
 
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +15,28 @@ use crate::logs::Keeper;
 use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
 use crate::{Folder, Machine, MachineSpec, VmmError};
 
+/// How to speak to it, and how it speaks.
+const ARGUMENTS: [&str; 7] = [
+    "--api-sock",
+    API,
+    "--log-path",
+    LOG,
+    "--level",
+    "Warning",
+    "--show-level",
+];
+
+/// What stands between Firecracker and the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walls {
+    /// A jail of the jailer's.
+    Jail,
+    /// Ours.
+    Confinement,
+    /// Its seccomp filters alone.
+    None,
+}
+
 /// Starts the machine, or goes on from a snapshot.
 pub(super) async fn start(
     firecracker: &Firecracker,
@@ -30,7 +51,12 @@ pub(super) async fn start(
     }
     let folder = Folder::open(&spec.folder)?;
     folder.close_to_others()?;
-    let mut started = run(firecracker, spec, snapshot, &folder, true).await;
+    let walls = if firecracker.jailer.is_some() {
+        Walls::Jail
+    } else {
+        Walls::Confinement
+    };
+    let mut started = run(firecracker, spec, snapshot, &folder, walls).await;
     if let Err(VmmError::Confine { source, .. }) = &started {
         let reason = source.reason();
         tracing::warn!(
@@ -38,7 +64,7 @@ pub(super) async fn start(
             reason,
             "this host lets no process be confined: Firecracker runs with all rights of its user"
         );
-        started = run(firecracker, spec, snapshot, &folder, false).await;
+        started = run(firecracker, spec, snapshot, &folder, Walls::None).await;
     }
     let processes = started.inspect_err(|_| {
         if let Err(error) = remove_traces(&folder) {
@@ -53,7 +79,7 @@ async fn run(
     spec: &MachineSpec,
     snapshot: Option<&Path>,
     folder: &Folder,
-    confine: bool,
+    walls: Walls,
 ) -> Result<Processes, VmmError> {
     let mut parts = world::parts(spec);
     if let Some(snapshot) = snapshot {
@@ -63,14 +89,29 @@ async fn run(
     for (_, path, read_only) in &parts {
         open(path, *read_only)?;
     }
-    let world = world::make(folder, &parts)?;
+    let binary = canonical(&firecracker.binary)?;
+    let (name, record) = (identifier(&spec.id), folder.path().join(PROCESS_RECORD));
+    let (mut launch, jail) = match (&firecracker.jailer, walls) {
+        (Some(jailer), Walls::Jail) => {
+            let jail = jailer.make(&binary, &name, &parts, folder)?;
+            (jailer.launch(&jail, &binary, &name, spec, record), Some(jail))
+        }
+        (_, walls) => {
+            let mut launch = Launch::new(&binary, world::make(folder, &parts)?, record);
+            launch.arguments(["--id", &name]);
+            if walls == Walls::Confinement {
+                launch.confine(confinement(&binary, &parts, folder)?);
+            }
+            (launch, None)
+        }
+    };
     let (log_end, log) = folder.make_pipe(&in_folder(LOG))?;
-    let (keeper, console) = Keeper::prepare_with_log(&firecracker.log_keeper, folder.path(), log_end)?;
-    let mut launch = prepare(firecracker, spec, &world, folder, (console, log))?;
-    if confine {
-        let binary = canonical(&firecracker.binary)?;
-        launch.confine(confinement(&binary, &parts, folder)?);
+    if let Some(jail) = jail {
+        jail.give(LOG)?;
     }
+    let (keeper, console) = Keeper::prepare_with_log(&firecracker.log_keeper, folder.path(), log_end)?;
+    // It prints the guest's console, and tells of itself where it is told to; of a panic, on its standard error.
+    launch.output(console).errors(log).arguments(ARGUMENTS);
     let starting = Starting::start(&firecracker.binary, launch, keeper).await?;
     let socket = folder.socket(&in_folder(API));
     let ready = async {
@@ -82,31 +123,6 @@ async fn run(
     };
     let (processes, ()) = starting.until(folder, ready).await?;
     Ok(processes)
-}
-
-/// Firecracker's launch. It prints the guest's console, and tells of itself where it is told to; of a panic, on its
-/// standard error.
-fn prepare(
-    firecracker: &Firecracker,
-    spec: &MachineSpec,
-    world: &Path,
-    folder: &Folder,
-    (console, log): (OwnedFd, OwnedFd),
-) -> Result<Launch, VmmError> {
-    let binary = canonical(&firecracker.binary)?;
-    let mut launch = Launch::new(binary, world, folder.path().join(PROCESS_RECORD));
-    launch.output(console).errors(log).arguments([
-        "--id",
-        &identifier(&spec.id),
-        "--api-sock",
-        API,
-        "--log-path",
-        LOG,
-        "--level",
-        "Warning",
-        "--show-level",
-    ]);
-    Ok(launch)
 }
 
 /// Tells of the machine, then starts it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use process::Identity;
 use tempfile::TempDir;
 use vmm::qemu::Acceleration;
-use vmm::{Firecracker, MachineSpec, Qemu};
+use vmm::{Drive, Firecracker, MachineSpec, Qemu};
 
 /// Far more than anything here takes, also on a busy host.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -77,6 +77,13 @@ impl Lab {
             drives: Vec::new(),
             network: None,
         }
+    }
+
+    /// A disk of a page of its own.
+    pub fn drive(&self, name: &str, read_only: bool) -> Drive {
+        let path = self.root().join(name);
+        fs::write(&path, [1; 4096]).unwrap();
+        Drive { path, read_only }
     }
 
     /// What lies in the VM's folder beside the logs.

@@ -3,6 +3,7 @@
 //! In the Multiboot format, which QEMU boots as it boots a Linux kernel
 //! (<https://www.gnu.org/software/grub/manual/multiboot/multiboot.html>, the header with plain addresses).
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
+#![allow(dead_code, reason = "each file of tests uses what it needs")]
 
 /// Where it is loaded.
 const BASE: u32 = 0x0010_0000;

@@ -1,0 +1,201 @@
+//! Machines in jails of the real jailer: what is in one and whose it is, and that nothing of it outlives its machine.
+//! These need root, as the jailer does.
+#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
+
+mod common;
+mod elf;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use common::{Lab, firecracker_at, firecracker_binary, in_time, until};
+use elf::waiting_kernel;
+use process::Signal;
+use vmm::firecracker::Jailer;
+use vmm::{Backend, Channel, Firecracker, Machine, MachineSpec};
+
+/// Jails below `base`.
+fn jailed(base: &Path) -> Firecracker {
+    let firecracker = firecracker_binary();
+    let jailer = firecracker.with_file_name("jailer");
+    assert!(
+        jailer.is_file(),
+        "{} is not there: run scripts/get-firecracker",
+        jailer.display()
+    );
+    firecracker_at(&firecracker).with_jailer(Some(Jailer::new(jailer, base)))
+}
+
+/// A machine whose image only its owner may read.
+fn spec(lab: &Lab) -> MachineSpec {
+    let image = lab.drive("image", true);
+    fs::set_permissions(&image.path, fs::Permissions::from_mode(0o600)).unwrap();
+    MachineSpec {
+        drives: vec![image, lab.drive("layer", false)],
+        ..lab.spec(&waiting_kernel())
+    }
+}
+
+fn socket(machine: &dyn Machine) -> PathBuf {
+    let (Channel::Vsock { socket } | Channel::VirtioSerial { socket }) = machine.channel();
+    socket
+}
+
+/// The names in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn mounts() -> usize {
+    fs::read_to_string("/proc/self/mounts").unwrap().lines().count()
+}
+
+/// Nothing is left of a jail, and the layer belongs to whom it did.
+fn nothing_is_left(lab: &Lab, base: &Path) {
+    assert_eq!(lab.left(), Vec::<String>::new());
+    assert_eq!(names(&base.join("firecracker")), Vec::<String>::new());
+    let layer = fs::metadata(lab.root().join("layer")).unwrap();
+    assert_eq!(layer.uid(), rustix::process::geteuid().as_raw());
+}
+
+#[tokio::test]
+async fn a_jail_holds_what_its_machine_needs_and_belongs_to_a_user_of_its_own() {
+    let lab = Lab::new();
+    let base = lab.root().join("jail");
+    let machine = in_time(jailed(&base).start(&spec(&lab))).await.unwrap();
+    let root = lab.folder.join("firecracker").read_link().unwrap();
+    assert_eq!(
+        names(&root),
+        [
+            "dev",
+            "drive0",
+            "drive1",
+            "firecracker",
+            "firecracker.pid",
+            "initramfs",
+            "kernel",
+            "run"
+        ]
+    );
+    let owner = |name: &str| fs::metadata(root.join(name)).unwrap().uid();
+    let user = owner("run");
+    assert!(user > 1 << 30, "{user}");
+    for name in ["drive1", "dev/kvm", "run/api.sock", "run/agent.sock"] {
+        assert_eq!(owner(name), user, "{name}");
+    }
+    for name in ["drive0", "kernel", "initramfs", "firecracker"] {
+        assert_eq!(owner(name), 0, "{name}");
+    }
+    UnixStream::connect(socket(&*machine)).unwrap();
+
+    let of = |name: &str| PathBuf::from(format!("/proc/{}/{name}", machine.pid()));
+    let status = fs::read_to_string(of("status")).unwrap();
+    for line in [
+        format!("Uid:\t{user}\t{user}\t{user}\t{user}"),
+        format!("Gid:\t{user}\t{user}\t{user}\t{user}"),
+        "Groups:\t \n".into(),
+        "CapPrm:\t0000000000000000".into(),
+        "CapEff:\t0000000000000000".into(),
+        "Seccomp:\t2".into(),
+    ] {
+        assert!(status.contains(&line), "{line} is not in {status}");
+    }
+    assert_eq!(names(&of("root")), names(&root));
+    for namespace in ["mnt", "pid", "net", "ipc", "uts"] {
+        let namespace = format!("ns/{namespace}");
+        let own = fs::read_link(Path::new("/proc/self").join(&namespace)).unwrap();
+        assert_ne!(fs::read_link(of(&namespace)).unwrap(), own, "{namespace}");
+    }
+    let limits = fs::read_to_string(of("limits")).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    assert!(files.contains(" 4096 "), "{files}");
+
+    in_time(machine.kill()).await.unwrap();
+    nothing_is_left(&lab, &base);
+}
+
+#[tokio::test]
+async fn a_jail_goes_with_its_machine_however_that_ends() {
+    let lab = Lab::new();
+    let base = lab.root().join("jail");
+    let (firecracker, spec) = (jailed(&base), spec(&lab));
+    // Killed by a later daemon.
+    drop(in_time(firecracker.start(&spec)).await.unwrap());
+    let found = vmm::find(&lab.folder).await.unwrap().unwrap();
+    in_time(found.grow_drive(1, 1 << 20)).await.unwrap();
+    in_time(found.kill()).await.unwrap();
+    nothing_is_left(&lab, &base);
+
+    // Ended while no daemon was there.
+    let machine = in_time(firecracker.start(&spec)).await.unwrap();
+    machine.signal(Signal::TERM).unwrap();
+    in_time(machine.wait()).await;
+    drop(machine);
+    assert!(vmm::find(&lab.folder).await.unwrap().is_none());
+    nothing_is_left(&lab, &base);
+
+    // Refused at its start.
+    let mut bad = spec.clone();
+    bad.kernel.clone_from(&spec.initramfs);
+    in_time(firecracker.start(&bad)).await.unwrap_err();
+    nothing_is_left(&lab, &base);
+
+    // Given up in the middle of its start: the next look at the folder removes what there is.
+    let process = tokio::select! {
+        started = firecracker.start(&spec) => panic!("it was to be given up: {started:?}"),
+        process = until(|| lab.process("process.json")) => process,
+    };
+    until(|| (!process.is_alive()).then_some(())).await;
+    assert!(vmm::find(&lab.folder).await.unwrap().is_none());
+    nothing_is_left(&lab, &base);
+}
+
+#[tokio::test]
+async fn a_jail_left_over_from_a_crash_is_in_nobodys_way() {
+    let lab = Lab::new();
+    let base = lab.root().join("jail");
+    let left = base.join("firecracker/a-test-of-vmm/root");
+    fs::create_dir_all(left.join("dev/net")).unwrap();
+    fs::write(left.join("firecracker"), "half of one").unwrap();
+    let machine = in_time(jailed(&base).start(&spec(&lab))).await.unwrap();
+    in_time(machine.kill()).await.unwrap();
+    nothing_is_left(&lab, &base);
+}
+
+#[tokio::test]
+async fn what_lies_on_another_file_system_is_mounted_into_the_jail_and_unmounted() {
+    let lab = Lab::new();
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    let before = mounts();
+    let machine = in_time(jailed(elsewhere.path()).start(&spec(&lab)))
+        .await
+        .unwrap();
+    assert_eq!(mounts(), before + 4);
+    in_time(machine.kill()).await.unwrap();
+    assert_eq!(mounts(), before);
+    nothing_is_left(&lab, elsewhere.path());
+}
+
+#[tokio::test]
+async fn two_hundred_jails_leave_nothing() {
+    let lab = Lab::new();
+    let base = lab.root().join("jail");
+    let (firecracker, spec) = (jailed(&base), spec(&lab));
+    let before = mounts();
+    for _ in 0..200 {
+        let machine = in_time(firecracker.start(&spec)).await.unwrap();
+        in_time(machine.kill()).await.unwrap();
+    }
+    nothing_is_left(&lab, &base);
+    assert_eq!(mounts(), before);
+}
