@@ -207,7 +207,7 @@ async fn what_is_no_root_file_system_is_refused_and_says_what_it_is() {
             "x",
             qcow2.as_path(),
             ErrorCode::ArtefactFailed,
-            "it holds a qcow2 disk, not an EROFS or ext4",
+            "it is a damaged qcow2 disk: ",
         ),
         (
             "x",
@@ -266,4 +266,28 @@ async fn what_is_no_root_file_system_is_refused_and_says_what_it_is() {
     let error = engine.images().register("y", request).await.unwrap_err().to_api();
     assert_eq!(error.code, ErrorCode::KernelNotFound);
     assert_eq!(engine.images().list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_qcow2_is_unpacked_and_needed_no_more() {
+    let (host, disk) = (Host::new(), Disk::new());
+    let engine = host.engine().await;
+    let qcow2 = disk.0.path().join("root.qcow2");
+    let mut command = std::process::Command::new("qemu-img");
+    let command = command.args(["convert", "-c", "-f", "raw", "-O", "qcow2"]);
+    let done = command.arg(disk.path()).arg(&qcow2).status().unwrap();
+    assert!(done.success());
+    register(&engine, "mine", &qcow2).await.unwrap();
+    fs::remove_file(&qcow2).unwrap();
+    let image = engine.images().show("mine").await.unwrap();
+    assert_eq!((image.kind, image.file), (ImageKind::Promoted, None));
+    assert_eq!(ours(&host), [format!("{}.erofs", image.id)]);
+    let unpacked = fs::read(host.paths.images().join(format!("{}.erofs", image.id))).unwrap();
+    let before = fs::read(disk.path()).unwrap();
+    // qemu-img rounds a disk up to whole sectors.
+    assert!(unpacked.starts_with(&before) && unpacked.len() - before.len() < 512);
+    run_from(&engine, "a", "mine").await;
+    delete(&engine, "a").await;
+    engine.images().delete("mine").await.unwrap();
+    assert_eq!(ours(&host), Vec::<String>::new());
 }

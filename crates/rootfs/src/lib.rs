@@ -9,5 +9,6 @@ pub mod kernel;
 pub mod layer;
 pub mod probe;
 mod publish;
+pub mod qcow2;
 pub mod seed;
 mod sparse_copy;

@@ -69,7 +69,6 @@ impl ProbeError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Other { found: QCOW2 } => "make it raw first: qemu-img convert -O raw IN OUT",
             Self::Other { found: PARTITIONS } => "give the file system alone, without the partition table",
             Self::Dirty => "replay its journal first: e2fsck -p FILE",
             _ => return None,
@@ -77,11 +76,9 @@ impl ProbeError {
     }
 }
 
-const QCOW2: &str = "a qcow2 disk";
 const PARTITIONS: &str = "a partition table";
 /// How other things begin that users have at hand.
-const BEGINNINGS: [(&[u8], &str); 7] = [
-    (b"QFI\xfb", QCOW2),
+const BEGINNINGS: [(&[u8], &str); 6] = [
     (b"hsqs", "a squashfs"),
     (b"\x1f\x8b", "gzip data"),
     (b"\x28\xb5\x2f\xfd", "zstd data"),
@@ -248,7 +245,6 @@ mod tests {
         gpt[510..520].copy_from_slice(b"\x55\xaaEFI PART");
         for (bytes, found) in [
             (&b""[..], "nothing"),
-            (b"QFI\xfb\0\0\0\x03", QCOW2),
             (&gpt, PARTITIONS),
             (&gpt[..512], PARTITIONS),
             (b"hsqs", "a squashfs"),

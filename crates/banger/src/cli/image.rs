@@ -73,9 +73,9 @@ Examples:
     Show(ShowImageArgs),
     /// Make an image of a root file system of yours, which stays where it is.
     ///
-    /// FILE holds an EROFS or an ext4 file system, raw: no partition table, no qcow2. It is never written to; VMs
-    /// write to disks of their own that lie over it. As long as VMs start from it, it must stay as it is: one that has
-    /// changed since is refused. `banger image promote` gives banger a copy.
+    /// FILE holds an EROFS or an ext4 file system and no partition table. It is never written to; VMs write to disks
+    /// of their own that lie over it. As long as VMs start from it, it must stay as it is: one that has changed since
+    /// is refused. `banger image promote` gives banger a copy. A qcow2 is unpacked into such a copy at once.
     ///
     /// With --kernel the image brings its own, which goes when the image does. With --initrd too, that one boots it: a
     /// VM's disk then begins as a copy of FILE, an ext4, and nothing lies over anything.

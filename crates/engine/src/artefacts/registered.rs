@@ -1,6 +1,7 @@
 //! Images whose root file system is a file of the user's: read where it lies, and copied when that is asked for.
 //!
 //! A VM's disk holds what differs from its image: a file that has changed meanwhile is refused rather than mixed with it.
+//! A qcow2 is unpacked into a copy of ours at once.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -9,9 +10,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rootfs::probe::{FileSystem, ProbeError, probe};
+use rootfs::qcow2::{self, Qcow2Error};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use store::{Boot, ImageKind, ImageRow};
+use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
 use super::container::megabytes;
@@ -27,6 +30,9 @@ pub(crate) enum FileError {
     /// It is no file system, or none that a guest can use.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// It is a qcow2 that cannot be unpacked.
+    #[error(transparent)]
+    Qcow2(Qcow2Error),
     /// It is a folder, a device, …
     #[error("it is not a regular file")]
     NotAFile,
@@ -50,6 +56,15 @@ pub(crate) enum FileError {
     Cancelled,
 }
 
+impl From<Qcow2Error> for FileError {
+    fn from(error: Qcow2Error) -> Self {
+        match error {
+            Qcow2Error::Cancelled => Self::Cancelled,
+            error => Self::Qcow2(error),
+        }
+    }
+}
+
 impl FileError {
     fn at(self, name: &str, path: &Path) -> EngineError {
         if matches!(self, Self::Cancelled) {
@@ -57,6 +72,7 @@ impl FileError {
         }
         let hint = match &self {
             Self::Probe(error) => error.hint().map(str::to_owned),
+            Self::Qcow2(error) => error.hint().map(str::to_owned),
             Self::Changed => Some(format!(
                 "put it back as it was, or delete what was made of it: banger image delete {name}"
             )),
@@ -156,7 +172,81 @@ fn read_through(
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// What was found out of a file of the user's.
+struct Looked {
+    file_system: FileSystem,
+    about: Metadata,
+    digest: String,
+    /// The disk out of a qcow2, which is of no use as it lies.
+    unpacked: Option<NamedTempFile>,
+}
+
+impl Looked {
+    fn at(
+        path: &Path,
+        images: &Path,
+        boot: Boot,
+        stage: &Stage,
+        cancel: &CancellationToken,
+    ) -> Result<Self, FileError> {
+        let (file, about) = open_file(path)?;
+        let unpacked = match qcow2::is_one(&file).map_err(FileError::Read)? {
+            true => Some(unpack(&file, images, stage, cancel)?),
+            false => None,
+        };
+        let disk = unpacked.as_ref().map_or(&file, NamedTempFile::as_file);
+        let file_system = probe(disk)?;
+        if boot == Boot::Direct && file_system != FileSystem::Ext4 {
+            return Err(FileError::ReadOnly);
+        }
+        let about = match &unpacked {
+            Some(copy) => copy.as_file().metadata().map_err(FileError::Read)?,
+            None => about,
+        };
+        let digest = read_through(disk, &about, None, stage, cancel)?;
+        Ok(Self {
+            file_system,
+            about,
+            digest,
+            unpacked,
+        })
+    }
+}
+
+fn unpack(
+    file: &File,
+    images: &Path,
+    stage: &Stage,
+    cancel: &CancellationToken,
+) -> Result<NamedTempFile, FileError> {
+    let copy = tempfile::Builder::new()
+        .prefix(STAGING)
+        .tempfile_in(images)
+        .map_err(FileError::Write)?;
+    let progress = |done, size| {
+        stage.progress("unpacking", Some(done), Some(size));
+        !cancel.is_cancelled()
+    };
+    qcow2::unpack(file, copy.as_file(), progress)?;
+    copy.as_file().sync_all().map_err(FileError::Write)?;
+    Ok(copy)
+}
+
 impl Artefacts {
+    /// Gives a copy of a user's file its name. The caller holds the gate until a row names it.
+    fn publish_copy(
+        &self,
+        copy: NamedTempFile,
+        digest: &str,
+        file_system: FileSystem,
+    ) -> Result<(), EngineError> {
+        let images = self.paths.images();
+        let target = image_path(&images, digest, file_system);
+        copy.persist(&target)
+            .map_err(|error| EngineError::file("write", &target)(error.error))?;
+        sync_folder(&images).map_err(|error| EngineError::Internal(error.to_string()))
+    }
+
     /// Makes an image of a file of the user's, which stays where it is.
     pub(crate) async fn register(
         &self,
@@ -176,20 +266,16 @@ impl Artefacts {
                 from: row.reference,
             });
         }
-        let wanted = path.clone();
+        let (wanted, images) = (path.clone(), self.paths.images());
         let looked = tokio::task::spawn_blocking(move || {
-            let (file, about) = open_file(&wanted)?;
-            let file_system = probe(&file)?;
-            if boot == Boot::Direct && file_system != FileSystem::Ext4 {
-                return Err(FileError::ReadOnly);
-            }
-            let digest = read_through(&file, &about, None, &stage, &cancel)?;
-            Ok::<_, FileError>((stage, file_system, about, digest))
+            let looked = Looked::at(&wanted, &images, boot, &stage, &cancel)?;
+            Ok::<_, FileError>((stage, looked))
         });
         let looked = looked
             .await
             .map_err(|panic| EngineError::Internal(format!("registering an image: {panic}")))?;
-        let (stage, file_system, about, digest) = looked.map_err(|error| error.at(name, &path))?;
+        let (stage, looked) = looked.map_err(|error| error.at(name, &path))?;
+        let file_system = looked.file_system;
         let seed = match seed {
             Some(seed) => Some(self.take_seed(name, seed).await?),
             None => None,
@@ -199,19 +285,26 @@ impl Artefacts {
             Some(seed) => Some(self.publish_seed(seed)?),
             None => None,
         };
+        let (kind, file) = match looked.unpacked {
+            Some(copy) => {
+                self.publish_copy(copy, &looked.digest, file_system)?;
+                (ImageKind::Promoted, None)
+            }
+            None => (ImageKind::Registered, Some(path.to_string_lossy().into_owned())),
+        };
         let row = ImageRow {
             name: name.to_owned(),
-            digest,
+            digest: looked.digest,
             kernel,
-            bytes: about.len(),
+            bytes: looked.about.len(),
             entries: 0,
-            source: json!({"from": "file", "file_system": file_system.name(), "mark": mark(&about)})
+            source: json!({"from": "file", "file_system": file_system.name(), "mark": mark(&looked.about)})
                 .to_string(),
             created_at: Timestamp::now(),
-            kind: ImageKind::Registered,
+            kind,
             reference: None,
             config: None,
-            path: Some(path.to_string_lossy().into_owned()),
+            path: file,
             boot,
             work_seed,
         };
@@ -219,7 +312,7 @@ impl Artefacts {
         stage.done(&format!(
             "{name}  {}, {}",
             file_system.name(),
-            megabytes(about.len())
+            megabytes(looked.about.len())
         ));
         Ok(())
     }
@@ -261,11 +354,7 @@ impl Artefacts {
             return Err(failed(FileError::Changed));
         }
         let _gate = self.gate.lock().await;
-        let images = self.paths.images();
-        let target = image_path(&images, &digest, file_system);
-        copy.persist(&target)
-            .map_err(|error| EngineError::file("write", &target)(error.error))?;
-        sync_folder(&images).map_err(|error| EngineError::Internal(error.to_string()))?;
+        self.publish_copy(copy, &digest, file_system)?;
         let bytes = row.bytes;
         let row = ImageRow {
             kind: ImageKind::Promoted,
