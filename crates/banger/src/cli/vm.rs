@@ -32,6 +32,9 @@ pub enum VmCommand {
     /// A repository can ask for its VM in a file .banger.toml: image, shape, network, ports, commands to set it up.
     /// That is shown, and you are asked, the first time and whenever it changes. What you say with flags wins.
     ///
+    /// Tools that it names in mise.toml, .mise.toml or .tool-versions are installed by the VM's mise: with -d before
+    /// the VM's name is printed, else while your shell is open. For a command they are not.
+    ///
     /// Image, shape and network that are not given come from ~/.config/banger/config.toml, which has defaults for
     /// all. An image or kernel that is missing is fetched or built first. Ctrl-C while the VM starts leaves nothing
     /// behind.
@@ -316,6 +319,9 @@ pub struct RunArgs {
     /// Leave the repository's .banger.toml out.
     #[arg(long, requires = "path")]
     pub no_config: bool,
+    /// Do not install the tools that the repository names for mise.
+    #[arg(long, requires = "path")]
+    pub no_bootstrap: bool,
     #[command(flatten)]
     pub shape: Shape,
     #[command(flatten)]

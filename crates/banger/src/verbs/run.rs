@@ -10,7 +10,7 @@ use super::create::{no_vm, request};
 use super::file_sync::Synced;
 use super::operation::{self, follow};
 use super::registry;
-use super::workspace::{Plan, set_up};
+use super::workspace::{Bootstrap, Plan, check_tools, install_tools, set_up};
 use crate::cli::{ChoiceArgs, GUEST_PATH, ModeArg, RunArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -52,6 +52,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         ..request(&args.shape)?
     };
     wishes.fill(&mut request);
+    let tools = tools(plan.as_ref().filter(|_| shell && !args.no_bootstrap), &request)?;
     let synced = Synced::gather()?;
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
@@ -84,12 +85,19 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
             plan.say_what_stays();
         }
         let into = (vm.id.as_str(), vm.name.as_str());
-        let carried_out = plan.carry_out(&client, into, GUEST_PATH, false, quiet, &mut signals);
-        let ready = match carried_out.await {
-            Ok(()) => set_up(&client, into, GUEST_PATH, &wishes.setup, quiet, &mut signals).await,
-            failed => failed,
+        let ready = async {
+            plan.carry_out(&client, into, GUEST_PATH, false, quiet, &mut signals)
+                .await?;
+            if let Some(file) = tools {
+                let when = match streams {
+                    None => Bootstrap::Foreground,
+                    Some(_) => Bootstrap::Background,
+                };
+                install_tools(&client, into, (GUEST_PATH, file), when, quiet, &mut signals).await?;
+            }
+            set_up(&client, into, GUEST_PATH, &wishes.setup, quiet, &mut signals).await
         };
-        if let Err(failure) = ready {
+        if let Err(failure) = ready.await {
             delete(place, &client, &vm, &mut signals).await?;
             return Err(failure);
         }
@@ -166,6 +174,15 @@ fn trust(args: &RunArgs) -> Trust {
         (_, true) => Trust::Refused,
         _ => Trust::Ask,
     }
+}
+
+/// The file whose tools are to be installed.
+fn tools(plan: Option<&Plan>, request: &CreateVm) -> Result<Option<&'static str>, Failure> {
+    let file = plan.and_then(Plan::tools);
+    if let Some(file) = file {
+        check_tools(file, request)?;
+    }
+    Ok(file)
 }
 
 /// What an image runs: its entry point with its own arguments, or with those given.

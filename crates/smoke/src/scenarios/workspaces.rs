@@ -10,7 +10,7 @@ pub(super) const WORKSPACE: Scenario = Scenario {
     name: "workspace",
     shows: "vm run PATH: a repository in, as it is here; worked on in the guest, and back into the user's files",
     uses: &[
-        "vm run -d --trust-config",
+        "vm run -d --trust-config --no-bootstrap",
         "vm workspace diff",
         "vm workspace apply --allow-risky -q",
         "vm exec --auto-prepare",
@@ -98,9 +98,13 @@ fn workspace(home: &Home) {
     let top = repository(home);
     let asks = "network = \"none\"\nmemory = \"320M\"\nsetup = [\"git config set.up yes\"]\n";
     fs::write(top.join(".banger.toml"), asks).unwrap();
+    fs::write(top.join("mise.toml"), "[tools]\nnode = \"22\"\n").unwrap();
+    git(&top, &["add", "mise.toml"]);
     let run = ["vm", "run", top.to_str().unwrap(), "-d", "--name", "box"];
     assert_eq!(home.run(&run).code, Some(1), "nobody has agreed to .banger.toml");
-    home.succeeds(&[&run[..], &["--trust-config"]].concat());
+    let run = [&run[..], &["--trust-config"]].concat();
+    assert_eq!(home.run(&run).code, Some(1), "mise needs a network");
+    home.succeeds(&[&run[..], &["--no-bootstrap"]].concat());
     assert_eq!(inside(home, "git config set.up"), "yes\n");
     let shape = home.succeeds(&["vm", "show", "box", "--json"]);
     let shape: serde_json::Value = serde_json::from_str(&shape).unwrap();
@@ -119,7 +123,7 @@ fn workspace(home: &Home) {
         );
     }
     let here = inside(home, "ls -A; git config user.name");
-    assert_eq!(here, ".git\n.gitignore\nREADME\nsrc\nstaged\nAda\n");
+    assert_eq!(here, ".git\n.gitignore\nREADME\nmise.toml\nsrc\nstaged\nAda\n");
 
     inside(
         home,

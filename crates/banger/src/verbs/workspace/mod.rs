@@ -1,5 +1,6 @@
 //! `banger vm workspace`: git runs here, with the user's rights; the VM is reached through the daemon.
 
+mod bootstrap;
 mod changes;
 mod prepare;
 mod pull;
@@ -18,6 +19,7 @@ use crate::failure::Failure;
 use crate::render::Transfer;
 use crate::terminal::{Signals, exit_code};
 use crate::workspace::{Remote, failed};
+pub use bootstrap::{Bootstrap, check as check_tools, install as install_tools};
 pub use prepare::{Plan, before_command};
 pub use setup::set_up;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use api::client::Client;
 use workspace::{Choice, Destination, Head, Mode, Repository, Selection, prepare as prepare_in};
 
-use super::Entered;
+use super::{Entered, bootstrap};
 use crate::cli::{ChoiceArgs, ModeArg, PrepareArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -84,6 +84,11 @@ impl Plan {
     /// As [`agreed`].
     pub fn wishes(&self, trust: Trust) -> Result<Wishes, Failure> {
         agreed(&self.repository, self.asked.from.as_deref(), trust)
+    }
+
+    /// The file that asks mise for tools.
+    pub fn tools(&self) -> Option<&'static str> {
+        bootstrap::wanted_by(&self.selection.files)
     }
 
     /// Prints the files that would go.

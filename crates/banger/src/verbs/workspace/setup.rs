@@ -62,8 +62,8 @@ pub async fn set_up(
     Ok(())
 }
 
-/// Where the output goes: to stderr at once, or its end kept for when it is asked for.
-struct Said {
+/// Where a command's output goes: to stderr at once, or its end kept for when it is asked for.
+pub(super) struct Said {
     quiet: bool,
     filter: Option<TerminalFilter>,
     kept: Vec<u8>,
@@ -73,7 +73,7 @@ impl Said {
     /// Most of it that is kept.
     const KEPT: usize = 8 << 10;
 
-    fn new(quiet: bool) -> Self {
+    pub(super) fn new(quiet: bool) -> Self {
         Self {
             quiet,
             filter: io::stderr().is_terminal().then(TerminalFilter::default),
@@ -90,7 +90,7 @@ impl Said {
         };
     }
 
-    fn show_what_was_kept(&mut self) {
+    pub(super) fn show_what_was_kept(&mut self) {
         let kept = std::mem::take(&mut self.kept);
         self.show(&kept);
     }

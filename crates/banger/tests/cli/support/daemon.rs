@@ -74,10 +74,10 @@ impl State {
         self.refused.lock().unwrap().contains(&verb)
     }
 
-    /// A path in a guest on this host: root's home, and the usual place of a workspace, lie in a folder of the daemon's.
+    /// A path in a guest on this host: root's home lies in a folder of the daemon's.
     pub fn inside(&self, path: &str) -> String {
         let below = path.strip_prefix("/root");
-        match below.filter(|below| below.is_empty() || below.starts_with("/repo")) {
+        match below.filter(|below| below.is_empty() || below.starts_with("/")) {
             Some(below) => format!("{}/guest/root{below}", self.folder.display()),
             None => path.to_owned(),
         }

@@ -41,7 +41,15 @@ pub async fn exec(state: Arc<State>, reference: &str, mut request: Request<Incom
         },
     };
     tokio::spawn(async move {
-        let (reader, writer) = split(TokioIo::new(upgrade.await.unwrap()));
+        let Ok(joined) = upgrade.await else {
+            // The client has gone before it was told that the command runs.
+            if let Some(child) = command {
+                let group = Pid::from_raw(child.id().unwrap().cast_signed());
+                let _ = killpg(group, Signal::SIGHUP);
+            }
+            return state.note("exec ended");
+        };
+        let (reader, writer) = split(TokioIo::new(joined));
         let run = async {
             match (command, exec.tty) {
                 (Some(child), _) => run(child, reader, writer).await,
