@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::{Use, kept};
 
-/// Longest that a command may take; a first image is built from nothing.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// Longest that a command may take; a first image is built from nothing, and so is a kernel.
+const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// Surroundings of one scenario. Dropped, its VMs are deleted and its daemon ends.
 #[derive(Debug)]
@@ -303,10 +303,23 @@ pub(crate) fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
+/// A script of the project's.
+pub(crate) fn script(name: &str) -> PathBuf {
+    root().join("scripts").join(name)
+}
+
+/// What scripts build by hand.
+pub(crate) fn built(name: &str) -> PathBuf {
+    root().join("build/manual").join(name)
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 /// Where the binaries are that are tried.
 pub(crate) fn binaries() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folder = std::env::var_os("BANGER_TEST_BIN").map_or_else(|| root.join("build/bin"), PathBuf::from);
+    let folder = std::env::var_os("BANGER_TEST_BIN").map_or_else(|| root().join("build/bin"), PathBuf::from);
     for name in ["banger", "bangerd", "banger-vsock-agent"] {
         let binary = folder.join(name);
         assert!(

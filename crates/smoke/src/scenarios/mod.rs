@@ -4,11 +4,13 @@ mod commands;
 mod containers;
 mod direct;
 mod files;
+mod golden;
 mod images;
 mod kernels;
 mod life;
 mod looking;
 mod ports;
+mod published;
 mod shape;
 mod ssh;
 mod terminal;
@@ -21,6 +23,7 @@ static ALL: &[Scenario] = &[
     looking::REFUSED,
     kernels::KERNELS,
     kernels::BUNDLE,
+    published::PUBLISHED,
     kernels::REGISTER,
     kernels::BUILD,
     commands::ONE_COMMAND,
@@ -36,6 +39,7 @@ static ALL: &[Scenario] = &[
     images::IMAGES,
     containers::CONTAINERS,
     direct::DIRECT,
+    golden::GOLDEN,
     workspaces::WORKSPACE,
     workspaces::WORKSPACES,
 ];
