@@ -11,8 +11,8 @@ pub(super) const GOLDEN: Scenario = Scenario {
     shows: "the default image, built by its recipe, boots with the generic kernel and runs a container in Docker",
     uses: &[
         "kernel import -q --from",
-        "image pull -q --kernel-ref",
-        "vm run -d --name",
+        "image register -q --name --rootfs --kernel-ref",
+        "vm run -q -d --rm --wait --name --image",
         "vm exec -i",
         "vm delete",
     ],
@@ -45,35 +45,40 @@ fn golden(home: &Home) {
         "--from",
         kernel.to_str().unwrap(),
     ]);
-    home.succeeds(&[
-        "image",
-        "pull",
-        "-q",
-        "--kernel-ref",
-        "generic",
-        "debian-bookworm",
-    ]);
-
-    home.succeeds(&["vm", "run", "-d", "--name", "golden"]);
-    let shown: Value = serde_json::from_str(&home.succeeds(&["vm", "show", "golden", "--json"])).unwrap();
-    assert_eq!(shown["image"], "debian-bookworm");
-    assert!(
-        shown["kernel"].as_str().unwrap().starts_with("generic"),
-        "{shown}"
+    // The catalog's entry says which kernel its image has: another gets it as a root disk.
+    home.succeeds(&["vm", "run", "-q", "--rm", "--", "docker", "--version"]);
+    let image = json(&home.succeeds(&["image", "show", "debian-bookworm", "--json"]));
+    let disk = home
+        .state()
+        .join("images")
+        .join(format!("{}.erofs", image["id"].as_str().unwrap()));
+    let register = ["image", "register", "-q", "--name", "golden", "--rootfs"];
+    home.succeeds(
+        &[
+            &register[..],
+            &[disk.to_str().unwrap(), "--kernel-ref", "generic"],
+        ]
+        .concat(),
     );
 
+    home.succeeds(&[
+        "vm", "run", "-d", "--wait", "boot", "--name", "box", "--image", "golden",
+    ]);
+    let shown = json(&home.succeeds(&["vm", "show", "box", "--json"]));
+    let kernel = shown["kernel"].as_str().unwrap();
+    assert!(kernel.starts_with("generic"), "{kernel}");
     let (tree, tar) = (home.path().join("tree"), home.path().join("container.tar"));
     let arguments = [tree.to_str().unwrap(), tar.to_str().unwrap()];
     home.host("sh", &[&["-ec", CONTAINER, "sh"], &arguments[..]].concat());
     let import = [
-        "vm", "exec", "-i", "golden", "--", "docker", "import", "-", "local:1",
+        "vm", "exec", "-i", "box", "--", "docker", "import", "-", "local:1",
     ];
     let imported = home.run_with_stdin(&import, &fs::read(&tar).unwrap());
     assert_eq!(imported.code, Some(0), "{}", imported.err);
     let run = [
         "vm",
         "exec",
-        "golden",
+        "box",
         "--",
         "docker",
         "run",
@@ -83,5 +88,9 @@ fn golden(home: &Home) {
         "inside",
     ];
     assert_eq!(home.succeeds(&run), "inside\n");
-    home.succeeds(&["vm", "delete", "golden"]);
+    home.succeeds(&["vm", "delete", "box"]);
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
 }
