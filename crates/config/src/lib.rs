@@ -18,6 +18,7 @@ pub use file::{ConfigError, parse_toml};
 pub use file_sync::{FileSync, HostPath};
 pub use paths::{Paths, PathsError};
 pub use settings::{
-    Config, GuestSettings, HostShape, LogLevel, Network, RecipeSettings, VmDefaults, VmmChoice,
+    Compression, Config, GuestSettings, HostShape, ImageSettings, LogLevel, Network, RecipeSettings,
+    VmDefaults, VmmChoice,
 };
 pub use values::{DiskSize, MemorySize, Size, ValueError, VcpuCount, VmName};

@@ -37,6 +37,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How long a VM may be unused before it is shut down; for ever if `None`.
     pub auto_stop_stale_after: Option<Duration>,
+    /// How images are stored.
+    pub image: ImageSettings,
     /// Where recipes get their packages.
     pub recipe: RecipeSettings,
     /// Shape of a VM that says nothing else.
@@ -107,6 +109,26 @@ pub enum Network {
     /// Outbound through a process of the user's.
     #[default]
     User,
+}
+
+/// `[image]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageSettings {
+    /// Of those that are pulled or built from now on.
+    #[serde(default)]
+    pub compression: Compression,
+}
+
+/// `[image] compression`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// More disk, less work for each guest that reads.
+    #[default]
+    None,
+    /// Less disk; each guest unpacks what it reads.
+    Lz4,
 }
 
 /// `[recipe]`.
@@ -220,6 +242,8 @@ pub(crate) struct ConfigFile {
     #[serde(default, deserialize_with = "duration_or_zero")]
     auto_stop_stale_after: Option<Duration>,
     #[serde(default)]
+    image: ImageSettings,
+    #[serde(default)]
     recipe: RecipeSettings,
     #[serde(default)]
     vm_defaults: VmDefaultsTable,
@@ -257,6 +281,7 @@ impl ConfigFile {
             catalog_url: self.catalog_url,
             idle_timeout: self.idle_timeout.unwrap_or(Duration::from_secs(600)),
             auto_stop_stale_after: self.auto_stop_stale_after,
+            image: self.image,
             recipe: self.recipe,
             vm_defaults: VmDefaults {
                 vcpu: self.vm_defaults.vcpu.unwrap_or(shape.vcpu),

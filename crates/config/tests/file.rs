@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use config::{Config, ConfigError, Environment, HostShape, LogLevel, Network, VmmChoice};
+use config::{Compression, Config, ConfigError, Environment, HostShape, LogLevel, Network, VmmChoice};
 use proptest::prelude::*;
 
 const HOST: HostShape = HostShape {
@@ -32,6 +32,8 @@ fn every_key_is_read() {
         catalog_url = "https://banger.example/catalog.json"
         idle_timeout = "30s"
         auto_stop_stale_after = "2h"
+        [image]
+        compression = "lz4"
         [recipe]
         mirror = "http://mirror.example:3142/debian"
         keyring = "/usr/share/keyrings/mirror.gpg"
@@ -83,6 +85,7 @@ fn every_key_is_read() {
         config.recipe.keyring.as_deref(),
         Some(Path::new("/usr/share/keyrings/mirror.gpg"))
     );
+    assert_eq!(config.image.compression, Compression::Lz4);
     assert_eq!(config.vm_defaults.vcpu.get(), 3);
     assert_eq!(config.vm_defaults.memory.mib(), 1000);
     assert_eq!(config.vm_defaults.disk_size.bytes(), 20 << 30);
@@ -97,6 +100,7 @@ fn an_empty_or_missing_file_gives_the_defaults() {
     assert_eq!(config.log_level, LogLevel::Info);
     assert_eq!(config.vmm, VmmChoice::Auto);
     assert_eq!(config.default_image_name, "debian-bookworm");
+    assert_eq!(config.image.compression, Compression::None);
     assert_eq!(config.idle_timeout, Duration::from_secs(600));
     let folder = tempfile::tempdir().unwrap();
     let loaded = Config::load(&folder.path().join("none/config.toml"), &Environment::new(0)).unwrap();
@@ -197,6 +201,10 @@ fn a_mistake_is_one_line_with_file_line_and_key() {
         (
             "vmm = \"bochs\"\n",
             "config.toml:1: `vmm`: unknown variant `bochs`",
+        ),
+        (
+            "[image]\ncompression = \"zstd\"\n",
+            "config.toml:2: `image.compression`: unknown variant `zstd`",
         ),
         ("log_level = 3\n", "config.toml:1: `log_level`: "),
         (

@@ -4,9 +4,10 @@
 mod support;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use api::{CreateVm, ErrorCode, PullImage, RegistryAccess, UploadFormat, UploadImage};
-use engine::Engine;
+use engine::{CatalogSources, Engine};
 use guest::frames::Frame;
 use serde_json::json;
 use support::registry::{Registry, TestImage, layer};
@@ -405,4 +406,26 @@ async fn a_vm_of_the_catalogs_image_is_as_it_was() {
         (image.config, image.vms.as_slice()),
         (None, ["a".to_owned()].as_slice())
     );
+}
+
+#[tokio::test]
+async fn an_image_is_stored_packed_where_that_is_configured() {
+    let registry = Registry::new();
+    let text = "the same words again and again ".repeat(20_000);
+    registry.put("text", TestImage::new(&[layer(&[("text", &text)])], &json!({})));
+    let mut sizes = Vec::new();
+    for compression in [config::Compression::None, config::Compression::Lz4] {
+        let host = Host::new();
+        let sources = CatalogSources::new(config::RecipeSettings::default(), host.paths.recipes()).unwrap();
+        let sources = sources.storing(config::ImageSettings { compression });
+        let engine = host.engine_with(Arc::new(sources)).await;
+        let request = PullImage {
+            kernel: Some("debian-cloud".into()),
+            ..request(&registry.reference("text"))
+        };
+        let operation = engine.images().pull(request).await.unwrap();
+        operation.wait().await.unwrap();
+        sizes.push(engine.images().show("text").await.unwrap().bytes);
+    }
+    assert!(sizes[1] < sizes[0] / 2, "{sizes:?}");
 }

@@ -1,13 +1,25 @@
-//! Turns a tar archive into an EROFS image: `tar_to_erofs IN.tar|- OUT.erofs`. For timing against other tools.
+//! Turns a tar archive into an EROFS image: `tar_to_erofs IN.tar|- OUT.erofs [lz4]`. For timing against other tools.
 
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read};
 
+use rootfs::erofs::{Compression, Options, write_tar};
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);
-    let (Some(from), Some(to), None) = (arguments.next(), arguments.next(), arguments.next()) else {
-        return Err("usage: tar_to_erofs IN.tar|- OUT.erofs".into());
+    let usage = "usage: tar_to_erofs IN.tar|- OUT.erofs [lz4]";
+    let (Some(from), Some(to)) = (arguments.next(), arguments.next()) else {
+        return Err(usage.into());
+    };
+    let compression = match (arguments.next(), arguments.next()) {
+        (None, None) => Compression::None,
+        (Some(word), None) if word == "lz4" => Compression::Lz4,
+        _ => return Err(usage.into()),
+    };
+    let options = Options {
+        compression,
+        ..Options::default()
     };
     let tar: Box<dyn Read> = if from == "-" {
         Box::new(io::stdin().lock())
@@ -20,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .create(true)
         .truncate(true)
         .open(to)?;
-    let written = rootfs::erofs::write_tar(tar, &mut out, &rootfs::erofs::Options::default())?;
+    let written = write_tar(tar, &mut out, &options)?;
     println!(
         "{} {} bytes, {} entries",
         written.digest, written.bytes, written.entries

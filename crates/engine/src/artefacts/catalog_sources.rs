@@ -17,7 +17,7 @@ use catalog::{
     ArtefactName, Cancel, Catalog, CatalogError, Download, Fetcher, ImageSource, KernelSource, ProgressSink,
     Recipe, RecipeSettings,
 };
-use rootfs::erofs::{self, ErofsError};
+use rootfs::erofs::{self, Compression, ErofsError};
 use rootfs::kernel::{self, KernelError};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,7 @@ pub struct CatalogSources {
     catalog: RwLock<Arc<Catalog>>,
     published: Option<Published>,
     settings: RecipeSettings,
+    compression: Compression,
     work: PathBuf,
 }
 
@@ -63,8 +64,19 @@ impl CatalogSources {
             catalog: RwLock::new(Arc::new(Catalog::embedded())),
             published: None,
             settings: RecipeSettings { mirror, keyring },
+            compression: Compression::None,
             work,
         })
+    }
+
+    /// The same, with the images that are made here stored like this.
+    #[must_use]
+    pub fn storing(self, image: config::ImageSettings) -> Self {
+        let compression = match image.compression {
+            config::Compression::None => Compression::None,
+            config::Compression::Lz4 => Compression::Lz4,
+        };
+        Self { compression, ..self }
     }
 
     /// The same, which also has what the catalog at `url` publishes. `certificates` are trusted beside the system's.
@@ -153,6 +165,10 @@ impl Sources for CatalogSources {
         bridged(&|_, _, _| {}, cancel, |_, cancel| {
             self.refresh_with(cancel).map_err(told)
         })
+    }
+
+    fn compression(&self) -> Compression {
+        self.compression
     }
 
     fn images(&self) -> Vec<Known> {
@@ -270,7 +286,11 @@ impl CatalogSources {
     ) -> Result<Made, SourceError> {
         let build = catalog::recipe::build(recipe, &self.settings, &self.work, sink, cancel).map_err(told)?;
         let mut tar = build.tar;
-        let written = erofs::write_tar(&mut tar, out, &erofs::Options::default()).map_err(erofs_failed)?;
+        let options = erofs::Options {
+            compression: self.compression,
+            ..erofs::Options::default()
+        };
+        let written = erofs::write_tar(&mut tar, out, &options).map_err(erofs_failed)?;
         tar.finish().map_err(told)?;
         let source = json!({
             "from": "recipe",

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use api::{RegistryAccess, RegistryLogin};
 use oci::{Cancel, Digest, Flattened, LayerCache, Limits, OciError, Platform, RegistryReference};
-use rootfs::erofs::{self, Builder, ErofsError, Written};
+use rootfs::erofs::{self, Builder, Compression, ErofsError, Written};
 
 use crate::operations::{OperationHandle, Stage};
 
@@ -126,9 +126,18 @@ fn login_of(login: &RegistryLogin) -> oci::Login {
 }
 
 /// Writes the merged layers of an image into `out`.
-pub(crate) fn write(image: &oci::Image, out: &mut File, cancel: &Cancel) -> Result<Written, ContainerError> {
+pub(crate) fn write(
+    image: &oci::Image,
+    compression: Compression,
+    out: &mut File,
+    cancel: &Cancel,
+) -> Result<Written, ContainerError> {
+    let options = erofs::Options {
+        compression,
+        ..erofs::Options::default()
+    };
     let mut entries = oci::flatten(&image.layers, &Limits::default(), cancel);
-    let mut builder = Builder::new(out, erofs::Options::default())?;
+    let mut builder = Builder::new(out, options)?;
     while let Some(mut merged) = entries.next()? {
         let entry = merged.entry.clone();
         if let Err(error) = builder.add(&entry, merged.by_ref()) {

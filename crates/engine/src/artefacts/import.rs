@@ -1,9 +1,10 @@
 //! Container images become images: pulled once however many ask at once, published whole.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rootfs::erofs::Compression;
 use rootfs::probe::FileSystem;
 use serde_json::json;
 use store::{Boot, ImageKind, ImageRow};
@@ -205,7 +206,11 @@ impl Artefacts {
         }
         let cancel = oci::Cancel::default();
         let watch = watch(operation, cancel.clone());
-        let (images, blobs) = (self.paths.images(), self.paths.blobs());
+        let target = Target {
+            images: self.paths.images(),
+            blobs: self.paths.blobs(),
+            compression: self.sources.compression(),
+        };
         let certificates = self.certificates.clone();
         let teller = operation.clone();
         let told = reference.clone();
@@ -223,8 +228,7 @@ impl Artefacts {
                     pull(
                         &origin,
                         told.as_deref(),
-                        &images,
-                        &blobs,
+                        &target,
                         certificates.as_deref(),
                         &teller,
                         &cancel,
@@ -280,12 +284,18 @@ impl Artefacts {
     }
 }
 
+/// Where an image and its layers go, and how.
+struct Target {
+    images: PathBuf,
+    blobs: PathBuf,
+    compression: Compression,
+}
+
 /// The part of the work that blocks: nothing is seen of it until it is published.
 fn pull(
     origin: &Origin,
     reference: Option<&str>,
-    images: &Path,
-    blobs: &Path,
+    target: &Target,
     certificates: Option<&str>,
     operation: &OperationHandle,
     cancel: &oci::Cancel,
@@ -295,17 +305,17 @@ fn pull(
         source: Box::new(error),
     };
     let image = origin
-        .open(blobs, certificates, operation, cancel)
+        .open(&target.blobs, certificates, operation, cancel)
         .map_err(|error| told(error.into()))?;
     let staging = tempfile::Builder::new()
         .prefix(STAGING)
-        .tempfile_in(images)
-        .map_err(SourceError::file("create a file in", images))?;
+        .tempfile_in(&target.images)
+        .map_err(SourceError::file("create a file in", &target.images))?;
     let mut out = staging
         .as_file()
         .try_clone()
         .map_err(SourceError::file("open", staging.path()))?;
-    let written = container::write(&image, &mut out, cancel).map_err(told)?;
+    let written = container::write(&image, target.compression, &mut out, cancel).map_err(told)?;
     out.sync_all()
         .map_err(SourceError::file("sync", staging.path()))?;
     let config = serde_json::to_string(&image.config).map_err(|error| SourceError::Failed {

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use catalog::Recipe;
+use rootfs::erofs::Compression;
 use rootfs::probe::FileSystem;
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +69,11 @@ pub trait Sources: fmt::Debug + Send + Sync {
 
     /// The images that can be made.
     fn images(&self) -> Vec<Known>;
+
+    /// How the files of an image that is made here are stored.
+    fn compression(&self) -> Compression {
+        Compression::None
+    }
 
     /// The kernels that can be fetched.
     fn kernels(&self) -> Vec<KnownKernel>;

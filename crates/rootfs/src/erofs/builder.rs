@@ -27,6 +27,18 @@ pub struct Options {
     /// Whether a tar archive must end with the zero block that the format demands. Some writers of container layers
     /// leave it out; whoever reads those has a digest that tells a truncated one.
     pub end_marker: bool,
+    /// How file data is stored.
+    pub compression: Compression,
+}
+
+/// How an image's file data is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// As it is.
+    #[default]
+    None,
+    /// By LZ4, 64 KiB at a time, where that saves a block.
+    Lz4,
 }
 
 impl Default for Options {
@@ -36,6 +48,7 @@ impl Default for Options {
             bytes: 256 << 30,
             tails: 128 << 20,
             end_marker: true,
+            compression: Compression::None,
         }
     }
 }
@@ -73,7 +86,7 @@ impl<'a> Builder<'a> {
         let out = &*out;
         Ok(Self {
             out,
-            writer: BlockWriter::new(out).map_err(ErofsError::Write)?,
+            writer: BlockWriter::new(out, options.compression).map_err(ErofsError::Write)?,
             tree: Tree::new(options.entries),
             xattrs: XattrTable::default(),
             bytes: 0,

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 
+use super::builder::Compression;
+use super::compressed::{Extent, Lz4};
 use super::format::{BLOCK, BLOCK_BYTES, CHUNK, HOLE};
 
 /// Big enough that system calls do not count, small enough to stay in the cache.
@@ -19,6 +21,8 @@ pub(crate) enum Content {
     Flat { block: u32, tail: Box<[u8]> },
     /// A file with holes, in runs of chunks; its last block is padded.
     Chunked(Vec<Run>),
+    /// Chunk by chunk, some of them packed; the last block of one that is not is padded.
+    Compressed(Vec<Extent>),
 }
 
 /// Neighbouring chunks that are stored one after the other, or are all holes.
@@ -61,17 +65,22 @@ pub(crate) struct BlockWriter<'a> {
     filled: usize,
     /// Offset in the file of the buffer's first byte; always on a block.
     start: u64,
+    lz4: Option<Lz4>,
 }
 
 impl<'a> BlockWriter<'a> {
     /// Empties `out` and leaves room for the superblock.
-    pub(crate) fn new(out: &'a File) -> io::Result<Self> {
+    pub(crate) fn new(out: &'a File, compression: Compression) -> io::Result<Self> {
         out.set_len(0)?;
         Ok(Self {
             out,
             buffer: vec![0; BUFFER].into_boxed_slice(),
             filled: 0,
             start: BLOCK_BYTES,
+            lz4: match compression {
+                Compression::None => None,
+                Compression::Lz4 => Some(Lz4::default()),
+            },
         })
     }
 
@@ -89,8 +98,8 @@ impl<'a> BlockWriter<'a> {
             .ok_or(StoreError::Full)
     }
 
-    /// Stores `size` bytes of `data`. Chunks of zeros become holes. `keep_tail` leaves the last partial block of a
-    /// file without holes to the caller.
+    /// Stores `size` bytes of `data`. Chunks of zeros become holes, unless some before them are packed: no file can
+    /// have both. `keep_tail` leaves the last partial block of a file with neither to the caller.
     pub(crate) fn store(
         &mut self,
         data: &mut impl Read,
@@ -99,7 +108,8 @@ impl<'a> BlockWriter<'a> {
     ) -> Result<Content, StoreError> {
         let first = self.block()?;
         let mut runs: Vec<Run> = Vec::new();
-        let mut holes = false;
+        let mut extents: Vec<Extent> = Vec::new();
+        let (mut holes, mut packed) = (false, false);
         let mut left = size;
         while left > 0 {
             let length = left.min(CHUNK as u64) as usize;
@@ -112,14 +122,27 @@ impl<'a> BlockWriter<'a> {
                 io::ErrorKind::UnexpectedEof => StoreError::Short,
                 _ => StoreError::Read(error),
             })?;
-            let hole = *chunk == ZEROS;
-            if hole {
-                holes = true;
-            } else {
-                self.filled += length;
-            }
-            append(&mut runs, if hole { HOLE } else { block });
             left -= length as u64;
+            let hole = !packed && *chunk == ZEROS;
+            holes |= hole;
+            if hole {
+                append(&mut runs, HOLE);
+                continue;
+            }
+            let packed_blocks = match &mut self.lz4 {
+                Some(lz4) if !holes => lz4.pack(chunk),
+                _ => None,
+            };
+            packed |= packed_blocks.is_some();
+            self.filled += packed_blocks.map_or(length, |blocks| usize::from(blocks) * BLOCK);
+            if self.lz4.is_some() && !holes {
+                extents.push(Extent::new(block, packed_blocks, length));
+            }
+            append(&mut runs, block);
+        }
+        if packed {
+            self.pad().map_err(StoreError::Write)?;
+            return Ok(Content::Compressed(extents));
         }
         if holes {
             self.pad().map_err(StoreError::Write)?;

@@ -1,5 +1,7 @@
 //! The bytes of EROFS: superblock, inode, checksum. Offsets follow Linux `fs/erofs/erofs_fs.h`.
 
+use super::compressed::MOST_PACKED;
+
 /// Bytes of a block.
 pub(crate) const BLOCK: usize = 4096;
 /// The same for positions.
@@ -19,6 +21,13 @@ const MAGIC: u32 = 0xE0F5_E1E2;
 const COMPAT_CHECKSUM: u32 = 0x1;
 const COMPAT_MTIME: u32 = 0x2;
 const INCOMPAT_CHUNKED: u32 = 0x4;
+/// Packed data ends where its last block does; it may have several blocks, and its settings follow the superblock.
+const INCOMPAT_COMPRESSED: u32 = 0x1 | 0x2;
+const SUPER_BYTES: usize = 128;
+/// `available_compr_algs`: LZ4.
+const LZ4: u16 = 1;
+/// How far back LZ4 refers at most.
+const LZ4_DISTANCE: u16 = u16::MAX;
 
 /// File type bits of `st_mode`.
 pub(crate) mod mode {
@@ -41,6 +50,8 @@ pub(crate) enum Layout {
     Inline { block: u32 },
     /// A map of block addresses behind the inode.
     Chunked,
+    /// An index behind the inode of the so many blocks that packed data takes.
+    Compressed { blocks: u32 },
     /// A device number.
     Device { number: u32 },
 }
@@ -67,6 +78,7 @@ impl DiskInode {
             Layout::Plain { block } => (0_u16, block),
             Layout::Inline { block } => (2, block),
             Layout::Chunked => (4, CHUNK_BITS),
+            Layout::Compressed { blocks } => (1, blocks),
             Layout::Device { number } => (0, number),
         };
         // Attributes are counted in words after their 12 bytes of header, which count as one.
@@ -100,6 +112,7 @@ pub(crate) struct Superblock {
     pub(crate) xattr_block: u32,
     pub(crate) uuid: [u8; 16],
     pub(crate) chunked: bool,
+    pub(crate) compressed: bool,
 }
 
 impl Superblock {
@@ -116,7 +129,16 @@ impl Superblock {
         out.u32(at(40), self.metadata_block);
         out.u32(at(44), self.xattr_block);
         out.0[at(48)..at(64)].copy_from_slice(&self.uuid);
-        out.u32(at(80), if self.chunked { INCOMPAT_CHUNKED } else { 0 });
+        let chunked = if self.chunked { INCOMPAT_CHUNKED } else { 0 };
+        let compressed = if self.compressed { INCOMPAT_COMPRESSED } else { 0 };
+        out.u32(at(80), chunked | compressed);
+        if self.compressed {
+            out.u16(at(84), LZ4);
+            // `z_erofs_lz4_cfgs`, after its length.
+            out.u16(at(SUPER_BYTES), 14);
+            out.u16(at(SUPER_BYTES + 2), LZ4_DISTANCE);
+            out.u16(at(SUPER_BYTES + 4), MOST_PACKED);
+        }
         let sum = crc32c(&out.0[SUPER_OFFSET..]);
         out.u32(at(4), sum);
         out.0

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 
 use sha2::{Digest as _, Sha256};
 
+use super::compressed;
 use super::content::{BlockWriter, Content, StoreError};
 use super::directory::{self, Name};
 use super::error::ErofsError;
@@ -108,6 +109,9 @@ pub(crate) fn write(
         chunked: plan
             .iter()
             .any(|planned| matches!(planned.layout, Layout::Chunked)),
+        compressed: plan
+            .iter()
+            .any(|planned| matches!(planned.layout, Layout::Compressed { .. })),
     };
     out.write_all_at(&superblock.encode(), 0)
         .map_err(ErofsError::Write)?;
@@ -186,6 +190,16 @@ fn place(
             Layout::Chunked,
             *size,
             4 * runs.iter().map(|run| u64::from(run.chunks)).sum::<u64>(),
+        ),
+        Body::Stored {
+            size,
+            content: Content::Compressed(extents),
+        } => (
+            Layout::Compressed {
+                blocks: compressed::blocks(extents),
+            },
+            *size,
+            (head.next_multiple_of(8) - head) as u64 + compressed::index_bytes(*size),
         ),
         Body::Stored {
             size,
@@ -298,6 +312,14 @@ fn encode_inode(
                     .flat_map(|run| run.blocks())
                     .flat_map(u32::to_le_bytes),
             );
+        }
+        Body::Stored {
+            content: Content::Compressed(extents),
+            ..
+        } => {
+            // The inode begins at a multiple of it.
+            out.resize(out.len().next_multiple_of(8), 0);
+            compressed::encode(extents, planned.size, out);
         }
         Body::Directory { parent, names } if matches!(planned.layout, Layout::Inline { .. }) => {
             let names = sorted(planned.id, *parent, names);

@@ -11,12 +11,11 @@
 //! File data goes straight to the output; only metadata and the last partial block of small files stay in memory,
 //! both bounded by [`Options`]. Equal entries in equal order give equal bytes: there is no clock and no randomness in
 //! the output. The format is that of Linux `fs/erofs/erofs_fs.h`, limited to what kernel 6.1 reads: extended inodes,
-//! flat files with inline tails, chunk-based files where there are holes, inline and shared xattrs.
-//!
-//! A compressed layout would be one more [`content::Content`] beside flat and chunked: chosen in
-//! `content::BlockWriter::store`, encoded in `image`.
+//! flat files with inline tails, chunk-based files where there are holes, LZ4 where it is asked for, inline and shared
+//! xattrs.
 
 mod builder;
+mod compressed;
 mod content;
 mod directory;
 mod error;
@@ -28,7 +27,7 @@ mod tar;
 mod tree;
 mod xattr;
 
-pub use builder::{Builder, Options, Written};
+pub use builder::{Builder, Compression, Options, Written};
 pub use error::ErofsError;
 pub(crate) use path::components;
 pub use tar::write_tar;

@@ -5,6 +5,7 @@
     reason = "helpers of tests, where a panic is the failure"
 )]
 
+mod compressed;
 mod hostile;
 mod reader;
 mod tree;
@@ -56,12 +57,23 @@ impl Image {
     }
 
     fn of_tar(tar: impl Read) -> Result<(Self, Written), ErofsError> {
-        Self::make(|file| write_tar(tar, file, &Options::default()))
+        Self::of_tar_with(tar, &Options::default())
+    }
+
+    fn of_tar_with(tar: impl Read, options: &Options) -> Result<(Self, Written), ErofsError> {
+        Self::make(|file| write_tar(tar, file, options))
     }
 
     fn of_entries(entries: &[(Entry, Vec<u8>)]) -> Result<(Self, Written), ErofsError> {
+        Self::of_entries_with(entries, Options::default())
+    }
+
+    fn of_entries_with(
+        entries: &[(Entry, Vec<u8>)],
+        options: Options,
+    ) -> Result<(Self, Written), ErofsError> {
         Self::make(|file| {
-            let mut builder = Builder::new(file, Options::default())?;
+            let mut builder = Builder::new(file, options)?;
             for (entry, data) in entries {
                 builder.add(entry, data.as_slice())?;
             }

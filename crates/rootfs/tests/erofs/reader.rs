@@ -121,8 +121,62 @@ impl Image<'_> {
                 }
                 content
             }
+            1 => self.unpacked(number, size),
             other => panic!("layout {other}"),
         }
+    }
+
+    /// The content of a file that is packed. Of each 4 KiB there are 8 bytes: kind, offset, and a block or two distances.
+    fn unpacked(&self, number: u64, size: usize) -> Vec<u8> {
+        let header = self.behind(number).next_multiple_of(8);
+        assert_eq!(
+            u16_at(self.bytes, header + 4),
+            2,
+            "big clusters, and nothing else"
+        );
+        assert_eq!(u16_at(self.bytes, header + 6), 0, "LZ4, clusters of 4 KiB");
+        let indices: Vec<&[u8]> = (0..size.div_ceil(BLOCK))
+            .map(|at| &self.bytes[header + 16 + 8 * at..header + 24 + 8 * at])
+            .collect();
+        let is_head = |at: usize| u16_at(indices[at], 0) != 2;
+        let mut content = Vec::with_capacity(size);
+        let mut at = 0;
+        while content.len() < size {
+            let next = (at + 1..indices.len())
+                .find(|at| is_head(*at))
+                .unwrap_or(indices.len());
+            let end = match indices.get(next) {
+                Some(index) => next * BLOCK + usize::from(u16_at(index, 2)),
+                None => size.max(at * BLOCK),
+            };
+            let first = u32_at(indices[at], 4) as usize * BLOCK;
+            match u16_at(indices[at], 0) {
+                0 => {
+                    let length = BLOCK.min(size - content.len());
+                    content.extend(&self.bytes[first..first + length]);
+                }
+                1 => {
+                    let mut blocks = 1;
+                    for (back, index) in (1..).zip(&indices[at + 1..next]) {
+                        match u16_at(index, 4) {
+                            marked if back == 1 => blocks = usize::from(marked & !(1 << 11)),
+                            distance => assert_eq!(distance, back),
+                        }
+                        assert_eq!(usize::from(u16_at(index, 6)), next - at - usize::from(back));
+                    }
+                    let packed = &self.bytes[first..first + blocks * BLOCK];
+                    let zeros = packed.iter().take_while(|byte| **byte == 0).count();
+                    assert!(zeros < BLOCK, "no block too many");
+                    let length = end - at * BLOCK;
+                    let unpacked = lz4_flex::block::decompress(&packed[zeros..], length).unwrap();
+                    assert_eq!(unpacked.len(), length);
+                    content.extend(unpacked);
+                }
+                other => panic!("kind {other}"),
+            }
+            at = next;
+        }
+        content
     }
 
     fn names(&self, number: u64) -> Vec<(Vec<u8>, u64)> {
