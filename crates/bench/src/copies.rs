@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::command::run;
 use crate::error::BenchError;
+use crate::noise::noise;
 use crate::openssh::OpenSsh;
 use crate::sandbox::Sandbox;
 use crate::section::{Goal, Row, Section, times};
@@ -143,18 +144,6 @@ fn remove(path: &Path) -> Result<(), BenchError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Bytes in which no program finds anything to save.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.flatten().take(length).collect()
 }
 
 fn write_large(path: &Path) -> Result<(), BenchError> {

@@ -6,6 +6,7 @@ mod bare_qemu;
 mod boot;
 mod command;
 mod copies;
+mod creating;
 mod erofs;
 mod error;
 mod floor;
@@ -13,6 +14,7 @@ mod forward;
 mod import;
 mod machine;
 mod many;
+mod noise;
 mod openssh;
 mod qemu_forward;
 mod report;
@@ -20,6 +22,7 @@ mod sandbox;
 mod section;
 mod stats;
 mod ways;
+mod workspace;
 
 use std::fs;
 use std::path::PathBuf;
@@ -99,6 +102,8 @@ fn page(sandbox: &Sandbox, arguments: &Arguments) -> Result<String, BenchError> 
     let ways = ways::measure(sandbox, REFERENCE, &ssh, runs)?;
     eprintln!("files");
     let copies = copies::measure(sandbox, REFERENCE, &ssh, seldom(runs))?;
+    eprintln!("a repository");
+    let workspace = workspace::measure(sandbox, REFERENCE, &ssh, seldom(runs))?;
     eprintln!("a forwarded port");
     let forward = forward::measure(sandbox, REFERENCE, &vm, &ssh, seldom(runs))?;
     eprintln!("cold runs");
@@ -107,13 +112,15 @@ fn page(sandbox: &Sandbox, arguments: &Arguments) -> Result<String, BenchError> 
     let at_once = many::at_once(sandbox, seldom(runs))?;
     eprintln!("five hundred VMs");
     let listing = many::listing(sandbox, runs)?;
+    eprintln!("VMs of a large image");
+    let creating = creating::measure(sandbox, runs)?;
     eprintln!("memory");
     let memory = many::memory(sandbox)?;
 
     let before = fs::read_to_string(&arguments.out).unwrap_or_default();
     let date = jiff::Zoned::now().date().to_string();
     let sections = [
-        boot, ways, copies, forward, at_once, listing, memory, erofs, import,
+        boot, ways, copies, workspace, forward, at_once, listing, creating, memory, erofs, import,
     ];
     Ok(report::render(
         &date,
