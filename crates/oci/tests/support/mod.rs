@@ -6,6 +6,7 @@
     reason = "each test file uses a part of it"
 )]
 
+pub mod oracle;
 pub mod server;
 pub mod tar;
 
