@@ -1,5 +1,6 @@
 //! Images: what VMs start from.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -140,6 +141,8 @@ pub struct RegistryAccess {
     pub plain_http: bool,
     /// As whom; as nobody if none.
     pub login: Option<RegistryLogin>,
+    /// As whom to its mirrors, by their hosts; as nobody to those that are not there.
+    pub mirror_logins: BTreeMap<String, RegistryLogin>,
 }
 
 /// Body of `POST /v1/images`.
@@ -246,6 +249,11 @@ mod tests {
                 user: "ada".into(),
                 password: "geheim".into(),
             }),
+            mirror_logins: [(
+                "mirror.example".to_owned(),
+                RegistryLogin::IdentityToken("geheim".into()),
+            )]
+            .into(),
         };
         assert!(!format!("{access:?}").contains("geheim"));
         let sent = serde_json::to_string(&access).unwrap();

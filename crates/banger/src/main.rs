@@ -1,6 +1,7 @@
 //! Command-line client: development sandboxes on microVMs in one command.
 
 mod cli;
+mod configuration;
 mod daemon;
 mod failure;
 mod render;

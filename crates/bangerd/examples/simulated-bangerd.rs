@@ -67,6 +67,7 @@ fn run() -> Result<(), DaemonError> {
         },
         passt: None,
         ca_certificates: None,
+        registry_mirrors: config::RegistryMirrors::default(),
         defaults: Defaults {
             image: "debian".into(),
             vcpu: 1,

@@ -46,6 +46,8 @@ pub struct Surroundings {
     pub passt: Option<PathBuf>,
     /// Certificate authorities that guests shall trust, PEM.
     pub ca_certificates: Option<String>,
+    /// Servers that are asked before registries.
+    pub registry_mirrors: config::RegistryMirrors,
     /// Shape of a VM that says nothing else.
     pub defaults: Defaults,
     /// How long the daemon stays when nobody needs it.
@@ -87,6 +89,7 @@ impl Daemon {
             timeouts: surroundings.timeouts,
             passt: surroundings.passt,
             ca_certificates: surroundings.ca_certificates,
+            registry_mirrors: surroundings.registry_mirrors,
             defaults: surroundings.defaults,
         })
         .await

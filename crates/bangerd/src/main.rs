@@ -81,6 +81,7 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
         },
         passt: config.passt_bin.clone(),
         ca_certificates,
+        registry_mirrors: config.registry_mirrors.clone(),
         defaults: Defaults {
             image: config.default_image_name.clone(),
             vcpu: config.vm_defaults.vcpu.get(),

@@ -9,6 +9,7 @@ mod file;
 mod file_sync;
 mod paths;
 mod prepare;
+mod registry_mirrors;
 mod settings;
 pub mod values;
 
@@ -17,6 +18,7 @@ pub use environment::Environment;
 pub use file::{ConfigError, parse_toml};
 pub use file_sync::{FileSync, HostPath};
 pub use paths::{Paths, PathsError};
+pub use registry_mirrors::{RegistryMirror, RegistryMirrors};
 pub use settings::{
     Compression, Config, GuestSettings, HostShape, ImageSettings, LogLevel, Network, RecipeSettings,
     VmDefaults, VmmChoice,

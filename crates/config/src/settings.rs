@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::file_sync::FileSync;
+use crate::registry_mirrors::RegistryMirrors;
 use crate::values::{DiskSize, MemorySize, VcpuCount, parse_duration};
 
 /// Everything that can be configured.
@@ -39,6 +40,8 @@ pub struct Config {
     pub auto_stop_stale_after: Option<Duration>,
     /// How images are stored.
     pub image: ImageSettings,
+    /// Servers that are asked before a registry.
+    pub registry_mirrors: RegistryMirrors,
     /// Where recipes get their packages.
     pub recipe: RecipeSettings,
     /// Shape of a VM that says nothing else.
@@ -244,6 +247,8 @@ pub(crate) struct ConfigFile {
     #[serde(default)]
     image: ImageSettings,
     #[serde(default)]
+    registry_mirrors: RegistryMirrors,
+    #[serde(default)]
     recipe: RecipeSettings,
     #[serde(default)]
     vm_defaults: VmDefaultsTable,
@@ -282,6 +287,7 @@ impl ConfigFile {
             idle_timeout: self.idle_timeout.unwrap_or(Duration::from_secs(600)),
             auto_stop_stale_after: self.auto_stop_stale_after,
             image: self.image,
+            registry_mirrors: self.registry_mirrors,
             recipe: self.recipe,
             vm_defaults: VmDefaults {
                 vcpu: self.vm_defaults.vcpu.unwrap_or(shape.vcpu),

@@ -34,6 +34,8 @@ fn every_key_is_read() {
         auto_stop_stale_after = "2h"
         [image]
         compression = "lz4"
+        [registry_mirrors]
+        "docker.io" = ["https://mirror.example", "http://localhost:5001/"]
         [recipe]
         mirror = "http://mirror.example:3142/debian"
         keyring = "/usr/share/keyrings/mirror.gpg"
@@ -86,6 +88,12 @@ fn every_key_is_read() {
         Some(Path::new("/usr/share/keyrings/mirror.gpg"))
     );
     assert_eq!(config.image.compression, Compression::Lz4);
+    let mirrors = config.registry_mirrors.of("docker.io").iter();
+    let mirrors: Vec<_> = mirrors
+        .map(|mirror| (mirror.host.as_str(), mirror.plain_http))
+        .collect();
+    assert_eq!(mirrors, [("mirror.example", false), ("localhost:5001", true)]);
+    assert_eq!(config.registry_mirrors.of("ghcr.io"), []);
     assert_eq!(config.vm_defaults.vcpu.get(), 3);
     assert_eq!(config.vm_defaults.memory.mib(), 1000);
     assert_eq!(config.vm_defaults.disk_size.bytes(), 20 << 30);
@@ -105,6 +113,35 @@ fn an_empty_or_missing_file_gives_the_defaults() {
     let folder = tempfile::tempdir().unwrap();
     let loaded = Config::load(&folder.path().join("none/config.toml"), &Environment::new(0)).unwrap();
     assert_eq!(loaded, Config::defaults(HostShape::of_host()));
+}
+
+#[test]
+fn a_registrys_mirrors_are_servers_and_nothing_more() {
+    for bad in [
+        "",
+        "mirror.example",
+        "https://",
+        "https://mirror.example/v2/copies",
+        "https://ann:secret@mirror.example",
+        "https://mirror.example:0",
+        "https://mirror.example:65536",
+        "https://Mirror.example",
+        "ftp://mirror.example",
+        "https://a b",
+    ] {
+        let error = parse(&format!("[registry_mirrors]\n\"docker.io\" = [{bad:?}]")).unwrap_err();
+        let expected = format!(
+            "`registry_mirrors.docker.io[0]`: {bad:?} is no mirror's address, such as https://mirror.example"
+        );
+        assert_eq!(error.to_string(), format!("config.toml:2: {expected}"));
+    }
+    for bad in ["https://docker.io", "docker.io/library", ""] {
+        let error = parse(&format!("[registry_mirrors]\n{bad:?} = []")).unwrap_err();
+        assert!(
+            error.to_string().contains(&format!("{bad:?} is no registry")),
+            "{error}"
+        );
+    }
 }
 
 #[test]

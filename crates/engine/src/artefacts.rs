@@ -26,6 +26,7 @@ pub use sources::{Known, KnownKernel, Made, Progress, SourceError, Sources};
 
 use crate::EngineError;
 use crate::operations::{OperationHandle, Stage};
+use container::Registries;
 use initramfs::Initramfs;
 pub(crate) use kernels::Kernel;
 use locks::NameLocks;
@@ -56,8 +57,7 @@ pub(crate) struct Artefacts {
     sources: Arc<dyn Sources>,
     locks: NameLocks,
     initramfs: Initramfs,
-    /// Certificate authorities that registries may be known by, PEM.
-    certificates: Option<String>,
+    registries: Registries,
     /// Held while a root file system gets or loses its name and row.
     gate: tokio::sync::Mutex<()>,
 }
@@ -68,7 +68,7 @@ impl Artefacts {
         paths: Paths,
         agent: PathBuf,
         sources: Arc<dyn Sources>,
-        certificates: Option<String>,
+        registries: Registries,
     ) -> Self {
         let initramfs = Initramfs::new(agent, paths.initramfs());
         Self {
@@ -77,7 +77,7 @@ impl Artefacts {
             sources,
             locks: NameLocks::default(),
             initramfs,
-            certificates,
+            registries,
             gate: tokio::sync::Mutex::default(),
         }
     }

@@ -84,6 +84,8 @@ pub struct Parts {
     pub passt: Option<PathBuf>,
     /// Certificate authorities that guests shall trust, PEM.
     pub ca_certificates: Option<String>,
+    /// Servers that are asked before registries.
+    pub registry_mirrors: config::RegistryMirrors,
     /// Shape of a VM that says nothing else.
     pub defaults: Defaults,
 }
@@ -118,7 +120,10 @@ impl Engine {
             parts.paths.clone(),
             parts.agent,
             Arc::clone(&parts.sources),
-            parts.ca_certificates.clone(),
+            artefacts::container::Registries {
+                certificates: parts.ca_certificates.clone(),
+                mirrors: parts.registry_mirrors,
+            },
         );
         artefacts.sweep()?;
         let shared = Arc::new(vms::Shared {

@@ -134,7 +134,7 @@ async fn an_exported_image_is_pulled_by_name_in_an_empty_home_and_is_the_same() 
         kernel: Some("mine".into()),
         registry: api::RegistryAccess {
             plain_http: true,
-            login: None,
+            ..api::RegistryAccess::default()
         },
     };
     let pulling = engine.images().pull(request).await.unwrap();

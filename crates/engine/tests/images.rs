@@ -16,7 +16,7 @@ use support::{Host, delete, run, vm};
 fn access() -> RegistryAccess {
     RegistryAccess {
         plain_http: true,
-        login: None,
+        ..RegistryAccess::default()
     }
 }
 
@@ -238,6 +238,101 @@ async fn a_cancelled_pull_leaves_nothing() {
     drop(connection);
     assert_eq!(names(&engine).await, Vec::<String>::new());
     assert_eq!(half_made(&host), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_mirror_is_asked_before_the_registry_and_the_registry_where_it_fails() {
+    let (mut host, mirror) = (Host::new(), Registry::new());
+    let registry = Registry::new();
+    let settings = format!(
+        "[registry_mirrors]\n\"{}\" = [\"http://{}\"]",
+        registry.address, mirror.address
+    );
+    let shape = config::HostShape::of_host();
+    host.mirrors = config::Config::parse(&settings, Path::new("config.toml"), shape)
+        .unwrap()
+        .registry_mirrors;
+    let engine = host.engine().await;
+    mirror.put("app", app());
+    registry.put("app", app());
+    registry.put("other", TestImage::new(&[layer(&[("other", "1")])], &json!({})));
+    let reference = registry.reference("app");
+    pull(&engine, &reference).await.unwrap();
+    assert_eq!((mirror.blobs_sent(), registry.blobs_sent()), (2, 0));
+    let image = engine.images().show("app").await.unwrap();
+    assert_eq!(
+        image.reference,
+        Some(reference),
+        "it is the registry's all the same"
+    );
+    pull(&engine, &registry.reference("other")).await.unwrap();
+    assert_eq!((mirror.blobs_sent(), registry.blobs_sent()), (2, 1));
+}
+
+#[tokio::test]
+async fn an_image_that_is_deleted_while_it_is_pulled_again_is_there_whole_or_not_at_all() {
+    let (host, registry) = (Host::new(), Registry::new());
+    let engine = host.engine().await;
+    let reference = registry.reference("app");
+    registry.put("app", app());
+    pull(&engine, &reference).await.unwrap();
+    for round in 0..20 {
+        let newer = layer(&[("app", &round.to_string())]);
+        registry.put("app", TestImage::new(&[base(), newer], &json!({})));
+        let images = engine.images();
+        let (pulled, deleted) = tokio::join!(pull(&engine, &reference), images.delete("app"));
+        pulled.unwrap();
+        deleted.unwrap();
+        let rows = engine.images().list().await.unwrap();
+        let files = std::fs::read_dir(host.paths.images()).unwrap().count();
+        assert_eq!(files, rows.len(), "round {round}");
+        pull(&engine, &reference).await.unwrap();
+        run_from(&engine, "a", "app").await;
+        delete(&engine, "a").await;
+    }
+    assert_eq!(half_made(&host), Vec::<String>::new());
+}
+
+/// Bytes that take as much room as they are.
+fn noise(length: usize) -> String {
+    let mut state = 1_u64;
+    let digits = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        format!("{state:016x}")
+    });
+    digits.take(length / 16).collect()
+}
+
+#[test]
+fn a_pull_that_the_host_has_no_room_for_leaves_nothing_and_the_old_image_good() {
+    let test = "a_pull_that_the_host_has_no_room_for_leaves_nothing_and_the_old_image_good";
+    let Some(disk) = testkit::with_a_little_disk(test, 8 << 10) else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (host, registry) = (Host::at(&disk), Registry::new());
+        let engine = host.engine().await;
+        let reference = registry.reference("app");
+        registry.put("app", app());
+        pull(&engine, &reference).await.unwrap();
+        let before = engine.images().list().await.unwrap();
+        // There is no room for the layer; then for the layer, but not for its image beside it.
+        for mebibytes in [9, 4] {
+            let large = noise(mebibytes << 20);
+            let large = layer(&[("large", large.as_str())]);
+            registry.put("app", TestImage::new(&[base(), large], &json!({})));
+            let full = pull(&engine, &reference).await.unwrap_err();
+            assert!(full.message.to_lowercase().contains("no space left"), "{full}");
+            assert!(full.hint.is_some(), "{full}");
+            assert_eq!(engine.images().list().await.unwrap(), before);
+            assert_eq!(half_made(&host), Vec::<String>::new());
+        }
+        // A layer that came whole is kept for the next try, until somebody wants the room.
+        engine.images().prune(false).await.unwrap();
+        run_from(&engine, "a", "app").await;
+        delete(&engine, "a").await;
+    });
 }
 
 #[tokio::test]

@@ -133,7 +133,7 @@ async fn a_kernel_that_a_client_sends_boots_the_image_that_names_it() {
         kernel: Some("mine".into()),
         registry: api::RegistryAccess {
             plain_http: true,
-            login: None,
+            ..api::RegistryAccess::default()
         },
     };
     let pulling = engine.images().pull(request).await.unwrap();

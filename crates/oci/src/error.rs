@@ -333,6 +333,12 @@ impl OciError {
         }
     }
 
+    /// Whether there was no room left to write to.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::File { source, .. } if full.contains(&source.kind()))
+    }
+
     pub(crate) fn file(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, action, source }

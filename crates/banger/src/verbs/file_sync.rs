@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use api::client::Client;
 use archive::{ArchiveError, Members};
-use config::{Config, Environment, FileSync, Paths};
+use config::{Environment, FileSync};
 use guest::files::{WriteFiles, pipe};
 use rustix::fs::OFlags;
 
+use crate::configuration;
 use crate::failure::Failure;
 use crate::render;
 
@@ -47,20 +48,11 @@ impl Synced {
     /// The configuration is wrong, a file lies outside of the user's home, cannot be read, or they are too large.
     pub fn gather() -> Result<Self, Failure> {
         let environment = Environment::of_process();
-        let Ok(paths) = Paths::personal(&environment) else {
-            return Ok(Self::default());
-        };
-        let config = Config::load(&paths.config_file(), &environment).map_err(|error| {
-            let failure = Failure::new(error.to_string());
-            match error.hint() {
-                Some(hint) => failure.with_hint(hint),
-                None => failure,
-            }
-        })?;
         let mut synced = Self::default();
-        if config.file_sync.is_empty() {
+        let config = configuration::read(&environment)?;
+        let Some(config) = config.filter(|config| !config.file_sync.is_empty()) else {
             return Ok(synced);
-        }
+        };
         let home = environment
             .variable("HOME")
             .map(PathBuf::from)

@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use api::{CatalogKernel, Kernel, Vm};
-use config::{Config, Environment, Paths};
+use config::Environment;
 
+use crate::configuration;
 use crate::daemon::Place;
 
 /// How long a user's Tab may take.
@@ -90,9 +91,7 @@ fn ask(kind: Kind, socket: Option<OsString>) -> Option<Names> {
 }
 
 fn default_image() -> Option<String> {
-    let environment = Environment::of_process();
-    let paths = Paths::personal(&environment).ok()?;
-    let config = Config::load(&paths.config_file(), &environment).ok()?;
+    let config = configuration::read(&Environment::of_process()).ok()??;
     Some(config.default_image_name).filter(|name| is_harmless(name))
 }
 

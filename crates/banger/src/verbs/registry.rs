@@ -1,13 +1,16 @@
-//! Logins for registries: read from the user's docker auth file for the one registry that is asked, sent with the
-//! request, kept nowhere.
+//! Logins for registries: read from the user's docker auth file for the registry that is asked and its mirrors, sent with
+//! the request, kept nowhere.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use api::client::{Client, ClientError};
 use api::{CreateVm, ErrorCode, RegistryAccess, RegistryLogin};
+use config::Environment;
 use oci::credentials::DockerConfig;
 use oci::{Login, RegistryReference};
 
+use crate::configuration;
 use crate::failure::Failure;
 
 /// Adds how to speak to the image's registry, and the login for it, if creating the VM means pulling one.
@@ -36,17 +39,32 @@ pub async fn prepare(client: &Client, request: &mut CreateVm, plain_http: bool) 
     }
 }
 
-/// How to speak to an image's registry.
+/// How to speak to an image's registry, and to its mirrors.
 ///
 /// # Errors
 /// The auth file or a credential helper is broken.
 pub async fn access(reference: &RegistryReference, plain_http: bool) -> Result<RegistryAccess, Failure> {
     let host = reference.host().to_owned();
     // A helper may ask the user, or a server.
-    let login = tokio::task::spawn_blocking(move || login(&host))
-        .await
-        .map_err(|panic| Failure::new(format!("cannot look for a login: {panic}")))??;
-    Ok(RegistryAccess { plain_http, login })
+    tokio::task::spawn_blocking(move || {
+        let login_there = login(&host)?;
+        let config = configuration::read(&Environment::of_process())?;
+        let mirrors = config
+            .as_ref()
+            .map_or(&[][..], |config| config.registry_mirrors.of(&host));
+        let mut mirror_logins = BTreeMap::new();
+        for mirror in mirrors {
+            let login = login(&mirror.host)?;
+            mirror_logins.extend(login.map(|login| (mirror.host.clone(), login)));
+        }
+        Ok(RegistryAccess {
+            plain_http,
+            login: login_there,
+            mirror_logins,
+        })
+    })
+    .await
+    .map_err(|panic| Failure::new(format!("cannot look for a login: {panic}")))?
 }
 
 fn login(host: &str) -> Result<Option<RegistryLogin>, Failure> {

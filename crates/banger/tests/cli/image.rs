@@ -57,6 +57,17 @@ fn the_login_for_the_registry_goes_along_and_no_other() {
     let mut other = daemon.command(&["image", "pull", "other.test/app", "--name", "app"]);
     other.env("DOCKER_CONFIG", &config).status().unwrap();
     assert!(daemon.calls().last().unwrap().ends_with("login false"));
+    let settings = daemon.folder().join(".config/banger");
+    fs::create_dir_all(&settings).unwrap();
+    let mirrors =
+        "[registry_mirrors]\n\"other.test\" = [\"https://registry.test:5000\", \"https://third.test\"]";
+    fs::write(settings.join("config.toml"), mirrors).unwrap();
+    other.env("DOCKER_CONFIG", &config).status().unwrap();
+    let call = daemon.calls().pop().unwrap();
+    assert!(
+        call.ends_with("login false, of mirrors registry.test:5000"),
+        "{call}"
+    );
     fs::write(config.join("config.json"), "{").unwrap();
     let mut broken = daemon.command(&["image", "pull", "other.test/app"]);
     let output = broken.env("DOCKER_CONFIG", &config).output().unwrap();

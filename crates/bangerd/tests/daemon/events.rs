@@ -68,7 +68,7 @@ async fn the_stream_ends_with_the_daemon_and_does_not_hold_its_end_up() {
         kernel: None,
         registry: RegistryAccess {
             plain_http: true,
-            login: None,
+            ..RegistryAccess::default()
         },
     };
     let client = Client::new(&daemon.socket);

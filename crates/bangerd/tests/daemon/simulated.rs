@@ -53,6 +53,7 @@ impl Simulated {
             timeouts: Timeouts::default(),
             passt: None,
             ca_certificates: None,
+            registry_mirrors: config::RegistryMirrors::default(),
             defaults: Defaults {
                 image: "debian".into(),
                 vcpu: 1,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use api::{RegistryAccess, RegistryLogin};
+use config::RegistryMirrors;
 use oci::{Cancel, Digest, Flattened, LayerCache, Limits, OciError, Platform, RegistryReference};
 use rootfs::erofs::{self, Builder, Compression, ErofsError, Written};
 
@@ -37,6 +38,15 @@ pub(crate) enum Origin {
         /// Where it was put.
         file: tempfile::NamedTempFile,
     },
+}
+
+/// How this host gets at registries.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Registries {
+    /// Certificate authorities that they may be known by beside the system's, PEM.
+    pub(crate) certificates: Option<String>,
+    /// Who is asked before them.
+    pub(crate) mirrors: RegistryMirrors,
 }
 
 /// Why there is no root file system.
@@ -80,24 +90,14 @@ impl Origin {
     pub(crate) fn open(
         &self,
         cache: &Path,
-        certificates: Option<&str>,
+        registries: &Registries,
         operation: &OperationHandle,
         cancel: &Cancel,
     ) -> Result<oci::Image, OciError> {
         match self {
             Self::Registry { reference, access } => {
-                let mut options = oci::Options {
-                    plain_http: access.plain_http,
-                    certificates: certificates.unwrap_or_default().into(),
-                    ..oci::Options::default()
-                };
-                if let Some(login) = &access.login {
-                    options
-                        .logins
-                        .insert(reference.host().to_owned(), login_of(login));
-                }
                 let layers = Layers::new(operation);
-                oci::Registry::new(options)?.pull(
+                oci::Registry::new(registries.options(reference, access))?.pull(
                     reference,
                     &LayerCache::open(cache)?,
                     &|event| layers.tell(&event),
@@ -114,6 +114,29 @@ impl Origin {
                 Platform::host(),
                 cancel,
             ),
+        }
+    }
+}
+
+impl Registries {
+    /// For a pull of that image.
+    fn options(&self, reference: &RegistryReference, access: &RegistryAccess) -> oci::Options {
+        let host = reference.host();
+        let mirrors = self.mirrors.of(host).iter().map(|mirror| oci::Mirror {
+            host: mirror.host.clone(),
+            plain_http: mirror.plain_http,
+        });
+        let own = access.login.iter().map(|login| (host, login));
+        let theirs = access.mirror_logins.iter();
+        let logins = own.chain(theirs.map(|(host, login)| (host.as_str(), login)));
+        oci::Options {
+            plain_http: access.plain_http,
+            certificates: self.certificates.clone().unwrap_or_default().into(),
+            mirrors: [(host.to_owned(), mirrors.collect())].into(),
+            logins: logins
+                .map(|(host, login)| (host.to_owned(), login_of(login)))
+                .collect(),
+            ..oci::Options::default()
         }
     }
 }

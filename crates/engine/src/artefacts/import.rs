@@ -11,7 +11,7 @@ use store::{Boot, ImageKind, ImageRow};
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
-use super::container::{self, Origin, megabytes};
+use super::container::{self, Origin, Registries, megabytes};
 use super::{Artefacts, Image, KnownKernel, Made, STAGING, image_path, sync_folder};
 use crate::EngineError;
 use crate::artefacts::SourceError;
@@ -211,7 +211,7 @@ impl Artefacts {
             blobs: self.paths.blobs(),
             compression: self.sources.compression(),
         };
-        let certificates = self.certificates.clone();
+        let registries = self.registries.clone();
         let teller = operation.clone();
         let told = reference.clone();
         let what = reference.clone().unwrap_or_else(|| name.clone());
@@ -225,14 +225,7 @@ impl Artefacts {
                 guard,
                 move |_, _, _| {
                     let _watch = watch;
-                    pull(
-                        &origin,
-                        told.as_deref(),
-                        &target,
-                        certificates.as_deref(),
-                        &teller,
-                        &cancel,
-                    )
+                    pull(&origin, told.as_deref(), &target, &registries, &teller, &cancel)
                 },
             )
             .await?;
@@ -296,7 +289,7 @@ fn pull(
     origin: &Origin,
     reference: Option<&str>,
     target: &Target,
-    certificates: Option<&str>,
+    registries: &Registries,
     operation: &OperationHandle,
     cancel: &oci::Cancel,
 ) -> Result<(NamedTempFile, Made, String), SourceError> {
@@ -305,7 +298,7 @@ fn pull(
         source: Box::new(error),
     };
     let image = origin
-        .open(&target.blobs, certificates, operation, cancel)
+        .open(&target.blobs, registries, operation, cancel)
         .map_err(|error| told(error.into()))?;
     let staging = tempfile::Builder::new()
         .prefix(STAGING)

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{CreateVm, NetworkMode, Vm, VmState};
-use config::{Environment, Paths};
+use config::{Environment, Paths, RegistryMirrors};
 use engine::faults::Faults;
 use engine::{Choice, Defaults, Engine, EngineError, Machines, Parts, Sources, Timeouts};
 use futures::future::BoxFuture;
@@ -40,6 +40,7 @@ pub struct Host {
     pub sources: Arc<SimulatedSources>,
     pub points: Points,
     pub timeouts: Timeouts,
+    pub mirrors: RegistryMirrors,
 }
 
 impl Host {
@@ -69,6 +70,7 @@ impl Host {
             sources: Arc::new(SimulatedSources::default()),
             points: Points::new(),
             timeouts: Timeouts::default(),
+            mirrors: RegistryMirrors::default(),
         }
     }
 
@@ -87,6 +89,7 @@ impl Host {
             timeouts: self.timeouts,
             passt: None,
             ca_certificates: None,
+            registry_mirrors: self.mirrors.clone(),
             defaults: Defaults {
                 image: "debian".into(),
                 vcpu: 1,

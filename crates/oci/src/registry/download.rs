@@ -69,8 +69,8 @@ impl Http {
         match fetched {
             Ok(()) => growing.partial.publish(),
             Err(error) => {
-                // What has come well is kept: the next pull goes on from there.
-                if growing.received == 0 {
+                // What has come well is kept: the next pull goes on from there. Not if there is no room for the rest.
+                if growing.received == 0 || error.is_full_disk() {
                     growing.partial.discard()?;
                 }
                 Err(error)

@@ -34,6 +34,7 @@ fn golden(home: &Home) {
     fs::remove_file(home.path().join("config/banger/config.toml")).unwrap();
     let kernel = home::built("kernel-generic");
     if !kernel.exists() {
+        home.host(home::script("setup").to_str().unwrap(), &["kernel"]);
         let script = home::script("make-generic-kernel.sh");
         home.host(script.to_str().unwrap(), &["--out", kernel.to_str().unwrap()]);
     }

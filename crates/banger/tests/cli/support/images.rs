@@ -99,13 +99,18 @@ pub async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
         (Method::GET, None) => json(&images()),
         (Method::POST, None) => {
             let pull: PullImage = body(request).await;
-            state.note(format!(
+            let registry = &pull.registry;
+            let mut note = format!(
                 "pull {} as {:?} plain {} login {}",
                 pull.reference,
                 pull.name,
-                pull.registry.plain_http,
-                pull.registry.login.is_some()
-            ));
+                registry.plain_http,
+                registry.login.is_some()
+            );
+            for mirror in registry.mirror_logins.keys() {
+                note += &format!(", of mirrors {mirror}");
+            }
+            state.note(note);
             if pull.reference.ends_with("broken") {
                 return events(Event::Failed {
                     error: ApiError {

@@ -1,0 +1,76 @@
+//! `[registry_mirrors]`: servers that are asked before a registry, by the registry's host.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// Each registry's mirrors, in the order in which they are asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct RegistryMirrors(BTreeMap<RegistryHost, Vec<RegistryMirror>>);
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryMirror {
+    /// `host` or `host:port`.
+    pub host: String,
+    /// Whether it is spoken to without TLS.
+    pub plain_http: bool,
+}
+
+/// A registry as references name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct RegistryHost(String);
+
+impl RegistryMirrors {
+    /// Those of the registry at `host`, which references to it begin with.
+    #[must_use]
+    pub fn of(&self, host: &str) -> &[RegistryMirror] {
+        let mirrors = self.0.get(&RegistryHost(host.to_owned()));
+        mirrors.map_or(&[], Vec::as_slice)
+    }
+}
+
+impl<'de> Deserialize<'de> for RegistryHost {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if !is_host(&text) {
+            return Err(D::Error::custom(format!(
+                "{text:?} is no registry, such as docker.io or localhost:5000"
+            )));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl<'de> Deserialize<'de> for RegistryMirror {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let secure = text.strip_prefix("https://");
+        let host = secure
+            .or_else(|| text.strip_prefix("http://"))
+            .map(|host| host.strip_suffix('/').unwrap_or(host))
+            .filter(|host| is_host(host));
+        match host {
+            Some(host) => Ok(Self {
+                host: host.to_owned(),
+                plain_http: secure.is_none(),
+            }),
+            None => Err(D::Error::custom(format!(
+                "{text:?} is no mirror's address, such as https://mirror.example"
+            ))),
+        }
+    }
+}
+
+/// `host` or `host:port`: no path, no login.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    let sound =
+        !host.is_empty() && host.len() <= 253 && host.bytes().all(plain) && !host.starts_with(['-', '.']);
+    sound && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
+}
