@@ -55,13 +55,13 @@ openapi: ## Write docs/openapi.json, the description of the host API, from its t
 	@scripts/openapi
 
 smoke: build ## Do what users do, once, on real guests; ARGS=--fast leaves out what boots more than once
-	@scripts/setup test && cargo run --quiet --locked -p smoke -- run $(ARGS)
+	@scripts/setup test $(if $(findstring --fast,$(ARGS)),,kernel) && cargo run --quiet --locked -p smoke -- run $(ARGS)
 
 smoke-list: ## List the scenarios of `make smoke`
 	@cargo run --quiet --locked -p smoke -- list
 
 smoke-one: build ## Run the scenario named by SCENARIO
-	@scripts/setup test && cargo run --quiet --locked -p smoke -- run $(SCENARIO)
+	@scripts/setup test $(if $(filter golden,$(SCENARIO)),kernel) && cargo run --quiet --locked -p smoke -- run $(SCENARIO)
 
 install-hooks: ## Have git run lint, test and build before each commit
 	@scripts/install-hooks

@@ -118,6 +118,8 @@ pub struct CreateVm {
     pub image: Option<String>,
     /// How the registry is spoken to, if the image is pulled.
     pub registry: crate::RegistryAccess,
+    /// Kernel that boots it; the image's if none.
+    pub kernel: Option<String>,
     /// Virtual processors, 1 to 64.
     pub vcpu: Option<u32>,
     /// Memory in MiB, at least 128.

@@ -232,7 +232,11 @@ impl Vms {
             .wanted(&image, access, &shared.defaults.image)
             .await?;
         request.image = Some(wanted.name);
-        let mut row = request::to_row(request, wanted.kernel, &shared.defaults)?;
+        let kernel = match request.kernel.take() {
+            Some(kernel) => shared.artefacts.kernel_that_boots(kernel, wanted.boot).await?,
+            None => wanted.kernel,
+        };
+        let mut row = request::to_row(request, kernel, &shared.defaults)?;
         let choice = shared.machines.choose()?;
         row.vmm = choice.backend.name().to_owned();
         row.vmm_reason = choice.reason;

@@ -154,7 +154,7 @@ async fn what_cannot_boot_directly_is_refused_and_says_why() {
     assert!(error.message.contains("it is read-only"), "{error}");
     let relative = RegisterImage {
         work_seed: Some("seed.tar".into()),
-        ..request
+        ..request.clone()
     };
     let error = send(&engine, "mine", relative).await.unwrap_err();
     assert!(
@@ -164,6 +164,14 @@ async fn what_cannot_boot_directly_is_refused_and_says_why() {
         "{error}"
     );
     assert!(engine.images().list().await.unwrap().is_empty());
+    send(&engine, "own", request).await.unwrap();
+    let other = CreateVm {
+        image: Some("own".into()),
+        kernel: Some("cloud".into()),
+        ..vm("a", true)
+    };
+    let error = engine.vms().create(other).await.unwrap_err().to_api();
+    assert!(error.message.contains("it has no initrd of its own"), "{error}");
     assert_eq!(ours(&host), Vec::<String>::new());
 }
 

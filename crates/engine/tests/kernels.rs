@@ -144,6 +144,29 @@ async fn a_kernel_that_a_client_sends_boots_the_image_that_names_it() {
     };
     let made = engine.vms().create(create).await.unwrap().wait().await.unwrap();
     assert_eq!(made.unwrap().kernel, "mine 6.12.3+");
+    let create = api::CreateVm {
+        kernel: Some("mine".into()),
+        ..vm("b", true)
+    };
+    let made = engine.vms().create(create).await.unwrap().wait().await.unwrap();
+    assert_eq!(
+        made.unwrap().kernel,
+        "mine 6.12.3+",
+        "in the place of its image's"
+    );
+    delete(&engine, "b").await;
+    let unknown = api::CreateVm {
+        kernel: Some("mina".into()),
+        ..vm("b", true)
+    };
+    let error = engine.vms().create(unknown).await.unwrap_err().to_api();
+    assert_eq!(
+        (error.code, error.hint.as_deref()),
+        (
+            ErrorCode::KernelNotFound,
+            Some("did you mean `mine`? there is cloud, mine")
+        )
+    );
     let used = engine.kernels().show("mine").await.unwrap();
     assert_eq!(
         (used.images, used.vms),

@@ -274,6 +274,9 @@ pub struct Shape {
     /// Speak to the image's registry without TLS: for one on this machine.
     #[arg(long, requires = "image")]
     pub plain_http: bool,
+    /// Kernel that boots it, as `banger kernel list` names it; the image's if left out.
+    #[arg(long, value_name = "KERNEL", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub kernel: Option<String>,
     /// Virtual processors, 1 to 64.
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = VcpuCount::parse)]
     pub vcpu: Option<VcpuCount>,

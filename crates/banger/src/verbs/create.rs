@@ -70,6 +70,7 @@ pub fn request(shape: &Shape) -> Result<CreateVm, Failure> {
     Ok(CreateVm {
         name: shape.name.as_ref().map(|name| name.as_str().to_owned()),
         image: shape.image.clone(),
+        kernel: shape.kernel.clone(),
         vcpu: shape.vcpu.map(|count| count.get()),
         memory_mib: shape.memory.map(|size| size.mib()),
         disk_size: shape.disk_size.map(|size| size.bytes()),

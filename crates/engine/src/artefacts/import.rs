@@ -40,6 +40,8 @@ pub(crate) struct Wanted {
     pub(crate) name: String,
     /// The kernel that boots it.
     pub(crate) kernel: String,
+    /// How that does.
+    pub(crate) boot: Boot,
     /// How it is had, where neither the store nor the catalog has it.
     pub(crate) import: Option<Import>,
 }
@@ -59,6 +61,7 @@ impl Artefacts {
         let here = |row: ImageRow| Wanted {
             name: row.name,
             kernel: row.kernel,
+            boot: row.boot,
             import: None,
         };
         if let Some(row) = self.store.images().get(text).await? {
@@ -79,6 +82,7 @@ impl Artefacts {
             return Ok(Wanted {
                 kernel: self.kernel_of(text).await?,
                 name: text.to_owned(),
+                boot: Boot::Overlay,
                 import: None,
             });
         }
@@ -91,6 +95,7 @@ impl Artefacts {
         Ok(Wanted {
             name: name.clone(),
             kernel: kernel.clone(),
+            boot: Boot::Overlay,
             import: Some(Import {
                 name,
                 kernel,
@@ -157,9 +162,13 @@ impl Artefacts {
         kernel: Option<String>,
         default_image: &str,
     ) -> Result<String, EngineError> {
-        let Some(name) = kernel else {
-            return self.kernel_of(default_image).await;
-        };
+        match kernel {
+            Some(name) => self.require_kernel(name).await,
+            None => self.kernel_of(default_image).await,
+        }
+    }
+
+    async fn require_kernel(&self, name: String) -> Result<String, EngineError> {
         let rows = self.store.kernels().list().await?;
         let in_catalog = self.sources.kernels().into_iter().map(|known| known.name);
         let mut known: Vec<String> = rows.into_iter().map(|row| row.name).chain(in_catalog).collect();
@@ -169,6 +178,18 @@ impl Artefacts {
             return Ok(name);
         }
         Err(EngineError::KernelNotFound { name, known })
+    }
+
+    /// A kernel that a VM is to have in the place of its image's.
+    ///
+    /// # Errors
+    /// [`EngineError::KernelNotFound`], or it cannot boot such an image.
+    pub(crate) async fn kernel_that_boots(&self, name: String, boot: Boot) -> Result<String, EngineError> {
+        let name = self.require_kernel(name).await?;
+        if boot == Boot::Direct {
+            self.require_initrd(&name).await?;
+        }
+        Ok(name)
     }
 
     /// Makes an image of a container image. The one that had the name is replaced if it came from the same place.
