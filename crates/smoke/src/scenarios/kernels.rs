@@ -13,6 +13,8 @@ pub(super) const KERNELS: Scenario = Scenario {
         "kernel import --from --distro --arch -q",
         "kernel pull -q",
         "kernel rm",
+        "vm create --no-start -q --name --kernel",
+        "vm delete",
     ],
     fast: true,
     alone_with: &[],
@@ -105,6 +107,12 @@ fn kernels(home: &Home) {
         (&cloud["version"], &"imported".into())
     );
     assert_eq!(home.succeeds(&["kernel", "list", "-q"]), "debian-cloud\nmine\n");
+
+    let create = ["vm", "create", "--no-start", "-q", "--name", "box", "--kernel"];
+    home.succeeds(&[&create[..], &["mine"]].concat());
+    let used = home.run(&["kernel", "rm", "mine"]);
+    assert!(used.err.contains("box uses it"), "{}", used.err);
+    home.succeeds(&["vm", "delete", "box"]);
 
     let used = home.run(&["kernel", "rm", "debian-cloud", "mine"]);
     assert_eq!((used.code, used.out.as_str()), (Some(1), "mine\n"));
