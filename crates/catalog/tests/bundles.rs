@@ -509,7 +509,7 @@ fn a_server_that_falls_silent_is_waited_for_until_somebody_cancels() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(4)))]
 
     #[test]
     fn no_bundle_makes_it_panic(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6), cut in any::<Option<prop::sample::Index>>(), honest in any::<bool>()) {

@@ -375,7 +375,6 @@ fn archives(layers: &[Vec<Op>], named: bool) -> (Vec<Vec<u8>>, Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn merging_gives_what_a_naive_model_gives(

@@ -122,7 +122,7 @@ fn a_compressed_image_is_no_larger_than_the_one_of_the_usual_tool() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(6)))]
 
     #[test]
     fn a_compressed_file_is_what_it_was(parts in prop::collection::vec((0_u8..3, prop_oneof![1_usize..9000, 60_000_usize..140_000]), 1..4)) {

@@ -95,11 +95,15 @@ fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
         .split(|byte| *byte == 0)
         .filter(|name| !name.is_empty());
     names
-        .map(|name| {
+        .filter_map(|name| {
             let mut value = vec![0; 64 << 10];
-            let length = rustix::fs::lgetxattr(path, name, value.as_mut_slice()).unwrap();
+            let length = match rustix::fs::lgetxattr(path, name, value.as_mut_slice()) {
+                // Listed, but not shown on this kind of file.
+                Err(rustix::io::Errno::NODATA) => return None,
+                length => length.unwrap(),
+            };
             value.truncate(length);
-            (name.to_vec(), value)
+            Some((name.to_vec(), value))
         })
         .collect()
 }
