@@ -147,10 +147,23 @@ pub struct PullArgs {
     #[arg(long)]
     pub plain_http: bool,
     /// Kernel that boots it; the default image's if left out.
-    #[arg(long, value_name = "KERNEL")]
+    #[arg(long, value_name = "KERNEL", conflicts_with = "kernel")]
     pub kernel_ref: Option<String>,
     #[command(flatten)]
+    pub own: OwnKernelArgs,
+    #[command(flatten)]
     pub progress: ProgressArgs,
+}
+
+/// A kernel that is the image's own, and goes when the image does.
+#[derive(Debug, Args)]
+pub struct OwnKernelArgs {
+    /// Kernel of its own: an ELF file or a bzImage. Needs --name.
+    #[arg(long, value_name = "FILE", requires = "name")]
+    pub kernel: Option<PathBuf>,
+    /// Folder with that kernel's modules: /lib/modules/VERSION.
+    #[arg(long, value_name = "DIR", requires = "kernel")]
+    pub modules: Option<PathBuf>,
 }
 
 /// `banger image show`.
@@ -175,15 +188,11 @@ pub struct RegisterArgs {
     /// Kernel that boots it; the default image's if left out.
     #[arg(long, value_name = "KERNEL", conflicts_with = "kernel")]
     pub kernel_ref: Option<String>,
-    /// Kernel of its own: an ELF file or a bzImage.
-    #[arg(long, value_name = "FILE")]
-    pub kernel: Option<PathBuf>,
+    #[command(flatten)]
+    pub own: OwnKernelArgs,
     /// Initrd of its own, which finds the root by itself.
     #[arg(long, value_name = "FILE", requires = "kernel")]
     pub initrd: Option<PathBuf>,
-    /// Folder with that kernel's modules: /lib/modules/VERSION.
-    #[arg(long, value_name = "DIR", requires = "kernel")]
-    pub modules: Option<PathBuf>,
     /// What /root of each VM gets at its first start: a tar, or an ext4 that is never mounted. It is copied.
     #[arg(long, value_name = "FILE")]
     pub work_seed: Option<PathBuf>,

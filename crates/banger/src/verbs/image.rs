@@ -1,6 +1,7 @@
 //! `banger image …`.
 
 mod build;
+mod own_kernel;
 mod register;
 mod upload;
 
@@ -54,7 +55,18 @@ pub async fn run(place: &Place, command: ImageCommand) -> Result<u8, Failure> {
     }
 }
 
-async fn pull(place: &Place, args: PullArgs) -> Result<u8, Failure> {
+/// Pulls an image, with a kernel of its own if it is given one.
+async fn pull(place: &Place, mut args: PullArgs) -> Result<u8, Failure> {
+    let (Some(kernel), Some(name)) = (args.own.kernel.take(), &args.name) else {
+        return pull_image(place, args).await;
+    };
+    let name = name.to_string();
+    let parts = own_kernel::parts(&kernel, None, args.own.modules.as_deref())?;
+    args.kernel_ref = Some(name.clone());
+    own_kernel::before(place, &name, parts, pull_image(place, args)).await
+}
+
+async fn pull_image(place: &Place, args: PullArgs) -> Result<u8, Failure> {
     let reference = Reference::parse(&args.reference).map_err(|error| Failure::usage(error.to_string()))?;
     let name = args.name.as_ref().map(|name| name.as_str().to_owned());
     if args.plain_http && !matches!(reference, Reference::Registry(_)) {

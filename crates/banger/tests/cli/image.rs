@@ -287,6 +287,32 @@ fn a_file_is_registered_by_its_whole_path_and_promoted_by_its_name() {
 }
 
 #[test]
+fn a_kernel_that_comes_with_an_image_goes_first_and_goes_again_where_the_image_does_not_come() {
+    let daemon = FakeDaemon::with(Vec::new());
+    let kernel = daemon.folder().join("vmlinux");
+    fs::write(&kernel, "a kernel").unwrap();
+    let kernel = kernel.to_str().unwrap();
+    let pull = |reference: &str, name: &str| {
+        daemon.run(&[
+            "image", "pull", "-q", reference, "--name", name, "--kernel", kernel,
+        ])
+    };
+    let pulled = pull("registry.test:5000/team/app:1", "app");
+    assert_eq!(pulled.code, 0, "{}", pulled.err);
+    let broken = pull("registry.test/broken", "mine");
+    assert_eq!(broken.code, 1, "{}", broken.err);
+    insta::assert_snapshot!("pull_with_kernel", daemon.calls().join("\n"));
+    for wrong in [
+        &["--kernel", kernel][..],
+        &["--name", "mine", "--modules", "/x"],
+        &["--name", "mine", "--kernel", kernel, "--kernel-ref", "other"],
+    ] {
+        let wrong = [&["image", "pull", "registry.test/app:1"], wrong].concat();
+        assert_eq!(daemon.run(&wrong).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_recipe_is_sent_as_it_is_with_the_name_of_its_file() {
     let daemon = FakeDaemon::with(Vec::new());
     let recipe = daemon.folder().join("r.toml");

@@ -4,8 +4,10 @@ use crate::{Home, Scenario};
 
 pub(super) const DIRECT: Scenario = Scenario {
     name: "direct",
-    shows: "a Debian with its own kernel, initrd and modules, as mmdebstrap makes it, booted on a copy; with a work seed",
+    shows: "a Debian with its own kernel, initrd and modules, as mmdebstrap makes it, booted on a copy; with a work seed; \
+            and a container image with that kernel",
     uses: &[
+        "image pull --name --kernel --modules",
         "image register --name --rootfs --kernel --initrd --modules --work-seed",
         "vm run --rm --image",
         "image delete",
@@ -25,6 +27,10 @@ mv tree/lib/modules/* modules
 mkdir seed
 echo planted > seed/greeting
 tar -C seed -cf seed.tar .
+tar -C tree -cf layer.tar sbin/ldconfig
+umoci init --layout layout
+umoci new --image layout:1
+umoci raw add-layer --image layout:1 layer.tar
 ";
 
 fn direct(home: &Home) {
@@ -47,4 +53,14 @@ fn direct(home: &Home) {
         "{seen}"
     );
     home.succeeds(&["image", "delete", "own"]);
+
+    let layout = format!("oci:{}:1", at("layout"));
+    let pull = ["image", "pull", &layout, "--name", "contained"];
+    let brought = ["--kernel", &kernel, "--modules", &modules];
+    assert_eq!(home.succeeds(&[&pull[..], &brought].concat()), "contained\n");
+    let run = ["vm", "run", "--rm", "--image", "contained", "--network", "none"];
+    let version = home.succeeds(&[&run[..], &["--", "/sbin/ldconfig", "--version"]].concat());
+    assert!(version.starts_with("ldconfig "), "{version}");
+    home.succeeds(&["image", "delete", "contained"]);
+    assert!(!home.succeeds(&["kernel", "list", "-q"]).contains("contained"));
 }
