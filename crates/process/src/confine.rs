@@ -25,7 +25,7 @@ use std::ffi::CString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use enter::enter;
+pub(crate) use enter::{Broken, enter};
 pub(crate) use plan::Plan;
 
 use crate::fork::{Failure, Image, fork};
@@ -185,14 +185,16 @@ impl Confinement {
             passed: Vec::new(),
             namespaces,
             confinement: Some(plan),
+            wire: None,
         };
         let waiting = fork(&image).map_err(|failure| match failure {
             Failure::Confine(refusal) => refusal,
+            Failure::Wire(refusal) => refusal,
             Failure::Other(source) => failed(source),
         })?;
         match waiting.release() {
             Err(Failure::Confine(refusal)) => Err(refusal),
-            Err(Failure::Other(_)) | Ok(_) => Ok(()),
+            Err(Failure::Wire(_) | Failure::Other(_)) | Ok(_) => Ok(()),
         }
     }
 

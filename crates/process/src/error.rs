@@ -32,6 +32,15 @@ pub enum ProcessError {
         #[source]
         source: Refusal,
     },
+    /// The program could not be given a network card.
+    #[error("cannot give {program} a network card")]
+    Wire {
+        /// What was to be executed.
+        program: PathBuf,
+        /// What the host did not let be done.
+        #[source]
+        source: Refusal,
+    },
     /// The system gave no new process.
     #[error("cannot start a process for {program}")]
     Fork {

@@ -18,6 +18,7 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, pidfd_
 
 use crate::Refusal;
 use crate::confine::{Plan, enter};
+use crate::wire::{FIRST_PART, WirePlan, lay};
 
 /// Everything the child needs, made before the fork: after it, nothing may allocate.
 pub(crate) struct Image {
@@ -35,12 +36,15 @@ pub(crate) struct Image {
     /// Those that the child begins in (`clone(2)`), or 0.
     pub(crate) namespaces: c_int,
     pub(crate) confinement: Option<Plan>,
+    /// To be laid into a network namespace that the child begins in.
+    pub(crate) wire: Option<WirePlan>,
 }
 
 /// Why a child does not become its program.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Confine(Refusal),
+    Wire(Refusal),
     Other(io::Error),
 }
 
@@ -50,7 +54,8 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What a failed child writes: the number of the error, and which part of its confinement it is of, or `NO_PART`.
+/// What a failed child writes: the number of the error, and which part of its confinement or its wire it is of, or
+/// `NO_PART`.
 type Report = [u32; 2];
 const NO_PART: u32 = 0;
 
@@ -82,6 +87,7 @@ pub(crate) fn fork(image: &Image) -> Result<Waiting<'_>, Failure> {
     let (failure, failure_writer) = io::pipe()?;
     let open = image.passed.iter().chain(&image.opened);
     let mut kept: Vec<RawFd> = open.map(AsRawFd::as_raw_fd).collect();
+    kept.extend(image.wire.iter().map(|wire| wire.to.as_raw_fd()));
     kept.extend([go_reader.as_raw_fd(), failure_writer.as_raw_fd()]);
     kept.sort_unstable();
     let prepared = Prepared {
@@ -201,6 +207,7 @@ impl Waiting<'_> {
         let [code, part]: Report = [number()?, number()?];
         let error = io::Error::from_raw_os_error(code.cast_signed());
         Some(match self.confinement {
+            _ if part >= FIRST_PART => Failure::Wire(WirePlan::refusal(part, error)),
             Some(plan) if part != NO_PART => Failure::Confine(plan.refusal(part, error)),
             _ => Failure::Other(error),
         })
@@ -282,10 +289,14 @@ fn check(result: c_int) -> Result<(), Failed> {
 /// # Safety
 /// As [`become_program`].
 unsafe fn confine(prepared: &Prepared<'_>) -> Result<(), Failed> {
-    let Some(plan) = &prepared.image.confinement else {
-        return Ok(());
+    let Image { confinement, wire, .. } = prepared.image;
+    let done = match (confinement, wire) {
+        (Some(plan), wire) => enter(plan, wire.as_ref()),
+        // Nobody to be but who it is.
+        (None, Some(wire)) => lay(wire, rustix::process::geteuid().as_raw()),
+        (None, None) => Ok(()),
     };
-    enter(plan).map_err(|(part, error)| {
+    done.map_err(|(part, error)| {
         // SAFETY: this thread's own number.
         unsafe { *libc::__errno_location() = error.raw_os_error() };
         Failed { part }

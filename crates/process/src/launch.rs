@@ -14,7 +14,8 @@ use tokio::runtime;
 
 use crate::confine::Plan;
 use crate::fork::{Failure, Image, fork};
-use crate::{Confinement, Handle, Identity, ProcessError, remove_record, write_record};
+use crate::wire::{Wire, WirePlan};
+use crate::{Confinement, Handle, Identity, ProcessError, Refusal, remove_record, write_record};
 
 /// A program to start apart from this process.
 ///
@@ -35,6 +36,7 @@ pub struct Launch {
     preparation: Option<Preparation>,
     confinement: Option<Confinement>,
     alone: bool,
+    wire: Option<Wire>,
 }
 
 /// See [`Launch::prepare`].
@@ -64,6 +66,7 @@ impl Launch {
             preparation: None,
             confinement: None,
             alone: false,
+            wire: None,
         }
     }
 
@@ -142,6 +145,13 @@ impl Launch {
         self
     }
 
+    /// Gives the program, which has to be in a network of its own, a card called [`crate::CARD`] there. The far end of
+    /// its wire is sent before the program runs.
+    pub fn wire(&mut self, wire: Wire) -> &mut Self {
+        self.wire = Some(wire);
+        self
+    }
+
     /// Starts the program, after its identity has been written to the record.
     ///
     /// Dropping the future, or what it gives, ends the program again. Must be called within a tokio runtime,
@@ -170,16 +180,22 @@ impl Launch {
             program: program.clone(),
             source,
         };
+        let cannot_wire = |source| ProcessError::Wire {
+            program: program.clone(),
+            source,
+        };
         let cannot_fork = |source| ProcessError::Fork {
             program: program.clone(),
             source,
         };
         let no_process = |failure| match failure {
             Failure::Confine(refusal) => cannot_confine(refusal),
+            Failure::Wire(refusal) => cannot_wire(refusal),
             Failure::Other(source) => cannot_fork(source),
         };
         let cannot_execute = |failure| match failure {
             Failure::Confine(refusal) => cannot_confine(refusal),
+            Failure::Wire(refusal) => cannot_wire(refusal),
             Failure::Other(source) => ProcessError::Execute {
                 program: program.clone(),
                 source,
@@ -255,7 +271,18 @@ impl Launch {
             passed: self.passed,
             namespaces: namespaces(confinement.as_ref(), self.alone),
             confinement,
+            wire: self.wire.map(WirePlan::new),
         };
+        if image.wire.is_some() && image.namespaces & libc::CLONE_NEWNET == 0 {
+            // It would be laid into the host's own.
+            return Err(ProcessError::Wire {
+                program: self.program,
+                source: Refusal {
+                    step: "give a program a network card".into(),
+                    source: io::Error::other("it is in the host's network"),
+                },
+            });
+        }
         // Below 3 they would be overwritten. It cannot be while the standard descriptors are open.
         let own = [&image.folder, &image.input, &image.output];
         if own
@@ -263,6 +290,7 @@ impl Launch {
             .chain(&image.passed)
             .chain(&image.opened)
             .chain(&image.errors)
+            .chain(image.wire.as_ref().map(|wire| &wire.to))
             .any(|descriptor| descriptor.as_raw_fd() < 3)
         {
             return Err(ProcessError::Fork {

@@ -21,6 +21,7 @@ mod identity;
 mod launch;
 mod readiness;
 mod record;
+mod wire;
 
 pub use confine::{Confinement, Refusal};
 pub use error::ProcessError;
@@ -29,3 +30,4 @@ pub use identity::Identity;
 pub use launch::{Launch, Started};
 pub use record::{read_record, remove_record, write_record};
 pub use rustix::process::Signal;
+pub use wire::{CARD, Wire};

@@ -22,6 +22,7 @@ use rustix::thread::{
 use super::ids::Other;
 use super::mounts::restrict;
 use super::plan::{IDS, LEAVE, Plan, RIGHTS, ROOT, STEPS, Step};
+use crate::wire::{WirePlan, lay};
 
 /// Which part failed, with which error.
 pub(crate) type Broken = (u32, Errno);
@@ -31,14 +32,18 @@ const HOST_NAME: &[u8] = b"banger";
 /// Room for the folders and empty files of the root itself.
 const ROOT_SIZE: &CStr = c"256k";
 
-/// Confines this process, which was just forked into [`Plan::namespaces`].
+/// Confines this process, which was just forked into [`Plan::namespaces`], after it has got its network card if it is
+/// to have one.
 ///
 /// The system takes back on the way that the process dies with its parent; it is asked for again at the end.
-pub(crate) fn enter(plan: &Plan) -> Result<(), Broken> {
+pub(crate) fn enter(plan: &Plan, wire: Option<&WirePlan>) -> Result<(), Broken> {
     let ids = |error| (IDS, error);
     let proc = open_folder(c"/proc").map_err(ids)?;
     if !plan.ids.privileged {
         map_ids(plan, &proc).map_err(ids)?;
+    }
+    if let Some(wire) = wire {
+        lay(wire, plan.ids.user())?;
     }
 
     let mask = umask(Mode::from_raw_mode(0o022));

@@ -61,6 +61,15 @@ impl Ids {
             gid_map: format!("{INSIDE} {} 1", gid.as_raw()),
         })
     }
+
+    /// Who the process becomes, as it knows itself before it gives its rights up.
+    pub(super) fn user(&self) -> u32 {
+        match &self.other {
+            Some(other) => other.uid.as_raw(),
+            None if self.privileged => 0,
+            None => INSIDE,
+        }
+    }
 }
 
 /// The id of its own for a number.
