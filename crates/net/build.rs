@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode};
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=src/filter");
     println!("cargo::rerun-if-changed=src/addresses.rs");
+    println!("cargo::rerun-if-changed=src/subnet.rs");
     println!("cargo::rerun-if-changed=build.rs");
     let variable = |name: &str| env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}"));
     let mut rustc = Command::new(variable("RUSTC"));

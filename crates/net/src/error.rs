@@ -12,6 +12,9 @@ pub enum NetError {
     /// The system gave no socket pair.
     #[error("cannot make the sockets between the VMM and passt")]
     Socket(#[source] io::Error),
+    /// The host's own addresses cannot be looked up.
+    #[error("cannot find out which networks this host is on")]
+    Host(#[source] io::Error),
     /// The system gave no memory for the messages of a start.
     #[error("cannot keep the messages of the network's start")]
     Messages(#[source] io::Error),

@@ -12,14 +12,18 @@ use std::path::Path;
 use process::{Confinement, Launch, ProcessError, Started};
 use rustix::fs::{MemfdFlags, SealFlags};
 
-use crate::NetError;
+use crate::{NetError, Subnet};
 use crate::messages::Messages;
 
 // The program's own modules, here to be tested and linted like the rest.
 #[cfg(test)]
 use crate::addresses;
 #[cfg(test)]
+use crate::subnet;
+#[cfg(test)]
 mod frames;
+#[cfg(test)]
+mod handover;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
@@ -31,22 +35,33 @@ mod relay;
 const NAME: &str = "banger-frames";
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/frame-filter"));
 
-/// Starts it between two sockets; it ends when the other end of either closes.
+/// What it stands between, and what it lets through.
+pub(crate) struct Between<'a> {
+    pub(crate) vmm: UnixStream,
+    pub(crate) passt: UnixStream,
+    /// Networks that are closed to the guest besides those that always are.
+    pub(crate) closed: &'a [Subnet],
+    /// Networks that are open to it all the same.
+    pub(crate) open: &'a [Subnet],
+}
+
+/// Starts it; it ends when the other end of either socket closes.
 pub(crate) async fn start(
     folder: &Path,
     record: &Path,
     messages: &Messages,
-    vmm: UnixStream,
-    passt: UnixStream,
+    between: Between<'_>,
 ) -> Result<Started, NetError> {
     let prepare = || {
         let program = in_memory().map_err(NetError::FilterProgram)?;
         let mut launch = Launch::of_opened(program, NAME, folder, record);
         launch.output(messages.writer().map_err(NetError::Messages)?);
-        for side in [&vmm, &passt] {
+        for side in [&between.vmm, &between.passt] {
             let number = launch.pass(side.try_clone().map_err(NetError::Socket)?.into());
             launch.argument(number.to_string());
         }
+        launch.arguments(between.closed.iter().map(|network| format!("-{network}")));
+        launch.arguments(between.open.iter().map(|network| format!("+{network}")));
         Ok(launch)
     };
     let mut launch = prepare()?;

@@ -7,25 +7,31 @@
 //!  10.0.2.15                       10.0.2.2 gateway, 10.0.2.3 the host's resolver
 //! ```
 //!
+//! The VMM has one end of a socket, and joins in one of two ways. It sends and takes frames over it; or it hands over
+//! the far end of a tap's wire (`process::Wire`), and attaches the tap. The filter does not care.
+//!
 //! Outbound IPv4 works (TCP, UDP, and ping where the host's `ping_group_range` lets users ping), and DNS over UDP
 //! through the host's resolver. No port of the host leads in. The guest does not reach the host's loopback, nor
 //! link-local addresses such as a cloud's metadata: passt before 2024 (Debian 12 has one of 2023) hands a frame to
 //! 127.0.0.1 on as it is, whatever its options say, so a filter of ours stands before it. Since the filter sees the
 //! frames outside the VM, root in the guest cannot get around it.
 //!
-//! What is not kept from the guest yet: the private networks that the host is on, and what the host serves on
-//! addresses of its own other than the loopback's.
+//! Nor does the guest reach private networks (RFC 1918, RFC 6598), those that the host's interfaces were on when the
+//! network was started, or the host by any of its addresses, unless they are opened for it.
 
 mod addresses;
 mod error;
 mod filter;
 mod find;
+mod host;
 mod messages;
 mod plan;
 mod ready;
+mod subnet;
 mod user;
 
 pub use error::NetError;
 pub use find::find_passt;
 pub use plan::{UserPlan, mac_for, user_plan};
+pub use subnet::Subnet;
 pub use user::{UserNetwork, start_user, stop};

@@ -10,7 +10,7 @@ use process::{Ending, Handle, Launch, ProcessError, Signal, Started, read_record
 use crate::addresses::{GATEWAY, GUEST, MTU, PREFIX, RESOLVER};
 use crate::messages::Messages;
 use crate::ready::until_it_answers;
-use crate::{NetError, filter};
+use crate::{NetError, Subnet, filter, host};
 
 const PASST_RECORD: &str = "passt.json";
 const FILTER_RECORD: &str = "frame-filter.json";
@@ -24,31 +24,38 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// Who closes a socket is about to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
-/// A network that runs as long as its socket is open.
+/// A network that runs as long as its socket is open, or the process that has joined by it.
 #[derive(Debug)]
 pub struct UserNetwork {
     /// The VMM's end: a connected Unix stream socket that carries Ethernet frames, each after its length in 4
-    /// bytes, highest first.
+    /// bytes, highest first. Or it takes what `process::Wire` sends, and the network runs as long as that process.
     pub socket: OwnedFd,
 }
 
 /// Starts `passt` and the frame filter before it for the VM whose folder this is, and waits until they forward.
 ///
 /// The processes are told of in `<folder>/passt.json` and `<folder>/frame-filter.json`; passt logs to
-/// `<folder>/passt.log`. They outlive the caller, and end when the VMM's end is closed or by [`stop`].
+/// `<folder>/passt.log`. They outlive the caller, and end when the VMM's end is closed or by [`stop`]. The networks of
+/// `open` are open to the guest although they are private or the host's; nothing opens the host's loopback.
 ///
 /// # Errors
 /// Nothing runs and no record is left then.
-pub async fn start_user(folder: &Path, passt: &Path) -> Result<UserNetwork, NetError> {
+pub async fn start_user(folder: &Path, passt: &Path, open: &[Subnet]) -> Result<UserNetwork, NetError> {
     stop(folder).await?;
     let (socket, vmm_side) = UnixStream::pair().map_err(NetError::Socket)?;
     let (passt_side, passt_socket) = UnixStream::pair().map_err(NetError::Socket)?;
     let said_by_passt = Messages::new().map_err(NetError::Messages)?;
     let said_by_filter = Messages::new().map_err(NetError::Messages)?;
+    let between = filter::Between {
+        vmm: vmm_side,
+        passt: passt_side,
+        closed: &host::networks().map_err(NetError::Host)?,
+        open,
+    };
     let (record, filter_record) = (folder.join(PASST_RECORD), folder.join(FILTER_RECORD));
     let (passt, filter) = tokio::join!(
         start_passt(folder, &record, passt, &said_by_passt, passt_socket),
-        filter::start(folder, &filter_record, &said_by_filter, vmm_side, passt_side),
+        filter::start(folder, &filter_record, &said_by_filter, between),
     );
     // Not before both are there: one that is still starting when the other has failed would end a moment later.
     let (passt, filter) = (passt?, filter?);

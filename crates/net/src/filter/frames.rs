@@ -5,7 +5,7 @@ use std::io::{self, Read};
 /// Length of the length.
 pub(super) const PREFIX: usize = 4;
 /// No frame is longer, on either side.
-const LONGEST: usize = 128 << 10;
+pub(super) const LONGEST: usize = 128 << 10;
 
 /// Reads a stream in large pieces and hands out whole frames.
 pub(super) struct Frames<R> {
@@ -24,6 +24,11 @@ impl<R: Read> Frames<R> {
             start: 0,
             end: 0,
         }
+    }
+
+    /// Where it read from.
+    pub(super) fn into_stream(self) -> R {
+        self.stream
     }
 
     /// Waits until there is at least one frame. `false`: the stream has ended.
@@ -80,6 +85,16 @@ impl<R: Read> Frames<R> {
         let end = PREFIX + length;
         Ok((read.len() >= end).then_some(start + end))
     }
+}
+
+/// Each of some whole frames, without its length.
+pub(super) fn each(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = u32::from_be_bytes(*frames.first_chunk::<PREFIX>()?) as usize;
+        let frame = frames.get(PREFIX..PREFIX + length)?;
+        frames = &frames[PREFIX + length..];
+        Some(frame)
+    })
 }
 
 #[cfg(test)]
@@ -140,13 +155,14 @@ mod tests {
                     received.push(frame[PREFIX..].to_vec());
                 }
             }
-            prop_assert_eq!(received, sent);
+            prop_assert_eq!(&received, &sent);
 
             let mut frames = Frames::new(pieces(&stream, size));
             let mut together: Vec<u8> = Vec::new();
             while frames.wait().unwrap() {
                 together.extend(frames.all().unwrap());
             }
+            prop_assert_eq!(each(&together).map(<[u8]>::to_vec).collect::<Vec<_>>(), received);
             prop_assert_eq!(together, stream);
         }
 

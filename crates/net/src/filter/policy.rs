@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::addresses::{GUEST, MTU, PREFIX, RESOLVER};
+use super::subnet::Subnet;
 
 const ETHERNET_HEADER: usize = 14;
 const ARP: [u8; 2] = [8, 6];
@@ -21,16 +22,68 @@ pub(super) enum Verdict {
     Drop,
 }
 
-/// Judges a frame that a guest sends. What is not known to be harmless is not passed.
-pub(super) fn judge(frame: &[u8]) -> Verdict {
-    // passt takes what is longer apart in a way that could be misled.
-    if frame.len() > ETHERNET_HEADER + MTU as usize {
-        return Verdict::Drop;
+/// Which networks are closed to a guest besides those that are to every guest, and which are open all the same.
+#[derive(Debug, Default)]
+pub(super) struct Policy {
+    closed: Vec<Subnet>,
+    open: Vec<Subnet>,
+}
+
+/// Networks that are somebody's own (RFC 1918, RFC 6598): the host's neighbours, what it reaches by a VPN, a provider's.
+const PRIVATE: [Option<Subnet>; 4] = [
+    Subnet::of(Ipv4Addr::new(10, 0, 0, 0), 8),
+    Subnet::of(Ipv4Addr::new(172, 16, 0, 0), 12),
+    Subnet::of(Ipv4Addr::new(192, 168, 0, 0), 16),
+    Subnet::of(Ipv4Addr::new(100, 64, 0, 0), 10),
+];
+
+impl Policy {
+    /// Reads `-NETWORK` for a closed and `+NETWORK` for an open one.
+    pub(super) fn parse(arguments: &[String]) -> Result<Self, String> {
+        let mut policy = Self::default();
+        for argument in arguments {
+            match argument.split_at_checked(1) {
+                Some(("-", network)) => policy.closed.push(network.parse()?),
+                Some(("+", network)) => policy.open.push(network.parse()?),
+                _ => return Err(format!("`{argument}` says nothing of a network")),
+            }
+        }
+        Ok(policy)
     }
-    match frame.get(12..ETHERNET_HEADER) {
-        Some(kind) if kind == ARP => Verdict::Pass,
-        Some(kind) if kind == IPV4 => Packet::parse(frame).map_or(Verdict::Drop, |packet| packet.judge()),
-        _ => Verdict::Drop,
+
+    /// Judges a frame that a guest sends. What is not known to be harmless is not passed.
+    pub(super) fn judge(&self, frame: &[u8]) -> Verdict {
+        // passt takes what is longer apart in a way that could be misled.
+        if frame.len() > ETHERNET_HEADER + MTU as usize {
+            return Verdict::Drop;
+        }
+        match frame.get(12..ETHERNET_HEADER) {
+            Some(kind) if kind == ARP => Verdict::Pass,
+            Some(kind) if kind == IPV4 => {
+                Packet::parse(frame).map_or(Verdict::Drop, |packet| self.judge_packet(&packet))
+            }
+            _ => Verdict::Drop,
+        }
+    }
+
+    fn judge_packet(&self, packet: &Packet<'_>) -> Verdict {
+        let to = packet.to;
+        if packet.from != GUEST || to.is_multicast() || to.octets()[0] >= 240 {
+            return Verdict::Drop;
+        }
+        if to == RESOLVER && packet.is_dns() {
+            return Verdict::Pass;
+        }
+        // No setting opens these.
+        if leads_to_this_host(to) || is_on_the_guests_network(to) {
+            return Verdict::Refuse;
+        }
+        let is_in = |networks: &[Subnet]| networks.iter().any(|network| network.contains(to));
+        let is_private = || PRIVATE.iter().flatten().any(|network| network.contains(to));
+        if !is_in(&self.open) && (is_private() || is_in(&self.closed)) {
+            return Verdict::Refuse;
+        }
+        Verdict::Pass
     }
 }
 
@@ -74,19 +127,6 @@ impl<'a> Packet<'a> {
     /// Header and the first 8 bytes after it: what an error message quotes.
     pub(super) fn quotation(&self) -> &'a [u8] {
         &self.bytes[..self.bytes.len().min(self.header + 8)]
-    }
-
-    fn judge(&self) -> Verdict {
-        if self.from != GUEST || self.to.is_multicast() || self.to.octets()[0] >= 240 {
-            return Verdict::Drop;
-        }
-        if self.to == RESOLVER && self.is_dns() {
-            return Verdict::Pass;
-        }
-        if leads_to_this_host(self.to) || is_on_the_guests_network(self.to) {
-            return Verdict::Refuse;
-        }
-        Verdict::Pass
     }
 
     fn is_dns(&self) -> bool {
@@ -135,6 +175,10 @@ pub(super) mod tests {
         frame
     }
 
+    fn judge(frame: &[u8]) -> Verdict {
+        Policy::default().judge(frame)
+    }
+
     fn of(to: [u8; 4]) -> Verdict {
         judge(&frame_to(to.into(), TCP, 80))
     }
@@ -162,8 +206,11 @@ pub(super) mod tests {
             [1, 1, 1, 1],
             [126, 0, 0, 1],
             [128, 0, 0, 1],
-            [10, 0, 3, 15],
-            [192, 168, 1, 1],
+            [172, 15, 255, 255],
+            [172, 32, 0, 0],
+            [100, 63, 255, 255],
+            [100, 128, 0, 0],
+            [192, 167, 1, 1],
             [223, 1, 1, 1],
         ] {
             assert_eq!(of(to), Verdict::Pass, "{to:?}");
@@ -175,6 +222,55 @@ pub(super) mod tests {
             [255, 255, 255, 255],
         ] {
             assert_eq!(of(to), Verdict::Drop, "{to:?}");
+        }
+    }
+
+    #[test]
+    fn private_networks_and_those_of_the_host_are_closed_unless_they_are_opened() {
+        let told = |arguments: &[&str], to: [u8; 4]| {
+            let arguments: Vec<_> = arguments.iter().map(|&argument| argument.into()).collect();
+            let policy = Policy::parse(&arguments).unwrap();
+            policy.judge(&frame_to(to.into(), TCP, 80))
+        };
+        for private in [
+            [10, 0, 3, 15],
+            [10, 255, 255, 255],
+            [172, 16, 0, 1],
+            [172, 31, 255, 255],
+            [192, 168, 1, 1],
+            [100, 64, 0, 1],
+            [100, 127, 255, 255],
+        ] {
+            assert_eq!(told(&[], private), Verdict::Refuse, "{private:?}");
+            assert_eq!(told(&["+0.0.0.0/0"], private), Verdict::Pass, "{private:?}");
+        }
+        let own = ["-198.51.100.0/24", "+192.168.7.0/24", "+198.51.100.9/32"];
+        for (to, expected) in [
+            ([198, 51, 100, 1], Verdict::Refuse),
+            ([198, 51, 100, 9], Verdict::Pass),
+            ([198, 51, 101, 1], Verdict::Pass),
+            ([192, 168, 7, 1], Verdict::Pass),
+            ([192, 168, 8, 1], Verdict::Refuse),
+        ] {
+            assert_eq!(told(&own, to), expected, "{to:?}");
+        }
+    }
+
+    #[test]
+    fn no_setting_opens_the_host_itself() {
+        let policy = Policy::parse(&["+0.0.0.0/0".into()]).unwrap();
+        for to in [
+            [127, 0, 0, 1],
+            [0, 0, 0, 0],
+            [169, 254, 169, 254],
+            [10, 0, 2, 2],
+            [10, 0, 2, 3],
+        ] {
+            let judged = policy.judge(&frame_to(to.into(), TCP, 80));
+            assert_eq!(judged, Verdict::Refuse, "{to:?}");
+        }
+        for bad in ["", "+", "10.0.0.0/8", "*10.0.0.0/8", "-10.0.0.1/8", "é"] {
+            assert!(Policy::parse(&[bad.into()]).is_err(), "{bad}");
         }
     }
 

@@ -1,27 +1,44 @@
 //! Carries frames between a VMM and passt, judging those of the guest.
 
-use std::io::{self, ErrorKind, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
-use super::frames::{Frames, PREFIX};
-use super::policy::{Verdict, judge};
+use super::frames::{Frames, LONGEST, PREFIX, each};
+use super::handover::{Handover, Incoming};
+use super::policy::{Policy, Verdict};
 use super::refusal::refusal_of;
+
+/// Where frames to the guest go.
+enum ToGuest<'a> {
+    /// To the VMM's end of the socket, each after its length.
+    Stream(&'a UnixStream),
+    /// Into the far end of its card's wire.
+    Tap(File),
+}
 
 /// Runs until either side closes.
 ///
 /// # Errors
 /// One side sent what is no stream of frames, or the system failed.
-pub(super) fn run(vmm: &UnixStream, passt: &UnixStream) -> io::Result<()> {
-    let to_vmm = Mutex::new(vmm);
+pub(super) fn run(vmm: &UnixStream, passt: &UnixStream, policy: &Policy) -> io::Result<()> {
+    let to_guest = Mutex::new(ToGuest::Stream(vmm));
     let (done, ends) = mpsc::channel();
     thread::scope(|scope| {
         let inward_done = done.clone();
-        let to_vmm = &to_vmm;
-        scope.spawn(move || inward_done.send(inward(passt, to_vmm)));
-        scope.spawn(move || done.send(outward(vmm, passt, to_vmm)));
+        let to_guest = &to_guest;
+        scope.spawn(move || inward_done.send(inward(passt, to_guest)));
+        scope.spawn(move || {
+            let guest = Guest {
+                passt,
+                policy,
+                to_guest,
+            };
+            done.send(guest.outward(vmm))
+        });
         let first = ends.recv().unwrap_or(Ok(()));
         // The other direction ends as well then, wherever it waits.
         for side in [vmm, passt] {
@@ -36,40 +53,90 @@ pub(super) fn run(vmm: &UnixStream, passt: &UnixStream) -> io::Result<()> {
     })
 }
 
-/// From the guest to passt.
-fn outward(vmm: &UnixStream, mut passt: &UnixStream, to_vmm: &Mutex<&UnixStream>) -> io::Result<()> {
-    let mut frames = Frames::new(vmm);
-    while frames.wait()? {
-        while let Some(frame) = frames.next()? {
-            match judge(&frame[PREFIX..]) {
-                // One write a frame: passt loses its place in the stream if it reads a length alone.
-                Verdict::Pass => passt.write_all(frame)?,
-                Verdict::Refuse => {
-                    if let Some(refusal) = refusal_of(&frame[PREFIX..]) {
-                        write_whole(to_vmm, &refusal)?;
-                    }
-                }
-                Verdict::Drop => {}
+/// The way from the guest to passt.
+struct Guest<'a> {
+    passt: &'a UnixStream,
+    policy: &'a Policy,
+    to_guest: &'a Mutex<ToGuest<'a>>,
+}
+
+impl Guest<'_> {
+    /// First frames come over the VMM's socket. A VMM that attaches a card by itself hands its wire over there, and
+    /// from then on they come out of that.
+    fn outward(&self, vmm: &UnixStream) -> io::Result<()> {
+        let mut frames = Frames::new(Incoming::new(vmm));
+        while frames.wait()? {
+            while let Some(frame) = frames.next()? {
+                self.judge(frame)?;
             }
         }
+        match frames.into_stream().handover {
+            Some(handover) => self.outward_from(&handover),
+            None => Ok(()),
+        }
     }
-    Ok(())
+
+    fn outward_from(&self, handover: &Handover) -> io::Result<()> {
+        *lock(self.to_guest) = ToGuest::Tap(handover.tap.try_clone()?);
+        let mut buffer = vec![0; LONGEST];
+        while handover.wait(self.passt)? {
+            loop {
+                let length = match (&handover.tap).read(&mut buffer[PREFIX..]) {
+                    Ok(length) => length,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error),
+                };
+                let prefix = u32::try_from(length).map_err(io::Error::other)?.to_be_bytes();
+                buffer[..PREFIX].copy_from_slice(&prefix);
+                self.judge(&buffer[..PREFIX + length])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A frame after its length.
+    fn judge(&self, frame: &[u8]) -> io::Result<()> {
+        match self.policy.judge(&frame[PREFIX..]) {
+            // One write a frame: passt loses its place in the stream if it reads a length alone.
+            Verdict::Pass => (&mut &*self.passt).write_all(frame),
+            Verdict::Refuse => match refusal_of(&frame[PREFIX..]) {
+                Some(refusal) => lock(self.to_guest).write(&refusal),
+                None => Ok(()),
+            },
+            Verdict::Drop => Ok(()),
+        }
+    }
 }
 
 /// From passt to the guest.
-fn inward(passt: &UnixStream, to_vmm: &Mutex<&UnixStream>) -> io::Result<()> {
+fn inward(passt: &UnixStream, to_guest: &Mutex<ToGuest<'_>>) -> io::Result<()> {
     let mut frames = Frames::new(passt);
     while frames.wait()? {
-        write_whole(to_vmm, frames.all()?)?;
+        lock(to_guest).write(frames.all()?)?;
     }
     Ok(())
 }
 
-/// Both directions write to the VMM, each whole frames only.
-fn write_whole(to: &Mutex<&UnixStream>, frames: &[u8]) -> io::Result<()> {
-    to.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .write_all(frames)
+/// Both directions write to the guest, each whole frames only.
+fn lock<'a, 'b>(to: &'a Mutex<ToGuest<'b>>) -> std::sync::MutexGuard<'a, ToGuest<'b>> {
+    to.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ToGuest<'_> {
+    /// Writes whole frames, each after its length.
+    fn write(&mut self, frames: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stream(socket) => socket.write_all(frames),
+            Self::Tap(tap) => {
+                for frame in each(frames) {
+                    // What a card does not take is lost, as on any wire; the VMM's end is seen elsewhere.
+                    let _ = tap.write(frame);
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +154,7 @@ mod tests {
     fn with_relay(test: impl FnOnce(UnixStream, UnixStream)) -> io::Result<()> {
         let ((vmm, vmm_side), (passt, passt_side)) =
             (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
-        let relay = thread::spawn(move || run(&vmm_side, &passt_side));
+        let relay = thread::spawn(move || run(&vmm_side, &passt_side, &Policy::default()));
         test(vmm, passt);
         relay.join().unwrap()
     }
