@@ -12,8 +12,8 @@ use std::path::Path;
 use process::{Confinement, Launch, ProcessError, Started};
 use rustix::fs::{MemfdFlags, SealFlags};
 
-use crate::{NetError, Subnet};
 use crate::messages::Messages;
+use crate::{NetError, Subnet};
 
 // The program's own modules, here to be tested and linted like the rest.
 #[cfg(test)]

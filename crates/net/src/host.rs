@@ -18,7 +18,10 @@ pub(crate) fn networks() -> io::Result<Vec<Subnet>> {
             continue;
         };
         // A tunnel has somebody at its other end.
-        for one in [Some(address), ipv4(&interface.destination)].into_iter().flatten() {
+        for one in [Some(address), ipv4(&interface.destination)]
+            .into_iter()
+            .flatten()
+        {
             found.insert((one, 32));
         }
         // Where all the world is on one interface, the world is not the host's.
@@ -44,7 +47,12 @@ mod tests {
     #[test]
     fn the_loopback_is_among_them() {
         let networks = networks().unwrap();
-        assert!(networks.iter().any(|network| network.to_string() == "127.0.0.0/8"), "{networks:?}");
+        assert!(
+            networks
+                .iter()
+                .any(|network| network.to_string() == "127.0.0.0/8"),
+            "{networks:?}"
+        );
         assert_eq!(prefix_of([255, 255, 240, 0].into()), 20);
         assert_eq!(prefix_of([0; 4].into()), 0);
     }

@@ -289,7 +289,9 @@ fn check(result: c_int) -> Result<(), Failed> {
 /// # Safety
 /// As [`become_program`].
 unsafe fn confine(prepared: &Prepared<'_>) -> Result<(), Failed> {
-    let Image { confinement, wire, .. } = prepared.image;
+    let Image {
+        confinement, wire, ..
+    } = prepared.image;
     let done = match (confinement, wire) {
         (Some(plan), wire) => enter(plan, wire.as_ref()),
         // Nobody to be but who it is.

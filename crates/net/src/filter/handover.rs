@@ -1,5 +1,9 @@
 //! How a VMM that attaches a card by itself joins: in the place of frames, one message with two descriptors comes from
 //! its side, that of the far end of its card's wire and that of its process.
+#![expect(
+    unsafe_code,
+    reason = "the standard library takes no descriptors over a socket, and does not poll"
+)]
 
 use std::ffi::{c_int, c_short, c_ulong, c_void};
 use std::fs::File;

@@ -1,11 +1,13 @@
-//! The guest's side: a card that sends and receives frames over the VMM's end of the socket.
+//! The guest's side: a card that sends and receives frames, over the VMM's end of the socket or a tap.
 
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use net::UserNetwork;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
 const ICMP: u8 = 1;
@@ -15,9 +17,17 @@ const SYN: u8 = 2;
 /// For what is expected to come; what is not is never waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What carries frames.
+enum Card {
+    /// Each after its length.
+    Stream(UnixStream),
+    /// One a call.
+    Tap(File),
+}
+
 /// A guest that speaks Ethernet by hand.
 pub struct Guest {
-    socket: UnixStream,
+    card: Card,
     gateway: [u8; 6],
     next_port: u16,
 }
@@ -39,8 +49,17 @@ impl Guest {
     pub fn new(network: UserNetwork) -> Self {
         let socket = UnixStream::from(network.socket);
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::with(Card::Stream(socket))
+    }
+
+    /// One whose card is a tap.
+    pub fn on_a_tap(tap: File) -> Self {
+        Self::with(Card::Tap(tap))
+    }
+
+    fn with(card: Card) -> Self {
         let mut guest = Self {
-            socket,
+            card,
             gateway: [0xff; 6],
             next_port: 20_000,
         };
@@ -119,9 +138,12 @@ impl Guest {
     }
 
     /// Waits until the other end is closed.
-    pub fn wait_for_the_end(mut self) {
+    pub fn wait_for_the_end(self) {
+        let Card::Stream(mut socket) = self.card else {
+            panic!("a tap has no end");
+        };
         let mut rest = Vec::new();
-        match self.socket.read_to_end(&mut rest) {
+        match socket.read_to_end(&mut rest) {
             Ok(_) => {}
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
         }
@@ -154,19 +176,37 @@ impl Guest {
     }
 
     pub fn send(&mut self, frame: &[u8]) {
-        let length = u32::try_from(frame.len()).unwrap();
-        // As VMMs do: passt loses its place in the stream if it reads a length alone.
-        self.socket
-            .write_all(&[&length.to_be_bytes(), frame].concat())
-            .unwrap();
+        match &mut self.card {
+            Card::Stream(socket) => {
+                let length = u32::try_from(frame.len()).unwrap();
+                // As VMMs do: passt loses its place in the stream if it reads a length alone.
+                socket
+                    .write_all(&[&length.to_be_bytes(), frame].concat())
+                    .unwrap();
+            }
+            Card::Tap(tap) => assert_eq!(tap.write(frame).unwrap(), frame.len()),
+        }
     }
 
-    fn receive(&mut self) -> Vec<u8> {
-        let mut length = [0; 4];
-        self.socket.read_exact(&mut length).unwrap();
-        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        self.socket.read_exact(&mut frame).unwrap();
-        frame
+    pub fn receive(&mut self) -> Vec<u8> {
+        match &mut self.card {
+            Card::Stream(socket) => {
+                let mut length = [0; 4];
+                socket.read_exact(&mut length).unwrap();
+                let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+                socket.read_exact(&mut frame).unwrap();
+                frame
+            }
+            Card::Tap(tap) => {
+                let timeout = Timespec::try_from(PATIENCE).unwrap();
+                let mut watched = [PollFd::new(tap, PollFlags::IN)];
+                assert_eq!(poll(&mut watched, Some(&timeout)).unwrap(), 1, "nothing came");
+                let mut frame = vec![0; 1 << 17];
+                let length = tap.read(&mut frame).unwrap();
+                frame.truncate(length);
+                frame
+            }
+        }
     }
 }
 

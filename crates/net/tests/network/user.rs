@@ -1,91 +1,28 @@
-//! A real passt between a guest of hand-made frames and a host of its own.
-
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as well")]
-
-mod support;
+//! User mode over a stream of frames, as QEMU has it.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use net::{NetError, find_passt, start_user, stop, user_plan};
-use process::{Handle, Identity, Signal, read_record};
-use support::guest::{Answer, Guest};
-use support::host::{ADDRESS, ip, on_a_host};
+use net::{NetError, start_user, stop, user_plan};
+use process::{Identity, Signal};
 
-/// As where systemd-resolved runs.
-const LOCAL_RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
-const GREETING: &[u8] = b"how do you do";
-
-fn passt() -> PathBuf {
-    find_passt(None).expect("needs passt: apt-get install passt")
-}
-
-/// The processes that `folder` tells of: passt and the filter before it.
-fn recorded(folder: &Path) -> Vec<Identity> {
-    let records = ["passt.json", "frame-filter.json"].map(|name| read_record(&folder.join(name)).unwrap());
-    records.into_iter().flatten().collect()
-}
-
-fn listen(address: Ipv4Addr) -> (TcpListener, u16) {
-    let listener = TcpListener::bind((address, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    (listener, port)
-}
-
-fn running(folder: &Path) -> Vec<Handle> {
-    recorded(folder)
-        .into_iter()
-        .map(|identity| identity.open().expect("it runs"))
-        .collect()
-}
-
-/// Whether somebody has connected; does not wait for it.
-fn has_a_client(listener: &TcpListener) -> bool {
-    listener.set_nonblocking(true).unwrap();
-    match listener.accept() {
-        Ok(_) => true,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// Has the guest reach what it may reach.
-fn reach_the_host(guest: &mut Guest) {
-    let (listener, port) = listen(ADDRESS);
-    let own = guest.connect(ADDRESS, port);
-    assert_eq!(guest.wait_for(ADDRESS, own), Answer::Accepted);
-    assert!(has_a_client(&listener));
-
-    let socket = UdpSocket::bind((ADDRESS, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let own = guest.send_datagram(ADDRESS, socket.local_addr().unwrap().port(), GREETING);
-    answer_in_capitals(&socket);
-    assert_eq!(
-        guest.wait_for(ADDRESS, own),
-        Answer::Datagram(GREETING.to_ascii_uppercase())
-    );
-}
-
-fn answer_in_capitals(socket: &UdpSocket) {
-    let mut received = [0; 100];
-    let (length, from) = socket.recv_from(&mut received).unwrap();
-    socket
-        .send_to(&received[..length].to_ascii_uppercase(), from)
-        .unwrap();
-}
+use crate::support::apart::{is_root_of_the_machine, own_folder, run_apart};
+use crate::support::guest::{Answer, Guest};
+use crate::support::host::{ADDRESS, ip, on_a_host};
+use crate::support::network::{
+    GREETING, LOCAL_RESOLVER, answer_in_capitals, ask_the_resolver, bind, has_a_client, listen,
+    reach_the_host, recorded, running, start, status,
+};
 
 #[test]
 fn the_guest_reaches_the_hosts_network() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
-        let mut guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+        let mut guest = Guest::new(start(folder.path()).await.unwrap());
         reach_the_host(&mut guest);
         let own = guest.connect(ADDRESS, 9);
         assert_eq!(
@@ -96,19 +33,11 @@ fn the_guest_reaches_the_hosts_network() {
     });
 }
 
-fn status(pid: u32, key: &str) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(&format!("{key}:")));
-    line.unwrap().trim().to_owned()
-}
-
 #[test]
 fn passt_and_the_filter_before_it_have_no_rights_and_see_no_files() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
-        let _network = start_user(folder.path(), &passt()).await.unwrap();
+        let _network = start(folder.path()).await.unwrap();
         for identity in recorded(folder.path()) {
             let pid = identity.pid;
             assert_eq!(status(pid, "CapEff"), "0000000000000000");
@@ -147,7 +76,7 @@ fn a_host_with_a_default_route_serves_as_well_as_one_without() {
     on_a_host(LOCAL_RESOLVER, || async {
         ip("route add default via 198.51.100.254");
         let folder = tempfile::tempdir().unwrap();
-        let mut guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+        let mut guest = Guest::new(start(folder.path()).await.unwrap());
         reach_the_host(&mut guest);
     });
 }
@@ -156,19 +85,10 @@ fn a_host_with_a_default_route_serves_as_well_as_one_without() {
 fn the_resolver_of_the_plan_is_the_hosts_wherever_that_is() {
     for resolver in [LOCAL_RESOLVER, Ipv4Addr::LOCALHOST, ADDRESS] {
         on_a_host(resolver, move || async move {
-            let socket = UdpSocket::bind((resolver, 53)).unwrap();
-            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let socket = bind(resolver, 53);
             let folder = tempfile::tempdir().unwrap();
-            let mut guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
-            let [IpAddr::V4(known)] = user_plan().dns[..] else {
-                panic!("one resolver, of IPv4")
-            };
-            let own = guest.send_datagram(known, 53, GREETING);
-            answer_in_capitals(&socket);
-            assert_eq!(
-                guest.wait_for(known, own),
-                Answer::Datagram(GREETING.to_ascii_uppercase())
-            );
+            let mut guest = Guest::new(start(folder.path()).await.unwrap());
+            ask_the_resolver(&mut guest, || answer_in_capitals(&socket));
         });
     }
 }
@@ -177,7 +97,7 @@ fn the_resolver_of_the_plan_is_the_hosts_wherever_that_is() {
 fn no_address_leads_the_guest_to_the_hosts_loopback() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
-        let mut guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+        let mut guest = Guest::new(start(folder.path()).await.unwrap());
         let (local, port) = listen(Ipv4Addr::LOCALHOST);
         let local_datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         let (resolver, dns) = (
@@ -220,7 +140,7 @@ fn no_address_leads_the_guest_to_the_hosts_loopback() {
 fn the_processes_end_when_the_vmms_end_closes() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
-        let network = start_user(folder.path(), &passt()).await.unwrap();
+        let network = start(folder.path()).await.unwrap();
         let running = running(folder.path());
         assert_eq!(running.len(), 2);
         drop(network);
@@ -237,7 +157,7 @@ fn neither_process_stays_without_the_other() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
         for victim in 0..2 {
-            let guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+            let guest = Guest::new(start(folder.path()).await.unwrap());
             let running = running(folder.path());
             running[victim].kill(Signal::KILL).unwrap();
             running[1 - victim].wait().await.unwrap();
@@ -251,7 +171,7 @@ fn stop_ends_the_processes_and_may_be_called_again() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
         stop(folder.path()).await.expect("nothing was started");
-        let guest = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+        let guest = Guest::new(start(folder.path()).await.unwrap());
         let running = recorded(folder.path());
         assert_eq!(running.len(), 2);
         stop(folder.path()).await.unwrap();
@@ -267,8 +187,8 @@ fn stop_ends_the_processes_and_may_be_called_again() {
 fn a_second_start_takes_the_place_of_the_first() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
-        let first = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
-        let mut second = Guest::new(start_user(folder.path(), &passt()).await.unwrap());
+        let first = Guest::new(start(folder.path()).await.unwrap());
+        let mut second = Guest::new(start(folder.path()).await.unwrap());
         first.wait_for_the_end();
         reach_the_host(&mut second);
     });
@@ -279,7 +199,7 @@ fn a_start_that_fails_says_why_in_a_line_and_leaves_nothing() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
         let nowhere = Path::new("/nowhere/passt");
-        let error = start_user(folder.path(), nowhere).await.unwrap_err();
+        let error = start_user(folder.path(), nowhere, &[]).await.unwrap_err();
         assert!(
             matches!(&error, NetError::Start { passt, .. } if passt == nowhere),
             "{error}"
@@ -287,7 +207,7 @@ fn a_start_that_fails_says_why_in_a_line_and_leaves_nothing() {
         assert_eq!(recorded(folder.path()), []);
 
         // It takes none of passt's options.
-        let error = start_user(folder.path(), Path::new("/bin/cat"))
+        let error = start_user(folder.path(), Path::new("/bin/cat"), &[])
             .await
             .unwrap_err();
         let text = "passt ended at its start (exit code 1): Try '/bin/cat --help' for more information.";
@@ -296,40 +216,12 @@ fn a_start_that_fails_says_why_in_a_line_and_leaves_nothing() {
     });
 }
 
-/// Where the tests that need another user keep their folder.
-const FOLDER: &str = "NET_TEST_FOLDER";
-
-/// Runs the test `name` of this file in a process that `command` prepares, with a folder of its user's.
-fn run_apart(mut command: Command, name: &str, user: u32) {
-    let folder = tempfile::tempdir().unwrap();
-    chown(folder.path(), Some(user), Some(user)).unwrap();
-    // By an open descriptor, since the build folder may be closed to that user.
-    let binary = rustix::io::dup(fs::File::open(std::env::current_exe().unwrap()).unwrap()).unwrap();
-    command.arg(format!("/proc/self/fd/{}", binary.as_raw_fd()));
-    command
-        .args(["--exact", name, "--ignored", "--nocapture"])
-        .env(FOLDER, folder.path());
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
-}
-
-fn own_folder() -> PathBuf {
-    std::env::var_os(FOLDER)
-        .expect("run by another test, which says where")
-        .into()
-}
-
 #[tokio::test]
 #[ignore = "run by it_works_for_a_user_without_rights"]
 async fn as_a_user_without_rights() {
     let folder = own_folder();
     assert!(!rustix::process::geteuid().is_root());
-    let mut guest = Guest::new(start_user(&folder, &passt()).await.unwrap());
+    let mut guest = Guest::new(start(&folder).await.unwrap());
     reach_the_host(&mut guest);
     stop(&folder).await.unwrap();
     assert_eq!(recorded(&folder), []);
@@ -344,22 +236,15 @@ fn it_works_for_a_user_without_rights() {
         }
         let mut command = Command::new("env");
         command.uid(1000).gid(1000).env_remove("RUST_BACKTRACE");
-        run_apart(command, "as_a_user_without_rights", 1000);
+        run_apart(command, "user::as_a_user_without_rights", 1000);
     });
-}
-
-fn is_root_of_the_machine() -> bool {
-    fs::read_to_string("/proc/self/uid_map")
-        .unwrap()
-        .split_ascii_whitespace()
-        .eq(["0", "0", "4294967295"])
 }
 
 #[tokio::test]
 #[ignore = "run by a_host_that_forbids_the_sandbox_is_named_as_the_reason"]
 async fn where_no_user_namespace_can_be_made() {
     let folder = own_folder();
-    let error = start_user(&folder, &passt()).await.unwrap_err();
+    let error = start(&folder).await.unwrap_err();
     let text = error.to_string();
     assert!(
         matches!(error, NetError::PasstDied { .. })
@@ -377,6 +262,6 @@ fn a_host_that_forbids_the_sandbox_is_named_as_the_reason() {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "sh", "-euc"]);
         command.args(["echo 0 > /proc/sys/user/max_user_namespaces; exec \"$@\"", "sh"]);
-        run_apart(command, "where_no_user_namespace_can_be_made", 0);
+        run_apart(command, "user::where_no_user_namespace_can_be_made", 0);
     });
 }

@@ -1,0 +1,8 @@
+//! A real passt between a guest of hand-made frames and a host of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
+
+mod closed;
+mod support;
+mod tap;
+mod user;

@@ -1,0 +1,108 @@
+//! Networks of user mode for tests, and what a guest on one can do.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use net::{NetError, Subnet, UserNetwork, find_passt, start_user, user_plan};
+use process::{Handle, Identity, read_record};
+
+use super::guest::{Answer, Guest};
+use super::host::ADDRESS;
+
+/// As where systemd-resolved runs.
+pub const LOCAL_RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
+pub const GREETING: &[u8] = b"how do you do";
+
+pub fn passt() -> PathBuf {
+    find_passt(None).expect("needs passt: apt-get install passt")
+}
+
+/// The processes that `folder` tells of: passt and the filter before it.
+pub fn recorded(folder: &Path) -> Vec<Identity> {
+    let records = ["passt.json", "frame-filter.json"].map(|name| read_record(&folder.join(name)).unwrap());
+    records.into_iter().flatten().collect()
+}
+
+pub fn listen(address: Ipv4Addr) -> (TcpListener, u16) {
+    let listener = TcpListener::bind((address, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+pub fn running(folder: &Path) -> Vec<Handle> {
+    recorded(folder)
+        .into_iter()
+        .map(|identity| identity.open().expect("it runs"))
+        .collect()
+}
+
+/// Whether somebody has connected; does not wait for it.
+pub fn has_a_client(listener: &TcpListener) -> bool {
+    listener.set_nonblocking(true).unwrap();
+    match listener.accept() {
+        Ok(_) => true,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Has the guest reach what it may reach.
+pub fn reach_the_host(guest: &mut Guest) {
+    let (listener, port) = listen(ADDRESS);
+    let own = guest.connect(ADDRESS, port);
+    assert_eq!(guest.wait_for(ADDRESS, own), Answer::Accepted);
+    assert!(has_a_client(&listener));
+
+    let socket = bind(ADDRESS, 0);
+    let own = guest.send_datagram(ADDRESS, socket.local_addr().unwrap().port(), GREETING);
+    answer_in_capitals(&socket);
+    assert_eq!(
+        guest.wait_for(ADDRESS, own),
+        Answer::Datagram(GREETING.to_ascii_uppercase())
+    );
+}
+
+pub fn answer_in_capitals(socket: &UdpSocket) {
+    let mut received = [0; 100];
+    let (length, from) = socket.recv_from(&mut received).unwrap();
+    socket
+        .send_to(&received[..length].to_ascii_uppercase(), from)
+        .unwrap();
+}
+
+pub fn status(pid: u32, key: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("{key}:")));
+    line.unwrap().trim().to_owned()
+}
+
+/// A network on which a guest may reach the host by its address: it is the only one that there is.
+pub async fn start(folder: &Path) -> Result<UserNetwork, NetError> {
+    let open = Subnet::of(ADDRESS, 32).unwrap();
+    start_user(folder, &passt(), &[open]).await
+}
+
+/// A socket for datagrams, of any port where none is named.
+pub fn bind(address: Ipv4Addr, port: u16) -> UdpSocket {
+    let socket = UdpSocket::bind((address, port)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket
+}
+
+/// Has the guest ask the resolver of the plan, and `answer` answer it.
+pub fn ask_the_resolver(guest: &mut Guest, answer: impl FnOnce()) {
+    let [IpAddr::V4(known)] = user_plan().dns[..] else {
+        panic!("one resolver, of IPv4")
+    };
+    let own = guest.send_datagram(known, 53, GREETING);
+    answer();
+    assert_eq!(
+        guest.wait_for(known, own),
+        Answer::Datagram(GREETING.to_ascii_uppercase())
+    );
+}
