@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config::{CertificateError, ConfigError, Paths, PathsError};
 use engine::faults::Faults;
-use engine::{Defaults, Doctor, Engine, EngineError, Machines, Parts, Sources, Timeouts};
+use engine::{Defaults, Doctor, Engine, EngineError, Machines, Networks, Parts, Sources, Timeouts};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use store::StoreError;
@@ -42,8 +42,8 @@ pub struct Surroundings {
     pub faults: Arc<dyn Faults>,
     /// How long to wait for guests.
     pub timeouts: Timeouts,
-    /// passt, if not the one on `PATH`.
-    pub passt: Option<PathBuf>,
+    /// How VMs get their networks.
+    pub networks: Networks,
     /// Certificate authorities that guests shall trust, PEM.
     pub ca_certificates: Option<String>,
     /// Servers that are asked before registries.
@@ -77,7 +77,7 @@ impl Daemon {
             paths: paths.clone(),
             agent: surroundings.agent.clone(),
             machines: Arc::clone(&surroundings.machines),
-            passt: surroundings.passt.clone(),
+            passt: surroundings.networks.passt.clone(),
             default_image: surroundings.defaults.image.clone(),
         };
         let engine = Engine::open(Parts {
@@ -87,7 +87,7 @@ impl Daemon {
             machines: surroundings.machines,
             faults: surroundings.faults,
             timeouts: surroundings.timeouts,
-            passt: surroundings.passt,
+            networks: surroundings.networks,
             ca_certificates: surroundings.ca_certificates,
             registry_mirrors: surroundings.registry_mirrors,
             defaults: surroundings.defaults,

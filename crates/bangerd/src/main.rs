@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bangerd::{Daemon, DaemonError, Surroundings, start_logging};
 use clap::Parser;
 use config::{Config, Environment, Paths};
-use engine::{CatalogSources, Defaults, HostMachines};
+use engine::{CatalogSources, Defaults, HostMachines, Networks, Subnet};
 use store::Compatibility;
 
 /// Runs banger's daemon. `banger` starts it by itself; nobody has to.
@@ -79,7 +79,15 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
             unused: config.auto_stop_stale_after,
             ..engine::Timeouts::default()
         },
-        passt: config.passt_bin.clone(),
+        networks: Networks {
+            passt: config.passt_bin.clone(),
+            open: config
+                .network
+                .allow
+                .iter()
+                .filter_map(|network| Subnet::of(network.first(), network.prefix()))
+                .collect(),
+        },
         ca_certificates,
         registry_mirrors: config.registry_mirrors.clone(),
         defaults: Defaults {

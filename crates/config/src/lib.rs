@@ -7,6 +7,7 @@ mod certificates;
 mod environment;
 mod file;
 mod file_sync;
+mod networks;
 mod paths;
 mod prepare;
 mod registry_mirrors;
@@ -17,6 +18,7 @@ pub use certificates::{CertificateError, host_ca_certificates};
 pub use environment::Environment;
 pub use file::{ConfigError, parse_toml};
 pub use file_sync::{FileSync, HostPath};
+pub use networks::{Ipv4Network, NetworkSettings};
 pub use paths::{Paths, PathsError};
 pub use registry_mirrors::{RegistryMirror, RegistryMirrors};
 pub use settings::{

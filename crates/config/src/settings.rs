@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::file_sync::FileSync;
+use crate::networks::NetworkSettings;
 use crate::registry_mirrors::RegistryMirrors;
 use crate::values::{DiskSize, MemorySize, VcpuCount, parse_duration};
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub recipe: RecipeSettings,
     /// Shape of a VM that says nothing else.
     pub vm_defaults: VmDefaults,
+    /// What guests may reach.
+    pub network: NetworkSettings,
     /// What every guest is told.
     pub guest: GuestSettings,
     /// Files of the user's that every guest gets.
@@ -253,6 +256,8 @@ pub(crate) struct ConfigFile {
     #[serde(default)]
     vm_defaults: VmDefaultsTable,
     #[serde(default)]
+    network: NetworkSettings,
+    #[serde(default)]
     guest: GuestSettings,
     #[serde(default)]
     file_sync: Vec<FileSync>,
@@ -295,6 +300,7 @@ impl ConfigFile {
                 disk_size: self.vm_defaults.disk_size.unwrap_or(shape.disk_size),
                 network: self.vm_defaults.network.unwrap_or(shape.network),
             },
+            network: self.network,
             guest: self.guest,
             file_sync: self.file_sync,
         }

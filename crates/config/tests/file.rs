@@ -270,6 +270,18 @@ fn a_mistake_is_one_line_with_file_line_and_key() {
             "config.toml:2: `recipe.keyring`: \"keys.gpg\" is not an absolute path",
         ),
         (
+            "[network]\nallow = [\"192.168.7.1/24\"]\n",
+            "config.toml:2: `network.allow[0]`: \"192.168.7.1/24\" cannot be opened to guests: a network of /24 begins",
+        ),
+        (
+            "[network]\nallow = \"10.0.0.0/8\"\n",
+            "config.toml:2: `network.allow`: ",
+        ),
+        (
+            "[network]\ndeny = []\n",
+            "config.toml:2: unknown key `network.deny`",
+        ),
+        (
             "[guest]\nca_certificates = [\"/a\", \"b\"]\n",
             "config.toml:2: `guest.ca_certificates",
         ),

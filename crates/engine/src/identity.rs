@@ -33,7 +33,7 @@ impl Identity {
                     prefix: plan.prefix,
                     gateway: plan.gateway,
                     dns: plan.dns,
-                    mtu: plan.mtu,
+                    mtu: Some(plan.mtu),
                 })
             }
         };

@@ -41,6 +41,7 @@ pub use export::Export;
 pub use images::{Images, Upload};
 pub use kernels::Kernels;
 pub use machines::{Choice, HostMachines, Machines};
+pub use net::Subnet;
 pub use notices::Listener;
 pub use operations::{Events, OperationHandle, Operations};
 pub use vmm::LogKind;
@@ -65,6 +66,15 @@ pub struct Defaults {
     pub network: api::NetworkMode,
 }
 
+/// How VMs get their networks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks {
+    /// passt, if not the one on `PATH`.
+    pub passt: Option<PathBuf>,
+    /// Private networks, and networks of this host, that guests may reach.
+    pub open: Vec<Subnet>,
+}
+
 /// What an engine is made of.
 #[derive(Debug)]
 pub struct Parts {
@@ -80,8 +90,8 @@ pub struct Parts {
     pub faults: Arc<dyn Faults>,
     /// How long to wait for guests.
     pub timeouts: Timeouts,
-    /// passt, if not the one on `PATH`.
-    pub passt: Option<PathBuf>,
+    /// How VMs get their networks.
+    pub networks: Networks,
     /// Certificate authorities that guests shall trust, PEM.
     pub ca_certificates: Option<String>,
     /// Servers that are asked before registries.
@@ -135,7 +145,7 @@ impl Engine {
             machines: parts.machines,
             faults: parts.faults,
             timeouts: parts.timeouts,
-            passt: parts.passt,
+            networks: parts.networks,
             ca_certificates: parts.ca_certificates,
             defaults: parts.defaults,
             paths: parts.paths,

@@ -41,7 +41,7 @@ use crate::identity::Identity;
 use crate::notices::Notices;
 use crate::operations::{OperationHandle, Operations};
 use crate::ssh::SshKeys;
-use crate::{Defaults, EngineError, Machines};
+use crate::{Defaults, EngineError, Machines, Networks};
 use actor::{Command, Live};
 
 /// How many made-up names are tried before it is given up.
@@ -85,7 +85,7 @@ pub(crate) struct Shared {
     pub(crate) machines: Arc<dyn Machines>,
     pub(crate) faults: Arc<dyn Faults>,
     pub(crate) timeouts: Timeouts,
-    pub(crate) passt: Option<PathBuf>,
+    pub(crate) networks: Networks,
     pub(crate) ca_certificates: Option<String>,
     pub(crate) defaults: Defaults,
     pub(crate) tasks: Mutex<HashMap<String, Task>>,
@@ -147,7 +147,7 @@ impl Shared {
             identity: self.identity(&row),
             machines: Arc::clone(&self.machines),
             backend: choice.backend,
-            passt: self.passt.clone(),
+            networks: self.networks.clone(),
             ready_within: self.timeouts.ready,
             kernel,
             image,

@@ -16,7 +16,7 @@ pub struct UserPlan {
     /// Resolvers, most preferred first.
     pub dns: Vec<IpAddr>,
     /// Largest packet in bytes.
-    pub mtu: Option<u32>,
+    pub mtu: u32,
 }
 
 /// The plan of user mode.
@@ -30,7 +30,7 @@ pub fn user_plan() -> UserPlan {
         prefix: PREFIX,
         gateway: GATEWAY,
         dns: vec![RESOLVER.into()],
-        mtu: Some(MTU),
+        mtu: MTU,
     }
 }
 

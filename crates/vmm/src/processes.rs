@@ -221,6 +221,10 @@ fn cannot_start(binary: &Path, error: ProcessError) -> VmmError {
             binary: binary.to_owned(),
             source,
         },
+        ProcessError::Wire { source, .. } => VmmError::Card {
+            binary: binary.to_owned(),
+            source,
+        },
         other => cannot_execute(binary, io::Error::other(other)),
     }
 }

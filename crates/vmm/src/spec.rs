@@ -1,12 +1,13 @@
 //! What a backend is asked for, and what it gives back.
 
 use std::fmt;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use process::{Refusal, Signal};
+use process::{Refusal, Signal, Wire};
 
 use crate::firecracker::{Unfit, Version};
 
@@ -45,13 +46,16 @@ pub struct Drive {
 /// The host's side of a network device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkDevice {
-    /// A connected Unix stream socket that carries length-prefixed Ethernet frames (passt).
-    Stream {
-        /// This machine's end. The VMM gets a copy; the peer sees the end of the stream when all copies are
-        /// closed, so the spec is dropped once the machine runs.
+    /// A connected Unix stream socket whose peer takes either of two things, whichever the backend has: Ethernet
+    /// frames, each after its length, or the far end of a card's wire (`process::Wire`).
+    Socket {
+        /// This machine's end. The VMM gets a copy, or hands the wire over. The peer of a stream sees its end when all
+        /// copies are closed, so the spec is dropped once the machine runs.
         socket: NetworkSocket,
         /// The guest's hardware address, `52:54:00:…`.
         mac: String,
+        /// The longest packet in bytes.
+        mtu: u32,
     },
     /// The backend's own user network (QEMU only): exposes the host's loopback.
     BuiltIn {
@@ -63,6 +67,16 @@ pub enum NetworkDevice {
 /// One end of a socket pair, shared by whoever holds the spec.
 #[derive(Clone, Debug)]
 pub struct NetworkSocket(pub Arc<OwnedFd>);
+
+impl NetworkDevice {
+    /// The wire of a card for a backend that attaches one by itself.
+    pub(crate) fn wire(&self) -> io::Result<Option<Wire>> {
+        match self {
+            Self::Socket { socket, mtu, .. } => Ok(Some(Wire::new(socket.0.try_clone()?, *mtu))),
+            Self::BuiltIn { .. } => Ok(None),
+        }
+    }
+}
 
 impl PartialEq for NetworkSocket {
     fn eq(&self, other: &Self) -> bool {
@@ -188,7 +202,16 @@ pub enum VmmError {
         binary: PathBuf,
         /// The system's reason.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// This host does not let the machine have a network card.
+    #[error("{binary} cannot be given a network card")]
+    Card {
+        /// What was to be executed.
+        binary: PathBuf,
+        /// What the host does not let be done.
+        #[source]
+        source: Refusal,
     },
     /// This host does not let the process be confined.
     #[error("{binary} could not be confined")]
@@ -216,7 +239,7 @@ pub enum VmmError {
         path: PathBuf,
         /// The system's reason.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The version is not one that guests are run on.
     #[error("{binary} is Firecracker {version}, {reason}")]

@@ -248,9 +248,10 @@ async fn a_folder_with_a_long_path_serves_as_well() {
 async fn the_end_of_the_network_is_the_machines_alone() {
     let lab = Lab::new();
     let (mut peer, end) = UnixStream::pair().unwrap();
-    let device = NetworkDevice::Stream {
+    let device = NetworkDevice::Socket {
         socket: std::os::fd::OwnedFd::from(end).into(),
         mac: MAC.into(),
+        mtu: 1500,
     };
     let spec = MachineSpec {
         network: Some(device),

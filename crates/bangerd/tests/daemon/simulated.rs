@@ -51,7 +51,7 @@ impl Simulated {
             machines: Arc::new(SimulatedMachines(SimulatedBackend::new())),
             faults: Arc::new(TestFaults(points.clone())),
             timeouts: Timeouts::default(),
-            passt: None,
+            networks: engine::Networks::default(),
             ca_certificates: None,
             registry_mirrors: config::RegistryMirrors::default(),
             defaults: Defaults {

@@ -17,7 +17,7 @@ use crate::faults::Faults;
 use crate::identity::Identity;
 use crate::operations::OperationHandle;
 use crate::plan::{self, Step};
-use crate::{EngineError, Machines, console};
+use crate::{EngineError, Machines, Networks, console};
 
 /// Which of a machine's drives is the one that it writes to.
 pub(crate) fn writable_drive(boot: Boot) -> usize {
@@ -44,7 +44,7 @@ pub(crate) struct Inputs {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) machines: Arc<dyn Machines>,
     pub(crate) identity: Identity,
-    pub(crate) passt: Option<PathBuf>,
+    pub(crate) networks: Networks,
     pub(crate) ready_within: Duration,
 }
 
@@ -146,12 +146,14 @@ impl Step<Start> for ConnectNetwork {
                 return Ok(());
             }
             let mac = net::mac_for(&start.inputs.row.id);
-            start.network = Some(match net::find_passt(start.inputs.passt.as_deref()) {
+            start.network = Some(match net::find_passt(start.inputs.networks.passt.as_deref()) {
                 Some(passt) => {
-                    let network = net::start_user(&start.inputs.folder, &passt).await?;
-                    NetworkDevice::Stream {
+                    let Networks { open, .. } = &start.inputs.networks;
+                    let network = net::start_user(&start.inputs.folder, &passt, open).await?;
+                    NetworkDevice::Socket {
                         socket: network.socket.into(),
                         mac,
+                        mtu: net::user_plan().mtu,
                     }
                 }
                 None => {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use api::{CreateVm, NetworkMode, Vm, VmState};
 use config::{Environment, Paths, RegistryMirrors};
 use engine::faults::Faults;
-use engine::{Choice, Defaults, Engine, EngineError, Machines, Parts, Sources, Timeouts};
+use engine::{Choice, Defaults, Engine, EngineError, Machines, Networks, Parts, Sources, Timeouts};
 use futures::future::BoxFuture;
 use testkit::{Leaks, Points, SimulatedBackend};
 use vmm::{Backend, Machine};
@@ -87,7 +87,7 @@ impl Host {
             machines: Arc::new(SimulatedMachines(self.backend.clone())),
             faults: Arc::new(TestFaults(self.points.clone())),
             timeouts: self.timeouts,
-            passt: None,
+            networks: Networks::default(),
             ca_certificates: None,
             registry_mirrors: self.mirrors.clone(),
             defaults: Defaults {

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use process::{Handle, Launch, ProcessError, Signal, read_record, remove_record};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use vmm::{Backend, Channel, Machine, MachineSpec, VmmError};
+use vmm::{Backend, Channel, Machine, MachineSpec, NetworkDevice, VmmError};
 
 use super::{AGENT_SOCKET, CONSOLE_LOG, MachineFaults, PROCESS_RECORD, VMM_LOG};
 use crate::Program;
@@ -110,6 +110,10 @@ impl SimulatedBackend {
         launch.argument("--folder").argument(folder).output(output.into());
         let number = launch.pass(signal.into());
         launch.argument("--ready-descriptor").argument(number.to_string());
+        if let Some(NetworkDevice::Socket { socket, .. }) = &spec.network {
+            // It says nothing, and holds its end as others do.
+            launch.pass(socket.0.try_clone().map_err(spawn)?);
+        }
         if let Some(path) = std::env::var_os("PATH") {
             launch.variable("PATH", path);
         }

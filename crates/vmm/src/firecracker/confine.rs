@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use process::Confinement;
 
 use super::world::{RUN, WORLD};
-use crate::{Folder, VmmError};
+use crate::{Folder, MachineSpec, VmmError};
 
 const DEVICES: [&str; 3] = ["/dev/null", "/dev/urandom", "/dev/kvm"];
+/// Where it attaches its card.
+const TAPS: &str = "/dev/net/tun";
 
 /// The confinement of the Firecracker `binary`, a path without links, for a machine of those parts. Its root is its
 /// world.
 pub(super) fn confinement(
     binary: &Path,
+    spec: &MachineSpec,
     parts: &[(String, PathBuf, bool)],
     folder: &Folder,
 ) -> Result<Confinement, VmmError> {
@@ -34,6 +37,9 @@ pub(super) fn confinement(
     confinement.show_writable(folder.path().join(WORLD).join(RUN), root.join(RUN));
     for device in DEVICES {
         confinement.device(device);
+    }
+    if spec.network.is_some() {
+        confinement.device(TAPS);
     }
     Ok(confinement)
 }

@@ -116,6 +116,11 @@ impl Jailer {
 }
 
 impl Jail {
+    /// Who the jailed one is.
+    pub(super) fn user(&self) -> u32 {
+        self.id
+    }
+
     /// Makes what has that name in the jail the jailed one's. Before it runs: after that, a name may be anything.
     pub(super) fn give(&self, name: &str) -> Result<(), VmmError> {
         let path = self.root.join(name);

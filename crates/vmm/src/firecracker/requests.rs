@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::world;
 use crate::command_line::command_line;
-use crate::{Drive, MachineSpec};
+use crate::{Drive, MachineSpec, NetworkDevice};
 
 /// `PUT /machine-config`
 #[derive(Debug, Serialize)]
@@ -41,6 +41,15 @@ pub(super) struct NewDrive {
 pub(super) struct ChangedDrive {
     drive_id: String,
     path_on_host: String,
+}
+
+/// `PUT /network-interfaces/{iface_id}`
+#[derive(Debug, Serialize)]
+pub(super) struct NetworkInterface {
+    iface_id: &'static str,
+    /// The same in every machine, each in a network of its own, so that a snapshot fits any.
+    host_dev_name: &'static str,
+    guest_mac: String,
 }
 
 /// `PUT /vsock`
@@ -103,6 +112,9 @@ pub(super) struct Fault {
     pub(super) fault_message: String,
 }
 
+/// Firecracker's name for a machine's card.
+pub(super) const GUEST_CARD: &str = "eth0";
+
 /// Beside 0 to 2, which mean something to vsock itself. No two machines can meet: each has its own socket.
 const GUEST_CID: u32 = 3;
 
@@ -144,6 +156,17 @@ impl ChangedDrive {
         Self {
             drive_id: name.clone(),
             path_on_host: name,
+        }
+    }
+}
+
+impl NetworkInterface {
+    pub(super) fn of(device: &NetworkDevice) -> Self {
+        let (NetworkDevice::Socket { mac, .. } | NetworkDevice::BuiltIn { mac }) = device;
+        Self {
+            iface_id: GUEST_CARD,
+            host_dev_name: process::CARD,
+            guest_mac: mac.clone(),
         }
     }
 }

@@ -8,12 +8,14 @@ use process::Launch;
 use super::api::Api;
 use super::confine::confinement;
 use super::machine::{FirecrackerMachine, remove_traces};
-use super::requests::{Action, Balloon, BootSource, Entropy, MachineConfig, NewDrive, Vsock};
+use super::requests::{
+    Action, Balloon, BootSource, Entropy, GUEST_CARD, MachineConfig, NetworkInterface, NewDrive, Vsock,
+};
 use super::world::{self, API, LOG, in_folder};
 use super::{Firecracker, snapshot};
 use crate::logs::Keeper;
 use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
-use crate::{Folder, Machine, MachineSpec, VmmError};
+use crate::{Folder, Machine, MachineSpec, NetworkDevice, VmmError};
 
 /// How to speak to it, and how it speaks.
 const ARGUMENTS: [&str; 7] = [
@@ -43,10 +45,10 @@ pub(super) async fn start(
     spec: &MachineSpec,
     snapshot: Option<&Path>,
 ) -> Result<Arc<dyn Machine>, VmmError> {
-    if spec.network.is_some() {
+    if let Some(NetworkDevice::BuiltIn { .. }) = spec.network {
         return Err(VmmError::Unsupported {
             vmm: firecracker.name.clone(),
-            what: "networks",
+            what: "networks of its own",
         });
     }
     let folder = Folder::open(&spec.folder)?;
@@ -57,7 +59,7 @@ pub(super) async fn start(
         Walls::Confinement
     };
     let mut started = run(firecracker, spec, snapshot, &folder, walls).await;
-    if let Err(VmmError::Confine { source, .. }) = &started {
+    if let (Err(VmmError::Confine { source, .. }), None) = (&started, &spec.network) {
         let reason = source.reason();
         tracing::warn!(
             vm = spec.id,
@@ -100,11 +102,20 @@ async fn run(
             let mut launch = Launch::new(&binary, world::make(folder, &parts)?, record);
             launch.arguments(["--id", &name]);
             if walls == Walls::Confinement {
-                launch.confine(confinement(&binary, &parts, folder)?);
+                launch.confine(confinement(&binary, spec, &parts, folder)?);
             }
             (launch, None)
         }
     };
+    if let Some(device) = &spec.network {
+        if let Some(wire) = device.wire().map_err(|source| cannot_execute(&binary, source))? {
+            launch.wire(match &jail {
+                // The jailer changes the user by itself.
+                Some(jail) => wire.owned_by(jail.user()),
+                None => wire,
+            });
+        }
+    }
     let (log_end, log) = folder.make_pipe(&in_folder(LOG))?;
     if let Some(jail) = jail {
         jail.give(LOG)?;
@@ -135,6 +146,10 @@ async fn boot(firecracker: &Firecracker, spec: &MachineSpec, api: &mut Api) -> R
     }
     api.put("/vsock", &Vsock::AGENT).await?;
     api.put("/entropy", &Entropy {}).await?;
+    if let Some(device) = &spec.network {
+        let path = format!("/network-interfaces/{GUEST_CARD}");
+        api.put(&path, &NetworkInterface::of(device)).await?;
+    }
     if firecracker.version.reports_pages() {
         api.put("/balloon", &Balloon::REPORTING).await?;
     }

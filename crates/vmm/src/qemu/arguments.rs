@@ -41,8 +41,19 @@ pub(super) struct Found {
     pub(super) agent: RawFd,
     /// Listens; QMP.
     pub(super) control: RawFd,
-    /// The end of a [`NetworkDevice::Stream`].
-    pub(super) network: Option<RawFd>,
+    /// What a network device is attached to, if there is one.
+    pub(super) network: Card,
+}
+
+/// The host's side of a network device, as QEMU finds it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Card {
+    /// The end of a [`NetworkDevice::Socket`].
+    Stream(RawFd),
+    /// A tap called [`process::CARD`].
+    Tap,
+    /// QEMU itself.
+    BuiltIn,
 }
 
 /// The arguments for `spec`.
@@ -201,14 +212,18 @@ fn disk(to: &mut Arguments, number: usize, drive: &Drive, descriptor: RawFd) {
 }
 
 fn network(to: &mut Arguments, network: &NetworkDevice, found: &Found) {
-    let (NetworkDevice::Stream { mac, .. } | NetworkDevice::BuiltIn { mac }) = network;
+    let (NetworkDevice::Socket { mac, .. } | NetworkDevice::BuiltIn { mac }) = network;
     match found.network {
-        Some(socket) => to.json(
+        Card::Stream(socket) => to.json(
             "-netdev",
             json!({"type": "stream", "id": "network", "server": false,
                    "addr": {"type": "fd", "str": socket.to_string()}}),
         ),
-        None => to.json(
+        Card::Tap => to.json(
+            "-netdev",
+            json!({"type": "tap", "id": "network", "ifname": process::CARD, "script": "no", "downscript": "no"}),
+        ),
+        Card::BuiltIn => to.json(
             "-netdev",
             json!({"type": "user", "id": "network", "restrict": false}),
         ),

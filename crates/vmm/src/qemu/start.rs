@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use process::Launch;
 
-use super::arguments::{Found, arguments};
-use super::confine::{INITRAMFS, KERNEL, confinement};
+use super::arguments::{Card, Found, arguments};
+use super::confine::{INITRAMFS, KERNEL, TAPS, confinement};
 use super::machine::{QemuMachine, remove_traces};
 use super::qmp::Session;
 use super::{AGENT_SOCKET, QMP_SOCKET, Qemu};
@@ -25,7 +25,8 @@ pub(super) async fn start(qemu: &Qemu, spec: &MachineSpec) -> Result<Arc<dyn Mac
     let folder = Folder::open(&spec.folder)?;
     folder.close_to_others()?;
     let mut started = run(qemu, spec, &folder, Confine::Yes).await;
-    if let Err(VmmError::Confine { source, .. }) = &started {
+    let needs_confinement = qemu.attaches && spec.network.is_some();
+    if let (Err(VmmError::Confine { source, .. }), false) = (&started, needs_confinement) {
         let reason = source.reason();
         tracing::warn!(
             vm = spec.id,
@@ -60,9 +61,10 @@ fn prepare(
     confine: Confine,
 ) -> Result<Launch, VmmError> {
     let spawn = |source| cannot_execute(&qemu.binary, source);
-    let network = match &spec.network {
-        Some(NetworkDevice::Stream { socket, .. }) => Some(socket.0.try_clone().map_err(spawn)?),
-        Some(NetworkDevice::BuiltIn { .. }) | None => None,
+    let (network, wire) = match &spec.network {
+        Some(device @ NetworkDevice::Socket { .. }) if qemu.attaches => (None, device.wire().map_err(spawn)?),
+        Some(NetworkDevice::Socket { socket, .. }) => (Some(socket.0.try_clone().map_err(spawn)?), None),
+        Some(NetworkDevice::BuiltIn { .. }) | None => (None, None),
     };
     let binary = qemu.binary.canonicalize().map_err(spawn)?;
     // Found out here, where it can be said which file it is.
@@ -72,7 +74,11 @@ fn prepare(
     let mut launch = Launch::new(&binary, folder.path(), folder.path().join(PROCESS_RECORD));
     let (kernel, initramfs) = match confine {
         Confine::Yes => {
-            launch.confine(confinement(qemu.acceleration, &binary, spec, folder)?);
+            let mut confinement = confinement(qemu.acceleration, &binary, spec, folder)?;
+            if wire.is_some() {
+                confinement.device(TAPS);
+            }
+            launch.confine(confinement);
             (KERNEL.into(), INITRAMFS.into())
         }
         Confine::No => (spec.kernel.clone(), spec.initramfs.clone()),
@@ -88,8 +94,15 @@ fn prepare(
         console: launch.pass(inlets.console),
         agent: launch.pass(folder.listen(AGENT_SOCKET)?),
         control: launch.pass(folder.listen(QMP_SOCKET)?),
-        network: network.map(|socket| launch.pass(socket)),
+        network: match (network, &wire) {
+            (Some(socket), _) => Card::Stream(launch.pass(socket)),
+            (None, Some(_)) => Card::Tap,
+            (None, None) => Card::BuiltIn,
+        },
     };
+    if let Some(wire) = wire {
+        launch.wire(wire);
+    }
     launch
         .output(inlets.log)
         .arguments(arguments(spec, qemu.acceleration, &found));

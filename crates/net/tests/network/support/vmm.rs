@@ -72,7 +72,7 @@ pub async fn join(network: UserNetwork, folder: &Path) -> Vmm {
         .arguments(["--exact", TEST, "--ignored", "--nocapture"])
         .variable(SOCKET, number.to_string())
         .confine(confinement)
-        .wire(Wire::new(network.socket, net::user_plan().mtu.unwrap()));
+        .wire(Wire::new(network.socket, net::user_plan().mtu));
     let started = launch.start().await.unwrap();
     Vmm {
         started,

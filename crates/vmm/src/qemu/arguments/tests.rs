@@ -2,7 +2,7 @@ use super::*;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-fn found(network: Option<RawFd>) -> Found {
+fn found(network: Card) -> Found {
     Found {
         kernel: "/k,ernel".into(),
         initramfs: "/initramfs".into(),
@@ -38,7 +38,10 @@ fn spec() -> MachineSpec {
 }
 
 fn built(spec: &MachineSpec, acceleration: Acceleration) -> Vec<String> {
-    let network = matches!(spec.network, Some(NetworkDevice::Stream { .. })).then_some(8);
+    let network = match spec.network {
+        Some(NetworkDevice::Socket { .. }) => Card::Stream(8),
+        _ => Card::BuiltIn,
+    };
     arguments(spec, acceleration, &found(network))
         .into_iter()
         .map(|argument| argument.into_string().unwrap())
@@ -114,12 +117,29 @@ fn hardware_is_used_where_it_is_asked_for() {
 }
 
 #[test]
+fn a_tap_is_attached_by_its_name_and_no_script_is_run() {
+    let mac = "52:54:00:00:00:01".to_owned();
+    let network = Some(NetworkDevice::BuiltIn { mac });
+    let spec = MachineSpec { network, ..spec() };
+    let built = arguments(&spec, Acceleration::Kvm, &found(Card::Tap));
+    let built: Vec<_> = built
+        .into_iter()
+        .map(|argument| argument.into_string().unwrap())
+        .collect();
+    let backend: Value = serde_json::from_str(&values(&built, "-netdev")[0]).unwrap();
+    let expected =
+        json!({"type": "tap", "id": "network", "ifname": "vm0", "script": "no", "downscript": "no"});
+    assert_eq!(backend, expected);
+}
+
+#[test]
 fn a_machine_without_a_network_has_no_device_for_one() {
     let mac = "52:54:00:00:00:01".to_owned();
     let (socket, _peer) = UnixStream::pair().unwrap();
-    let stream = NetworkDevice::Stream {
+    let stream = NetworkDevice::Socket {
         socket: OwnedFd::from(socket).into(),
         mac: mac.clone(),
+        mtu: 1500,
     };
     let table = [
         (None, None, 0),
