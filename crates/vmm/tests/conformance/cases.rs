@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
 use process::{Identity, Signal};
-use vmm::{Channel, Machine, VmmError};
+use vmm::{Channel, Machine, MachineSpec, VmmError};
 
 use crate::common::{Lab, in_time, until};
+use crate::peer::Peer;
 use crate::subject::{PRINTED, Subject};
 
 /// A case; what it does not expect of a backend is a panic, what a backend lacks an error.
 pub type Case = fn(&Subject) -> BoxFuture<'_, Result<(), VmmError>>;
 
 /// All of them, each with the sentence that the table shows.
-pub const CASES: [(&str, Case); 10] = [
+pub const CASES: [(&str, Case); 11] = [
     ("a machine runs until it is killed", |subject| {
         killed(subject).boxed()
     }),
@@ -31,6 +32,9 @@ pub const CASES: [(&str, Case); 10] = [
     ("it ends when it is asked to", |subject| asked(subject).boxed()),
     ("what the guest prints is kept", |subject| {
         printed(subject).boxed()
+    }),
+    ("it is on its network until it ends", |subject| {
+        network(subject).boxed()
     }),
     ("a machine stands still and goes on", |subject| {
         paused(subject).boxed()
@@ -134,6 +138,22 @@ async fn printed(subject: &Subject) -> Result<(), VmmError> {
     };
     until(text).await;
     in_time(machine.kill()).await
+}
+
+async fn network(subject: &Subject) -> Result<(), VmmError> {
+    let lab = Lab::new();
+    let (mut peer, device) = Peer::new();
+    let spec = MachineSpec {
+        network: Some(device),
+        ..subject.spec(&lab)
+    };
+    let machine = in_time(subject.backend.start(&spec)).await?;
+    drop(spec);
+    assert!(!peer.looks_ended());
+    in_time(machine.kill()).await?;
+    peer.wait_for_the_end();
+    nothing_is_left(&lab, machine.pid());
+    Ok(())
 }
 
 async fn paused(subject: &Subject) -> Result<(), VmmError> {

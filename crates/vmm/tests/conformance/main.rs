@@ -10,6 +10,8 @@ mod common;
 mod elf;
 #[path = "../kernel/mod.rs"]
 mod kernel;
+#[path = "../peer/mod.rs"]
+mod peer;
 mod subject;
 
 use std::fmt::Write as _;
