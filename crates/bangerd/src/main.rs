@@ -73,6 +73,7 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
                     base.unwrap_or_else(|| paths.state().join("jail"))
                 }),
             },
+            passt: config.passt_bin.clone(),
         }),
         faults: Arc::new(engine::faults::NoFaults),
         timeouts: engine::Timeouts {

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use config::{Compression, Config, ConfigError, Environment, HostShape, LogLevel, Network, VmmChoice};
+use config::{
+    Compression, Config, ConfigError, Environment, HostShape, Ipv4Network, LogLevel, Network, VmmChoice,
+};
 use proptest::prelude::*;
 
 const HOST: HostShape = HostShape {
@@ -44,6 +46,8 @@ fn every_key_is_read() {
         memory_mib = 1000
         disk_size = "20G"
         network = "none"
+        [network]
+        allow = ["192.168.7.0/24", "10.1.2.3/32"]
         [guest]
         ca_certificates = ["/etc/company.pem"]
         "#,
@@ -98,6 +102,8 @@ fn every_key_is_read() {
     assert_eq!(config.vm_defaults.memory.mib(), 1000);
     assert_eq!(config.vm_defaults.disk_size.bytes(), 20 << 30);
     assert_eq!(config.vm_defaults.network, Network::None);
+    let allowed = ["192.168.7.0/24", "10.1.2.3/32"].map(|text| Ipv4Network::parse(text).unwrap());
+    assert_eq!(config.network.allow, allowed);
     assert_eq!(config.guest.ca_certificates, [Path::new("/etc/company.pem")]);
 }
 

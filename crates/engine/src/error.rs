@@ -196,6 +196,12 @@ pub enum EngineError {
     /// The VMM failed.
     #[error(transparent)]
     Vmm(#[from] vmm::VmmError),
+    /// There is nothing to make a network with.
+    #[error("passt was not found, and {vmm} has no network of its own")]
+    PasstMissing {
+        /// The VMM.
+        vmm: String,
+    },
     /// The network failed.
     #[error(transparent)]
     Net(#[from] net::NetError),
@@ -352,9 +358,11 @@ impl EngineError {
             Self::Vmm(vmm::VmmError::BinaryMissing { .. } | vmm::VmmError::Unfit { .. }) => {
                 ErrorCode::VmmMissing
             }
-            Self::Vmm(_) | Self::Net(_) | Self::MachineEnded { .. } | Self::Unmoved { .. } => {
-                ErrorCode::VmmFailed
-            }
+            Self::Vmm(_)
+            | Self::Net(_)
+            | Self::PasstMissing { .. }
+            | Self::MachineEnded { .. }
+            | Self::Unmoved { .. } => ErrorCode::VmmFailed,
             Self::AgentSilent { .. } => ErrorCode::AgentSilent,
             Self::Agent(guest::AgentError::Refused(problem)) => match problem.code {
                 guest::ProblemCode::CommandNotFound => ErrorCode::CommandNotFound,
@@ -465,9 +473,16 @@ impl EngineError {
             Self::Vmm(vmm::VmmError::JailerNeedsRoot) => {
                 Some("run the daemon as root, or leave `jailer_enabled` out of the configuration".into())
             }
-            Self::Vmm(vmm::VmmError::Unsupported { what: "networks", .. }) => {
-                Some("start it with `--network none`, or set `vmm = \"qemu\"`".into())
-            }
+            Self::PasstMissing { .. } => Some(
+                "install passt (on Debian: apt-get install passt), start it with `--network none`, or set \
+                 `vmm = \"qemu\"`"
+                    .into(),
+            ),
+            Self::Vmm(vmm::VmmError::Card { .. }) => Some(
+                "let this user open /dev/net/tun (sudo modprobe tun; sudo chmod 666 /dev/net/tun), start it with \
+                 `--network none`, or set `vmm = \"qemu\"`"
+                    .into(),
+            ),
             Self::Vmm(vmm::VmmError::BinaryMissing { binary })
                 if binary.ends_with("firecracker") || binary.ends_with("jailer") => Some(
                 "install it (https://github.com/firecracker-microvm/firecracker/releases), or set \

@@ -1,7 +1,7 @@
 //! What machines run on: the choice of a VMM on this host, and finding the machines that an earlier daemon started.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -37,11 +37,24 @@ pub struct HostMachines {
     pub wanted: vmm::Wanted,
     /// Where they are.
     pub binaries: vmm::Binaries,
+    /// passt, if not the one on `PATH`.
+    pub passt: Option<PathBuf>,
 }
 
 impl Machines for HostMachines {
     fn choose(&self) -> Result<Choice, EngineError> {
         let (backend, reason) = vmm::choose(self.wanted, &self.binaries)?;
+        let needs_passt = self.wanted == vmm::Wanted::Auto && !backend.has_built_in_network();
+        if needs_passt && net::find_passt(self.passt.as_deref()).is_none() {
+            // The other one has a network at least, if not a good one.
+            if let Ok((other, _)) = vmm::choose(vmm::Wanted::Qemu, &self.binaries) {
+                let reason = format!("{} would have no network: passt was not found", backend.name());
+                return Ok(Choice {
+                    backend: other,
+                    reason,
+                });
+            }
+        }
         Ok(Choice { backend, reason })
     }
 

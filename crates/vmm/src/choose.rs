@@ -1,6 +1,9 @@
 //! Which VMM a machine gets on this host, and finding one again whichever it was.
 
+use std::error::Error;
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,11 +17,13 @@ use crate::{Backend, Folder, Machine, VmmError};
 const QEMU: &str = "qemu-system-x86_64";
 const FIRECRACKER: &str = "firecracker";
 const JAILER: &str = "jailer";
+/// What a Firecracker's network is made with.
+const TAPS: &str = "/dev/net/tun";
 
 /// What the configuration asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wanted {
-    /// The best one that works here.
+    /// The best one that works here: Firecracker with KVM, QEMU with KVM, QEMU.
     #[default]
     Auto,
     /// QEMU, with KVM where that is usable.
@@ -57,29 +62,73 @@ fn choose_from(
     no_kvm: Option<&NoKvm>,
 ) -> Result<(Arc<dyn Backend>, String), VmmError> {
     let reason = no_kvm.map_or_else(String::new, ToString::to_string);
-    match wanted {
-        Wanted::Auto | Wanted::Qemu => {
-            let binary = find_binary(QEMU, binaries.qemu.as_deref(), path)?;
-            let acceleration = if no_kvm.is_none() {
-                Acceleration::Kvm
-            } else {
-                Acceleration::Tcg
-            };
-            Ok((Arc::new(Qemu::new(binary, acceleration)), reason))
-        }
-        Wanted::Firecracker => {
-            let firecracker = find_firecracker(binaries.firecracker.as_deref(), path)?;
-            let jailer = match &binaries.jails {
-                Some(_) if !rustix::process::geteuid().is_root() => return Err(VmmError::JailerNeedsRoot),
-                Some(jails) => Some(Jailer::new(
-                    find_binary(JAILER, binaries.jailer.as_deref(), path)?,
-                    jails,
+    match (wanted, no_kvm) {
+        (Wanted::Firecracker, _) => Ok((Arc::new(walled_firecracker(binaries, path)?), reason)),
+        (Wanted::Qemu, _) | (Wanted::Auto, Some(_)) => Ok((qemu(binaries, path, no_kvm)?, reason)),
+        (Wanted::Auto, None) => match walled_firecracker(binaries, path) {
+            Ok(firecracker) => match taps() {
+                Ok(()) => Ok((Arc::new(firecracker), reason)),
+                Err(error) => Ok((
+                    qemu(binaries, path, no_kvm)?,
+                    format!(
+                        "{} would have no network: {TAPS} does not open: {error}",
+                        firecracker.name()
+                    ),
                 )),
-                None => None,
-            };
-            Ok((Arc::new(firecracker.with_jailer(jailer)), reason))
-        }
+            },
+            // Nobody has asked for it, and it is not there.
+            Err(VmmError::BinaryMissing { .. })
+                if binaries.firecracker.is_none() && binaries.jails.is_none() =>
+            {
+                Ok((qemu(binaries, path, no_kvm)?, reason))
+            }
+            Err(error) => Ok((qemu(binaries, path, no_kvm)?, why(&error))),
+        },
     }
+}
+
+fn qemu(
+    binaries: &Binaries,
+    path: Option<&OsStr>,
+    no_kvm: Option<&NoKvm>,
+) -> Result<Arc<dyn Backend>, VmmError> {
+    let binary = find_binary(QEMU, binaries.qemu.as_deref(), path)?;
+    let acceleration = match no_kvm {
+        None => Acceleration::Kvm,
+        Some(_) => Acceleration::Tcg,
+    };
+    Ok(Arc::new(Qemu::new(binary, acceleration)))
+}
+
+/// One of a release that guests are run on, in jails if they are asked for.
+fn walled_firecracker(binaries: &Binaries, path: Option<&OsStr>) -> Result<Firecracker, VmmError> {
+    let firecracker = find_firecracker(binaries.firecracker.as_deref(), path)?;
+    let jailer = match &binaries.jails {
+        Some(_) if !rustix::process::geteuid().is_root() => return Err(VmmError::JailerNeedsRoot),
+        Some(jails) => Some(Jailer::new(
+            find_binary(JAILER, binaries.jailer.as_deref(), path)?,
+            jails,
+        )),
+        None => None,
+    };
+    Ok(firecracker.with_jailer(jailer))
+}
+
+/// Whether this user can make taps.
+fn taps() -> io::Result<()> {
+    File::options().read(true).write(true).open(TAPS).map(drop)
+}
+
+/// An error with its causes, in one line.
+fn why(error: &VmmError) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        told.push_str(": ");
+        told.push_str(&next.to_string());
+        cause = next.source();
+    }
+    told
 }
 
 /// One of a release that guests are run on.
@@ -107,7 +156,7 @@ pub async fn find(folder: &Path) -> Result<Option<Arc<dyn Machine>>, VmmError> {
         Ok(opened) if folder.join(WORLD).exists() => firecracker::find(opened),
         Ok(opened) => qemu::find(opened),
         // Nothing was ever started in a folder that is not there.
-        Err(VmmError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(VmmError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

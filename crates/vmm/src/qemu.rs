@@ -81,6 +81,10 @@ impl Backend for Qemu {
         }
     }
 
+    fn has_built_in_network(&self) -> bool {
+        true
+    }
+
     fn start<'a>(&'a self, spec: &'a MachineSpec) -> BoxFuture<'a, Result<Arc<dyn Machine>, VmmError>> {
         Box::pin(start::start(self, spec))
     }

@@ -112,6 +112,11 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Name as stored and shown: `qemu/tcg`, `qemu/kvm`, …
     fn name(&self) -> &str;
 
+    /// Whether it has a network of its own ([`NetworkDevice::BuiltIn`]), for hosts that have nothing better.
+    fn has_built_in_network(&self) -> bool {
+        false
+    }
+
     /// Starts a machine. On an error nothing of it is left running.
     fn start<'a>(&'a self, spec: &'a MachineSpec) -> BoxFuture<'a, Result<Arc<dyn Machine>, VmmError>>;
 

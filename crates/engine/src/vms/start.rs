@@ -156,6 +156,10 @@ impl Step<Start> for ConnectNetwork {
                         mtu: net::user_plan().mtu,
                     }
                 }
+                None if !start.inputs.backend.has_built_in_network() => {
+                    let vmm = start.inputs.backend.name().to_owned();
+                    return Err(EngineError::PasstMissing { vmm });
+                }
                 None => {
                     start.operation.warn(
                         "passt was not found: the VM uses the VMM's own network, from which it reaches services \

@@ -155,6 +155,10 @@ impl Backend for SimulatedBackend {
         "simulated"
     }
 
+    fn has_built_in_network(&self) -> bool {
+        true
+    }
+
     fn start<'a>(&'a self, spec: &'a MachineSpec) -> BoxFuture<'a, Result<Arc<dyn Machine>, VmmError>> {
         Box::pin(async move { Ok(Arc::new(self.launch(spec).await?) as Arc<dyn Machine>) })
     }

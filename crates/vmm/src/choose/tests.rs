@@ -56,6 +56,77 @@ fn a_vmm_that_is_asked_for_by_name_is_used_without_kvm_too() {
 }
 
 #[test]
+fn firecracker_is_taken_by_itself_where_kvm_is_usable_and_it_is_fit() {
+    const QEMU_HERE: (&str, &str) = (QEMU, "QEMU emulator version 7.2.22");
+    let taps = taps().is_ok();
+    for (firecracker, kvm, expected) in [
+        (Some("Firecracker v1.12.1"), None, "firecracker/1.12.1"),
+        (
+            Some("Firecracker v1.12.1"),
+            NO_KVM,
+            "qemu/tcg no KVM: there is no /dev/kvm",
+        ),
+        (
+            Some("Firecracker v1.14.0"),
+            None,
+            "qemu/kvm firecracker is Firecracker 1.14.0, known to let guests break out (CVE-2026-5747)",
+        ),
+        (
+            Some("Firecracker v1.7.0"),
+            None,
+            "qemu/kvm firecracker is Firecracker 1.7.0, older than 1.8.0, the first that is used",
+        ),
+        (None, None, "qemu/kvm"),
+    ] {
+        let programs = firecracker.map(|says| (FIRECRACKER, says));
+        let programs: Vec<_> = programs.into_iter().chain([QEMU_HERE]).collect();
+        let host = host(&programs);
+        let told = told(Wanted::Auto, &host, kvm);
+        if expected.starts_with("firecracker") && !taps {
+            let expected = "qemu/kvm firecracker/1.12.1 would have no network: /dev/net/tun does not open: ";
+            assert!(told.starts_with(expected), "{told}");
+        } else {
+            assert_eq!(told, expected);
+        }
+    }
+    // Without QEMU there is nothing else to take, and what is missing is QEMU.
+    let host = host(&[(FIRECRACKER, "Firecracker v1.14.0")]);
+    assert_eq!(
+        told(Wanted::Auto, &host, None),
+        "qemu-system-x86_64 was not found"
+    );
+}
+
+#[test]
+fn what_is_configured_and_cannot_be_used_is_said_where_another_one_is_taken() {
+    let host = host(&[
+        (QEMU, "QEMU emulator version 7.2.22"),
+        (FIRECRACKER, "Firecracker v1.12.1"),
+    ]);
+    let path = Some(host.path().as_os_str());
+    let missing = Binaries {
+        firecracker: Some("/nowhere/firecracker".into()),
+        ..Binaries::default()
+    };
+    let (backend, reason) = choose_from(Wanted::Auto, &missing, path, None).unwrap();
+    assert_eq!(
+        (backend.name(), &*reason),
+        ("qemu/kvm", "/nowhere/firecracker was not found")
+    );
+    let jailed = Binaries {
+        jails: Some(host.path().join("jail")),
+        ..Binaries::default()
+    };
+    let (backend, reason) = choose_from(Wanted::Auto, &jailed, path, None).unwrap();
+    let expected = if rustix::process::geteuid().is_root() {
+        "jailer was not found"
+    } else {
+        "only root can use the jailer"
+    };
+    assert_eq!((backend.name(), &*reason), ("qemu/kvm", expected));
+}
+
+#[test]
 fn a_firecracker_that_guests_are_not_run_on_is_not_used_even_by_name() {
     for (says, expected) in [
         (
