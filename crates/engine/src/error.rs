@@ -478,7 +478,7 @@ impl EngineError {
                  `vmm = \"qemu\"`"
                     .into(),
             ),
-            Self::Vmm(vmm::VmmError::Card { .. }) => Some(
+            Self::Vmm(vmm::VmmError::Taps { .. } | vmm::VmmError::Card { .. }) => Some(
                 "let this user open /dev/net/tun (sudo modprobe tun; sudo chmod 666 /dev/net/tun), start it with \
                  `--network none`, or set `vmm = \"qemu\"`"
                     .into(),

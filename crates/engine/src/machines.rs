@@ -18,6 +18,25 @@ pub struct Choice {
     pub reason: String,
 }
 
+impl Choice {
+    /// What is better where there is no passt: another one, if that has a network at least.
+    fn without_passt(self, other: impl FnOnce() -> Option<Arc<dyn Backend>>) -> Self {
+        if self.backend.has_built_in_network() {
+            return self;
+        }
+        match other() {
+            Some(backend) => Self {
+                reason: format!(
+                    "{} would have no network: passt was not found",
+                    self.backend.name()
+                ),
+                backend,
+            },
+            None => self,
+        }
+    }
+}
+
 /// What the engine asks the host for.
 pub trait Machines: fmt::Debug + Send + Sync {
     /// The VMM that a start would use now.
@@ -44,21 +63,45 @@ pub struct HostMachines {
 impl Machines for HostMachines {
     fn choose(&self) -> Result<Choice, EngineError> {
         let (backend, reason) = vmm::choose(self.wanted, &self.binaries)?;
-        let needs_passt = self.wanted == vmm::Wanted::Auto && !backend.has_built_in_network();
-        if needs_passt && net::find_passt(self.passt.as_deref()).is_none() {
-            // The other one has a network at least, if not a good one.
-            if let Ok((other, _)) = vmm::choose(vmm::Wanted::Qemu, &self.binaries) {
-                let reason = format!("{} would have no network: passt was not found", backend.name());
-                return Ok(Choice {
-                    backend: other,
-                    reason,
-                });
-            }
+        let choice = Choice { backend, reason };
+        if self.wanted == vmm::Wanted::Auto && net::find_passt(self.passt.as_deref()).is_none() {
+            let other = || vmm::choose(vmm::Wanted::Qemu, &self.binaries).ok();
+            return Ok(choice.without_passt(|| other().map(|(backend, _)| backend)));
         }
-        Ok(Choice { backend, reason })
+        Ok(choice)
     }
 
     fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, EngineError>> {
         Box::pin(async move { Ok(vmm::find(folder).await?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::SimulatedBackend;
+
+    use super::*;
+
+    fn choice(backend: SimulatedBackend) -> Choice {
+        Choice {
+            backend: Arc::new(backend),
+            reason: "as it is".into(),
+        }
+    }
+
+    #[test]
+    fn without_passt_a_vmm_with_a_network_of_its_own_is_the_better_one() {
+        let other = || Some(Arc::new(SimulatedBackend::new()) as Arc<dyn Backend>);
+        let bare = || SimulatedBackend::new().without_built_in_network();
+        let kept = choice(SimulatedBackend::new()).without_passt(|| panic!("it is good enough"));
+        assert_eq!(kept.reason, "as it is");
+        let changed = choice(bare()).without_passt(other);
+        assert_eq!(
+            changed.reason,
+            "simulated would have no network: passt was not found"
+        );
+        assert!(changed.backend.has_built_in_network());
+        let kept = choice(bare()).without_passt(|| None);
+        assert!(!kept.backend.has_built_in_network());
     }
 }

@@ -147,6 +147,36 @@ async fn a_missing_vmm_is_named_with_what_to_install() {
 }
 
 #[tokio::test]
+async fn a_missing_passt_is_an_error_where_the_vmm_has_no_network_of_its_own() {
+    let mut host = Host::new();
+    host.backend = host.backend.clone().without_built_in_network();
+    host.networks.passt = Some("/nowhere/passt".into());
+    let engine = host.engine().await;
+    let before = host.leaks();
+    let request = api::CreateVm {
+        network: Some(api::NetworkMode::User),
+        ..vm("a", true)
+    };
+    let error = engine
+        .vms()
+        .create(request)
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .message
+            .ends_with("passt was not found, and simulated has no network of its own"),
+        "{error:?}"
+    );
+    assert!(error.hint.unwrap().contains("apt-get install passt"));
+    assert_eq!(engine.vms().list().await.unwrap(), []);
+    assert_eq!(host.leaks(), before);
+}
+
+#[tokio::test]
 async fn a_silent_agent_ends_the_start() {
     let silent = [
         MachineFaults {

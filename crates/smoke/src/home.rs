@@ -34,7 +34,8 @@ pub struct Finished {
 
 impl Home {
     /// One with the small image, which is its default, and its kernel.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         let home = Self::bare();
         kept::link_into(&home.state());
         home
@@ -90,6 +91,14 @@ impl Home {
         self.lines.lock().unwrap().push(line);
         let mut command = Command::new(binaries().join("banger"));
         command.args(arguments);
+        self.surround(&mut command);
+        command
+    }
+
+    /// A program with this home.
+    #[must_use]
+    pub fn surrounded(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
         self.surround(&mut command);
         command
     }
@@ -318,7 +327,8 @@ fn root() -> PathBuf {
 }
 
 /// Where the binaries are that are tried.
-pub(crate) fn binaries() -> PathBuf {
+#[must_use]
+pub fn binaries() -> PathBuf {
     let folder = std::env::var_os("BANGER_TEST_BIN").map_or_else(|| root().join("build/bin"), PathBuf::from);
     for name in ["banger", "bangerd", "banger-vsock-agent"] {
         let binary = folder.join(name);

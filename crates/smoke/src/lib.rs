@@ -19,7 +19,7 @@ mod scenarios;
 mod serve;
 mod uses;
 
-pub use home::{Finished, Home, Running};
+pub use home::{Finished, Home, Running, binaries};
 pub use registry::Registry;
 pub use scenarios::all;
 pub use serve::serve;

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,14 +10,13 @@ use std::sync::Arc;
 use crate::firecracker::{self, Firecracker, Jailer, WORLD};
 use crate::kvm::{self, NoKvm};
 use crate::qemu::{self, Acceleration, Qemu};
+use crate::spec::{TAPS, taps};
 use crate::{Backend, Folder, Machine, VmmError};
 
 /// Names of the binaries on `PATH`.
 const QEMU: &str = "qemu-system-x86_64";
 const FIRECRACKER: &str = "firecracker";
 const JAILER: &str = "jailer";
-/// What a Firecracker's network is made with.
-const TAPS: &str = "/dev/net/tun";
 
 /// What the configuration asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,11 +110,6 @@ fn walled_firecracker(binaries: &Binaries, path: Option<&OsStr>) -> Result<Firec
         None => None,
     };
     Ok(firecracker.with_jailer(jailer))
-}
-
-/// Whether this user can make taps.
-fn taps() -> io::Result<()> {
-    File::options().read(true).write(true).open(TAPS).map(drop)
 }
 
 /// An error with its causes, in one line.

@@ -1,6 +1,7 @@
 //! What a backend is asked for, and what it gives back.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -68,11 +69,24 @@ pub enum NetworkDevice {
 #[derive(Clone, Debug)]
 pub struct NetworkSocket(pub Arc<OwnedFd>);
 
+/// What taps are made with.
+pub(crate) const TAPS: &str = "/dev/net/tun";
+
+/// Whether this user can make taps.
+pub(crate) fn taps() -> io::Result<()> {
+    File::options().read(true).write(true).open(TAPS).map(drop)
+}
+
 impl NetworkDevice {
     /// The wire of a card for a backend that attaches one by itself.
-    pub(crate) fn wire(&self) -> io::Result<Option<Wire>> {
+    pub(crate) fn wire(&self) -> Result<Option<Wire>, VmmError> {
         match self {
-            Self::Socket { socket, mtu, .. } => Ok(Some(Wire::new(socket.0.try_clone()?, *mtu))),
+            Self::Socket { socket, mtu, .. } => {
+                // Found out here, where it can be said what is missing.
+                let usable = taps().and_then(|()| socket.0.try_clone());
+                let socket = usable.map_err(|source| VmmError::Taps { source })?;
+                Ok(Some(Wire::new(socket, *mtu)))
+            }
             Self::BuiltIn { .. } => Ok(None),
         }
     }
@@ -205,6 +219,13 @@ pub enum VmmError {
     Spawn {
         /// What was executed.
         binary: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// This user can make no taps.
+    #[error("cannot make a network card by {TAPS}")]
+    Taps {
         /// The system's reason.
         #[source]
         source: io::Error,

@@ -8,6 +8,7 @@ mod peer;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use common::{Lab, firecracker_at, firecracker_binary, in_time};
 use elf::waiting_kernel;
@@ -116,6 +117,59 @@ async fn a_network_of_the_vmms_own_is_none_that_firecracker_has() {
         .unwrap_err();
     assert!(matches!(error, VmmError::Unsupported { .. }), "{error}");
     assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+/// Runs a test of this file once more, prepared by a script; `$@` in it is the test.
+fn run_again(how: &str, test: &str) {
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-euc", how, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env("TMPDIR", "/tmp")
+        .output()
+        .unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&told);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
+#[tokio::test]
+#[ignore = "run by a_plain_user_needs_no_right_for_a_machine_on_a_network"]
+async fn by_a_plain_user() {
+    assert!(!rustix::process::geteuid().is_root());
+    let lab = Lab::new();
+    let (peer, device) = Peer::new();
+    let machine = in_time(firecracker().start(&spec(&lab, device))).await.unwrap();
+    look_at(&*machine, peer).await;
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+/// A host of the usual kind, where everyone may open both devices. This needs root, to make one.
+#[test]
+fn a_plain_user_needs_no_right_for_a_machine_on_a_network() {
+    let how = "mount -t tmpfs tmpfs /dev/net; mknod -m 666 /dev/net/tun c 10 200; umask 0; \
+               kvm=/dev/net/kvm; mknod -m 666 $kvm c 10 232; mount --bind $kvm /dev/kvm; \
+               exec setpriv --reuid 61000 --regid 61000 --clear-groups \"$@\"";
+    run_again(how, "by_a_plain_user");
+}
+
+#[tokio::test]
+#[ignore = "run by a_host_without_taps_is_named_as_the_reason"]
+async fn without_taps() {
+    let lab = Lab::new();
+    let (_peer, device) = Peer::new();
+    let error = in_time(firecracker().start(&spec(&lab, device)))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, VmmError::Taps { .. }), "{error}");
+    assert_eq!(error.to_string(), "cannot make a network card by /dev/net/tun");
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+/// This needs root, to make such a host.
+#[test]
+fn a_host_without_taps_is_named_as_the_reason() {
+    run_again("mount -t tmpfs tmpfs /dev/net; exec \"$@\"", "without_taps");
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ pub struct Host {
     pub points: Points,
     pub timeouts: Timeouts,
     pub mirrors: RegistryMirrors,
+    pub networks: Networks,
 }
 
 impl Host {
@@ -71,6 +72,7 @@ impl Host {
             points: Points::new(),
             timeouts: Timeouts::default(),
             mirrors: RegistryMirrors::default(),
+            networks: Networks::default(),
         }
     }
 
@@ -87,7 +89,7 @@ impl Host {
             machines: Arc::new(SimulatedMachines(self.backend.clone())),
             faults: Arc::new(TestFaults(self.points.clone())),
             timeouts: self.timeouts,
-            networks: Networks::default(),
+            networks: self.networks.clone(),
             ca_certificates: None,
             registry_mirrors: self.mirrors.clone(),
             defaults: Defaults {

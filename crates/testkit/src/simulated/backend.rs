@@ -21,6 +21,7 @@ use crate::Program;
 pub struct SimulatedBackend {
     binary: PathBuf,
     plans: Arc<Mutex<Plans>>,
+    has_built_in_network: bool,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +45,16 @@ impl SimulatedBackend {
         Self {
             binary: binary.into(),
             plans: Arc::default(),
+            has_built_in_network: true,
+        }
+    }
+
+    /// One without a network of its own, as Firecracker is.
+    #[must_use]
+    pub fn without_built_in_network(self) -> Self {
+        Self {
+            has_built_in_network: false,
+            ..self
         }
     }
 
@@ -156,7 +167,7 @@ impl Backend for SimulatedBackend {
     }
 
     fn has_built_in_network(&self) -> bool {
-        true
+        self.has_built_in_network
     }
 
     fn start<'a>(&'a self, spec: &'a MachineSpec) -> BoxFuture<'a, Result<Arc<dyn Machine>, VmmError>> {

@@ -25,12 +25,11 @@ fn host(programs: &[(&str, &str)]) -> TempDir {
 /// The name of what is chosen and why, or what keeps it from being used.
 fn told(wanted: Wanted, host: &TempDir, no_kvm: Option<&NoKvm>) -> String {
     let path = Some(host.path().as_os_str());
-    match choose_from(wanted, &Binaries::default(), path, no_kvm) {
+    let told = match choose_from(wanted, &Binaries::default(), path, no_kvm) {
         Ok((backend, reason)) => format!("{} {reason}", backend.name()).trim_end().to_owned(),
-        Err(error) => error
-            .to_string()
-            .replace(&format!("{}/", host.path().display()), ""),
-    }
+        Err(error) => error.to_string(),
+    };
+    told.replace(&format!("{}/", host.path().display()), "")
 }
 
 const NO_KVM: Option<&NoKvm> = Some(&NoKvm::NoDevice);

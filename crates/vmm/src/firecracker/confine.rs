@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use process::Confinement;
 
 use super::world::{RUN, WORLD};
+use crate::spec::TAPS;
 use crate::{Folder, MachineSpec, VmmError};
 
 const DEVICES: [&str; 3] = ["/dev/null", "/dev/urandom", "/dev/kvm"];
-/// Where it attaches its card.
-const TAPS: &str = "/dev/net/tun";
 
 /// The confinement of the Firecracker `binary`, a path without links, for a machine of those parts. Its root is its
 /// world.

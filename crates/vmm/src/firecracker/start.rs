@@ -92,6 +92,10 @@ async fn run(
         open(path, *read_only)?;
     }
     let binary = canonical(&firecracker.binary)?;
+    let wire = match &spec.network {
+        Some(device) => device.wire()?,
+        None => None,
+    };
     let (name, record) = (identifier(&spec.id), folder.path().join(PROCESS_RECORD));
     let (mut launch, jail) = match (&firecracker.jailer, walls) {
         (Some(jailer), Walls::Jail) => {
@@ -107,14 +111,12 @@ async fn run(
             (launch, None)
         }
     };
-    if let Some(device) = &spec.network {
-        if let Some(wire) = device.wire().map_err(|source| cannot_execute(&binary, source))? {
-            launch.wire(match &jail {
-                // The jailer changes the user by itself.
-                Some(jail) => wire.owned_by(jail.user()),
-                None => wire,
-            });
-        }
+    if let Some(wire) = wire {
+        launch.wire(match &jail {
+            // The jailer changes the user by itself.
+            Some(jail) => wire.owned_by(jail.user()),
+            None => wire,
+        });
     }
     let (log_end, log) = folder.make_pipe(&in_folder(LOG))?;
     if let Some(jail) = jail {

@@ -13,9 +13,6 @@ use crate::{Folder, MachineSpec, NetworkDevice, VmmError};
 pub(super) const KERNEL: &str = "/kernel";
 pub(super) const INITRAMFS: &str = "/initramfs";
 
-/// Where a tap is attached.
-pub(super) const TAPS: &str = "/dev/net/tun";
-
 const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/urandom"];
 
 /// Whether this host lets a VMM be confined.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use process::Launch;
 
 use super::arguments::{Card, Found, arguments};
-use super::confine::{INITRAMFS, KERNEL, TAPS, confinement};
+use super::confine::{INITRAMFS, KERNEL, confinement};
 use super::machine::{QemuMachine, remove_traces};
 use super::qmp::Session;
 use super::{AGENT_SOCKET, QMP_SOCKET, Qemu};
 use crate::logs::{Inlets, Keeper};
 use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
+use crate::spec::TAPS;
 use crate::{Folder, Machine, MachineSpec, NetworkDevice, VmmError};
 
 /// Whether QEMU is confined.
@@ -62,7 +63,7 @@ fn prepare(
 ) -> Result<Launch, VmmError> {
     let spawn = |source| cannot_execute(&qemu.binary, source);
     let (network, wire) = match &spec.network {
-        Some(device @ NetworkDevice::Socket { .. }) if qemu.attaches => (None, device.wire().map_err(spawn)?),
+        Some(device @ NetworkDevice::Socket { .. }) if qemu.attaches => (None, device.wire()?),
         Some(NetworkDevice::Socket { socket, .. }) => (Some(socket.0.try_clone().map_err(spawn)?), None),
         Some(NetworkDevice::BuiltIn { .. }) | None => (None, None),
     };
