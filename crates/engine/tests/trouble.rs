@@ -152,7 +152,7 @@ async fn a_missing_passt_is_an_error_where_the_vmm_has_no_network_of_its_own() {
     host.backend = host.backend.clone().without_built_in_network();
     host.networks.passt = Some("/nowhere/passt".into());
     let engine = host.engine().await;
-    let before = host.leaks();
+    let leaks = host.leaks();
     let request = api::CreateVm {
         network: Some(api::NetworkMode::User),
         ..vm("a", true)
@@ -173,7 +173,7 @@ async fn a_missing_passt_is_an_error_where_the_vmm_has_no_network_of_its_own() {
     );
     assert!(error.hint.unwrap().contains("apt-get install passt"));
     assert_eq!(engine.vms().list().await.unwrap(), []);
-    assert_eq!(host.leaks(), before);
+    leaks.assert_none_since().await;
 }
 
 #[tokio::test]
