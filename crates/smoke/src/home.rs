@@ -215,6 +215,12 @@ impl Home {
     }
 }
 
+impl Default for Home {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Drop for Home {
     fn drop(&mut self) {
         // A scenario that failed may have left anything.
