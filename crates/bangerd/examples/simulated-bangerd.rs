@@ -65,7 +65,7 @@ fn run() -> Result<(), DaemonError> {
             power_off: Duration::from_millis(200),
             unused: None,
         },
-        passt: None,
+        networks: engine::Networks::default(),
         ca_certificates: None,
         registry_mirrors: config::RegistryMirrors::default(),
         defaults: Defaults {

@@ -64,6 +64,7 @@ async fn daemon() {
                 .collect(),
         },
         ca_certificates: None,
+        registry_mirrors: config::RegistryMirrors::default(),
         defaults: Defaults {
             image: config.default_image_name.clone(),
             vcpu: 1,

@@ -126,7 +126,7 @@ fn a_tap_is_attached_by_its_name_and_no_script_is_run() {
         .into_iter()
         .map(|argument| argument.into_string().unwrap())
         .collect();
-    let backend: Value = serde_json::from_str(&values(&built, "-netdev")[0]).unwrap();
+    let backend: Value = serde_json::from_str(values(&built, "-netdev")[0]).unwrap();
     let expected =
         json!({"type": "tap", "id": "network", "ifname": "vm0", "script": "no", "downscript": "no"});
     assert_eq!(backend, expected);
