@@ -5,10 +5,11 @@
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
-use process::{Confinement, Ending, Launch, ProcessError, Started};
+use process::{Confinement, Ending, Launch, ProcessError, Started, Wire};
 use rustix::process::{getpid, getuid};
 use tempfile::TempDir;
 
@@ -83,6 +84,19 @@ fn status(pid: u32, key: &str) -> String {
 
 fn namespace(pid: u32, kind: &str) -> PathBuf {
     fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap()
+}
+
+#[tokio::test]
+async fn a_wire_is_never_laid_into_the_hosts_own_network() {
+    let place = Place::new();
+    let (end, _peer) = UnixStream::pair().unwrap();
+    let mut launch = Launch::new("/bin/true", place.folder.path(), place.path("process.json"));
+    launch.wire(Wire::new(end.into(), 1500));
+    let error = launch.start().await.unwrap_err();
+    assert!(
+        matches!(&error, ProcessError::Wire { source, .. } if source.reason().ends_with("in the host's network"))
+    );
+    assert!(!place.path("process.json").exists());
 }
 
 /// All that holds wherever a process can be confined.

@@ -87,6 +87,9 @@ impl<'a> Incoming<'a> {
 
 impl Read for Incoming<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.handover.is_some() {
+            return Ok(0);
+        }
         let mut piece = Piece {
             start: into.as_mut_ptr().cast(),
             length: into.len(),
@@ -118,7 +121,8 @@ impl Read for Incoming<'_> {
             .descriptors
             .map(|number| unsafe { OwnedFd::from_raw_fd(number) });
         self.handover = Some(Handover { tap: tap.into(), vmm });
-        Ok(0)
+        // The kernel stops behind the byte that the descriptors came with; before it may lie what was sent earlier.
+        Ok(read.saturating_sub(1))
     }
 }
 
@@ -146,5 +150,49 @@ impl Handover {
             };
         }
         Ok(watched[1].happened == 0 && watched[2].happened == 0)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io::{IoSlice, Write};
+    use std::os::fd::BorrowedFd;
+
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+    use super::*;
+
+    /// Sends these descriptors as a VMM does.
+    pub(in super::super) fn hand_over(to: &UnixStream, descriptors: &[BorrowedFd<'_>]) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(descriptors)));
+        sendmsg(to, &[IoSlice::new(b"w")], &mut control, SendFlags::empty()).unwrap();
+    }
+
+    #[test]
+    fn a_stream_ends_where_something_is_handed_over_and_not_before() {
+        let (mut vmm, end) = UnixStream::pair().unwrap();
+        vmm.write_all(b"frames").unwrap();
+        let null = File::open("/dev/null").unwrap();
+        hand_over(&vmm, &[null.as_fd(), vmm.as_fd()]);
+        vmm.write_all(b"never read").unwrap();
+        let mut incoming = Incoming::new(&end);
+        let mut read = Vec::new();
+        incoming.read_to_end(&mut read).unwrap();
+        assert_eq!(read, b"frames");
+        assert!(incoming.handover.is_some());
+    }
+
+    #[test]
+    fn what_is_not_two_descriptors_is_an_error() {
+        let null = File::open("/dev/null").unwrap();
+        for count in [1, 3] {
+            let (vmm, end) = UnixStream::pair().unwrap();
+            hand_over(&vmm, &vec![null.as_fd(); count]);
+            let mut incoming = Incoming::new(&end);
+            assert!(incoming.read(&mut [0; 9]).is_err(), "{count}");
+            assert!(incoming.handover.is_none());
+        }
     }
 }

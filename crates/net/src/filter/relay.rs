@@ -141,8 +141,10 @@ impl ToGuest<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixDatagram;
 
+    use super::super::handover::tests::hand_over;
     use super::super::policy::tests::{TCP, frame_to};
     use super::*;
 
@@ -179,6 +181,51 @@ mod tests {
                 .write_all(&[framed(&refused), framed(&[])].concat())
                 .unwrap();
             expect(&vmm, &[framed(&refused), framed(&[])].concat());
+        });
+        ended.unwrap();
+    }
+
+    #[test]
+    fn a_card_that_is_handed_over_carries_what_the_stream_did() {
+        // As a tap, it gives and takes one frame a call.
+        let (card, far) = UnixDatagram::pair().unwrap();
+        far.set_nonblocking(true).unwrap();
+        let (process, alive) = UnixStream::pair().unwrap();
+        let ended = with_relay(|mut vmm, mut passt| {
+            let good = frame_to([1, 1, 1, 1].into(), TCP, 80);
+            let refused = frame_to([127, 0, 0, 1].into(), TCP, 80);
+            vmm.write_all(&framed(&good)).unwrap();
+            expect(&passt, &framed(&good));
+            hand_over(&vmm, &[far.as_fd(), process.as_fd()]);
+            drop(vmm);
+            card.send(&refused).unwrap();
+            card.send(&good).unwrap();
+            expect(&passt, &framed(&good));
+            let mut received = [0; 200];
+            let length = card.recv(&mut received).unwrap();
+            assert_eq!(framed(&received[..length]), refusal_of(&refused).unwrap());
+            passt
+                .write_all(&[framed(&refused), framed(&good)].concat())
+                .unwrap();
+            for expected in [&refused, &good] {
+                let length = card.recv(&mut received).unwrap();
+                assert_eq!(&received[..length], expected);
+            }
+            // The VMM ends.
+            drop(alive);
+            assert_eq!(passt.read(&mut [0]).unwrap(), 0);
+        });
+        ended.unwrap();
+    }
+
+    #[test]
+    fn passts_end_is_the_end_of_a_card_too() {
+        let (_card, far) = UnixDatagram::pair().unwrap();
+        far.set_nonblocking(true).unwrap();
+        let (process, _alive) = UnixStream::pair().unwrap();
+        let ended = with_relay(|vmm, passt| {
+            hand_over(&vmm, &[far.as_fd(), process.as_fd()]);
+            drop(passt);
         });
         ended.unwrap();
     }
