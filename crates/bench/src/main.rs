@@ -28,11 +28,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::error::BenchError;
 use crate::openssh::OpenSsh;
 use crate::sandbox::Sandbox;
+use crate::section::Section;
 
 #[derive(Debug, Parser)]
 #[command(about)]
@@ -52,6 +53,19 @@ struct Arguments {
     /// The page to write.
     #[arg(long)]
     out: PathBuf,
+    /// Measure this alone, and put it into the page that there is.
+    #[arg(long)]
+    only: Option<Only>,
+    /// Files of the repository that is put into a VM; the aim's has 50,000, which takes half an hour.
+    #[arg(long, default_value_t = 5000)]
+    repository_files: usize,
+}
+
+/// What can be measured alone.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Only {
+    /// A repository in, a patch out.
+    Workspace,
 }
 
 fn main() -> ExitCode {
@@ -74,7 +88,10 @@ fn seldom(runs: usize) -> usize {
 
 fn measure(arguments: &Arguments) -> Result<(), BenchError> {
     let sandbox = Sandbox::new(&arguments.bin)?;
-    let measured = page(&sandbox, arguments);
+    let measured = match arguments.only {
+        None => page(&sandbox, arguments),
+        Some(only) => part(&sandbox, arguments, only),
+    };
     // Also after a failure; what failed first is what is told.
     let closed = sandbox.close();
     let page = measured?;
@@ -82,28 +99,56 @@ fn measure(arguments: &Arguments) -> Result<(), BenchError> {
     fs::write(&arguments.out, page).map_err(BenchError::file("write", &arguments.out))
 }
 
-fn page(sandbox: &Sandbox, arguments: &Arguments) -> Result<String, BenchError> {
-    let runs = arguments.runs;
+/// The VM that most is measured in; gives the port that leads to its ssh.
+fn boot_reference(sandbox: &Sandbox) -> Result<u16, BenchError> {
     eprintln!("fetching the kernel, building the image");
     let port = openssh::free_port()?;
     let published = format!("127.0.0.1:{port}:22");
     sandbox.run(&["vm", "run", "--name", REFERENCE, "-d", "--publish", &published])?;
+    Ok(port)
+}
+
+fn install(sandbox: &Sandbox) -> Result<(), BenchError> {
+    eprintln!("installing what the guest needs to be compared with");
+    let install = "apt-get update -q && apt-get install -q -y --no-install-recommends git rsync iperf3";
+    sandbox.run(&["vm", "exec", REFERENCE, "--", "sh", "-c", install])?;
+    Ok(())
+}
+
+/// The page that there is, with one section anew.
+fn part(sandbox: &Sandbox, arguments: &Arguments, only: Only) -> Result<String, BenchError> {
+    let port = boot_reference(sandbox)?;
+    install(sandbox)?;
+    let ssh = OpenSsh::into(sandbox, REFERENCE, port)?;
+    let section = match only {
+        Only::Workspace => a_repository(sandbox, arguments, &ssh)?,
+    };
+    let before = fs::read_to_string(&arguments.out).map_err(BenchError::file("read", &arguments.out))?;
+    Ok(report::replace(&before, &section))
+}
+
+fn a_repository(sandbox: &Sandbox, arguments: &Arguments, ssh: &OpenSsh) -> Result<Section, BenchError> {
+    eprintln!("a repository");
+    let (files, runs) = (arguments.repository_files, seldom(arguments.runs));
+    workspace::measure(sandbox, REFERENCE, ssh, files, runs)
+}
+
+fn page(sandbox: &Sandbox, arguments: &Arguments) -> Result<String, BenchError> {
+    let runs = arguments.runs;
+    let port = boot_reference(sandbox)?;
     let vm = sandbox.show(REFERENCE)?;
     eprintln!("tar to EROFS");
     let erofs = erofs::measure(sandbox, REFERENCE, &arguments.writer, runs)?;
     eprintln!("a container image");
     let root = sandbox.folder().join(erofs::ROOT);
     let import = import::measure(sandbox, &root, seldom(runs))?;
-    eprintln!("installing what the guest needs to be compared with");
-    let install = "apt-get update -q && apt-get install -q -y --no-install-recommends rsync iperf3";
-    sandbox.run(&["vm", "exec", REFERENCE, "--", "sh", "-c", install])?;
+    install(sandbox)?;
     let ssh = OpenSsh::into(sandbox, REFERENCE, port)?;
     eprintln!("commands");
     let ways = ways::measure(sandbox, REFERENCE, &ssh, runs)?;
     eprintln!("files");
     let copies = copies::measure(sandbox, REFERENCE, &ssh, seldom(runs))?;
-    eprintln!("a repository");
-    let workspace = workspace::measure(sandbox, REFERENCE, &ssh, seldom(runs))?;
+    let workspace = a_repository(sandbox, arguments, &ssh)?;
     eprintln!("a forwarded port");
     let forward = forward::measure(sandbox, REFERENCE, &vm, &ssh, seldom(runs))?;
     eprintln!("cold runs");

@@ -19,6 +19,22 @@ pub fn notes_of(page: &str) -> &str {
     page.find(NOTES).map_or(NOTES, |start| page[start..].trim_end())
 }
 
+/// A page with one section in the place of the one of that title, or before the notes.
+pub fn replace(page: &str, section: &Section) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = write_section(&mut text, section);
+    let heading = format!("## {}\n", section.title);
+    let start = page.find(&heading).or_else(|| page.find(NOTES));
+    let start = start.unwrap_or(page.len());
+    let (before, after) = page.split_at(start);
+    let after = match after.strip_prefix(&heading) {
+        Some(old) => old.find("\n## ").map_or("", |end| &old[end + 1..]),
+        None => after,
+    };
+    format!("{before}{text}{after}")
+}
+
 const NOTES: &str = "## Notes";
 
 fn write_page(
@@ -83,6 +99,28 @@ pub fn write_section(page: &mut String, section: &Section) -> std::fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_section_alone_takes_the_place_of_the_one_before() {
+        let section = Section {
+            title: "This",
+            says: "New.".to_owned(),
+            rows: Vec::new(),
+            goals: Vec::new(),
+        };
+        let table = "| | median | fastest to slowest | runs | ratio |\n|---|---|---|---|---|\n\n";
+        let new = format!("## This\n\nNew.\n\n{table}");
+        let (old, notes) = ("## This\n\nOld.\n\n", "## Notes\n\nText.\n");
+        let other = "## This and that\n\nKept.\n\n";
+        assert_eq!(
+            replace(&format!("# Page\n\n{old}{other}{notes}"), &section),
+            format!("# Page\n\n{new}{other}{notes}")
+        );
+        assert_eq!(
+            replace(&format!("# Page\n\n{other}{notes}"), &section),
+            format!("# Page\n\n{other}{new}{notes}")
+        );
+    }
 
     #[test]
     fn notes_of_people_are_kept() {

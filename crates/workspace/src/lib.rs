@@ -14,11 +14,13 @@
 mod apply;
 mod belongs;
 mod branch;
+mod digest;
 mod error;
 mod export;
 mod file;
 mod git;
 mod guest;
+mod index;
 mod pack;
 mod parcel;
 pub mod patch;

@@ -1,12 +1,15 @@
 //! The objects that a guest lacks, as git packs them: a stream, no file on the host.
 
 use std::io::{Read, Write};
-use std::process::{Child, ChildStderr};
+use std::process::{Child, ChildStderr, ChildStdout};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::digest::Format;
 use crate::error::WorkspaceError;
 use crate::git::said;
 use crate::guest::Input;
+use crate::index::{Index, Indexer, Watched};
 use crate::repository::Repository;
 use crate::selection::{Mode, Selection};
 
@@ -14,14 +17,28 @@ use crate::selection::{Mode, Selection};
 pub(crate) struct Pack {
     child: Child,
     complaint: JoinHandle<Vec<u8>>,
+    indexer: Option<Arc<Mutex<Indexer>>>,
+}
+
+/// What a pack came to.
+pub(crate) enum Packed {
+    /// All of it went, for the guest to make an index of.
+    Whole,
+    /// All of it went, and this is its index.
+    Indexed(Index),
+    /// It was not read to its end.
+    Unread,
 }
 
 impl Pack {
     /// Packs what a guest needs that already has `had`; nothing if that is all it needs. Gives the stream too.
+    ///
+    /// A commit alone goes as whole objects with an index of our making, a history with deltas, which only git resolves.
     pub(crate) fn of(
         repository: &Repository,
         selection: &Selection,
         had: Option<&str>,
+        format: Option<Format>,
     ) -> Result<Option<(Self, Input)>, WorkspaceError> {
         let commit = selection.commit.as_deref();
         if commit.is_none_or(|commit| had == Some(commit)) && selection.blobs.is_empty() {
@@ -48,36 +65,76 @@ impl Pack {
         // that the repository has are taken over.
         git.set("pack.window", "0");
         git.set("pack.compression", "1");
-        let mut arguments = vec!["pack-objects", "--revs", "--stdout", "-q", "--delta-base-offset"];
-        if had.is_some() {
-            arguments.push("--thin");
+        let format = format.filter(|_| selection.mode == Mode::Shallow);
+        let mut arguments = vec!["pack-objects", "--revs", "--stdout", "-q"];
+        if format.is_some() {
+            arguments.push("--no-reuse-delta");
+        } else {
+            arguments.push("--delta-base-offset");
+            arguments.extend(had.map(|_| "--thin"));
         }
         let mut child = git.spawn(arguments)?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(wanted.as_bytes())));
         let complaint = std::thread::spawn(move || first_of(stderr));
-        let stream: Input = match stdout {
-            Some(stdout) => Box::new(stdout),
-            None => Box::new(std::io::empty()),
+        let indexer = format.map(|format| Arc::new(Mutex::new(Indexer::new(format))));
+        let stream = stdout.map(|stdout| stream(stdout, indexer.clone()));
+        let stream = stream.unwrap_or_else(|| Box::new(std::io::empty()));
+        let pack = Self {
+            child,
+            complaint,
+            indexer,
         };
-        Ok(Some((Self { child, complaint }, stream)))
+        Ok(Some((pack, stream)))
     }
 
-    /// Waits for its end, once the stream was read or dropped. Whether it was read to its end.
-    pub(crate) fn finish(mut self) -> Result<bool, WorkspaceError> {
+    /// Whether an index is made of it here.
+    pub(crate) fn is_indexed(&self) -> bool {
+        self.indexer.is_some()
+    }
+
+    /// Waits for its end, once the stream was read or dropped.
+    pub(crate) fn finish(mut self) -> Result<Packed, WorkspaceError> {
         let status = self.child.wait().map_err(WorkspaceError::NoGit)?;
         let complaint = self.complaint.join().unwrap_or_default();
         // Nobody took the stream: the one who did not says why.
         let unread =
             status.code().is_none() || complaint.is_empty() || said(&complaint).contains("Broken pipe");
-        match (status.success(), unread) {
-            (true, _) => Ok(true),
-            (false, true) => Ok(false),
-            (false, false) => Err(WorkspaceError::Git {
-                action: "pack the objects",
-                said: said(&complaint),
-            }),
+        if !status.success() && !unread {
+            return Err(failed(said(&complaint)));
         }
+        let Some(indexer) = self.indexer else {
+            return Ok(if status.success() {
+                Packed::Whole
+            } else {
+                Packed::Unread
+            });
+        };
+        let mut indexer = indexer.lock().unwrap_or_else(PoisonError::into_inner);
+        match (status.success(), indexer.index()) {
+            (true, Some(index)) => Ok(Packed::Indexed(index)),
+            (_, None) if indexer.refused().is_some() => {
+                Err(failed(indexer.refused().unwrap_or_default().to_owned()))
+            }
+            _ => Ok(Packed::Unread),
+        }
+    }
+}
+
+fn failed(said: String) -> WorkspaceError {
+    WorkspaceError::Git {
+        action: "pack the objects",
+        said,
+    }
+}
+
+fn stream(stdout: ChildStdout, indexer: Option<Arc<Mutex<Indexer>>>) -> Input {
+    match indexer {
+        Some(indexer) => Box::new(Watched {
+            pack: stdout,
+            indexer,
+        }),
+        None => Box::new(stdout),
     }
 }
 

@@ -3,20 +3,25 @@
 //!
 //! ```text
 //!  receive.sh ◄── pack ─┐      ┌─ files and lists ──► unpack      finish.sh: all or nothing
-//!       objects, unseen ┘      └  beside the repository, unseen
+//!       objects, unseen ┘      └  beside the repository, unseen   edit.sh: the same for edits alone
 //! ```
+//!
+//! The index of a commit's objects is made here while they go by: a guest spends on unpacking and hashing them
+//! several times what it costs here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::digest::Format;
 use crate::error::{WorkspaceError, shown};
-use crate::guest::{FINISH, Guest, Input, RECEIVE};
-use crate::pack::Pack;
+use crate::guest::{DROP, EDIT, FINISH, Guest, Input, RECEIVE};
+use crate::index::Index;
+use crate::pack::{Pack, Packed};
 use crate::parcel::Parcel;
-use crate::repository::{Head, Repository};
+use crate::repository::{Head, Repository, object};
 use crate::selection::{Mode, Selection};
 use crate::settings;
 
@@ -33,6 +38,10 @@ pub struct Prepared {
     pub files: Vec<(Vec<u8>, Stamp)>,
     /// Tracked files that were not there.
     pub deleted: Vec<Vec<u8>>,
+    /// What its index was made from beside the commit: a digest.
+    pub marks: String,
+    /// The tree that all of it came to, as the guest named it.
+    pub state: Option<String>,
     /// Whether commits of the guest's gave way, which it keeps as `refs/banger/replaced`.
     pub replaced: bool,
 }
@@ -59,121 +68,271 @@ pub fn prepare(
     guest: &mut dyn Guest,
     destination: Destination<'_>,
 ) -> Result<Prepared, WorkspaceError> {
-    let Destination { path, before, force } = destination;
     // The times first: a file that changes after is another one the next time.
     let stamps: Vec<_> = selection
         .edited
         .iter()
         .map(|path| stamp(&repository.top, path))
         .collect::<Result<_, _>>()?;
-    let turn = if before.is_some() { "again" } else { "new" };
-    let had = before.map(|before| before.commit.as_deref().unwrap_or("-"));
-    let known: HashMap<&[u8], &Stamp> = before
-        .filter(|_| !force)
-        .map(|before| {
-            before
-                .files
-                .iter()
-                .map(|(path, stamp)| (path.as_slice(), stamp))
-                .collect()
-        })
-        .unwrap_or_default();
-    let (kept, files): (Vec<_>, Vec<_>) = stamps
-        .iter()
-        .partition(|(path, stamp)| known.get(path.as_slice()) == Some(&stamp));
-    let force = if force { "force" } else { "" };
-
-    let format = repository.git.line(["rev-parse", "--show-object-format"])?;
-    let format = String::from_utf8(format.unwrap_or_default()).unwrap_or_default();
-    let had_commit = had.unwrap_or("-");
-    let receive = |guest: &mut dyn Guest, stream, objects| {
-        let arguments = [path, turn, &format, had_commit, objects, force];
-        RECEIVE.run(guest, &arguments, stream, &mut io::sink())
+    let mut turn = |destination| {
+        let turn = Turn {
+            repository,
+            selection,
+            stamps: &stamps,
+            marks: marks(selection),
+            destination,
+        };
+        turn.take(guest)
     };
-    let nothing = || Box::new(io::empty()) as Input;
-    if let Some((pack, stream)) = Pack::of(repository, selection, had.filter(|had| *had != "-"))? {
-        let received = receive(guest, stream, "pack");
-        // A pack that the host could not make is what broke the guest's side.
-        let whole = pack.finish()?;
-        received?;
-        if !whole {
-            let said = "it was ended".to_owned();
-            return Err(WorkspaceError::Git {
-                action: "pack the objects",
-                said,
-            });
-        }
-    } else if turn == "new" {
-        receive(guest, nothing(), "none")?;
+    match turn(destination) {
+        // What was put there is gone: as if it never was.
+        Err(WorkspaceError::Lost { .. }) if destination.before.is_some() => turn(Destination {
+            before: None,
+            ..destination
+        }),
+        outcome => outcome,
     }
-
-    let name = parcel_name();
-    let parcel = Parcel {
-        name: name.clone(),
-        top: repository.top.clone(),
-        files: files.iter().map(|(path, _)| path.clone()).collect(),
-        lists: lists(repository, selection, &kept, &files, before)?,
-    };
-    let tree = if turn == "new" {
-        format!("{path}.banger-incoming")
-    } else {
-        path.to_owned()
-    };
-    if let Err(failure) = guest.unpack(&format!("{tree}/.git"), parcel) {
-        // Is there a workspace at all? If not, that is what to say.
-        receive(guest, nothing(), "none")?;
-        return Err(failure);
-    }
-
-    let branch = match &selection.head {
-        Head::Branch(branch) => branch,
-        Head::Detached => "-",
-    };
-    let commit = selection.commit.as_deref().unwrap_or("-");
-    let arguments = [path, turn, &name, commit, branch, force];
-    let mut answer = Answer::default();
-    FINISH.run(guest, &arguments, Box::new(io::empty()), &mut answer)?;
-    Ok(Prepared {
-        replaced: answer.text == b"commits\n",
-        commit: selection.commit.clone(),
-        files: stamps,
-        deleted: selection.deleted.clone(),
-    })
 }
 
-/// The lists that `finish.sh` reads.
-fn lists(
-    repository: &Repository,
-    selection: &Selection,
-    kept: &[&(Vec<u8>, Stamp)],
-    files: &[&(Vec<u8>, Stamp)],
-    before: Option<&Prepared>,
-) -> Result<Vec<(&'static str, Vec<u8>)>, WorkspaceError> {
-    let names = |files: &[&(Vec<u8>, Stamp)]| joined(files.iter().map(|(path, _)| path));
-    let shallow = match (selection.mode, &selection.commit) {
-        (Mode::Shallow, Some(commit)) => format!("{commit}\n").into_bytes(),
-        // A repository that is shallow itself stays so.
-        (Mode::Full, _) => common(repository, "shallow").unwrap_or_default(),
-        (Mode::Shallow, None) => Vec::new(),
+/// One go at it.
+struct Turn<'a> {
+    repository: &'a Repository,
+    selection: &'a Selection,
+    stamps: &'a [(Vec<u8>, Stamp)],
+    marks: String,
+    destination: Destination<'a>,
+}
+
+impl Turn<'_> {
+    fn take(&self, guest: &mut dyn Guest) -> Result<Prepared, WorkspaceError> {
+        let pack = self.send_objects(guest)?;
+        let known = Known::of(self.stamps, self.destination);
+        let name = parcel_name();
+        let parcel = Parcel {
+            name: name.clone(),
+            top: self.repository.top.clone(),
+            files: known.sent.clone(),
+            lists: self.lists(&known, pack.as_ref())?,
+        };
+        let Destination { path, force, .. } = self.destination;
+        let tree = if self.turn() == "new" {
+            format!("{path}.banger-incoming")
+        } else {
+            path.to_owned()
+        };
+        if let Err(failure) = guest.unpack(&format!("{tree}/.git"), parcel) {
+            // Is there a workspace at all? If not, that is what to say.
+            self.drop_what_went(guest)?;
+            return Err(failure);
+        }
+
+        let branch = match &self.selection.head {
+            Head::Branch(branch) => branch,
+            Head::Detached => "-",
+        };
+        let mut answer = Answer::default();
+        let nothing = || Box::new(io::empty()) as Input;
+        if let Some(state) = self.only_files_changed(pack.is_some())
+            && EDIT.attempt(guest, &[path, &name, branch, state], nothing(), &mut answer)?
+        {
+            return Ok(self.prepared(&answer));
+        }
+        let commit = self.selection.commit.as_deref().unwrap_or("-");
+        let pack = pack.as_ref().map_or("-", |index| &index.pack);
+        let force = if force { "force" } else { "" };
+        let arguments = [path, self.turn(), &name, commit, branch, pack, force];
+        FINISH.run(guest, &arguments, nothing(), &mut answer)?;
+        Ok(self.prepared(&answer))
+    }
+
+    fn turn(&self) -> &'static str {
+        if self.destination.before.is_some() {
+            "again"
+        } else {
+            "new"
+        }
+    }
+
+    /// The tree that the guest has, if nothing but files differs from what it was given.
+    fn only_files_changed(&self, objects: bool) -> Option<&str> {
+        let before = self.destination.before.filter(|_| !self.destination.force)?;
+        let same = before.commit == self.selection.commit && before.marks == self.marks;
+        let plain = self.selection.sparse.is_none() && !objects;
+        before.state.as_deref().filter(|_| same && plain)
+    }
+
+    /// Sends what objects there are to send; gives their index if it was made here.
+    fn send_objects(&self, guest: &mut dyn Guest) -> Result<Option<Index>, WorkspaceError> {
+        let Destination { path, before, force } = self.destination;
+        let format = self.repository.git.line(["rev-parse", "--show-object-format"])?;
+        let format = String::from_utf8(format.unwrap_or_default()).unwrap_or_default();
+        let had = before.and_then(|before| before.commit.as_deref());
+        let forced = if force { "force" } else { "" };
+        let receive = |guest: &mut dyn Guest, stream, objects| {
+            let arguments = [path, self.turn(), &format, had.unwrap_or("-"), objects, forced];
+            RECEIVE.run(guest, &arguments, stream, &mut io::sink())
+        };
+        // Those of the index that it was given already are not looked for again.
+        let given = before.is_some_and(|before| {
+            !force
+                && before.marks == self.marks
+                && before.commit == self.selection.commit
+                && before.state.is_some()
+        });
+        let pack = if given {
+            None
+        } else {
+            Pack::of(self.repository, self.selection, had, Format::named(&format))?
+        };
+        let Some((pack, stream)) = pack else {
+            if self.turn() == "new" {
+                receive(guest, Box::new(io::empty()), "none")?;
+            }
+            return Ok(None);
+        };
+        let objects = if pack.is_indexed() { "indexed" } else { "pack" };
+        let received = receive(guest, stream, objects);
+        // A pack that the host could not make is what broke the guest's side.
+        let packed = pack.finish();
+        match (packed, received) {
+            (Ok(Packed::Whole), Ok(())) => Ok(None),
+            (Ok(Packed::Indexed(index)), Ok(())) => Ok(Some(index)),
+            (Err(failure), received) => {
+                if received.is_ok() {
+                    self.drop_what_went(guest)?;
+                }
+                Err(failure)
+            }
+            (Ok(_), Err(failure)) => Err(failure),
+            (Ok(Packed::Unread), Ok(())) => {
+                self.drop_what_went(guest)?;
+                Err(WorkspaceError::Git {
+                    action: "pack the objects",
+                    said: "it was ended".to_owned(),
+                })
+            }
+        }
+    }
+
+    fn drop_what_went(&self, guest: &mut dyn Guest) -> Result<(), WorkspaceError> {
+        let arguments = [self.destination.path, self.turn()];
+        DROP.run(guest, &arguments, Box::new(io::empty()), &mut io::sink())
+    }
+
+    fn prepared(&self, answer: &Answer) -> Prepared {
+        let mut lines = answer.text.split(|byte| *byte == b'\n');
+        let state = lines.next().and_then(|line| object(line.to_vec()).ok());
+        Prepared {
+            commit: self.selection.commit.clone(),
+            files: self.stamps.to_vec(),
+            deleted: self.selection.deleted.clone(),
+            marks: self.marks.clone(),
+            state,
+            replaced: lines.next() == Some(b"commits"),
+        }
+    }
+
+    /// The lists that the scripts read.
+    fn lists(
+        &self,
+        known: &Known,
+        pack: Option<&Index>,
+    ) -> Result<Vec<(&'static str, Vec<u8>)>, WorkspaceError> {
+        let selection = self.selection;
+        let shallow = match (selection.mode, &selection.commit) {
+            (Mode::Shallow, Some(commit)) => format!("{commit}\n").into_bytes(),
+            // A repository that is shallow itself stays so.
+            (Mode::Full, _) => common(self.repository, "shallow").unwrap_or_default(),
+            (Mode::Shallow, None) => Vec::new(),
+        };
+        let before = self.destination.before;
+        let settings = if before.is_none() {
+            settings::of(self.repository)?
+        } else {
+            Vec::new()
+        };
+        let (back, gone) = no_longer(selection, before);
+        let mut lists = vec![
+            ("settings", settings),
+            ("shallow", shallow),
+            ("sparse", selection.sparse.clone().unwrap_or_default()),
+            ("staged", selection.staged.clone()),
+            ("unmerged", selection.unmerged.clone()),
+            ("intended", selection.intended.clone()),
+            ("kept", joined(&known.kept)),
+            ("sent", joined(&known.sent)),
+            ("deleted", joined(&selection.deleted)),
+            ("back", joined(back)),
+            ("gone", joined(gone)),
+        ];
+        lists.extend(pack.map(|index| ("pack", index.text.clone())));
+        Ok(lists)
+    }
+}
+
+/// Files of the working tree: those that the guest was given as they are, and those that it has to be sent.
+struct Known {
+    kept: Vec<Vec<u8>>,
+    sent: Vec<Vec<u8>>,
+}
+
+impl Known {
+    fn of(stamps: &[(Vec<u8>, Stamp)], destination: Destination<'_>) -> Self {
+        let before = destination.before.filter(|_| !destination.force);
+        let known: HashMap<&[u8], &Stamp> = before
+            .iter()
+            .flat_map(|before| &before.files)
+            .map(|(path, stamp)| (path.as_slice(), stamp))
+            .collect();
+        let (kept, sent): (Vec<_>, Vec<_>) = stamps
+            .iter()
+            .partition(|(path, stamp)| known.get(path.as_slice()) == Some(&stamp));
+        let paths = |files: Vec<&(Vec<u8>, Stamp)>| files.into_iter().map(|(path, _)| path.clone()).collect();
+        Self {
+            kept: paths(kept),
+            sent: paths(sent),
+        }
+    }
+}
+
+/// Files that were of the working tree alone the last time, or not there, and are as in the index now; files that are
+/// no longer there.
+fn no_longer<'a>(
+    selection: &'a Selection,
+    before: Option<&'a Prepared>,
+) -> (Vec<&'a Vec<u8>>, Vec<&'a Vec<u8>>) {
+    let Some(before) = before else {
+        return (Vec::new(), Vec::new());
     };
-    Ok(vec![
-        (
-            "settings",
-            if before.is_none() {
-                settings::of(repository)?
-            } else {
-                Vec::new()
-            },
-        ),
-        ("shallow", shallow),
-        ("sparse", selection.sparse.clone().unwrap_or_default()),
-        ("staged", selection.staged.clone()),
-        ("unmerged", selection.unmerged.clone()),
-        ("intended", selection.intended.clone()),
-        ("kept", names(kept)),
-        ("sent", names(files)),
-        ("deleted", joined(&selection.deleted)),
-    ])
+    let edited: HashSet<&Vec<u8>> = selection.edited.iter().chain(&selection.deleted).collect();
+    let were = before.files.iter().map(|(path, _)| path).chain(&before.deleted);
+    let (back, mut gone): (Vec<_>, Vec<_>) = were
+        .filter(|path| !edited.contains(path))
+        .partition(|path| selection.files.binary_search(path).is_ok());
+    let were: HashSet<&Vec<u8>> = before.deleted.iter().collect();
+    gone.extend(selection.deleted.iter().filter(|path| !were.contains(path)));
+    (back, gone)
+}
+
+/// What the guest's index is made from beside the commit, in a few bytes.
+fn marks(selection: &Selection) -> String {
+    let mut digest = Format::Sha256.digest();
+    let mode: &[u8] = match selection.mode {
+        Mode::Shallow => b"shallow",
+        Mode::Full => b"full",
+    };
+    let sparse = selection.sparse.as_deref().unwrap_or_default();
+    for list in [
+        mode,
+        &selection.staged,
+        &selection.unmerged,
+        &selection.intended,
+        sparse,
+    ] {
+        digest.update(&(list.len() as u64).to_le_bytes());
+        digest.update(list);
+    }
+    digest.finish().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A file that all working trees of a repository share.
@@ -213,7 +372,7 @@ struct Answer {
 
 impl io::Write for Answer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = 64 - self.text.len();
+        let room = 128_usize.saturating_sub(self.text.len());
         self.text.extend_from_slice(&bytes[..room.min(bytes.len())]);
         Ok(bytes.len())
     }

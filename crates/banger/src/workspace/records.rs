@@ -36,6 +36,11 @@ pub struct Record {
     pub asked: Asked,
     files: Vec<(Text, [i64; 5])>,
     deleted: Vec<Text>,
+    /// Notes of earlier versions have neither of these.
+    #[serde(default)]
+    marks: String,
+    #[serde(default)]
+    state: Option<String>,
 }
 
 /// What the user asked to have in the guest.
@@ -96,6 +101,8 @@ impl Record {
                 .map(|(path, Stamp(stamp))| (Text::of(path), *stamp))
                 .collect(),
             deleted: prepared.deleted.iter().map(|path| Text::of(path)).collect(),
+            marks: prepared.marks.clone(),
+            state: prepared.state.clone(),
         }
     }
 
@@ -116,6 +123,8 @@ impl Record {
                 .map(|(path, stamp)| (path.bytes(), Stamp(*stamp)))
                 .collect(),
             deleted: self.deleted.iter().map(Text::bytes).collect(),
+            marks: self.marks.clone(),
+            state: self.state.clone(),
             replaced: false,
         }
     }
@@ -243,6 +252,8 @@ mod tests {
                 (b"\xff".to_vec(), Stamp([0; 5])),
             ],
             deleted: vec![b"\n\xfe".to_vec()],
+            marks: "m".to_owned(),
+            state: Some("b".repeat(40)),
             replaced: false,
         };
         let record = Record::of(

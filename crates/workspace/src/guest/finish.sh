@@ -1,7 +1,8 @@
 # Makes the workspace what the host's repository is, from what was received. All of it or, if the guest's own work is
-# in the way (93, then the files), nothing.
-# Arguments: the folder, `new` or `again`, the parcel's name, the commit or `-`, a branch or `-`, `force` or nothing.
-path=$1 turn=$2 parcel=.git/$3 commit=$4 branch=$5 force=$6
+# in the way (93, then the files), nothing. Prints the tree that it came to.
+# Arguments: the folder, `new` or `again`, the parcel's name, the commit or `-`, a branch or `-`, the name of the pack
+# whose index came in the parcel or `-`, `force` or nothing.
+path=$1 turn=$2 parcel=.git/$3 commit=$4 branch=$5 pack=$6 force=$7
 if [ "$turn" = new ]; then tree=$path.banger-incoming; else tree=$path; fi
 cd "$tree" 2>/dev/null && [ -d "$parcel" ] || exit 92
 top=$PWD
@@ -16,6 +17,12 @@ trap 'rm -rf "$gone"' EXIT
 trap 'exit 1' HUP INT TERM
 
 [ "$turn" = again ] || cat "$lists/settings" >>.git/config
+if [ "$pack" != - ]; then
+    # A pack's index makes it seen: last.
+    chmod 444 .git/banger-objects/pack/incoming "$lists/pack"
+    mv -f .git/banger-objects/pack/incoming ".git/objects/pack/pack-$pack.pack"
+    mv -f "$lists/pack" ".git/objects/pack/pack-$pack.idx"
+fi
 
 # What is here now, with the times of its files, so that only what differs is written.
 [ ! -e .git/index ] || cp -p .git/index "$index"
@@ -30,28 +37,28 @@ fi
 cat "$lists/shallow" .git/shallow 2>/dev/null | sort -u >"$parcel/shallow"
 [ ! -s "$parcel/shallow" ] || cp "$parcel/shallow" .git/shallow
 [ "$commit" = - ] || GIT_INDEX_FILE=$wanted git read-tree "$commit"
-GIT_INDEX_FILE=$wanted git update-index -z --index-info <"$lists/staged"
+[ ! -s "$lists/staged" ] || GIT_INDEX_FILE=$wanted git update-index -z --index-info <"$lists/staged"
 target=$(GIT_INDEX_FILE=$wanted git write-tree)
-if [ -s "$lists/kept" ]; then
-    GIT_INDEX_FILE=$index xargs -0 git -c core.fsmonitor=false ls-files -s -z -- <"$lists/kept" |
-        GIT_INDEX_FILE=$wanted git update-index -z --index-info
+checkout=$target
+if [ -s "$lists/kept" ] || [ -s "$lists/deleted" ]; then
+    GIT_INDEX_FILE=$wanted git update-index --add --remove --replace -z --stdin <"$lists/kept"
+    GIT_INDEX_FILE=$wanted git update-index --force-remove -z --stdin <"$lists/deleted"
+    checkout=$(GIT_INDEX_FILE=$wanted git write-tree)
 fi
-GIT_INDEX_FILE=$wanted git update-index --force-remove -z --stdin <"$lists/deleted"
-checkout=$(GIT_INDEX_FILE=$wanted git write-tree)
-
-# The files as they will be, so that the next time tells what was made here.
-cp "$wanted" "$settled"
-if [ -d "$parcel/files" ]; then
-    (
-        cd "$parcel/files"
-        export GIT_DIR="$top/.git" GIT_WORK_TREE=. GIT_INDEX_FILE="$settled"
-        git update-index --add --replace -z --stdin <"$lists/sent"
-    )
-fi
-state=$(GIT_INDEX_FILE=$settled git write-tree)
 
 if [ "$turn" = again ]; then
     prepared=$(git rev-parse -q --verify refs/banger/prepared) || exit 92
+    # The files as they will be.
+    state=$checkout
+    if [ -d "$parcel/files" ]; then
+        [ ! -e "$wanted" ] || mv "$wanted" "$settled"
+        (
+            cd "$parcel/files"
+            export GIT_DIR="$top/.git" GIT_WORK_TREE=. GIT_INDEX_FILE="$settled"
+            git update-index --add --replace -z --stdin <"$lists/sent"
+        )
+        state=$(GIT_INDEX_FILE=$settled git write-tree)
+    fi
     # By what is noted here: an earlier turn may have come to its end after its host had gone.
     base=$(git rev-parse -q --verify refs/banger/base || echo -)
     head=$(git rev-parse -q --verify HEAD || echo -)
@@ -60,6 +67,9 @@ if [ "$turn" = again ]; then
     : >"$parcel/lost"
     if [ -s "$parcel/made" ]; then
         xargs -0 git diff-tree -r -z --name-only --no-renames --ignore-submodules=all "$now" "$state" -- <"$parcel/made" >"$parcel/lost"
+        # The host has these as they were, and what is here would pass for that.
+        [ ! -s "$lists/kept" ] ||
+            xargs -0 git diff-tree -r -z --name-only --no-renames --ignore-submodules=all "$prepared" "$now" -- <"$lists/kept" >>"$parcel/lost"
     fi
     if [ -s "$parcel/lost" ] && [ -z "$force" ]; then
         [ "$head" = "$base" ] || printf 'commits since %.12s\0' "$base"
@@ -91,30 +101,44 @@ if [ -s "$lists/sparse" ]; then
     git config core.sparseCheckout true
 fi
 GIT_INDEX_FILE=$index git read-tree --reset -u "$checkout"
-GIT_INDEX_FILE=$index git read-tree --reset "$target"
+# The files as they are from now on, with their times: the next look at them reads none.
+cp "$index" "$settled"
+[ "$target" = "$checkout" ] || GIT_INDEX_FILE=$index git read-tree --reset "$target"
 xargs -0 rm -rf -- <"$lists/sent"
 if [ -d "$parcel/files" ]; then
     # As links, which cost no space; copied where the file system has none.
     cp -al "$parcel/files/." . 2>/dev/null || cp -a "$parcel/files/." .
+    GIT_INDEX_FILE=$settled git update-index --add --replace -z --stdin <"$lists/sent"
 fi
-GIT_INDEX_FILE=$index git update-index -z --index-info <"$lists/unmerged"
+[ ! -s "$lists/unmerged" ] || GIT_INDEX_FILE=$index git update-index -z --index-info <"$lists/unmerged"
 if [ -s "$lists/intended" ]; then
     GIT_INDEX_FILE=$index git add -f -N --pathspec-from-file="$lists/intended" --pathspec-file-nul
 fi
+state=$(GIT_INDEX_FILE=$settled git write-tree)
+mkdir -p .git/banger
+mv -f "$settled" .git/banger/settled
 mv -f "$index" .git/index
 
+# One process for all of them that are set; HEAD first, which says what the branch is.
 if [ "$branch" = - ]; then
     git update-ref --no-deref HEAD "$commit"
 else
     git symbolic-ref HEAD "refs/heads/$branch"
-    [ "$commit" = - ] || git update-ref "refs/heads/$branch" "$commit"
 fi
-git update-ref refs/banger/prepared "$state"
-if [ "$commit" = - ]; then git update-ref -d refs/banger/base; else git update-ref refs/banger/base "$commit"; fi
+{
+    [ "$branch" = - ] || [ "$commit" = - ] || printf 'update refs/heads/%s\0%s\0\0' "$branch" "$commit"
+    printf 'update refs/banger/prepared\0%s\0\0update refs/banger/index\0%s\0\0' "$state" "$target"
+    if [ "$commit" = - ]; then
+        printf 'delete refs/banger/base\0\0'
+    else
+        printf 'update refs/banger/base\0%s\0\0' "$commit"
+    fi
+} | git update-ref -z --stdin
 rm -rf .git/banger-*
 if [ "$turn" = new ]; then
     rm -rf "$path"
     mv "$tree" "$path"
 fi
+echo "$state"
 # For the host to say: commits went that it may not have.
 [ -z "${leaves:-}" ] || echo commits

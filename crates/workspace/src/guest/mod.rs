@@ -12,13 +12,15 @@ use crate::parcel::Parcel;
 /// Begins each script.
 const COMMON: &str = include_str!("common.sh");
 
-/// Exit codes of the scripts: no git; something lies there; no workspace of ours; work in the way; no such base; no commit.
+/// Exit codes of the scripts: no git; something lies there; no workspace of ours; work in the way; no such base; no
+/// commit; not what this script is for.
 const NO_GIT: i32 = 90;
 const OCCUPIED: i32 = 91;
 const LOST: i32 = 92;
 const WORK: i32 = 93;
 const NO_BASE: i32 = 94;
 const NO_COMMIT: i32 = 95;
+const OTHERWISE: i32 = 96;
 
 /// Most bytes of a list that a guest answers with.
 const ANSWER: usize = 1 << 20;
@@ -61,6 +63,16 @@ pub(crate) const RECEIVE: Script = Script {
     action: "receive the repository",
     text: include_str!("receive.sh"),
 };
+/// Takes away what was received.
+pub(crate) const DROP: Script = Script {
+    action: "clean up",
+    text: include_str!("drop.sh"),
+};
+/// Brings files up to date where nothing else changed.
+pub(crate) const EDIT: Script = Script {
+    action: "bring the workspace up to date",
+    text: include_str!("edit.sh"),
+};
 /// Makes the workspace from what was received.
 pub(crate) const FINISH: Script = Script {
     action: "check the workspace out",
@@ -87,6 +99,24 @@ impl Script {
         input: Input,
         output: &mut dyn Write,
     ) -> Result<(), WorkspaceError> {
+        let done = self.attempt(guest, arguments, input, output)?;
+        if !done {
+            return Err(WorkspaceError::InGuest {
+                action: self.action,
+                said: "it is not what it was".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The same, where it may be that another way has to be gone: then nothing was changed, and this is false.
+    pub(crate) fn attempt(
+        &self,
+        guest: &mut dyn Guest,
+        arguments: &[&str],
+        input: Input,
+        output: &mut dyn Write,
+    ) -> Result<bool, WorkspaceError> {
         let mut argv = vec![
             "sh".to_owned(),
             "-c".to_owned(),
@@ -106,7 +136,8 @@ impl Script {
                 source,
             })?;
         Err(match ended.code {
-            0 => return Ok(()),
+            0 => return Ok(true),
+            OTHERWISE => return Ok(false),
             NO_GIT => WorkspaceError::NoGitInGuest,
             OCCUPIED => WorkspaceError::Occupied { path },
             LOST => WorkspaceError::Lost { path },

@@ -1,6 +1,6 @@
 # Makes ready for a workspace, and takes the objects that come on stdin.
 # Arguments: the workspace's folder, `new` or `again`, the object format, the commit that is there, whether objects
-# come (`pack` or `none`), `force` or nothing.
+# come (`pack`; `indexed` where their index comes later; `none`), `force` or nothing.
 path=$1 turn=$2 format=$3 base=$4 objects=$5 force=$6
 if [ "$turn" = new ]; then
     if [ -e "$path" ] && { [ ! -d "$path" ] || [ -n "$(ls -A "$path")" ]; } && [ -z "$force" ]; then
@@ -29,15 +29,20 @@ rm -rf .git/banger-*
     if [ "$turn" = new ]; then gone=$tree; else gone=$aside; fi
     trap 'rm -rf "$gone"' EXIT
     trap 'exit 1' HUP INT TERM
-    (
-        export GIT_OBJECT_DIRECTORY="$aside" GIT_ALTERNATE_OBJECT_DIRECTORIES="$PWD/.git/objects"
-        git index-pack --stdin --fix-thin >/dev/null
-    )
-    # A pack's index makes it seen: last.
-    for end in pack rev idx; do
-        for file in "$aside/pack/"*."$end"; do
-            [ ! -e "$file" ] || mv -f "$file" .git/objects/pack/
+    if [ "$objects" = indexed ]; then
+        cat >"$aside/pack/incoming"
+    else
+        (
+            export GIT_OBJECT_DIRECTORY="$aside" GIT_ALTERNATE_OBJECT_DIRECTORIES="$PWD/.git/objects"
+            git index-pack --stdin --fix-thin >/dev/null
+        )
+        # A pack's index makes it seen: last.
+        for end in pack rev idx; do
+            for file in "$aside/pack/"*."$end"; do
+                [ ! -e "$file" ] || mv -f "$file" .git/objects/pack/
+            done
         done
-    done
-    gone=$aside
+        rm -rf "$aside"
+    fi
+    trap - EXIT
 }

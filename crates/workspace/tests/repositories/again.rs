@@ -168,11 +168,18 @@ fn what_is_no_workspace_is_not_replaced_unless_told_to() {
     assert_eq!(scene.read_inside("precious"), "mine");
     let first = scene.prepare_as(&Choice::default(), None, true).unwrap();
     scene.assert_same();
+    // Gone, it is put there anew; what has come into its place since stays.
     std::fs::remove_dir_all(scene.inside()).unwrap();
-    let lost = scene
-        .prepare_as(&Choice::default(), Some(&first), false)
+    let second = scene.prepare_as(&Choice::default(), Some(&first), false).unwrap();
+    scene.assert_same();
+    std::fs::remove_dir_all(scene.inside()).unwrap();
+    scene.write_inside("precious", "mine");
+    scene.write("README", "edited\n");
+    let refused = scene
+        .prepare_as(&Choice::default(), Some(&second), false)
         .unwrap_err();
-    assert!(matches!(lost, WorkspaceError::Lost { .. }), "{lost}");
+    assert!(matches!(refused, WorkspaceError::Occupied { .. }), "{refused}");
+    assert_eq!(scene.read_inside("precious"), "mine");
 }
 
 #[test]

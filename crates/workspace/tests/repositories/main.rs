@@ -3,6 +3,7 @@
 
 mod again;
 mod coming_out;
+mod edits;
 mod going_in;
 mod hostile;
 mod patches;

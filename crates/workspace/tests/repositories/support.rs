@@ -282,6 +282,8 @@ pub struct Local {
     pub unpacked: u64,
     /// Bytes that commands read.
     pub read: u64,
+    /// The commands' scripts and how they ended.
+    pub ran: Vec<(String, i32)>,
 }
 
 impl Guest for Local {
@@ -310,8 +312,10 @@ impl Guest for Local {
         let ended = child.wait_with_output()?;
         self.read += copied.join().unwrap().unwrap_or_default();
         printed?;
+        let code = ended.status.code().unwrap_or(128);
+        self.ran.push((argv[2].clone(), code));
         Ok(Ended {
-            code: ended.status.code().unwrap_or(128),
+            code,
             stderr: ended.stderr,
         })
     }

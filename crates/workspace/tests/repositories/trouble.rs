@@ -52,7 +52,8 @@ fn a_guest_that_goes_away_in_mid_prepare_leaves_the_workspace_as_it_was() {
     let left = std::fs::read_dir(scene.inside().join(".git")).unwrap();
     let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(
-        left.filter(|name| name.contains("banger")).collect::<Vec<_>>(),
+        left.filter(|name| name.starts_with("banger-"))
+            .collect::<Vec<_>>(),
         Vec::<String>::new()
     );
 }

@@ -1,0 +1,33 @@
+# Brings a workspace up to date where, since the last time, nothing but files of the host's working tree changed, and
+# nothing here: what finish.sh does, without reading and writing all of the index over and over. Where it is not so,
+# nothing is changed, and the answer is 96.
+# Arguments: the folder, the parcel's name, the branch or `-`, the tree that the last time came to.
+path=$1 parcel=.git/$2 branch=$3 state=$4
+cd "$path" 2>/dev/null && [ -d "$parcel" ] || exit 92
+top=$PWD
+lists=$top/$parcel/lists
+settled=$top/.git/banger/settled
+
+# shellcheck disable=SC2046 # words
+set -- $(git rev-parse refs/banger/prepared HEAD refs/banger/base refs/banger/index 2>/dev/null)
+[ $# = 4 ] && [ "$1" = "$state" ] && [ "$2" = "$3" ] && [ -f "$settled" ] || exit 96
+[ "$(git symbolic-ref -q HEAD || echo refs/heads/-)" = "refs/heads/$branch" ] || exit 96
+[ "$(git write-tree 2>/dev/null)" = "$4" ] || exit 96
+# The look at all files: it writes nothing where nothing changed.
+GIT_INDEX_FILE=$settled git add -A 2>/dev/null || exit 96
+[ "$(GIT_INDEX_FILE=$settled git write-tree)" = "$state" ] || exit 96
+
+# From here on it is brought to its end, whether or not anybody waits for it.
+trap '' HUP INT TERM
+xargs -0 rm -f -- <"$lists/gone"
+xargs -0 rm -rf -- <"$lists/sent"
+[ ! -s "$lists/back" ] || git checkout-index -q -f -z --stdin <"$lists/back"
+if [ -d "$parcel/files" ]; then
+    cp -al "$parcel/files/." . 2>/dev/null || cp -a "$parcel/files/." .
+fi
+[ ! -s "$lists/gone" ] || GIT_INDEX_FILE=$settled git update-index --force-remove -z --stdin <"$lists/gone"
+cat "$lists/sent" "$lists/back" | GIT_INDEX_FILE=$settled git update-index --add --replace -z --stdin
+state=$(GIT_INDEX_FILE=$settled git write-tree)
+git update-ref refs/banger/prepared "$state"
+rm -rf .git/banger-*
+echo "$state"
