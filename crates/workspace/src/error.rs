@@ -72,6 +72,9 @@ pub enum WorkspaceError {
         /// Path of the first.
         first: String,
     },
+    /// A repository that came from nowhere that a guest could reach.
+    #[error("the repository has no remote that a guest could fetch its files from")]
+    NoRemote,
     /// `--from` with something that is no commit here.
     #[error("`{reference}` names no commit")]
     NoSuchCommit {

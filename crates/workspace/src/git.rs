@@ -4,9 +4,9 @@
 //! name a program. Names and values go in as arguments after `--end-of-options`, over stdin, or not at all.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use crate::error::WorkspaceError;
 
@@ -35,6 +35,11 @@ const SAFE: &[(&str, &str)] = &[
 
 /// Variables of git's that come through: which files of settings to read. The rest would lead it astray.
 const KEPT: &[&str] = &["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"];
+
+/// Most bytes of an answer: some millions of names. A few objects can be a commit of more files than fit any memory.
+const MOST: u64 = 256 << 20;
+/// Most bytes of its complaints that are kept.
+const COMPLAINT: u64 = 64 << 10;
 
 /// A way to run git in one folder.
 #[derive(Clone, Debug)]
@@ -159,10 +164,34 @@ impl Git {
         action: &'static str,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Output, WorkspaceError> {
-        let output = self.command(arguments).output();
-        output.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => WorkspaceError::NoGit(error),
-            _ => WorkspaceError::host(action, "git")(error),
+        let mut child = self
+            .command(arguments)
+            .spawn()
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => WorkspaceError::NoGit(error),
+                _ => WorkspaceError::host(action, "git")(error),
+            })?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let complaint = std::thread::spawn(move || first_of(stderr, COMPLAINT));
+        let mut printed = Vec::new();
+        let read = stdout.map_or(Ok(0), |stdout| stdout.take(MOST + 1).read_to_end(&mut printed));
+        if read.is_err() || printed.len() as u64 > MOST {
+            // It may have ended by itself; what failed is told below.
+            let _ = child.kill();
+        }
+        let status = child.wait().map_err(WorkspaceError::host(action, "git"))?;
+        let stderr = complaint.join().unwrap_or_default();
+        read.map_err(WorkspaceError::host(action, "git"))?;
+        if printed.len() as u64 > MOST {
+            return Err(WorkspaceError::Git {
+                action,
+                said: "it has too much to say".to_owned(),
+            });
+        }
+        Ok(Output {
+            status,
+            stdout: printed,
+            stderr,
         })
     }
 
@@ -200,6 +229,17 @@ impl Git {
             .spawn()
             .map_err(WorkspaceError::NoGit)
     }
+}
+
+/// The beginning of what a program complains of; the rest is read and dropped.
+pub(crate) fn first_of(stderr: Option<ChildStderr>, most: u64) -> Vec<u8> {
+    let mut first = Vec::new();
+    if let Some(mut stderr) = stderr {
+        // A complaint that cannot be read is an empty one.
+        let _ = (&mut stderr).take(most).read_to_end(&mut first);
+        let _ = io::copy(&mut stderr, &mut io::sink());
+    }
+    first
 }
 
 /// The error of a git that failed.

@@ -21,6 +21,8 @@ mod file;
 mod git;
 mod guest;
 mod index;
+mod lists;
+mod metadata;
 mod pack;
 mod parcel;
 pub mod patch;

@@ -1,13 +1,13 @@
 //! The objects that a guest lacks, as git packs them: a stream, no file on the host.
 
-use std::io::{Read, Write};
-use std::process::{Child, ChildStderr, ChildStdout};
+use std::io::Write;
+use std::process::{Child, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::digest::Format;
 use crate::error::WorkspaceError;
-use crate::git::said;
+use crate::git::{first_of, said};
 use crate::guest::Input;
 use crate::index::{Index, Indexer, Watched};
 use crate::repository::Repository;
@@ -46,7 +46,7 @@ impl Pack {
         }
         let mut wanted = String::new();
         if let Some(commit) = commit {
-            if selection.mode == Mode::Shallow {
+            if selection.mode != Mode::Full {
                 wanted.push_str(&format!("--shallow {commit}\n"));
             }
             wanted.push_str(&format!("{commit}\n"));
@@ -55,7 +55,7 @@ impl Pack {
             wanted.push_str(&format!("{blob}\n"));
         }
         if let Some(had) = had {
-            if selection.mode == Mode::Shallow {
+            if selection.mode != Mode::Full {
                 wanted.push_str(&format!("--shallow {had}\n"));
             }
             wanted.push_str(&format!("--not\n{had}\n"));
@@ -65,10 +65,16 @@ impl Pack {
         // that the repository has are taken over.
         git.set("pack.window", "0");
         git.set("pack.compression", "1");
-        let format = format.filter(|_| selection.mode == Mode::Shallow);
+        let format = format.filter(|_| selection.mode != Mode::Full);
         let mut arguments = vec!["pack-objects", "--revs", "--stdout", "-q"];
+        if selection.mode == Mode::Metadata {
+            arguments.push("--filter=blob:none");
+        }
         if format.is_some() {
             arguments.push("--no-reuse-delta");
+            // Parts of packs with bitmaps would be taken as they are, deltas and all.
+            git.set("pack.useBitmaps", "false");
+            git.set("pack.allowPackReuse", "false");
         } else {
             arguments.push("--delta-base-offset");
             arguments.extend(had.map(|_| "--thin"));
@@ -76,7 +82,7 @@ impl Pack {
         let mut child = git.spawn(arguments)?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(wanted.as_bytes())));
-        let complaint = std::thread::spawn(move || first_of(stderr));
+        let complaint = std::thread::spawn(move || first_of(stderr, 4096));
         let indexer = format.map(|format| Arc::new(Mutex::new(Indexer::new(format))));
         let stream = stdout.map(|stdout| stream(stdout, indexer.clone()));
         let stream = stream.unwrap_or_else(|| Box::new(std::io::empty()));
@@ -136,15 +142,4 @@ fn stream(stdout: ChildStdout, indexer: Option<Arc<Mutex<Indexer>>>) -> Input {
         }),
         None => Box::new(stdout),
     }
-}
-
-/// The beginning of what a program complains of; the rest is read and dropped.
-fn first_of(stderr: Option<ChildStderr>) -> Vec<u8> {
-    let mut first = Vec::new();
-    if let Some(mut stderr) = stderr {
-        // A complaint that cannot be read is an empty one.
-        let _ = (&mut stderr).take(4096).read_to_end(&mut first);
-        let _ = std::io::copy(&mut stderr, &mut std::io::sink());
-    }
-    first
 }

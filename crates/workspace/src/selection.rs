@@ -17,6 +17,8 @@ pub enum Mode {
     Shallow,
     /// All commits that lead to it.
     Full,
+    /// The commit without what its files hold, which a guest fetches by itself, from where the repository came from.
+    Metadata,
 }
 
 /// What the user asks for.
@@ -49,6 +51,8 @@ pub struct Selection {
     pub(crate) intended: Vec<u8>,
     /// Patterns of a sparse checkout.
     pub(crate) sparse: Option<Vec<u8>>,
+    /// The remote that has what the guest is not given.
+    pub(crate) promisor: Option<String>,
     /// Files whose bytes are taken from the working tree, below its top.
     pub edited: Vec<Vec<u8>>,
     /// Tracked files that are not there.
@@ -80,6 +84,7 @@ impl Selection {
             repository.check_branch(branch)?;
         }
         let mut selection = match &choice.from {
+            _ if choice.mode == Mode::Metadata => Self::of_metadata(repository, choice.from.as_deref())?,
             Some(reference) => Self::of_commit(repository, reference)?,
             None => Self::of_tree(repository, choice)?,
         };
@@ -90,7 +95,7 @@ impl Selection {
         Ok(selection)
     }
 
-    fn empty(repository: &Repository) -> Self {
+    pub(crate) fn empty(repository: &Repository) -> Self {
         Self {
             head: repository.head.clone(),
             commit: repository.commit.clone(),
@@ -100,6 +105,7 @@ impl Selection {
             blobs: Vec::new(),
             intended: Vec::new(),
             sparse: None,
+            promisor: None,
             edited: Vec::new(),
             deleted: Vec::new(),
             submodules: Vec::new(),
@@ -273,7 +279,7 @@ fn line(list: &mut Vec<u8>, version: &Version, stage: Option<u8>, path: &[u8]) {
     list.push(0);
 }
 
-fn split_tab(line: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split_tab(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let tab = line.iter().position(|byte| *byte == b'\t')?;
     Some((&line[..tab], &line[tab + 1..]))
 }

@@ -14,8 +14,8 @@ const WORDS: &[(&str, &str)] = &[
     ("core", "ignoreCase"),
 ];
 
-/// The text of a file of git's settings.
-pub(crate) fn of(repository: &Repository) -> Result<Vec<u8>, WorkspaceError> {
+/// The text of a file of git's settings. `promisor` is the remote that has objects which the guest is not given.
+pub(crate) fn of(repository: &Repository, promisor: Option<&str>) -> Result<Vec<u8>, WorkspaceError> {
     let git = &repository.git;
     let mut text = String::new();
     for key in ["name", "email"] {
@@ -31,16 +31,42 @@ pub(crate) fn of(repository: &Repository) -> Result<Vec<u8>, WorkspaceError> {
             text.push_str(&format!("[{section}]\n\t{key} = {word}\n"));
         }
     }
+    for (name, url) in remotes(git)? {
+        let fetch = quoted(&format!("+refs/heads/*:refs/remotes/{name}/*"));
+        text.push_str(&format!(
+            "[remote \"{name}\"]\n\turl = {}\n\tfetch = {fetch}\n",
+            quoted(&url)
+        ));
+    }
+    if let Some(name) = promisor {
+        // gitformat-repository-version(5): git before this version would take it for a damaged repository.
+        text.push_str(&format!(
+            "[core]\n\trepositoryFormatVersion = 1\n[extensions]\n\tpartialClone = {name}\n\
+             [remote \"{name}\"]\n\tpromisor = true\n\tpartialCloneFilter = blob:none\n"
+        ));
+    }
+    submodules(git, &mut text)?;
+    Ok(text.into_bytes())
+}
+
+/// The remote that a guest would fetch from: `origin`, or else the first.
+pub(crate) fn first_remote(repository: &Repository) -> Result<Option<String>, WorkspaceError> {
+    let remotes = remotes(&repository.git)?;
+    let origin = remotes.iter().find(|(name, _)| name == "origin");
+    let found = origin.or(remotes.first());
+    Ok(found.map(|(name, _)| name.clone()))
+}
+
+/// The remotes that make sense in a guest, each with its address.
+fn remotes(git: &Git) -> Result<Vec<(String, String)>, WorkspaceError> {
     let output = git.output(
         "read its remotes",
         ["config", "-z", "--get-regexp", r"^remote\..*\.url$"],
     )?;
-    let mut named = Vec::new();
+    let mut remotes: Vec<(String, String)> = Vec::new();
     for entry in output.stdout.split(|byte| *byte == 0) {
-        let Some((key, url)) = std::str::from_utf8(entry)
-            .ok()
-            .and_then(|entry| entry.split_once('\n'))
-        else {
+        let entry = std::str::from_utf8(entry).unwrap_or_default();
+        let Some((key, url)) = entry.split_once('\n') else {
             continue;
         };
         let name = key
@@ -50,18 +76,11 @@ pub(crate) fn of(repository: &Repository) -> Result<Vec<u8>, WorkspaceError> {
             continue;
         };
         // Only the first address of each: the others are for pushing.
-        if named.contains(&name) {
-            continue;
+        if remotes.iter().all(|(known, _)| known != name) {
+            remotes.push((name.to_owned(), url));
         }
-        named.push(name);
-        let fetch = quoted(&format!("+refs/heads/*:refs/remotes/{name}/*"));
-        text.push_str(&format!(
-            "[remote \"{name}\"]\n\turl = {}\n\tfetch = {fetch}\n",
-            quoted(&url)
-        ));
     }
-    submodules(git, &mut text)?;
-    Ok(text.into_bytes())
+    Ok(remotes)
 }
 
 /// Which submodules are in use, and where they came from.

@@ -114,6 +114,8 @@ pub enum ModeArg {
     Shallow,
     /// All commits before it, and submodules that are checked out.
     Full,
+    /// The commit without its files, which git in the VM fetches from the remote when they are wanted.
+    Metadata,
 }
 
 /// What of a repository goes.
@@ -158,7 +160,8 @@ pub struct PrepareArgs {
     /// A path in the repository; the current folder if left out.
     #[arg(value_name = "PATH", default_value = ".", hide_default_value = true)]
     pub path: PathBuf,
-    /// shallow: the commit alone; full: its history and checked-out submodules, too.
+    /// shallow: the commit alone; full: its history and checked-out submodules, too; metadata: the commit without its
+    /// files, which git in the VM fetches from the remote when they are wanted.
     #[arg(
         long,
         value_name = "MODE",

@@ -43,6 +43,7 @@ fn hint(vm: &str, error: &WorkspaceError) -> Option<(String, u8)> {
         E::Submodules { .. } => {
             format!("`banger vm workspace prepare {vm} --mode full` takes those along that are checked out")
         }
+        E::NoRemote => "--mode shallow sends the files".to_owned(),
         E::NoSuchCommit { .. } => "`git log --oneline --all` lists commits".to_owned(),
         E::BadBranch { .. } => return Some(("for example --branch try/one".to_owned(), USAGE)),
         E::BranchTaken { .. } => "another name, or `git branch -D` first".to_owned(),

@@ -48,6 +48,9 @@ pub struct Record {
 pub struct Asked {
     /// The whole history.
     pub full: bool,
+    /// No files. Notes of earlier versions do not have it.
+    #[serde(default)]
+    pub metadata: bool,
     /// Untracked files.
     pub untracked: bool,
     /// A branch of its own.

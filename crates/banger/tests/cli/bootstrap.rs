@@ -102,3 +102,30 @@ fn a_mise_that_fails_says_why_and_a_guest_without_one_is_a_warning() {
     let told = "banger: warning: the VM has no mise: the tools that mise.toml names are not installed\n";
     assert_eq!((none.code, none.err.as_str()), (0, told));
 }
+
+#[test]
+fn downloads_that_the_user_shares_go_to_each_vm_and_none_come_back() {
+    let tells = "cat /dev/null; find \"$HOME/.local/share/mise/downloads\" -type f | sort | sed 's|.*/downloads/|has |'; \
+                 echo \"keeps ${MISE_ALWAYS_KEEP_DOWNLOAD:-nothing}\"; \
+                 echo poison > \"$HOME/.local/share/mise/downloads/node/22/node.tar.gz\"; \
+                 echo new > \"$HOME/.local/share/mise/downloads/node/22/other.tar.gz\"";
+    let workshop = workshop(Some(tells));
+    let shared = workshop.daemon.folder().join("cache/banger/mise");
+    fs::create_dir_all(shared.join("node/22")).unwrap();
+    fs::write(shared.join("node/22/node.tar.gz"), "as it was").unwrap();
+    let outside = workshop.daemon.folder().join("outside");
+    fs::write(&outside, "secret").unwrap();
+    std::os::unix::fs::symlink(&outside, shared.join("node/22/link")).unwrap();
+    let ran = run(&workshop, &["-d"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        ran.err.ends_with("has node/22/node.tar.gz\nkeeps 1\n"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(
+        fs::read_to_string(shared.join("node/22/node.tar.gz")).unwrap(),
+        "as it was"
+    );
+    assert_eq!(fs::read_dir(shared.join("node/22")).unwrap().count(), 2);
+}

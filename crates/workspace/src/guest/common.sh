@@ -1,5 +1,7 @@
 # What each of the scripts begins with. They run in the guest, by its own sh and git: values come in as arguments.
 set -eu
+# Nothing is fetched here: a workspace that lacks files says so.
+export GIT_NO_LAZY_FETCH=1 GIT_ALLOW_PROTOCOL=none
 export LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_LITERAL_PATHSPECS=1 GIT_NO_REPLACE_OBJECTS=1
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES 2>/dev/null || :
 git() {

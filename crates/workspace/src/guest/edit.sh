@@ -9,9 +9,10 @@ lists=$top/$parcel/lists
 settled=$top/.git/banger/settled
 
 # shellcheck disable=SC2046 # words
-set -- $(git rev-parse refs/banger/prepared HEAD refs/banger/base refs/banger/index 2>/dev/null)
-[ $# = 4 ] && [ "$1" = "$state" ] && [ "$2" = "$3" ] && [ -f "$settled" ] || exit 96
-[ "$(git symbolic-ref -q HEAD || echo refs/heads/-)" = "refs/heads/$branch" ] || exit 96
+set -- $(git rev-parse refs/banger/prepared HEAD refs/banger/base refs/banger/index --symbolic-full-name HEAD 2>/dev/null)
+[ $# = 5 ] && [ "$1" = "$state" ] && [ "$2" = "$3" ] && [ -f "$settled" ] || exit 96
+if [ "$branch" = - ]; then head=HEAD; else head=refs/heads/$branch; fi
+[ "$5" = "$head" ] || exit 96
 [ "$(git write-tree 2>/dev/null)" = "$4" ] || exit 96
 # The look at all files: it writes nothing where nothing changed.
 GIT_INDEX_FILE=$settled git add -A 2>/dev/null || exit 96

@@ -23,4 +23,4 @@ mkdir "$scratch/objects"
 export GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_OBJECT_DIRECTORY="$scratch/objects" GIT_INDEX_FILE="$scratch/index"
 git add -A
 git diff-tree -p -r --binary --full-index -U3 --no-renames --no-ext-diff --no-textconv --no-color \
-    --ignore-submodules=all --src-prefix=a/ --dst-prefix=b/ "$base" "$(git write-tree)"
+    --ignore-submodules=all --src-prefix=a/ --dst-prefix=b/ "$base" "$(git write-tree --missing-ok)"

@@ -21,6 +21,8 @@ if [ "$pack" != - ]; then
     # A pack's index makes it seen: last.
     chmod 444 .git/banger-objects/pack/incoming "$lists/pack"
     mv -f .git/banger-objects/pack/incoming ".git/objects/pack/pack-$pack.pack"
+    # What is not in it is to be had from the remote, and not missing.
+    ! git config extensions.partialClone >/dev/null || : >".git/objects/pack/pack-$pack.promisor"
     mv -f "$lists/pack" ".git/objects/pack/pack-$pack.idx"
 fi
 
@@ -29,7 +31,7 @@ fi
 now=
 if [ "$turn" = again ]; then
     GIT_INDEX_FILE=$index git add -A
-    now=$(GIT_INDEX_FILE=$index git write-tree)
+    now=$(GIT_INDEX_FILE=$index git write-tree --missing-ok)
 fi
 
 # The index that the host has; then what is to be checked out of it. Files of the working tree that came before and did
@@ -38,12 +40,12 @@ cat "$lists/shallow" .git/shallow 2>/dev/null | sort -u >"$parcel/shallow"
 [ ! -s "$parcel/shallow" ] || cp "$parcel/shallow" .git/shallow
 [ "$commit" = - ] || GIT_INDEX_FILE=$wanted git read-tree "$commit"
 [ ! -s "$lists/staged" ] || GIT_INDEX_FILE=$wanted git update-index -z --index-info <"$lists/staged"
-target=$(GIT_INDEX_FILE=$wanted git write-tree)
+target=$(GIT_INDEX_FILE=$wanted git write-tree --missing-ok)
 checkout=$target
 if [ -s "$lists/kept" ] || [ -s "$lists/deleted" ]; then
     GIT_INDEX_FILE=$wanted git update-index --add --remove --replace -z --stdin <"$lists/kept"
     GIT_INDEX_FILE=$wanted git update-index --force-remove -z --stdin <"$lists/deleted"
-    checkout=$(GIT_INDEX_FILE=$wanted git write-tree)
+    checkout=$(GIT_INDEX_FILE=$wanted git write-tree --missing-ok)
 fi
 
 if [ "$turn" = again ]; then
@@ -57,7 +59,7 @@ if [ "$turn" = again ]; then
             export GIT_DIR="$top/.git" GIT_WORK_TREE=. GIT_INDEX_FILE="$settled"
             git update-index --add --replace -z --stdin <"$lists/sent"
         )
-        state=$(GIT_INDEX_FILE=$settled git write-tree)
+        state=$(GIT_INDEX_FILE=$settled git write-tree --missing-ok)
     fi
     # By what is noted here: an earlier turn may have come to its end after its host had gone.
     base=$(git rev-parse -q --verify refs/banger/base || echo -)
@@ -98,7 +100,9 @@ trap '' HUP INT TERM
 if [ -s "$lists/sparse" ]; then
     mkdir -p .git/info
     cp "$lists/sparse" .git/info/sparse-checkout
+    # Whoever turned it off here may have done so in either place.
     git config core.sparseCheckout true
+    git config --worktree core.sparseCheckout true
 fi
 GIT_INDEX_FILE=$index git read-tree --reset -u "$checkout"
 # The files as they are from now on, with their times: the next look at them reads none.
@@ -114,7 +118,7 @@ fi
 if [ -s "$lists/intended" ]; then
     GIT_INDEX_FILE=$index git add -f -N --pathspec-from-file="$lists/intended" --pathspec-file-nul
 fi
-state=$(GIT_INDEX_FILE=$settled git write-tree)
+state=$(GIT_INDEX_FILE=$settled git write-tree --missing-ok)
 mkdir -p .git/banger
 mv -f "$settled" .git/banger/settled
 mv -f "$index" .git/index
@@ -136,6 +140,8 @@ fi
 } | git update-ref -z --stdin
 rm -rf .git/banger-*
 if [ "$turn" = new ]; then
+    # Nobody worked here yet: what was written in the second of the index need not be looked into the next time.
+    touch .git/index .git/banger/settled
     rm -rf "$path"
     mv "$tree" "$path"
 fi

@@ -51,7 +51,17 @@ fn edits_deletions_and_their_undoing_go_the_short_way() {
             scene.write("README", "a file\n");
         },
         &|| {
-            for name in ["-rf", "a\nb", "\u{1b}[31m", "\u{e9}", ":(top)x", "\"q\"", " "] {
+            let longest = "n".repeat(255);
+            for name in [
+                "-rf",
+                "a\nb",
+                "\u{1b}[31m",
+                "\u{e9}",
+                ":(top)x",
+                "\"q\"",
+                " ",
+                &longest,
+            ] {
                 scene.write(name, name);
             }
         },
@@ -102,6 +112,7 @@ fn what_the_guest_did_to_its_index_head_or_notes_is_no_way_to_lead_an_edit_astra
         &|| drop(scene.git_inside(&["update-ref", "-d", "refs/banger/index"])),
         &|| drop(scene.git_inside(&["update-ref", "refs/banger/index", "HEAD"])),
         &|| std::fs::remove_dir_all(inside.join(".git/banger")).unwrap(),
+        &|| std::fs::write(inside.join(".git/index.lock"), "").unwrap(),
         &|| std::fs::write(inside.join(".git/banger/settled"), "no index").unwrap(),
         &|| std::fs::write(inside.join(".git/index"), "no index").unwrap(),
     ];
@@ -115,7 +126,7 @@ fn what_the_guest_did_to_its_index_head_or_notes_is_no_way_to_lead_an_edit_astra
         match outcome {
             Ok(prepared) => before = prepared,
             // A broken index says so; told to, it is made anew.
-            Err(error) if number == 8 => {
+            Err(error) if number == 9 => {
                 assert!(error.to_string().contains("index"), "{error}");
                 std::fs::remove_file(inside.join(".git/index")).unwrap();
                 before = scene.prepare_as(&choice(), Some(&before), true).unwrap();

@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::symlink;
 
-use workspace::{Choice, Head, Mode, Repository, Selection, WorkspaceError};
+use workspace::{Base, Choice, Head, Mode, Repository, Selection, WorkspaceError};
 
-use crate::support::{Scene, git};
+use crate::support::{Scene, git, tree};
 
 #[test]
 fn status_and_diff_are_the_same_inside_as_outside() {
@@ -69,7 +69,7 @@ fn the_list_of_what_would_go_is_exactly_what_goes() {
     };
     let listed = scene.select(&choice).files;
     scene.prepare_as(&choice, None, false).unwrap();
-    let there = crate::support::tree(&scene.inside(), false);
+    let there = tree(&scene.inside(), false);
     let there: Vec<Vec<u8>> = there
         .iter()
         .map(|(path, _)| path.to_str().unwrap().into())
@@ -253,4 +253,82 @@ fn files_of_git_lfs_go_as_pointers_and_are_counted() {
     scene.prepare();
     assert_eq!(scene.read_inside("a.bin"), pointer);
     scene.assert_same();
+}
+
+#[test]
+fn metadata_goes_without_files_which_the_guest_can_fetch_and_work_made_there_comes_back() {
+    let scene = Scene::committed();
+    scene.write(".gitattributes", "*.bin binary\n");
+    scene.write("sub/.gitignore", "*.tmp\n");
+    scene.commit("second");
+    scene.write("README", "not committed\n");
+    scene.git(&["checkout", "-q", "-b", "topic"]);
+    let choice = Choice {
+        mode: Mode::Metadata,
+        ..Choice::default()
+    };
+    let nowhere = scene.prepare_as(&choice, None, false).unwrap_err();
+    assert!(matches!(nowhere, WorkspaceError::NoRemote), "{nowhere}");
+    scene.git(&["remote", "add", "backup", "https://token@example.com/backup.git"]);
+    scene.git(&["remote", "add", "origin", "https://example.com/origin.git"]);
+    assert_eq!(scene.select(&choice).files, Vec::<Vec<u8>>::new());
+    let first = scene.prepare_as(&choice, None, false).unwrap();
+
+    // All that git knows of it, and no file.
+    assert_eq!(
+        scene.git(&["rev-parse", "HEAD"]),
+        scene.git_inside(&["rev-parse", "HEAD"])
+    );
+    assert_eq!(
+        scene.git_inside(&["rev-parse", "--abbrev-ref", "HEAD"]),
+        "topic\n"
+    );
+    assert_eq!(scene.git_inside(&["log", "--format=%s %an"]), "second Ada\n");
+    let listed = &["ls-tree", "-r", "HEAD"];
+    assert_eq!(scene.git(listed), scene.git_inside(listed));
+    assert_eq!(scene.git_inside(&["status", "--porcelain"]), "");
+    assert_eq!(
+        scene.git_inside(&["config", "extensions.partialClone"]),
+        "origin\n"
+    );
+    assert_eq!(
+        scene.git_inside(&["config", "remote.backup.url"]),
+        "https://example.com/backup.git\n"
+    );
+    assert_eq!(tree(&scene.inside(), false), []);
+    git(&scene.inside(), &["fsck"]);
+    let blob = scene.git(&["rev-parse", "HEAD:src/main.c"]);
+    let packed = scene.git_inside(&["cat-file", "--batch-check", "--batch-all-objects"]);
+    assert!(!packed.contains(blob.trim()), "{packed}");
+
+    // The guest gets the files from where they can be had: here, the host.
+    let top = scene.top().display().to_string();
+    scene.git(&["config", "uploadpack.allowFilter", "true"]);
+    scene.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    scene.git_inside(&["config", "remote.origin.url", &format!("file://{top}")]);
+    scene.git_inside(&["sparse-checkout", "disable"]);
+    assert_eq!(scene.read_inside("README"), "one\ntwo\nthree\n");
+    scene.write_inside("README", "by the guest\n");
+    scene.write_inside("new", "made there\n");
+    let patch = scene.export(&Base::Prepared);
+    let text = String::from_utf8(patch.clone()).unwrap();
+    assert!(
+        text.contains("by the guest") && text.contains("made there"),
+        "{text}"
+    );
+
+    // Work is work; without it, a further prepare follows the host.
+    scene.git(&["stash", "-q"]);
+    scene.write("README", "third\n");
+    scene.git(&["commit", "-qam", "third"]);
+    let refused = scene.prepare_as(&choice, Some(&first), false).unwrap_err();
+    assert!(matches!(refused, WorkspaceError::GuestWork { .. }), "{refused}");
+    scene.git_inside(&["reset", "-q", "--hard"]);
+    scene.git_inside(&["clean", "-qfd"]);
+    scene.prepare_as(&choice, Some(&first), false).unwrap();
+    assert_eq!(
+        scene.git(&["rev-parse", "HEAD"]),
+        scene.git_inside(&["rev-parse", "HEAD"])
+    );
+    assert_eq!(scene.git_inside(&["status", "--porcelain"]), "");
 }

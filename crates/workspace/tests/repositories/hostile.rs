@@ -118,6 +118,62 @@ fn hooks_and_included_settings_run_nothing() {
 }
 
 #[test]
+fn submodules_that_name_commands_and_other_places_run_nothing() {
+    let scene = Scene::committed();
+    let trap = scene.trap();
+    let commit = scene.git(&["rev-parse", "HEAD"]);
+    let mut modules = String::new();
+    for (name, path, url) in [
+        ("plain", "plain", "--upload-pack=TRAP"),
+        ("helper", "helper", "ext::TRAP"),
+        ("-c", "-c", "ssh://-oProxyCommand=TRAP/x"),
+        ("../../up", "--", "file:///etc"),
+        ("hooks/x", "hooks", "https://user:token@example.com/x"),
+    ] {
+        let url = url.replace("TRAP", &trap);
+        modules.push_str(&format!(
+            "[submodule \"{name}\"]\n\tpath = {path}\n\turl = {url}\n\tupdate = !{trap}\n\tignore = none\n"
+        ));
+        let entry = format!("160000,{},{path}", commit.trim());
+        scene.git(&["update-index", "--add", "--cacheinfo", &entry]);
+        scene.git(&["config", &format!("submodule.{name}.url"), &url]);
+        scene.git(&["config", &format!("submodule.{name}.update"), &format!("!{trap}")]);
+        // Checked out, as far as a folder tells.
+        std::fs::create_dir_all(scene.top().join(path)).unwrap();
+        std::fs::write(scene.top().join(path).join(".git"), "gitdir: ../.git\n").unwrap();
+    }
+    scene.write(".gitmodules", &modules);
+    scene.git(&["config", "submodule.recurse", "true"]);
+    scene.git(&["config", "submodule.active", "."]);
+    scene.git(&["add", ".gitmodules"]);
+    scene.git(&["commit", "-qm", "submodules"]);
+    let _ = std::fs::remove_file(scene.evidence());
+    let choice = Choice {
+        mode: workspace::Mode::Full,
+        ..Choice::default()
+    };
+    let selection = scene.select(&choice);
+    assert_eq!(selection.submodules.len(), 5);
+    for path in &selection.submodules {
+        let path = scene.top().join(String::from_utf8(path.clone()).unwrap());
+        let refused = Repository::find(&path).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                WorkspaceError::ForeignTree { .. } | WorkspaceError::ForeignRepository { .. }
+            ),
+            "{refused}"
+        );
+    }
+    scene.prepare_as(&choice, None, false).unwrap();
+    scene.assert_nothing_was_run();
+    let config = std::fs::read_to_string(scene.inside().join(".git/config")).unwrap();
+    for word in [trap.as_str(), "token", "upload-pack", "ext::", "/etc", "update ="] {
+        assert!(!config.contains(word), "{word}: {config}");
+    }
+}
+
+#[test]
 fn a_working_tree_elsewhere_is_refused() {
     let scene = Scene::committed();
     let other = scene.path("private");

@@ -6,6 +6,7 @@ mod coming_out;
 mod edits;
 mod going_in;
 mod hostile;
+mod large;
 mod patches;
 mod pulling;
 mod support;

@@ -6,8 +6,8 @@ use api::client::Client;
 use api::{CreateVm, NetworkMode};
 use workspace::{Guest, WorkspaceError};
 
-use super::Entered;
 use super::setup::Said;
+use super::{Entered, downloads};
 use crate::failure::Failure;
 use crate::render;
 use crate::terminal::Signals;
@@ -23,13 +23,21 @@ const LOG: &str = "/root/.cache/banger/mise.log";
 /// The guest has no mise.
 const NO_MISE: i32 = 90;
 
+/// Makes the folder that downloads go to, if there is a mise to use them.
+const ROOM: &str = r#"
+PATH=$PATH:$1
+command -v mise >/dev/null 2>&1 || exit 90
+mkdir -p "$2"
+"#;
+
 /// Goes into a folder and installs what is named there: to the end, or with a log to go on by itself. It is the guest's
-/// to trust: nothing else is in there.
+/// to trust: nothing else is in there. Where downloads are shared, those that are new stay, for the user to take out.
 const SCRIPT: &str = r#"
 cd "$1" || exit 1
 PATH=$PATH:$2
 command -v mise >/dev/null 2>&1 || exit 90
 export PATH MISE_YES=1 MISE_TRUSTED_CONFIG_PATHS="$1"
+[ -z "$4" ] || export MISE_ALWAYS_KEEP_DOWNLOAD=1
 [ -n "$3" ] || exec mise install 2>&1 </dev/null
 mkdir -p "${3%/*}" && : >"$3" || exit 1
 setsid sh -c 'mise install; echo "mise install ended with $?"' </dev/null >"$3" 2>&1 &
@@ -80,6 +88,25 @@ pub async fn install(
         id: id.to_owned(),
         name: name.to_owned(),
     };
+    let shared = downloads::folder();
+    if let Some(folder) = &shared {
+        let argv = ["sh", "-c", ROOM, "banger", INSTALLED, downloads::THERE].map(str::to_owned);
+        let made = entered
+            .work(signals, true, move |guest| {
+                guest
+                    .run(&argv, Box::new(io::empty()), &mut io::sink())
+                    .map_err(|source| WorkspaceError::Guest {
+                        action: "install tools",
+                        source,
+                    })
+            })
+            .await?;
+        // Without mise, that is what is said below.
+        if made.code == 0 {
+            downloads::give(client, id, folder.clone()).await?;
+        }
+    }
+    let keep = shared.map_or("", |_| "keep");
     let log = match when {
         Bootstrap::Foreground => "",
         Bootstrap::Background => LOG,
@@ -92,7 +119,7 @@ pub async fn install(
         };
         render::note(&format!("  tools   mise installs what {file} names{log}"));
     }
-    let argv = ["sh", "-c", SCRIPT, "banger", folder, INSTALLED, log].map(str::to_owned);
+    let argv = ["sh", "-c", SCRIPT, "banger", folder, INSTALLED, log, keep].map(str::to_owned);
     let ended = entered
         .work(signals, true, move |guest| {
             let mut said = Said::new(quiet);

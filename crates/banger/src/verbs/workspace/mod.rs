@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod changes;
+mod downloads;
 mod prepare;
 mod pull;
 mod setup;

@@ -34,6 +34,7 @@ impl Plan {
     pub fn of(path: &Path, choice: &ChoiceArgs, mode: ModeArg, vm: &str) -> Result<Self, Failure> {
         let asked = Asked {
             full: mode == ModeArg::Full,
+            metadata: mode == ModeArg::Metadata,
             untracked: choice.include_untracked,
             branch: choice.branch.clone(),
             from: choice.from.clone(),
@@ -45,7 +46,11 @@ impl Plan {
         let fail = |error| failed(vm, &error);
         let repository = open(path, vm)?;
         let choice = Choice {
-            mode: if asked.full { Mode::Full } else { Mode::Shallow },
+            mode: match (asked.full, asked.metadata) {
+                (true, _) => Mode::Full,
+                (false, true) => Mode::Metadata,
+                (false, false) => Mode::Shallow,
+            },
             untracked: asked.untracked,
             branch: asked.branch.clone(),
             from: asked.from.clone(),
