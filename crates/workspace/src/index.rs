@@ -272,3 +272,6 @@ impl<R: Read> Read for Watched<R> {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests;
