@@ -212,6 +212,13 @@ fn workspaces(home: &Home) {
     ]);
     assert_eq!(of_host(home, "README"), "ONE\ntwo\nthree, edited\n");
     let export = ["vm", "workspace", "export", "box", "--guest-path", "/root/repo"];
+    // All of the guest's copy, index and objects included, is as before; what came out fits any clone.
+    let all = "find . -type f -exec sha256sum {} + | sort | sha256sum";
+    let before = inside(home, all);
+    home.succeeds(&[&export[..], &["-o", "all"]].concat());
+    assert_eq!(inside(home, all), before);
+    git(home.path(), &["clone", "-q", "site", "second"]);
+    git(&home.path().join("second"), &["apply", "--check", "../all"]);
     home.succeeds(&[&export[..], &["--base", "HEAD", "-o", "p"]].concat());
     assert!(
         fs::read_to_string(home.path().join("p"))
@@ -246,5 +253,16 @@ fn workspaces(home: &Home) {
         "firstHEAD -> old\n"
     );
     home.succeeds(&[&prepare[..], &["--dry-run"]].concat());
+    // No file, and all that git knows.
+    git(&top, &["remote", "add", "origin", "https://example.com/site.git"]);
+    let metadata = ["--guest-path", "/srv/metadata", "--mode", "metadata"];
+    home.succeeds(&[&prepare[..], &metadata].concat());
+    assert_eq!(
+        inside(
+            home,
+            "cd /srv/metadata; ls -A; git log --format=%s%D; git status --porcelain; git ls-files src"
+        ),
+        ".git\nsecondHEAD -> main, grafted\nsrc/main.c\n"
+    );
     home.succeeds(&["vm", "delete", "box"]);
 }
