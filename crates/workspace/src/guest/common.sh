@@ -6,7 +6,7 @@ export LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_LITERAL_PATHSPECS=1 GIT_NO_REPLACE_OBJ
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES 2>/dev/null || :
 git() {
     command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c gc.auto=0 -c maintenance.auto=false -c core.compression=1 \
-        -c safe.directory='*' -c advice.addEmbeddedRepo=false -c core.safecrlf=false \
+        -c safe.directory='*' -c advice.addEmbeddedRepo=false -c core.safecrlf=false -c core.splitIndex=false \
         -c diff.suppressBlankEmpty=false "$@"
 }
 command -v git >/dev/null 2>&1 || exit 90

@@ -8,6 +8,11 @@ top=$PWD
 lists=$top/$parcel/lists
 settled=$top/.git/banger/settled
 
+# Split, so that what is written is what changed: the index of many files takes longer than all the rest.
+settled_git() {
+    GIT_INDEX_FILE=$settled git -c core.splitIndex=true "$@"
+}
+
 # shellcheck disable=SC2046 # words
 set -- $(git rev-parse refs/banger/prepared HEAD refs/banger/base refs/banger/index --symbolic-full-name HEAD 2>/dev/null)
 [ $# = 5 ] && [ "$1" = "$state" ] && [ "$2" = "$3" ] && [ -f "$settled" ] || exit 96
@@ -15,8 +20,8 @@ if [ "$branch" = - ]; then head=HEAD; else head=refs/heads/$branch; fi
 [ "$5" = "$head" ] || exit 96
 [ "$(git write-tree 2>/dev/null)" = "$4" ] || exit 96
 # The look at all files: it writes nothing where nothing changed.
-GIT_INDEX_FILE=$settled git add -A 2>/dev/null || exit 96
-[ "$(GIT_INDEX_FILE=$settled git write-tree)" = "$state" ] || exit 96
+settled_git add -A 2>/dev/null || exit 96
+[ "$(settled_git write-tree)" = "$state" ] || exit 96
 
 # From here on it is brought to its end, whether or not anybody waits for it.
 trap '' HUP INT TERM
@@ -25,10 +30,12 @@ xargs -0 rm -rf -- <"$lists/sent"
 [ ! -s "$lists/back" ] || git checkout-index -q -f -z --stdin <"$lists/back"
 if [ -d "$parcel/files" ]; then
     cp -al "$parcel/files/." . 2>/dev/null || cp -a "$parcel/files/." .
+    # A link less changes their times, and the next look would read them.
+    rm -rf "$parcel/files"
 fi
-[ ! -s "$lists/gone" ] || GIT_INDEX_FILE=$settled git update-index --force-remove -z --stdin <"$lists/gone"
-cat "$lists/sent" "$lists/back" | GIT_INDEX_FILE=$settled git update-index --add --replace -z --stdin
-state=$(GIT_INDEX_FILE=$settled git write-tree)
+[ ! -s "$lists/gone" ] || settled_git update-index --force-remove -z --stdin <"$lists/gone"
+cat "$lists/sent" "$lists/back" | settled_git update-index --add --replace -z --stdin
+state=$(settled_git write-tree)
 git update-ref refs/banger/prepared "$state"
 rm -rf .git/banger-*
 echo "$state"

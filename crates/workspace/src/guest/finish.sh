@@ -112,6 +112,8 @@ xargs -0 rm -rf -- <"$lists/sent"
 if [ -d "$parcel/files" ]; then
     # As links, which cost no space; copied where the file system has none.
     cp -al "$parcel/files/." . 2>/dev/null || cp -a "$parcel/files/." .
+    # A link less changes their times, and the next look would read them.
+    rm -rf "$parcel/files"
     GIT_INDEX_FILE=$settled git update-index --add --replace -z --stdin <"$lists/sent"
 fi
 [ ! -s "$lists/unmerged" ] || GIT_INDEX_FILE=$index git update-index -z --index-info <"$lists/unmerged"
@@ -122,6 +124,8 @@ state=$(GIT_INDEX_FILE=$settled git write-tree --missing-ok)
 mkdir -p .git/banger
 mv -f "$settled" .git/banger/settled
 mv -f "$index" .git/index
+# Neither of the two is split now: what lies there is what an earlier one was based on.
+rm -f .git/sharedindex.*
 
 # One process for all of them that are set; HEAD first, which says what the branch is.
 if [ "$branch" = - ]; then
