@@ -105,12 +105,12 @@ fn a_mise_that_fails_says_why_and_a_guest_without_one_is_a_warning() {
 
 #[test]
 fn downloads_that_the_user_shares_go_to_each_vm_and_none_come_back() {
-    let tells = "cat /dev/null; find \"$HOME/.local/share/mise/downloads\" -type f | sort | sed 's|.*/downloads/|has |'; \
+    let tells = "cat /dev/null; find \"${PWD%/repo}/.local/share/mise/downloads\" -type f | sort | sed 's|.*/downloads/|has |'; \
                  echo \"keeps ${MISE_ALWAYS_KEEP_DOWNLOAD:-nothing}\"; \
-                 echo poison > \"$HOME/.local/share/mise/downloads/node/22/node.tar.gz\"; \
-                 echo new > \"$HOME/.local/share/mise/downloads/node/22/other.tar.gz\"";
+                 echo poison > \"${PWD%/repo}/.local/share/mise/downloads/node/22/node.tar.gz\"; \
+                 echo new > \"${PWD%/repo}/.local/share/mise/downloads/node/22/other.tar.gz\"";
     let workshop = workshop(Some(tells));
-    let shared = workshop.daemon.folder().join("cache/banger/mise");
+    let shared = workshop.daemon.folder().join(".cache/banger/mise");
     fs::create_dir_all(shared.join("node/22")).unwrap();
     fs::write(shared.join("node/22/node.tar.gz"), "as it was").unwrap();
     let outside = workshop.daemon.folder().join("outside");
