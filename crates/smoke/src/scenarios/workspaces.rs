@@ -262,7 +262,7 @@ fn workspaces(home: &Home) {
             home,
             "cd /srv/metadata; ls -A; git log --format=%s%D; git status --porcelain; git ls-files src"
         ),
-        ".git\nsecondHEAD -> main, grafted\nsrc/main.c\n"
+        ".git\nsecondgrafted, HEAD -> main\nsrc/main.c\n"
     );
     home.succeeds(&["vm", "delete", "box"]);
 }
