@@ -21,6 +21,9 @@ index=$(git rev-parse --git-path index)
 GIT_ALTERNATE_OBJECT_DIRECTORIES=$(cd "$(git rev-parse --git-path objects)" && pwd)
 mkdir "$scratch/objects"
 export GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_OBJECT_DIRECTORY="$scratch/objects" GIT_INDEX_FILE="$scratch/index"
-git add -A
-git diff-tree -p -r --binary --full-index -U3 --no-renames --no-ext-diff --no-textconv --no-color \
-    --ignore-submodules=all --src-prefix=a/ --dst-prefix=b/ "$base" "$(git write-tree --missing-ok)"
+# New files by their names alone: what they hold is read once, by the comparison.
+git add -A --intent-to-add
+# Files that only look changed are no part of a patch.
+git update-index -q --refresh || true
+git diff-index -p --binary --full-index -U3 --no-renames --no-ext-diff --no-textconv --no-color \
+    --ignore-submodules=all --src-prefix=a/ --dst-prefix=b/ "$base"
