@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::libc::{self, c_int};
 use tokio::runtime;
@@ -32,7 +32,7 @@ pub struct Launch {
     output: Option<OwnedFd>,
     errors: Option<OwnedFd>,
     passed: Vec<OwnedFd>,
-    record: PathBuf,
+    record: Option<PathBuf>,
     preparation: Option<Preparation>,
     confinement: Option<Confinement>,
     alone: bool,
@@ -62,11 +62,20 @@ impl Launch {
             output: None,
             errors: None,
             passed: Vec::new(),
-            record: record.into(),
+            record: Some(record.into()),
             preparation: None,
             confinement: None,
             alone: false,
             wire: None,
+        }
+    }
+
+    /// The same for a program that sees the end of this process and ends by itself then: nobody looks for it later, so
+    /// no file tells of it.
+    pub fn unrecorded(program: impl Into<PathBuf>, folder: impl Into<PathBuf>) -> Self {
+        Self {
+            record: None,
+            ..Self::new(program, folder, PathBuf::new())
         }
     }
 
@@ -209,9 +218,13 @@ impl Launch {
             prepare(&identity).map_err(cannot_fork)?;
         }
         let forget = || {
-            let _ = remove_record(&record, &identity);
+            if let Some(record) = &record {
+                let _ = remove_record(record, &identity);
+            }
         };
-        write_record(&record, &identity).inspect_err(|_| forget())?;
+        if let Some(record) = &record {
+            write_record(record, &identity).inspect_err(|_| forget())?;
+        }
         let descriptor = waiting
             .release()
             .inspect_err(|_| forget())
@@ -321,7 +334,7 @@ fn c_string(text: &OsStr) -> Result<CString, ProcessError> {
 #[derive(Debug)]
 pub struct Started {
     handle: Option<Handle>,
-    record: PathBuf,
+    record: Option<PathBuf>,
 }
 
 impl Started {
@@ -330,11 +343,6 @@ impl Started {
         self.handle
             .as_ref()
             .expect("it is taken only by `keep` and `drop`, which end this value")
-    }
-
-    /// The file that tells of it.
-    pub fn record(&self) -> &Path {
-        &self.record
     }
 
     /// Lets it run on.
@@ -348,7 +356,9 @@ impl Drop for Started {
         if let Some(handle) = self.handle.take() {
             // It fails only for a process that is gone.
             let _ = handle.kill(crate::Signal::KILL);
-            let _ = remove_record(&self.record, handle.identity());
+            if let Some(record) = &self.record {
+                let _ = remove_record(record, handle.identity());
+            }
         }
     }
 }

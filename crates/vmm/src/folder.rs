@@ -4,14 +4,17 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::VmmError;
 
 /// Longest path of a Unix socket in bytes: `sun_path` less its zero byte (`unix(7)`).
 const LONGEST_SOCKET: usize = 107;
+/// How soon a lock is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// Connections that wait until the VMM takes them.
 const BACKLOG: i32 = 4;
 
@@ -41,6 +44,27 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Another descriptor of it.
+    pub(crate) fn duplicate(&self) -> Result<OwnedFd, VmmError> {
+        self.descriptor
+            .try_clone()
+            .map_err(|error| self.error("open", "", error))
+    }
+
+    /// Waits until the keeper has read all that the VMM of this folder said, and is gone from it.
+    pub(crate) async fn until_logs_are_kept(&self) {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // Opened anew, since a lock belongs to what was opened; by this descriptor, since the folder may have moved.
+        let Ok(look) = rustix::fs::openat(&self.descriptor, ".", flags, Mode::empty()) else {
+            return;
+        };
+        while let Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) =
+            rustix::fs::flock(&look, FlockOperation::NonBlockingLockShared)
+        {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// A number that no other folder of the same file system has, as far as it fits.

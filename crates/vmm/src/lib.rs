@@ -5,13 +5,13 @@
 //!
 //! ```text
 //!  <folder>/process.json  which process the VMM is          agent.sock    QEMU: the agent's port
-//!           keeper.json   which process keeps its logs      qmp.sock      QEMU: its control socket
-//!           console.log   what the guest printed            firecracker/  Firecracker: all that it sees
-//!           vmm.log       what the VMM said
+//!           console.log   what the guest printed            qmp.sock      QEMU: its control socket
+//!           vmm.log       what the VMM said                 firecracker/  Firecracker: all that it sees
+//!           metrics.log   what it counted, if it does
 //! ```
 //!
-//! A program that starts machines calls [`keep_logs_if_asked`] first of all: it is executed once more for each
-//! machine, to keep its logs.
+//! A program that starts machines calls [`keep_logs_if_asked`] first of all: it is executed once more, to keep the
+//! logs of its machines.
 
 mod choose;
 mod command_line;
@@ -29,6 +29,6 @@ use folder::Folder;
 
 pub use choose::{Binaries, Wanted, choose, find};
 pub use firecracker::Firecracker;
-pub use logs::{Follower, LogKind, console_log, keep_logs_if_asked, vmm_log};
+pub use logs::{Follower, LogKind, console_log, keep_logs_if_asked, metrics_log, vmm_log};
 pub use qemu::Qemu;
 pub use spec::{Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, NetworkSocket, VmmError};

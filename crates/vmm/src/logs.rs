@@ -1,26 +1,30 @@
-//! The logs of a machine, bounded: a small process beside each VMM keeps them, whether a daemon is there or not.
+//! The logs of machines, bounded: a small process keeps them, whether a daemon is there or not.
 //!
 //! ```text
 //!  VMM ── console ──▶ pipe ─┐              ┌─▶ console.log ─(full)─▶ console.log.1
-//!      ── stderr ───▶ pipe ─┴─▶ the keeper ┴─▶ vmm.log ─────(full)─▶ vmm.log.1
+//!      ── stderr ───▶ pipe ─┼─▶ the keeper ┼─▶ vmm.log ─────(full)─▶ vmm.log.1
+//!      ── metrics ──▶ pipe ─┘              └─▶ metrics.log ─(full)─▶ metrics.log.1
 //! ```
 //!
 //! A VMM's own log file grows without end. A ring in the VMM's memory is gone with the VMM, when it is wanted most.
 //! A pipe that the daemon reads fills up while no daemon is there, and then the guest's serial port stalls. So
-//! each machine has a process of its own for it. It ends when the VMM has.
+//! there is a process for it: one for all machines that a daemon starts, begun with the first of them, so that a start
+//! spawns nothing but its VMM. It outlives the daemon and ends after the last of these machines has.
+//!
+//! While it reads, it holds a lock (`flock(2)`) on the VM's folder. That goes with the last byte, and also with the
+//! keeper, whichever is first; so whoever finds the machine later can wait for its last words without knowing the
+//! keeper.
 
 mod follow;
 mod keeper;
+mod kept;
 mod read;
 mod start;
 
 pub use follow::Follower;
 pub use keeper::keep_logs_if_asked;
-pub use read::{console_log, vmm_log};
+pub use read::{console_log, metrics_log, vmm_log};
 pub(crate) use start::{Inlets, Keeper};
-
-/// Which process keeps the logs.
-pub(crate) const KEEPER_RECORD: &str = "keeper.json";
 
 /// First argument of the keeper's process.
 const VERB: &str = "banger-vm-logs";
@@ -68,3 +72,13 @@ const VMM: Log = Log {
     older: "vmm.log.1",
     limit: 1 << 18,
 };
+
+/// What a VMM counts, a line of JSON each time.
+const METRICS: Log = Log {
+    name: "metrics.log",
+    older: "metrics.log.1",
+    limit: 1 << 17,
+};
+
+/// In the order in which a keeper is handed their pipes.
+const LOGS: [Log; 3] = [CONSOLE, VMM, METRICS];

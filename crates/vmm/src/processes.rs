@@ -1,4 +1,4 @@
-//! The two processes of a machine, whichever VMM it has: the VMM, and the keeper of its logs.
+//! The process of a machine, whichever VMM it has, and the last words that it leaves with the keeper of its logs.
 
 use std::fs::File;
 use std::io;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use process::{Ending, Handle, Launch, ProcessError, Signal, Started, read_record, remove_record};
 
-use crate::logs::{KEEPER_RECORD, Keeper, vmm_log};
+use crate::logs::{Keeper, vmm_log};
 use crate::text::last_lines;
 use crate::{Folder, VmmError};
 
@@ -21,33 +21,30 @@ const DYING: Duration = Duration::from_secs(1);
 /// How long, after a VMM has ended, its logs' last lines are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Both processes while the machine is not ready yet; dropped, they are ended.
+/// The VMM while the machine is not ready yet; dropped, it is ended.
 pub(crate) struct Starting {
     binary: PathBuf,
     process: Started,
-    keeper: Started,
 }
 
 impl Starting {
-    /// Starts both. `binary` is what an error names.
+    /// Starts it, with its logs kept. `binary` is what an error names.
     pub(crate) async fn start(binary: &Path, launch: Launch, keeper: Keeper) -> Result<Self, VmmError> {
         let process = async { launch.start().await.map_err(|error| cannot_start(binary, error)) };
         match tokio::join!(process, keeper.start()) {
-            (Ok(process), Ok(keeper)) => Ok(Self {
+            (Ok(process), Ok(())) => Ok(Self {
                 binary: binary.to_owned(),
                 process,
-                keeper,
             }),
-            (Ok(other), Err(error)) | (Err(error), Ok(other)) => {
-                end(other).await;
+            (Ok(process), Err(error)) => {
+                end(process).await;
                 Err(error)
             }
-            (Err(error), Err(_)) => Err(error),
+            (Err(error), _) => Err(error),
         }
     }
 
-    /// Waits for what makes the machine ready. An error where that fails, or the VMM has died; both processes are
-    /// gone then.
+    /// Waits for what makes the machine ready. An error where that fails, or the VMM has died; it is gone then.
     pub(crate) async fn until<T>(
         self,
         folder: &Folder,
@@ -58,7 +55,7 @@ impl Starting {
             biased;
             outcome = ready => match outcome {
                 Ok(outcome) => {
-                    let processes = Processes { process: self.process.keep(), keeper: Some(self.keeper.keep()) };
+                    let processes = Processes { process: self.process.keep() };
                     return Ok((processes, outcome));
                 }
                 Err(error) => Some(error),
@@ -66,9 +63,7 @@ impl Starting {
             _ = self.process.handle().wait() => None,
         };
         let error = self.why(folder, error).await;
-        for process in [self.process, self.keeper] {
-            end(process).await;
-        }
+        end(self.process).await;
         Err(error)
     }
 
@@ -85,9 +80,8 @@ impl Starting {
         match error {
             Some(error) if !died => error,
             _ => {
-                // The keeper ends when it has read all that the VMM said, and is not waited for if something else
-                // holds the VMM's end open.
-                let _ = tokio::time::timeout(DYING, self.keeper.handle().wait()).await;
+                // Not waited for if something else holds the VMM's end of its log open.
+                let _ = tokio::time::timeout(DYING, folder.until_logs_are_kept()).await;
                 VmmError::DiedAtStart {
                     binary: self.binary.clone(),
                     log: last_lines(&vmm_log(folder.path()).unwrap_or_default(), LINES),
@@ -105,16 +99,14 @@ async fn end(process: Started) {
     }
 }
 
-/// Both processes of a machine that was started, by this daemon or an earlier one.
+/// The VMM of a machine that was started, by this daemon or an earlier one.
 #[derive(Debug)]
 pub(crate) struct Processes {
     process: Handle,
-    /// The process that keeps the logs, unless it is gone.
-    keeper: Option<Handle>,
 }
 
 impl Processes {
-    /// Those that `folder` tells of. `None`: the VMM is gone; its record and `remove_traces` are then seen to.
+    /// The one that `folder` tells of. `None`: the VMM is gone; its record and `remove_traces` are then seen to.
     pub(crate) fn find(
         folder: &Folder,
         remove_traces: impl FnOnce() -> Result<(), VmmError>,
@@ -128,15 +120,12 @@ impl Processes {
         let identity = read_record(&record).map_err(unreadable)?;
         let Some(process) = identity.as_ref().and_then(|identity| identity.open()) else {
             remove_traces()?;
-            folder.remove(KEEPER_RECORD)?;
             if let Some(identity) = identity {
                 remove_record(&record, &identity).map_err(unreadable)?;
             }
             return Ok(None);
         };
-        let keeper = read_record(&folder.path().join(KEEPER_RECORD));
-        let keeper = keeper.ok().flatten().and_then(|keeper| keeper.open());
-        Ok(Some(Self { process, keeper }))
+        Ok(Some(Self { process }))
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -148,45 +137,40 @@ impl Processes {
     }
 
     /// Waits for the VMM's end and then, bounded, until its last words are in the log.
-    pub(crate) async fn ended(&self, last_words: impl Future<Output = ()>) -> Result<Ending, ProcessError> {
+    pub(crate) async fn ended(
+        &self,
+        folder: &Folder,
+        last_words: impl Future<Output = ()>,
+    ) -> Result<Ending, ProcessError> {
         let ending = self.process.wait().await?;
         let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
-        if let Some(keeper) = &self.keeper {
-            // It ends when it has read all that the VMM said. One that hangs keeps no reason back.
-            let _ = tokio::time::timeout(LAST_WORDS, keeper.wait()).await;
-        }
+        // A keeper that hangs keeps no reason back.
+        let _ = tokio::time::timeout(LAST_WORDS, folder.until_logs_are_kept()).await;
         Ok(ending)
     }
 
-    /// Ends both, then removes what stands for a running machine, unless another one runs in the folder by now.
+    /// Ends it, then removes what stands for a running machine, unless another one runs in the folder by now.
     pub(crate) async fn kill(
         &self,
         folder: &Folder,
         remove_traces: impl FnOnce() -> Result<(), VmmError>,
     ) -> Result<(), VmmError> {
-        self.end().await.map_err(|error| control(&error))?;
+        self.end(folder).await.map_err(|error| control(&error))?;
         let record = folder.path().join(PROCESS_RECORD);
         let identity = self.process.identity();
         if read_record(&record).map_err(|error| control(&error))?.as_ref() != Some(identity) {
             return Ok(());
         }
         remove_traces()?;
-        folder.remove(KEEPER_RECORD)?;
         // Last: as long as it is there, all of this is done again.
         remove_record(&record, identity).map_err(|error| control(&error))
     }
 
-    async fn end(&self) -> Result<(), ProcessError> {
+    async fn end(&self, folder: &Folder) -> Result<(), ProcessError> {
         self.process.kill(Signal::KILL)?;
         self.process.wait().await?;
-        if let Some(keeper) = &self.keeper {
-            // It ends by itself when it has read what is left.
-            let ended = tokio::time::timeout(LAST_WORDS, keeper.wait()).await;
-            if ended.is_err() {
-                keeper.kill(Signal::KILL)?;
-                keeper.wait().await?;
-            }
-        }
+        // What is left in the pipes is read by the keeper, which is through with them then.
+        let _ = tokio::time::timeout(LAST_WORDS, folder.until_logs_are_kept()).await;
         Ok(())
     }
 }

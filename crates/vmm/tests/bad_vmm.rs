@@ -107,14 +107,44 @@ async fn a_start_that_is_given_up_leaves_no_process() {
     let lab = Lab::new();
     let fake = qemu_at(script(&lab, "exec sleep 1000"));
     let spec = lab.spec(b"never read");
-    let records = || Some((lab.process("process.json")?, lab.process("keeper.json")?));
-    let (vmm, keeper) = tokio::select! {
+    let vmm = tokio::select! {
         started = fake.start(&spec) => panic!("it never answers: {started:?}"),
-        both = until(records) => both,
+        vmm = until(|| lab.process("process.json")) => vmm,
     };
-    until(|| (!vmm.is_alive() && !keeper.is_alive()).then_some(())).await;
+    until(|| (!vmm.is_alive()).then_some(())).await;
     assert!(lab.process("process.json").is_none());
     assert!(vmm::find(&lab.folder).await.unwrap().is_none());
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+/// The keeper of the logs that this process has started.
+fn keeper() -> Option<Identity> {
+    let mut children = String::new();
+    for thread in fs::read_dir("/proc/self/task").unwrap() {
+        // One that is just ending has none.
+        children += &fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default();
+    }
+    let asked = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut pids = children.split_whitespace().map(|pid| pid.parse().unwrap());
+    let pid = pids.find(|&pid| asked(pid).contains("vm-log-keeper"))?;
+    Identity::of(pid).ok()
+}
+
+#[tokio::test]
+async fn a_log_keeper_that_was_killed_is_replaced_at_the_next_start() {
+    let lab = Lab::new();
+    let fake = qemu_at(script(&lab, "echo 'last words' >&2; exit 7"));
+    let spec = lab.spec(b"never read");
+    in_time(fake.start(&spec)).await.unwrap_err();
+    let first = keeper().unwrap();
+    first.open().unwrap().kill(process::Signal::KILL).unwrap();
+    until(|| (!first.is_alive()).then_some(())).await;
+    let error = in_time(fake.start(&spec)).await.unwrap_err();
+    assert!(
+        error.to_string().ends_with("ended at start: last words"),
+        "{error}"
+    );
+    assert_ne!(keeper().unwrap(), first);
     assert_eq!(lab.left(), Vec::<String>::new());
 }
 

@@ -69,7 +69,7 @@ impl Machine for FirecrackerMachine {
 
     fn wait(&self) -> BoxFuture<'_, String> {
         Box::pin(async {
-            match self.processes.ended(std::future::ready(())).await {
+            match self.processes.ended(&self.folder, std::future::ready(())).await {
                 Ok(ending) => end::why(ending, self.folder.path()),
                 Err(error) => format!("Firecracker cannot be watched: {error}"),
             }

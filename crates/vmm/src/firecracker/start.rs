@@ -122,7 +122,7 @@ async fn run(
     if let Some(jail) = jail {
         jail.give(LOG)?;
     }
-    let (keeper, console) = Keeper::prepare_with_log(&firecracker.log_keeper, folder.path(), log_end)?;
+    let (keeper, console) = Keeper::prepare_with(&firecracker.log_keeper, folder, vec![log_end])?;
     // It prints the guest's console, and tells of itself where it is told to; of a panic, on its standard error.
     launch.output(console).errors(log).arguments(ARGUMENTS);
     let starting = Starting::start(&firecracker.binary, launch, keeper).await?;

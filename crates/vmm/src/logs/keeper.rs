@@ -1,67 +1,166 @@
-//! The process that keeps a machine's logs. Works in the VM's folder; reads until the VMM has ended.
+//! The process that keeps the logs of a daemon's machines. It is handed each machine's pipes over a socket, reads them
+//! until their VMM has ended, and ends when the daemon has and the last of them too.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_setfl, flock, openat};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{CONSOLE, Log, READY, VERB, VMM};
+use super::kept::Kept;
+use super::{LOGS, READY, VERB};
 
 /// What is read at once; a pipe holds as much.
 const CHUNK: usize = 1 << 16;
 /// Pause after each read. A serial port gives a byte at a time: without it, each byte would wake this process.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Descriptors beside the pipes: the VM's folder, and where to answer.
+const OTHERS: usize = 2;
+/// What a thread needs that moves bytes.
+const STACK: usize = 64 << 10;
+/// How often, and how soon after each other, a lock is tried that whoever looks at it has for a moment.
+const TRIES: usize = 50;
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// Does the work of the log keeper and gives its exit code, if this process was started as one.
 ///
 /// Call it first of all in `main` of a program that starts machines.
 #[must_use]
 pub fn keep_logs_if_asked() -> Option<ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next()? != VERB {
+    if std::env::args_os().nth(1)? != VERB {
         return None;
     }
-    Some(match keep_logs(arguments) {
+    Some(match serve(rustix::stdio::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cannot keep the logs of the VM: {error}");
+            eprintln!("cannot keep the logs of VMs: {error}");
             ExitCode::FAILURE
         }
     })
 }
 
-fn keep_logs(mut arguments: impl Iterator<Item = OsString>) -> io::Result<()> {
-    let mut next = |log| Ok::<_, io::Error>((inlet(arguments.next())?, Kept::begin(log)?));
-    let (console, vmm) = (next(CONSOLE)?, next(VMM)?);
-    io::stdout().write_all(READY.as_bytes())?;
-    io::stdout().flush()?;
+/// Takes machines until the daemon's end of the socket is closed, then waits for the end of the last one.
+fn serve(daemon: impl AsFd) -> io::Result<()> {
+    allow_many_files();
     thread::scope(|scope| {
-        scope.spawn(|| drain(console.0, console.1));
-        drain(vmm.0, vmm.1);
-    });
-    Ok(())
+        while let Some(job) = Job::receive(&daemon)? {
+            // One that cannot be had is told of by the answer that is closed with the job.
+            let _ = thread::Builder::new()
+                .stack_size(STACK)
+                .spawn_scoped(scope, move || job.keep());
+        }
+        Ok(())
+    })
 }
 
-/// The reading end of a pipe that was passed on under a number.
-fn inlet(number: Option<OsString>) -> io::Result<File> {
-    let number = number.and_then(|number| number.to_str()?.parse::<u32>().ok());
-    let number = number.ok_or_else(|| io::Error::other("no descriptor was given"))?;
-    // A pipe that has a name is opened only once somebody writes, and its writer may have ended by now.
-    let pipe = File::options()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(format!("/proc/self/fd/{number}"))?;
-    fcntl_setfl(&pipe, OFlags::empty())?;
-    Ok(pipe)
+/// Each machine takes some; as many as the system lets this process have.
+fn allow_many_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // It is a matter of how many machines there can be, no more.
+    let _ = setrlimit(Resource::Nofile, all);
+}
+
+/// One machine's logs.
+struct Job {
+    folder: OwnedFd,
+    answer: File,
+    /// In the order of [`LOGS`]; a VMM may have less to say.
+    pipes: Vec<OwnedFd>,
+}
+
+impl Job {
+    /// The next one; `None` where the daemon is gone.
+    fn receive(daemon: impl AsFd) -> io::Result<Option<Self>> {
+        let mut said = [0];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(OTHERS + LOGS.len()))];
+        loop {
+            let mut handed = RecvAncillaryBuffer::new(&mut space);
+            let mut into = [IoSliceMut::new(&mut said)];
+            match recvmsg(&daemon, &mut into, &mut handed, RecvFlags::CMSG_CLOEXEC) {
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+                Ok(received) if received.bytes == 0 => return Ok(None),
+                Ok(_) => {}
+            }
+            let rights = handed.drain().filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+                _ => None,
+            });
+            let mut descriptors = rights.flatten();
+            if let (Some(folder), Some(answer)) = (descriptors.next(), descriptors.next()) {
+                return Ok(Some(Self {
+                    folder,
+                    answer: answer.into(),
+                    pipes: descriptors.collect(),
+                }));
+            }
+            // There were no descriptors left for it; what came of it is closed, which the daemon sees.
+        }
+    }
+
+    fn keep(self) {
+        let Self {
+            folder,
+            mut answer,
+            pipes,
+        } = self;
+        let begun = begin(&folder, pipes);
+        // Whether the daemon still listens is its own matter: what the VMM says is read all the same.
+        let _ = match &begun {
+            Ok(_) => answer.write_all(READY.as_bytes()),
+            Err(error) => writeln!(answer, "{error}"),
+        };
+        drop(answer);
+        let Ok((_lock, logs)) = begun else { return };
+        thread::scope(|scope| {
+            for (pipe, log) in logs {
+                // A pipe that nobody reads is closed, and its writer told so.
+                let _ = thread::Builder::new()
+                    .stack_size(STACK)
+                    .spawn_scoped(scope, move || drain(pipe, log));
+            }
+        });
+    }
+}
+
+/// Each pipe with its log, and what says that they are being kept, for as long as it is open.
+fn begin(folder: &OwnedFd, pipes: Vec<OwnedFd>) -> io::Result<(OwnedFd, Vec<(File, Kept)>)> {
+    // Opened anew: the lock belongs to what was opened, and the daemon shares the one that it handed over.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = openat(folder, ".", flags, Mode::empty())?;
+    lock(&folder);
+    let mut logs = Vec::new();
+    for (pipe, log) in pipes.into_iter().zip(LOGS) {
+        // Of a pipe with a name, the reading end was opened without waiting for a writer.
+        fcntl_setfl(&pipe, OFlags::empty())?;
+        logs.push((pipe.into(), Kept::begin(folder.try_clone()?, log)?));
+    }
+    Ok((folder, logs))
+}
+
+/// Locks the folder. An earlier run's last words may still be on their way, through a pipe that something else holds
+/// open: without the lock, this run's are not waited for.
+fn lock(folder: &OwnedFd) {
+    for _ in 0..TRIES {
+        match flock(folder, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => thread::sleep(AGAIN),
+            Ok(()) | Err(_) => return,
+        }
+    }
 }
 
 /// Reads to the end, whatever becomes of what was read: a writer must never wait for a full disk.
-fn drain(mut from: impl Read, mut to: Kept) {
+fn drain(mut from: File, mut to: Kept) {
     let mut chunk = vec![0; CHUNK];
     loop {
         match from.read(&mut chunk) {
@@ -72,62 +171,4 @@ fn drain(mut from: impl Read, mut to: Kept) {
         }
         thread::sleep(PAUSE);
     }
-}
-
-/// A log that is being written.
-struct Kept {
-    log: Log,
-    file: File,
-    length: u64,
-}
-
-impl Kept {
-    /// Begins anew: a log tells of one run of the machine.
-    fn begin(log: Log) -> io::Result<Self> {
-        for name in [log.name, log.older] {
-            match fs::remove_file(name) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(Self {
-            log,
-            file: create(log.name)?,
-            length: 0,
-        })
-    }
-
-    fn add(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.length == self.log.limit {
-                self.turn_over();
-            }
-            // To the limit exactly: the older file is always a full one.
-            let room = usize::try_from(self.log.limit - self.length).unwrap_or(usize::MAX);
-            let (now, rest) = bytes.split_at(room.min(bytes.len()));
-            // Counted whether it could be written or not; a short write must not let the file outgrow its limit.
-            self.length += now.len() as u64;
-            let _ = self.file.write_all(now);
-            bytes = rest;
-        }
-    }
-
-    /// Makes the file the older one and begins another.
-    fn turn_over(&mut self) {
-        self.length = 0;
-        let renamed = fs::rename(self.log.name, self.log.older).and_then(|()| create(self.log.name));
-        match renamed {
-            Ok(file) => self.file = file,
-            // The folder may be gone. The file is in append mode, so it starts again at its beginning.
-            Err(_) => drop(self.file.set_len(0)),
-        }
-    }
-}
-
-fn create(name: &str) -> io::Result<File> {
-    File::options()
-        .append(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(name)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::{CONSOLE, Log, VMM};
+use super::{CONSOLE, Log, METRICS, VMM};
 
 /// How often a reader that a turn-over got in the way of looks again.
 const TRIES: usize = 3;
@@ -27,6 +27,15 @@ pub fn console_log(folder: &Path) -> io::Result<Vec<u8>> {
 /// As [`console_log`].
 pub fn vmm_log(folder: &Path) -> io::Result<Vec<u8>> {
     read(folder, VMM)
+}
+
+/// What the VMM counted in its last run, where it does: a line of JSON each time, the first one maybe cut; at most
+/// 256 KiB.
+///
+/// # Errors
+/// As [`console_log`].
+pub fn metrics_log(folder: &Path) -> io::Result<Vec<u8>> {
+    read(folder, METRICS)
 }
 
 fn read(folder: &Path, log: Log) -> io::Result<Vec<u8>> {

@@ -1,18 +1,39 @@
-//! Starting the log keeper of a machine.
+//! Handing a machine's pipes to the log keeper, which is started with a daemon's first machine.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
 
-use process::{Launch, Started};
+use process::{Handle, Launch};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
+    socketpair,
+};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
+use tokio::sync::Mutex;
 
-use super::{KEEPER_RECORD, READY, VERB};
-use crate::VmmError;
+use super::{LOGS, READY, VERB};
+use crate::{Folder, VmmError};
 
 /// Longest excuse of a keeper that is read, in bytes.
 const LONGEST_EXCUSE: u64 = 4096;
+/// How soon one is asked again that is busy with others.
+const AGAIN: Duration = Duration::from_millis(1);
+
+/// The keepers of this process: one, where it is not a test that has several programs for it.
+static RUNNING: LazyLock<Mutex<HashMap<PathBuf, Running>>> = LazyLock::new(Mutex::default);
+
+/// A keeper. It sees the end of this process by its socket, and needs no record: it ends by itself.
+struct Running {
+    socket: OwnedFd,
+    _process: Handle,
+}
 
 /// Where a VMM writes: the other ends are the keeper's.
 #[derive(Debug)]
@@ -21,18 +42,19 @@ pub(crate) struct Inlets {
     pub(crate) log: OwnedFd,
 }
 
-/// A keeper that is to be started.
+/// What a keeper is to be handed of one machine.
 pub(crate) struct Keeper {
     program: PathBuf,
-    launch: Launch,
-    answer: io::PipeReader,
+    folder: OwnedFd,
+    /// The reading ends, in the order of [`LOGS`].
+    pipes: Vec<OwnedFd>,
 }
 
 impl Keeper {
-    /// Prepares the keeper of the logs in `folder`. `program` calls [`super::keep_logs_if_asked`].
-    pub(crate) fn prepare(program: &Path, folder: &Path) -> Result<(Self, Inlets), VmmError> {
+    /// Prepares the logs in `folder`. `program` calls [`super::keep_logs_if_asked`].
+    pub(crate) fn prepare(program: &Path, folder: &Folder) -> Result<(Self, Inlets), VmmError> {
         let (log_end, log) = io::pipe().map_err(cannot_start(program))?;
-        let (keeper, console) = Self::prepare_with_log(program, folder, log_end.into())?;
+        let (keeper, console) = Self::prepare_with(program, folder, vec![log_end.into()])?;
         let inlets = Inlets {
             console,
             log: log.into(),
@@ -40,53 +62,104 @@ impl Keeper {
         Ok((keeper, inlets))
     }
 
-    /// The same, where the VMM's messages come through a pipe that is there already. Gives the console's inlet.
-    pub(crate) fn prepare_with_log(
+    /// The same, where what the VMM says beside the console comes through pipes that are there already. Gives the
+    /// console's inlet.
+    pub(crate) fn prepare_with(
         program: &Path,
-        folder: &Path,
-        log_end: OwnedFd,
+        folder: &Folder,
+        others: Vec<OwnedFd>,
     ) -> Result<(Self, OwnedFd), VmmError> {
-        let pipe = || io::pipe().map_err(cannot_start(program));
-        let (console_end, console) = pipe()?;
-        let (answer, answer_end) = pipe()?;
-        let mut launch = Launch::new(program, folder, folder.join(KEEPER_RECORD));
-        launch.argument(VERB).output(answer_end.into());
-        for end in [console_end.into(), log_end] {
-            let number = launch.pass(end);
-            launch.argument(number.to_string());
-        }
+        let (console_end, console) = io::pipe().map_err(cannot_start(program))?;
+        let mut pipes = vec![console_end.into()];
+        pipes.extend(others);
         let keeper = Self {
             program: program.to_owned(),
-            launch,
-            answer,
+            folder: folder.duplicate()?,
+            pipes,
         };
         Ok((keeper, console.into()))
     }
 
-    /// Starts it and waits until it reads.
-    pub(crate) async fn start(self) -> Result<Started, VmmError> {
-        let program = &self.program;
-        let started = self
-            .launch
-            .start()
-            .await
-            .map_err(io::Error::other)
-            .map_err(cannot_start(program))?;
-        let answer = pipe::Receiver::from_owned_fd(self.answer.into()).map_err(cannot_start(program))?;
-        let mut said = Vec::new();
-        let mut answer = answer.take(LONGEST_EXCUSE);
-        while !said.ends_with(b"\n") {
-            if answer.read_buf(&mut said).await.map_err(cannot_start(program))? == 0 {
-                break;
+    /// Has them kept from now on, until the VMM's ends are closed.
+    pub(crate) async fn start(self) -> Result<(), VmmError> {
+        let cannot = cannot_start(&self.program);
+        if let Some(answer) = self.hand_over(false).await.map_err(&cannot)?
+            && answer == READY.as_bytes()
+        {
+            return Ok(());
+        }
+        // It may have been ended by somebody; a new one is the same.
+        let answer = self.hand_over(true).await.map_err(&cannot)?.unwrap_or_default();
+        if answer == READY.as_bytes() {
+            return Ok(());
+        }
+        let said = crate::text::last_lines(&answer, 1);
+        Err(cannot(io::Error::other(format!("it does not keep logs: {said}"))))
+    }
+
+    /// Hands all of it to the keeper that runs, or to a new one, and gives its answer. `None`: it has ended.
+    async fn hand_over(&self, anew: bool) -> io::Result<Option<Vec<u8>>> {
+        let (answer, answer_end) = io::pipe()?;
+        {
+            let mut running = RUNNING.lock().await;
+            if anew || !running.contains_key(&self.program) {
+                let started = Running::start(&self.program).await?;
+                running.insert(self.program.clone(), started);
+            }
+            let Some(running) = running.get(&self.program) else {
+                return Ok(None);
+            };
+            let mut descriptors = vec![self.folder.as_fd(), answer_end.as_fd()];
+            descriptors.extend(self.pipes.iter().map(AsFd::as_fd));
+            if !running.send(&descriptors).await? {
+                return Ok(None);
             }
         }
-        if said == READY.as_bytes() {
-            return Ok(started);
+        drop(answer_end);
+        let mut said = Vec::new();
+        let mut answer = pipe::Receiver::from_owned_fd(answer.into())?.take(LONGEST_EXCUSE);
+        answer.read_to_end(&mut said).await?;
+        Ok(Some(said))
+    }
+}
+
+impl Running {
+    async fn start(program: &Path) -> io::Result<Self> {
+        let (socket, end) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let nowhere = File::options().write(true).open("/dev/null")?;
+        let mut launch = Launch::unrecorded(program, "/");
+        launch.argument(VERB).output(end).errors(nowhere.into());
+        let started = launch.start().await.map_err(io::Error::other)?;
+        Ok(Self {
+            socket,
+            _process: started.keep(),
+        })
+    }
+
+    /// Whether it was there to be sent anything.
+    async fn send(&self, descriptors: &[BorrowedFd<'_>]) -> io::Result<bool> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2 + LOGS.len()))];
+        loop {
+            let sent = {
+                let mut rights = SendAncillaryBuffer::new(&mut space);
+                if !rights.push(SendAncillaryMessage::ScmRights(descriptors)) {
+                    return Err(io::Error::other("too many descriptors"));
+                }
+                let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+                sendmsg(&self.socket, &[IoSlice::new(b"k")], &mut rights, flags)
+            };
+            match sent {
+                Ok(_) => return Ok(true),
+                Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => return Ok(false),
+                Err(rustix::io::Errno::AGAIN) => tokio::time::sleep(AGAIN).await,
+                Err(error) => return Err(error.into()),
+            }
         }
-        let said = crate::text::last_lines(&said, 1);
-        Err(cannot_start(program)(io::Error::other(format!(
-            "it does not keep logs: {said}"
-        ))))
     }
 }
 

@@ -72,7 +72,7 @@ impl QemuMachine {
             // Nothing more is to come, or this is it.
             let _ = cause.wait_for(Option::is_some).await;
         };
-        let ending = self.processes.ended(last_words).await?;
+        let ending = self.processes.ended(&self.folder, last_words).await?;
         let cause = *self.cause.borrow();
         Ok(end::why(cause, ending, self.folder.path()))
     }

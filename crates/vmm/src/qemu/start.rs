@@ -46,7 +46,7 @@ async fn run(
     folder: &Folder,
     confine: Confine,
 ) -> Result<(Processes, Session), VmmError> {
-    let (keeper, inlets) = Keeper::prepare(&qemu.log_keeper, folder.path())?;
+    let (keeper, inlets) = Keeper::prepare(&qemu.log_keeper, folder)?;
     let launch = prepare(qemu, spec, folder, inlets, confine)?;
     let starting = Starting::start(&qemu.binary, launch, keeper).await?;
     let socket = folder.socket(QMP_SOCKET);
