@@ -8,11 +8,15 @@
 //!  <folder>/firecracker/     kernel  initramfs  drive0  drive1  …    links to what the machine is made of
 //!  <folder>/firecracker/run/ api.sock    the API          agent.sock  the agent, by vsock
 //!                            log         a pipe with a name, to the keeper of the logs
+//!                            metrics     another
 //! ```
 
 mod api;
 mod confine;
+#[cfg(test)]
+mod described;
 mod end;
+mod features;
 mod jail;
 mod machine;
 mod requests;

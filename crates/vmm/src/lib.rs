@@ -31,4 +31,6 @@ pub use choose::{Binaries, Wanted, choose, find};
 pub use firecracker::Firecracker;
 pub use logs::{Follower, LogKind, console_log, keep_logs_if_asked, metrics_log, vmm_log};
 pub use qemu::Qemu;
-pub use spec::{Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, NetworkSocket, VmmError};
+pub use spec::{
+    Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, NetworkSocket, RateLimit, VmmError,
+};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +43,17 @@ pub struct Drive {
     pub path: PathBuf,
     /// Whether the guest may write.
     pub read_only: bool,
+    /// How fast it may be used.
+    pub limit: RateLimit,
+}
+
+/// How fast a disk may be used, reads and writes together; where nothing is said, as fast as it goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Bytes in a second.
+    pub bytes_per_second: Option<NonZeroU64>,
+    /// Requests in a second.
+    pub operations_per_second: Option<NonZeroU64>,
 }
 
 /// The host's side of a network device.

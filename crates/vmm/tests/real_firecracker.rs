@@ -6,14 +6,15 @@ mod common;
 mod elf;
 
 use std::fs;
+use std::num::NonZeroU64;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use common::{Lab, firecracker_at, firecracker_binary, in_time};
+use common::{Lab, firecracker_at, firecracker_binary, in_time, until};
 use elf::waiting_kernel;
 use process::Identity;
-use vmm::{Backend, Channel, Firecracker, Machine, MachineSpec, VmmError};
+use vmm::{Backend, Channel, Firecracker, Machine, MachineSpec, RateLimit, VmmError};
 
 fn firecracker() -> Firecracker {
     firecracker_at(firecracker_binary())
@@ -82,6 +83,28 @@ async fn a_machine_is_found_again_and_driven_on() {
     assert_eq!(fs::metadata(&spec.drives[1].path).unwrap().len(), 1 << 20);
     in_time(found.kill()).await.unwrap();
     assert!(vmm::find(&lab.folder).await.unwrap().is_none());
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn drives_with_limits_are_taken_and_what_is_counted_is_kept() {
+    let lab = Lab::new();
+    let mut spec = spec(&lab);
+    spec.drives[0].limit.operations_per_second = NonZeroU64::new(1000);
+    spec.drives[1].limit = RateLimit {
+        bytes_per_second: NonZeroU64::new(10 << 20),
+        operations_per_second: NonZeroU64::new(1000),
+    };
+    let machine = in_time(firecracker().start(&spec)).await.unwrap();
+    // The first of its lines is written at the start, the others once a minute.
+    let counted = || {
+        let counted = vmm::metrics_log(&lab.folder).ok()?;
+        let line = counted.split_inclusive(|&byte| byte == b'\n').next()?;
+        serde_json::from_slice::<serde_json::Value>(line).ok()
+    };
+    let counted = until(counted).await;
+    assert_eq!(counted["put_api_requests"]["drive_count"], 2, "{counted}");
+    in_time(machine.kill()).await.unwrap();
     assert_eq!(lab.left(), Vec::<String>::new());
 }
 

@@ -7,6 +7,7 @@ mod kernel;
 
 use std::fs;
 use std::io::{Read, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use common::{Lab, in_time, qemu_at, until};
 use kernel::{Then, kernel};
 use process::Identity;
-use vmm::{Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, Qemu, VmmError};
+use vmm::{Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, Qemu, RateLimit, VmmError};
 
 const BINARY: &str = "/usr/bin/qemu-system-x86_64";
 const MAC: &str = "52:54:00:12:34:56";
@@ -184,6 +185,7 @@ async fn a_file_of_the_machine_that_is_missing_is_named() {
     let drive = Drive {
         path: missing.clone(),
         read_only: true,
+        limit: RateLimit::default(),
     };
     for spec in [
         MachineSpec {
@@ -203,6 +205,24 @@ async fn a_file_of_the_machine_that_is_missing_is_named() {
         assert_eq!(error.to_string(), format!("cannot open {}", missing.display()));
         assert_eq!(lab.left(), Vec::<String>::new());
     }
+}
+
+#[tokio::test]
+async fn a_disk_with_a_limit_is_used_and_grows() {
+    let lab = Lab::new();
+    let mut spec = lab.spec(&kernel("", Then::Halt));
+    spec.drives = drives(&lab);
+    for drive in &mut spec.drives {
+        drive.limit = RateLimit {
+            bytes_per_second: NonZeroU64::new(10 << 20),
+            operations_per_second: NonZeroU64::new(1000),
+        };
+    }
+    let machine = qemu().start(&spec).await.unwrap();
+    machine.grow_drive(1, 1 << 20).await.unwrap();
+    assert_eq!(fs::metadata(&spec.drives[1].path).unwrap().len(), 1 << 20);
+    in_time(machine.kill()).await.unwrap();
+    assert_eq!(lab.left(), Vec::<String>::new());
 }
 
 #[tokio::test]

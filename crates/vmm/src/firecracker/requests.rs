@@ -1,19 +1,25 @@
 //! The bodies of the API's requests, as much of them as is used here.
 //!
-//! <https://github.com/firecracker-microvm/firecracker/blob/v1.12.1/src/firecracker/swagger/firecracker.yaml>. Fields
-//! that some supported version lacks are optional here and not sent to it.
+//! <https://github.com/firecracker-microvm/firecracker/blob/v1.12.1/src/firecracker/swagger/firecracker.yaml>. What
+//! not every supported release has is a [`super::features::Feature`], and sent only where it is known.
+
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
 use super::world;
 use crate::command_line::command_line;
-use crate::{Drive, MachineSpec, NetworkDevice};
+use crate::{Drive, MachineSpec, NetworkDevice, RateLimit};
 
-/// `PUT /machine-config`
+/// `PUT /machine-config`. No CPU template: the guest sees the host's processor, as with QEMU, and upstream has
+/// deprecated the field.
 #[derive(Debug, Serialize)]
 pub(super) struct MachineConfig {
     vcpu_count: u32,
     mem_size_mib: u64,
+    /// Processors are threads of the host like any others; told that two are one core, a guest would schedule by what
+    /// is not so.
+    smt: bool,
 }
 
 /// `PUT /boot-source`
@@ -34,6 +40,24 @@ pub(super) struct NewDrive {
     /// Told of a cache that flushes reach through, the guest's syncs reach the disk. By default they end at the
     /// host's page cache.
     cache_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limiter: Option<RateLimiter>,
+}
+
+/// What goes through a drive: a bucket for each kind, full at first.
+#[derive(Debug, Serialize)]
+struct RateLimiter {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bandwidth: Option<TokenBucket>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ops: Option<TokenBucket>,
+}
+
+/// So many bytes or operations, there again after so many milliseconds.
+#[derive(Debug, Serialize)]
+struct TokenBucket {
+    size: u64,
+    refill_time: u64,
 }
 
 /// `PATCH /drives/{drive_id}`: the file is opened anew, and its size told to the guest.
@@ -123,6 +147,7 @@ impl MachineConfig {
         Self {
             vcpu_count: spec.vcpu,
             mem_size_mib: spec.memory_mib,
+            smt: false,
         }
     }
 }
@@ -146,7 +171,22 @@ impl NewDrive {
             is_root_device: false,
             is_read_only: drive.read_only,
             cache_type: if drive.read_only { "Unsafe" } else { "Writeback" },
+            rate_limiter: RateLimiter::of(drive.limit),
         }
+    }
+}
+
+impl RateLimiter {
+    fn of(limit: RateLimit) -> Option<Self> {
+        let a_second = |size: NonZeroU64| TokenBucket {
+            size: size.get(),
+            refill_time: 1000,
+        };
+        let limiter = Self {
+            bandwidth: limit.bytes_per_second.map(a_second),
+            ops: limit.operations_per_second.map(a_second),
+        };
+        (limit != RateLimit::default()).then_some(limiter)
     }
 }
 

@@ -7,22 +7,25 @@ use process::Launch;
 
 use super::api::Api;
 use super::confine::confinement;
+use super::features::Feature;
 use super::machine::{FirecrackerMachine, remove_traces};
 use super::requests::{
     Action, Balloon, BootSource, Entropy, GUEST_CARD, MachineConfig, NetworkInterface, NewDrive, Vsock,
 };
-use super::world::{self, API, LOG, in_folder};
-use super::{Firecracker, snapshot};
+use super::world::{self, API, LOG, METRICS, in_folder};
+use super::{Firecracker, Version, snapshot};
 use crate::logs::Keeper;
 use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
 use crate::{Folder, Machine, MachineSpec, NetworkDevice, VmmError};
 
 /// How to speak to it, and how it speaks.
-const ARGUMENTS: [&str; 7] = [
+const ARGUMENTS: [&str; 9] = [
     "--api-sock",
     API,
     "--log-path",
     LOG,
+    "--metrics-path",
+    METRICS,
     "--level",
     "Warning",
     "--show-level",
@@ -119,10 +122,14 @@ async fn run(
         });
     }
     let (log_end, log) = folder.make_pipe(&in_folder(LOG))?;
+    // Firecracker opens this one itself; the keeper would take a pipe without a writer for one that has ended.
+    let (metrics_end, metrics) = folder.make_pipe(&in_folder(METRICS))?;
     if let Some(jail) = jail {
         jail.give(LOG)?;
+        jail.give(METRICS)?;
     }
-    let (keeper, console) = Keeper::prepare_with(&firecracker.log_keeper, folder, vec![log_end])?;
+    let (keeper, console) =
+        Keeper::prepare_with(&firecracker.log_keeper, folder, vec![log_end, metrics_end])?;
     // It prints the guest's console, and tells of itself where it is told to; of a panic, on its standard error.
     launch.output(console).errors(log).arguments(ARGUMENTS);
     let starting = Starting::start(&firecracker.binary, launch, keeper).await?;
@@ -131,15 +138,16 @@ async fn run(
         let mut api = Api::open(&socket).await?;
         match snapshot {
             Some(_) => snapshot::load(&mut api).await,
-            None => boot(firecracker, spec, &mut api).await,
+            None => boot(firecracker.version, spec, &mut api).await,
         }
     };
     let (processes, ()) = starting.until(folder, ready).await?;
+    drop(metrics);
     Ok(processes)
 }
 
 /// Tells of the machine, then starts it.
-async fn boot(firecracker: &Firecracker, spec: &MachineSpec, api: &mut Api) -> Result<(), VmmError> {
+pub(super) async fn boot(version: Version, spec: &MachineSpec, api: &mut Api) -> Result<(), VmmError> {
     api.put("/machine-config", &MachineConfig::of(spec)).await?;
     api.put("/boot-source", &BootSource::of(spec)).await?;
     for (number, drive) in spec.drives.iter().enumerate() {
@@ -152,7 +160,7 @@ async fn boot(firecracker: &Firecracker, spec: &MachineSpec, api: &mut Api) -> R
         let path = format!("/network-interfaces/{GUEST_CARD}");
         api.put(&path, &NetworkInterface::of(device)).await?;
     }
-    if firecracker.version.reports_pages() {
+    if version.has(Feature::PageReporting) {
         api.put("/balloon", &Balloon::REPORTING).await?;
     }
     api.put("/actions", &Action::START).await

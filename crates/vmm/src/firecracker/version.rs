@@ -9,8 +9,6 @@ use crate::version::ask_once;
 /// The oldest that is used. Before it, a guest's devices are told of on the kernel's command line only, where the
 /// kernels of distributions do not look.
 const OLDEST: Version = Version(1, 8, 0);
-/// From here on the guest's free pages can be the host's again.
-const REPORTS_PAGES: Version = Version(1, 14, 0);
 /// Releases from which a guest can break out, the first and the last of each row, and by which flaw.
 const FLAWED: [(Version, Version, &str); 2] = [
     (Version(1, 13, 0), Version(1, 14, 3), "CVE-2026-5747"),
@@ -19,7 +17,7 @@ const FLAWED: [(Version, Version, &str); 2] = [
 
 /// A release: major, minor and patch number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(u32, u32, u32);
+pub struct Version(pub(super) u32, pub(super) u32, pub(super) u32);
 
 /// Why a release is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,10 +61,6 @@ impl Version {
             Some(&(_, _, flaw)) => Err(Unfit::Flawed { flaw }),
             None => Ok(()),
         }
-    }
-
-    pub(super) fn reports_pages(self) -> bool {
-        self >= REPORTS_PAGES
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) const INITRAMFS: &str = "initramfs";
 pub(super) const API: &str = "run/api.sock";
 pub(super) const AGENT: &str = "run/agent.sock";
 pub(super) const LOG: &str = "run/log";
+pub(super) const METRICS: &str = "run/metrics";
 
 /// Firecracker's name for a drive, and for its file.
 pub(super) fn drive(number: usize) -> String {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Acceleration;
 use crate::command_line::command_line;
-use crate::{Drive, MachineSpec, NetworkDevice};
+use crate::{Drive, MachineSpec, NetworkDevice, RateLimit};
 
 /// In emulation, besides: the timer works, and each processor is told how long a loop of its delays takes. It would
 /// measure that against a clock that emulation slows down, for seconds and with a wrong result. The figure is of a
@@ -203,12 +203,43 @@ fn disk(to: &mut Arguments, number: usize, drive: &Drive, descriptor: RawFd) {
         raw["detect-zeroes"] = "unmap".into();
     }
     raw["file"] = file;
+    if drive.limit != RateLimit::default() {
+        raw = throttled(to, number, drive, raw);
+    }
     to.json("-blockdev", raw);
     // A full disk of the host is an error in the guest. By default the machine would stand still, and nobody knows.
     to.json(
         "-device",
         json!({"driver": "virtio-blk-pci", "drive": node, "werror": "report", "rerror": "report"}),
     );
+}
+
+/// The disk behind a throttle, which has its name then.
+fn throttled(to: &mut Arguments, number: usize, drive: &Drive, mut raw: Value) -> Value {
+    let group = format!("limit{number}");
+    let mut limits = json!({});
+    if let Some(bytes) = drive.limit.bytes_per_second {
+        limits["bps-total"] = bytes.get().into();
+    }
+    if let Some(operations) = drive.limit.operations_per_second {
+        limits["iops-total"] = operations.get().into();
+    }
+    to.json(
+        "-object",
+        json!({"qom-type": "throttle-group", "id": group, "limits": limits}),
+    );
+    if let Some(fields) = raw.as_object_mut() {
+        fields.remove("node-name");
+    }
+    let mut throttle = json!({
+        "driver": "throttle", "node-name": disk_node(number), "throttle-group": group,
+        "read-only": drive.read_only, "auto-read-only": false,
+        "cache": {"direct": false, "no-flush": false}, "file": raw,
+    });
+    if !drive.read_only {
+        throttle["discard"] = "unmap".into();
+    }
+    throttle
 }
 
 fn network(to: &mut Arguments, network: &NetworkDevice, found: &Found) {

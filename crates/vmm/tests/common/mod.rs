@@ -10,7 +10,7 @@ use std::time::Duration;
 use process::Identity;
 use tempfile::TempDir;
 use vmm::qemu::Acceleration;
-use vmm::{Drive, Firecracker, MachineSpec, Qemu};
+use vmm::{Drive, Firecracker, MachineSpec, Qemu, RateLimit};
 
 /// Far more than anything here takes, also on a busy host.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -83,7 +83,11 @@ impl Lab {
     pub fn drive(&self, name: &str, read_only: bool) -> Drive {
         let path = self.root().join(name);
         fs::write(&path, [1; 4096]).unwrap();
-        Drive { path, read_only }
+        Drive {
+            path,
+            read_only,
+            limit: RateLimit::default(),
+        }
     }
 
     /// What lies in the VM's folder beside the logs.

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use vmm::{Backend, Drive, MachineSpec, NetworkDevice};
+use vmm::{Backend, Drive, MachineSpec, NetworkDevice, RateLimit};
 
 use crate::common::{Lab, in_time};
 use crate::kernel::{Then, kernel};
@@ -47,7 +47,11 @@ fn closed_spec(lab: &Lab) -> MachineSpec {
         let path = lab.root().join(name);
         fs::write(&path, [1; 4096]).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        spec.drives.push(Drive { path, read_only });
+        spec.drives.push(Drive {
+            path,
+            read_only,
+            limit: RateLimit::default(),
+        });
     }
     for path in [&spec.kernel, &spec.initramfs] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();

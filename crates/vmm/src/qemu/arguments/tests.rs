@@ -1,4 +1,5 @@
 use super::*;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
@@ -27,10 +28,12 @@ fn spec() -> MachineSpec {
             Drive {
                 path: "/im,age\"".into(),
                 read_only: true,
+                limit: RateLimit::default(),
             },
             Drive {
                 path: "/layer".into(),
                 read_only: false,
+                limit: RateLimit::default(),
             },
         ],
         network: None,
@@ -159,4 +162,30 @@ fn a_machine_without_a_network_has_no_device_for_one() {
             .map_or(Value::Null, |backend| serde_json::from_str(backend).unwrap());
         assert_eq!(backend.get("addr"), address.as_ref());
     }
+}
+
+#[test]
+fn a_disk_with_a_limit_lies_behind_a_throttle_of_its_own() {
+    let mut spec = spec();
+    spec.drives[1].limit = RateLimit {
+        bytes_per_second: NonZeroU64::new(1 << 20),
+        operations_per_second: NonZeroU64::new(100),
+    };
+    let built = built(&spec, Acceleration::Tcg);
+    let objects = values(&built, "-object");
+    assert!(objects.contains(
+        &r#"{"id":"limit1","limits":{"bps-total":1048576,"iops-total":100},"qom-type":"throttle-group"}"#
+    ));
+    let disks = values(&built, "-blockdev");
+    assert!(!disks[0].contains("throttle"));
+    let disk: Value = serde_json::from_str(disks[1]).unwrap();
+    assert_eq!(
+        (&disk["driver"], &disk["node-name"]),
+        (&json!("throttle"), &json!("disk1"))
+    );
+    assert_eq!(
+        (&disk["throttle-group"], &disk["file"]["driver"]),
+        (&json!("limit1"), &json!("raw"))
+    );
+    assert!(disk["file"].get("node-name").is_none());
 }
