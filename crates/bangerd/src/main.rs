@@ -74,6 +74,10 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
                 }),
             },
             passt: config.passt_bin.clone(),
+            disk_limit: vmm::RateLimit {
+                bytes_per_second: config.limits.disk_bandwidth,
+                operations_per_second: config.limits.disk_operations,
+            },
         }),
         faults: Arc::new(engine::faults::NoFaults),
         timeouts: engine::Timeouts {

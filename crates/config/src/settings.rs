@@ -1,5 +1,6 @@
 //! The settings, with the defaults that this host gives.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use crate::file_sync::FileSync;
 use crate::networks::NetworkSettings;
 use crate::registry_mirrors::RegistryMirrors;
-use crate::values::{DiskSize, MemorySize, VcpuCount, parse_duration};
+use crate::values::{DiskSize, MemorySize, Size, VcpuCount, parse_duration};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Config {
     pub registry_mirrors: RegistryMirrors,
     /// Where recipes get their packages.
     pub recipe: RecipeSettings,
+    /// How much of the host each VM may use.
+    pub limits: LimitSettings,
     /// Shape of a VM that says nothing else.
     pub vm_defaults: VmDefaults,
     /// What guests may reach.
@@ -135,6 +138,18 @@ pub enum Compression {
     None,
     /// Less disk; each guest unpacks what it reads.
     Lz4,
+}
+
+/// `[limits]`: of each disk of each VM, reads and writes together; none where nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Bytes in a second.
+    #[serde(default, deserialize_with = "bandwidth")]
+    pub disk_bandwidth: Option<NonZeroU64>,
+    /// Requests in a second.
+    #[serde(default)]
+    pub disk_operations: Option<NonZeroU64>,
 }
 
 /// `[recipe]`.
@@ -254,6 +269,8 @@ pub(crate) struct ConfigFile {
     #[serde(default)]
     recipe: RecipeSettings,
     #[serde(default)]
+    limits: LimitSettings,
+    #[serde(default)]
     vm_defaults: VmDefaultsTable,
     #[serde(default)]
     network: NetworkSettings,
@@ -294,6 +311,7 @@ impl ConfigFile {
             image: self.image,
             registry_mirrors: self.registry_mirrors,
             recipe: self.recipe,
+            limits: self.limits,
             vm_defaults: VmDefaults {
                 vcpu: self.vm_defaults.vcpu.unwrap_or(shape.vcpu),
                 memory: self.vm_defaults.memory_mib.unwrap_or(shape.memory),
@@ -310,6 +328,16 @@ impl ConfigFile {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A size a second, not nothing.
+fn bandwidth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroU64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let size = Size::parse(&text).map_err(serde::de::Error::custom)?;
+    let bytes = NonZeroU64::new(size.bytes());
+    bytes
+        .map(Some)
+        .ok_or_else(|| serde::de::Error::custom("it must be more than nothing"))
 }
 
 /// `0`, as a number or a text, for never.

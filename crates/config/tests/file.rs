@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use config::{
-    Compression, Config, ConfigError, Environment, HostShape, Ipv4Network, LogLevel, Network, VmmChoice,
+    Compression, Config, ConfigError, Environment, HostShape, Ipv4Network, LimitSettings, LogLevel, Network,
+    VmmChoice,
 };
 use proptest::prelude::*;
 
@@ -38,6 +39,9 @@ fn every_key_is_read() {
         compression = "lz4"
         [registry_mirrors]
         "docker.io" = ["https://mirror.example", "http://localhost:5001/"]
+        [limits]
+        disk_bandwidth = "100M"
+        disk_operations = 2000
         [recipe]
         mirror = "http://mirror.example:3142/debian"
         keyring = "/usr/share/keyrings/mirror.gpg"
@@ -98,6 +102,8 @@ fn every_key_is_read() {
         .collect();
     assert_eq!(mirrors, [("mirror.example", false), ("localhost:5001", true)]);
     assert_eq!(config.registry_mirrors.of("ghcr.io"), []);
+    assert_eq!(config.limits.disk_bandwidth.unwrap().get(), 100 << 20);
+    assert_eq!(config.limits.disk_operations.unwrap().get(), 2000);
     assert_eq!(config.vm_defaults.vcpu.get(), 3);
     assert_eq!(config.vm_defaults.memory.mib(), 1000);
     assert_eq!(config.vm_defaults.disk_size.bytes(), 20 << 30);
@@ -115,6 +121,7 @@ fn an_empty_or_missing_file_gives_the_defaults() {
     assert_eq!(config.vmm, VmmChoice::Auto);
     assert_eq!(config.default_image_name, "debian-bookworm");
     assert_eq!(config.image.compression, Compression::None);
+    assert_eq!(config.limits, LimitSettings::default());
     assert_eq!(config.idle_timeout, Duration::from_secs(600));
     let folder = tempfile::tempdir().unwrap();
     let loaded = Config::load(&folder.path().join("none/config.toml"), &Environment::new(0)).unwrap();
@@ -248,6 +255,18 @@ fn a_mistake_is_one_line_with_file_line_and_key() {
         (
             "[image]\ncompression = \"zstd\"\n",
             "config.toml:2: `image.compression`: unknown variant `zstd`",
+        ),
+        (
+            "[limits]\ndisk_bandwidth = \"fast\"\n",
+            "config.toml:2: `limits.disk_bandwidth`: ",
+        ),
+        (
+            "[limits]\ndisk_bandwidth = \"0\"\n",
+            "config.toml:2: `limits.disk_bandwidth`: it must be more than nothing",
+        ),
+        (
+            "[limits]\ndisk_operations = 0\n",
+            "config.toml:2: `limits.disk_operations`: ",
         ),
         ("log_level = 3\n", "config.toml:1: `log_level`: "),
         (

@@ -2,6 +2,7 @@
 
 mod checks;
 mod confinement;
+mod firecracker;
 mod stored;
 
 use std::path::PathBuf;
@@ -31,9 +32,9 @@ impl Doctor {
     /// Runs all checks. Blocks for as long as a few programs take to say their version.
     #[must_use]
     pub fn examine(&self) -> Vec<Check> {
-        vec![
-            checks::architecture(),
-            checks::vmm(&*self.machines),
+        let mut all = vec![checks::architecture(), checks::vmm(&*self.machines)];
+        all.extend(firecracker::firecracker(&*self.machines));
+        all.extend([
             checks::kvm(),
             confinement::confinement(),
             checks::agent(&self.agent),
@@ -45,7 +46,8 @@ impl Doctor {
             stored::store(&self.paths),
             stored::private(&self.paths),
             checks::disk(&self.paths),
-        ]
+        ]);
+        all
     }
 }
 

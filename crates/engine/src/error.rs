@@ -465,11 +465,11 @@ impl EngineError {
                 }
                 _ => None,
             }),
-            Self::Vmm(vmm::VmmError::Unfit { .. }) => Some(
-                "install a newer release (https://github.com/firecracker-microvm/firecracker/releases), or set \
-                 `vmm = \"qemu\"`"
-                    .into(),
-            ),
+            Self::Vmm(vmm::VmmError::Unfit { .. }) => Some(format!(
+                "install another release ({}; https://github.com/firecracker-microvm/firecracker/releases), or set \
+                 `vmm = \"qemu\"`",
+                vmm::firecracker::supported()
+            )),
             Self::Vmm(vmm::VmmError::JailerNeedsRoot) => {
                 Some("run the daemon as root, or leave `jailer_enabled` out of the configuration".into())
             }
@@ -484,11 +484,14 @@ impl EngineError {
                     .into(),
             ),
             Self::Vmm(vmm::VmmError::BinaryMissing { binary })
-                if binary.ends_with("firecracker") || binary.ends_with("jailer") => Some(
-                "install it (https://github.com/firecracker-microvm/firecracker/releases), or set \
+                if binary.ends_with("firecracker") || binary.ends_with("jailer") =>
+            {
+                Some(
+                    "install it (https://github.com/firecracker-microvm/firecracker/releases), or set \
                  `firecracker_bin`, or `vmm = \"qemu\"`"
-                    .into(),
-            ),
+                        .into(),
+                )
+            }
             Self::Vmm(vmm::VmmError::BinaryMissing { .. }) => {
                 Some("install it (on Debian: apt-get install qemu-system-x86), or set `qemu_bin`".into())
             }

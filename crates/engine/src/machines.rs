@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use vmm::{Backend, Machine};
+use vmm::{Backend, Machine, RateLimit};
 
 use crate::EngineError;
 
@@ -45,6 +45,25 @@ pub trait Machines: fmt::Debug + Send + Sync {
     /// None works here.
     fn choose(&self) -> Result<Choice, EngineError>;
 
+    /// The VMM for the next start of a VM that had the one of that name before.
+    ///
+    /// # Errors
+    /// As of [`Machines::choose`].
+    fn choose_again(&self, before: &str) -> Result<Choice, EngineError> {
+        let _ = before;
+        self.choose()
+    }
+
+    /// How fast each of a VM's disks may be used.
+    fn disk_limit(&self) -> RateLimit {
+        RateLimit::default()
+    }
+
+    /// What is to be said of the Firecracker that is installed; `None` where there is none.
+    fn firecracker(&self) -> Option<Result<String, EngineError>> {
+        None
+    }
+
     /// The machine that `folder` tells of, whichever backend started it. `None`: it has ended.
     fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, EngineError>>;
 }
@@ -58,17 +77,40 @@ pub struct HostMachines {
     pub binaries: vmm::Binaries,
     /// passt, if not the one on `PATH`.
     pub passt: Option<PathBuf>,
+    /// How fast each of a VM's disks may be used.
+    pub disk_limit: RateLimit,
+}
+
+impl HostMachines {
+    /// The choice, unless it is one by itself of a VMM that has no networks without passt, and there is none.
+    fn with_passt(&self, choice: Choice) -> Choice {
+        if self.wanted == vmm::Wanted::Auto && net::find_passt(self.passt.as_deref()).is_none() {
+            let other = || vmm::choose(vmm::Wanted::Qemu, &self.binaries).ok();
+            return choice.without_passt(|| other().map(|(backend, _)| backend));
+        }
+        choice
+    }
 }
 
 impl Machines for HostMachines {
     fn choose(&self) -> Result<Choice, EngineError> {
         let (backend, reason) = vmm::choose(self.wanted, &self.binaries)?;
-        let choice = Choice { backend, reason };
-        if self.wanted == vmm::Wanted::Auto && net::find_passt(self.passt.as_deref()).is_none() {
-            let other = || vmm::choose(vmm::Wanted::Qemu, &self.binaries).ok();
-            return Ok(choice.without_passt(|| other().map(|(backend, _)| backend)));
-        }
-        Ok(choice)
+        Ok(self.with_passt(Choice { backend, reason }))
+    }
+
+    fn choose_again(&self, before: &str) -> Result<Choice, EngineError> {
+        let (backend, reason) = vmm::choose_again(self.wanted, &self.binaries, before)?;
+        Ok(self.with_passt(Choice { backend, reason }))
+    }
+
+    fn disk_limit(&self) -> RateLimit {
+        self.disk_limit
+    }
+
+    fn firecracker(&self) -> Option<Result<String, EngineError>> {
+        let found = vmm::installed_firecracker(&self.binaries)?;
+        let told = found.map(|version| format!("{version}; {}", vmm::firecracker::supported()));
+        Some(told.map_err(EngineError::from))
     }
 
     fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, EngineError>> {

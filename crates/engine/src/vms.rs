@@ -125,7 +125,7 @@ impl Shared {
         row: VmRow,
         operation: &OperationHandle,
     ) -> Result<start::Inputs, EngineError> {
-        let choice = self.machines.choose()?;
+        let choice = self.machines.choose_again(&row.vmm)?;
         let update = store::VmUpdate {
             vmm: Some(choice.backend.name().to_owned()),
             vmm_reason: Some(choice.reason),
@@ -148,6 +148,7 @@ impl Shared {
             machines: Arc::clone(&self.machines),
             backend: choice.backend,
             networks: self.networks.clone(),
+            disk_limit: self.machines.disk_limit(),
             ready_within: self.timeouts.ready,
             kernel,
             image,

@@ -42,6 +42,15 @@ async fn a_restart_gives_a_new_boot_id() {
 }
 
 #[tokio::test]
+async fn each_start_asks_for_the_kind_of_vmm_that_the_vm_had() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let made = run(&engine, "a").await;
+    assert_eq!(made.vmm_reason, format!("it had {} before", made.vmm));
+    delete(&engine, "a").await;
+}
+
+#[tokio::test]
 async fn a_restart_whose_start_is_cancelled_leaves_the_vm_stopped() {
     let host = Host::new();
     let engine = host.engine().await;

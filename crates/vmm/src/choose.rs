@@ -1,11 +1,15 @@
 //! Which VMM a machine gets on this host, and finding one again whichever it was.
 
+mod again;
+
 use std::error::Error;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use again::choose_again;
 
 use crate::firecracker::{self, Firecracker, Jailer, WORLD};
 use crate::kvm::{self, NoKvm};
@@ -122,6 +126,19 @@ fn why(error: &VmmError) -> String {
         cause = next.source();
     }
     told
+}
+
+/// The release of this host's Firecracker, if one is installed.
+///
+/// # Errors
+/// As of [`choose`].
+#[must_use]
+pub fn installed_firecracker(binaries: &Binaries) -> Option<Result<firecracker::Version, VmmError>> {
+    let path = std::env::var_os("PATH");
+    match find_firecracker(binaries.firecracker.as_deref(), path.as_deref()) {
+        Err(VmmError::BinaryMissing { .. }) => None,
+        found => Some(found.map(|firecracker| firecracker.version())),
+    }
 }
 
 /// One of a release that guests are run on.

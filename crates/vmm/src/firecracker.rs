@@ -33,7 +33,7 @@ use futures::future::BoxFuture;
 use crate::{Backend, Folder, Machine, MachineSpec, VmmError};
 pub use jail::Jailer;
 pub(crate) use machine::find;
-pub use version::{Unfit, Version, version};
+pub use version::{Unfit, Version, concern, supported, version};
 pub(crate) use world::WORLD;
 
 /// Firecracker as a backend.
@@ -58,6 +58,11 @@ impl Firecracker {
             log_keeper: "/proc/self/exe".into(),
             jailer: None,
         }
+    }
+
+    /// Its release.
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     /// Has it run in a jail, which only root can make.

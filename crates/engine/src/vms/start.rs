@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use store::{Boot, Network, VmRow};
-use vmm::{Backend, Drive, Machine, MachineSpec, NetworkDevice};
+use vmm::{Backend, Drive, Machine, MachineSpec, NetworkDevice, RateLimit};
 
 use super::link::Link;
 use crate::artefacts::{Image, Kernel, seeds};
@@ -42,6 +42,8 @@ pub(crate) struct Inputs {
     /// The archive that `/root` gets, at a first start.
     pub(crate) seed: Option<PathBuf>,
     pub(crate) backend: Arc<dyn Backend>,
+    /// How fast each disk may be used.
+    pub(crate) disk_limit: RateLimit,
     pub(crate) machines: Arc<dyn Machines>,
     pub(crate) identity: Identity,
     pub(crate) networks: Networks,
@@ -109,7 +111,11 @@ struct Start {
 
 impl Start {
     fn machine_spec(&self) -> MachineSpec {
-        let disk = |path: PathBuf, read_only| Drive { path, read_only };
+        let disk = |path: PathBuf, read_only| Drive {
+            path,
+            read_only,
+            limit: self.inputs.disk_limit,
+        };
         let layer = disk(super::layer_path(&self.inputs.folder), false);
         let (command_line, drives) = match &self.inputs.image {
             Some(image) => {

@@ -49,8 +49,9 @@ pub(crate) fn vm(row: VmRow, folder: &Path, pid: Option<u32>) -> api::Vm {
         disk_size: row.disk_size,
         publish: super::publish::of_row(&row.publish),
         address: None,
+        // What is known of a release may be newer than the start.
+        vmm_reason: vmm::firecracker::concern(&row.vmm).unwrap_or(row.vmm_reason),
         vmm: row.vmm,
-        vmm_reason: row.vmm_reason,
         pid,
         boot_id: row.boot_id,
         ephemeral: row.ephemeral,

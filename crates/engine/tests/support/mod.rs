@@ -173,6 +173,13 @@ impl Machines for SimulatedMachines {
         })
     }
 
+    fn choose_again(&self, before: &str) -> Result<Choice, EngineError> {
+        Ok(Choice {
+            reason: format!("it had {before} before"),
+            ..self.choose()?
+        })
+    }
+
     fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, EngineError>> {
         Box::pin(async move { Ok(self.0.find(folder).await?) })
     }

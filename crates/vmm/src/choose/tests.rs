@@ -163,6 +163,48 @@ fn a_missing_vmm_is_named() {
 }
 
 #[test]
+fn a_vm_stays_with_its_kind_of_vmm_or_is_told_why_not() {
+    let qemu = (QEMU, "QEMU emulator version 7.2.22");
+    let both = host(&[qemu, (FIRECRACKER, "Firecracker v1.12.1")]);
+    let flawed = host(&[qemu, (FIRECRACKER, "Firecracker v1.14.0")]);
+    let qemu_only = host(&[qemu]);
+    for (wanted, host, before, expected) in [
+        (Wanted::Auto, &both, "firecracker/1.8.0", "firecracker/1.12.1"),
+        (Wanted::Auto, &both, "qemu/tcg", "qemu/kvm"),
+        (Wanted::Firecracker, &both, "", "firecracker/1.12.1"),
+        (
+            Wanted::Qemu,
+            &both,
+            "firecracker/1.12.1",
+            "qemu/kvm the configuration asks for it; it ran on firecracker/1.12.1 before",
+        ),
+        (
+            Wanted::Auto,
+            &qemu_only,
+            "firecracker/1.12.1",
+            "qemu/kvm it ran on firecracker/1.12.1 before, which cannot be used now: firecracker was not found",
+        ),
+        (
+            Wanted::Auto,
+            &flawed,
+            "firecracker/1.14.0",
+            "qemu/kvm it ran on firecracker/1.14.0 before, which cannot be used now: firecracker is Firecracker \
+             1.14.0, known to let guests break out (CVE-2026-5747)",
+        ),
+    ] {
+        let path = Some(host.path().as_os_str());
+        let (backend, reason) = again::again(wanted, &Binaries::default(), path, None, before).unwrap();
+        let told = format!("{} {reason}", backend.name());
+        let told = told
+            .trim_end()
+            .replace(&format!("{}/", host.path().display()), "");
+        assert_eq!(told, expected);
+    }
+    let error = again::again(Wanted::Firecracker, &Binaries::default(), None, None, "qemu/kvm").unwrap_err();
+    assert_eq!(error.to_string(), "firecracker was not found");
+}
+
+#[test]
 fn a_configured_name_is_looked_for_as_the_default_one_is() {
     let host = host(&[("fc-1.12", "Firecracker v1.12.1")]);
     let path = Some(host.path().as_os_str());

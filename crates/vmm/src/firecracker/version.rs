@@ -33,6 +33,28 @@ pub enum Unfit {
     },
 }
 
+/// Which releases are used and which are not, for people.
+#[must_use]
+pub fn supported() -> String {
+    let mut rows: Vec<String> = Vec::new();
+    for (first, last, flaw) in FLAWED {
+        rows.push(if first == last {
+            format!("{first} ({flaw})")
+        } else {
+            format!("{first} to {last} ({flaw})")
+        });
+    }
+    format!("{OLDEST} and later are used, but not {}", rows.join(" and "))
+}
+
+/// What is to be said against a VMM of that name (`firecracker/1.14.0`), which may run since before it was known.
+#[must_use]
+pub fn concern(name: &str) -> Option<String> {
+    let version = Version::parse(name.strip_prefix("firecracker/")?)?;
+    let unfit = version.check().err()?;
+    Some(format!("{unfit}; {}", supported()))
+}
+
 impl Version {
     /// Reads `1.12.1`; a suffix, such as a distribution's, is left out.
     fn parse(text: &str) -> Option<Self> {
@@ -126,6 +148,21 @@ mod tests {
         for (version, expected) in table {
             assert_eq!(Version::parse(version).unwrap().check(), expected, "{version}");
         }
+    }
+
+    #[test]
+    fn which_releases_are_used_is_told_from_the_same_table() {
+        assert_eq!(
+            supported(),
+            "1.8.0 and later are used, but not 1.13.0 to 1.14.3 (CVE-2026-5747) and 1.15.0 (CVE-2026-5747)"
+        );
+        assert_eq!(concern("firecracker/1.12.1"), None);
+        assert_eq!(concern("qemu/kvm"), None);
+        let said = concern("firecracker/1.14.0").unwrap();
+        assert!(
+            said.starts_with("known to let guests break out (CVE-2026-5747); 1.8.0 and later"),
+            "{said}"
+        );
     }
 
     proptest! {
