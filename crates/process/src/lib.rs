@@ -28,6 +28,6 @@ pub use error::ProcessError;
 pub use handle::{Ending, Handle};
 pub use identity::Identity;
 pub use launch::{Launch, Started};
-pub use record::{read_record, remove_record, write_record};
+pub use record::{read_record, remove_record, remove_unfinished_record, write_record};
 pub use rustix::process::Signal;
 pub use wire::{CARD, Wire};

@@ -83,6 +83,18 @@ pub fn remove_record(path: &Path, identity: &Identity) -> Result<(), ProcessErro
     })
 }
 
+/// Removes what a process that died while it wrote the record has left of it. Fine if there is none.
+///
+/// # Errors
+/// [`ProcessError::Record`] if it cannot be removed.
+pub fn remove_unfinished_record(path: &Path) -> Result<(), ProcessError> {
+    let temporary = temporary_name(path);
+    remove_if_there(&temporary).map_err(|source| ProcessError::Record {
+        path: temporary,
+        source,
+    })
+}
+
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -122,6 +134,10 @@ mod tests {
         fs::write(temporary_name(&path), "half of an ear").unwrap();
         write_record(&path, &some_identity()).unwrap();
         assert_eq!(read_record(&path).unwrap(), Some(some_identity()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        fs::write(temporary_name(&path), "half of an ear").unwrap();
+        remove_unfinished_record(&path).unwrap();
+        remove_unfinished_record(&path).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -6,7 +6,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use process::{Ending, Handle, Launch, ProcessError, Signal, Started, read_record, remove_record};
+use process::{
+    Ending, Handle, Launch, ProcessError, Signal, Started, read_record, remove_record,
+    remove_unfinished_record,
+};
 
 use crate::logs::{Keeper, vmm_log};
 use crate::text::last_lines;
@@ -120,6 +123,7 @@ impl Processes {
         let identity = read_record(&record).map_err(unreadable)?;
         let Some(process) = identity.as_ref().and_then(|identity| identity.open()) else {
             remove_traces()?;
+            remove_unfinished_record(&record).map_err(unreadable)?;
             if let Some(identity) = identity {
                 remove_record(&record, &identity).map_err(unreadable)?;
             }

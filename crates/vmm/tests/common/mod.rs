@@ -40,8 +40,9 @@ pub fn firecracker_at(binary: impl Into<PathBuf>) -> Firecracker {
 
 /// A VM's folder, and beside it a kernel and an initramfs.
 pub struct Lab {
-    root: TempDir,
+    root: PathBuf,
     pub folder: PathBuf,
+    _owned: Option<TempDir>,
 }
 
 impl Lab {
@@ -51,15 +52,31 @@ impl Lab {
 
     /// One whose folder has this name, or path.
     pub fn at(name: &str) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join(name);
+        let owned = tempfile::tempdir().unwrap();
+        Self::of(owned.path(), name).owning(owned)
+    }
+
+    /// One whose root somebody else owns.
+    pub fn of(root: &Path, name: &str) -> Self {
+        let folder = root.join(name);
         fs::create_dir_all(&folder).unwrap();
-        fs::write(root.path().join("initramfs"), "none").unwrap();
-        Self { root, folder }
+        fs::write(root.join("initramfs"), "none").unwrap();
+        Self {
+            root: root.to_owned(),
+            folder,
+            _owned: None,
+        }
+    }
+
+    fn owning(self, root: TempDir) -> Self {
+        Self {
+            _owned: Some(root),
+            ..self
+        }
     }
 
     pub fn root(&self) -> &Path {
-        self.root.path()
+        &self.root
     }
 
     /// A machine with that kernel and nothing else.
