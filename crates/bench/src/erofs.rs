@@ -33,13 +33,8 @@ struct Form {
 /// The archive's name in the sandbox's folder; it stays there.
 pub const ROOT: &str = "root.tar";
 
-/// Measures `runs` of each, in turn. The archive is the root file system of `reference`, a VM that runs.
-pub fn measure(
-    sandbox: &Sandbox,
-    reference: &str,
-    writer: &Path,
-    runs: usize,
-) -> Result<Section, BenchError> {
+/// Makes the archive: the root file system of `reference`, a VM that runs.
+pub fn archive(sandbox: &Sandbox, reference: &str) -> Result<(), BenchError> {
     let tar = sandbox.folder().join(ROOT);
     let archive = File::create(&tar).map_err(BenchError::file("create", &tar))?;
     let arguments = [
@@ -53,6 +48,12 @@ pub fn measure(
         "tar --one-file-system --numeric-owner --exclude=./var/log --exclude=./var/cache -C / -cf - . || test $? = 1",
     ];
     run_into(&mut sandbox.banger(&arguments), &archive)?;
+    Ok(())
+}
+
+/// Measures `runs` of each, in turn, of the archive.
+pub fn measure(sandbox: &Sandbox, writer: &Path, runs: usize) -> Result<Section, BenchError> {
+    let tar = sandbox.folder().join(ROOT);
     let mut rows = Vec::new();
     let mut goals = Vec::new();
     for form in FORMS {

@@ -19,23 +19,31 @@ pub fn notes_of(page: &str) -> &str {
     page.find(NOTES).map_or(NOTES, |start| page[start..].trim_end())
 }
 
-/// A page with one section in the place of the one of that title, or before the notes.
-pub fn replace(page: &str, section: &Section) -> String {
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = write_section(&mut text, section);
-    let heading = format!("## {}\n", section.title);
-    let start = page.find(&heading).or_else(|| page.find(NOTES));
-    let start = start.unwrap_or(page.len());
-    let (before, after) = page.split_at(start);
-    let after = match after.strip_prefix(&heading) {
-        Some(old) => old.find("\n## ").map_or("", |end| &old[end + 1..]),
-        None => after,
-    };
-    format!("{before}{text}{after}")
-}
-
 const NOTES: &str = "## Notes";
+
+/// A page with these sections in the place of those of the same heading, each with its own date; new ones come last.
+pub fn replace(page: &str, date: &str, sections: &[Section]) -> String {
+    let mut page = page.to_owned();
+    for section in sections {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = write_section(&mut text, section);
+        let _ = writeln!(text, "Measured by itself on {date}.\n");
+        let heading = format!("## {}\n", section.title);
+        let (start, end) = match page.find(&heading) {
+            Some(start) => {
+                let rest = page[start + 1..].find("\n## ");
+                (start, rest.map_or(page.len(), |length| start + 1 + length + 1))
+            }
+            None => {
+                let place = page.find(NOTES).unwrap_or(page.len());
+                (place, place)
+            }
+        };
+        page.replace_range(start..end, &text);
+    }
+    page
+}
 
 fn write_page(
     page: &mut String,
@@ -101,25 +109,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_section_alone_takes_the_place_of_the_one_before() {
-        let section = Section {
-            title: "This",
-            says: "New.".to_owned(),
+    fn a_section_that_is_measured_by_itself_takes_its_own_place_and_no_other() {
+        let section = |title| Section {
+            title,
+            says: "Says.".to_owned(),
             rows: Vec::new(),
             goals: Vec::new(),
         };
-        let table = "| | median | fastest to slowest | runs | ratio |\n|---|---|---|---|---|\n\n";
-        let new = format!("## This\n\nNew.\n\n{table}");
-        let (old, notes) = ("## This\n\nOld.\n\n", "## Notes\n\nText.\n");
-        let other = "## This and that\n\nKept.\n\n";
-        assert_eq!(
-            replace(&format!("# Page\n\n{old}{other}{notes}"), &section),
-            format!("# Page\n\n{new}{other}{notes}")
+        let page = "# Page\n\n## One\n\nold\n\n## Two\n\nstays\n\n## Notes\n\nmine\n";
+        let page = replace(page, "2026-01-02", &[section("One"), section("Three")]);
+        assert!(page.starts_with("# Page\n\n## One\n\nSays.\n"), "{page}");
+        assert!(
+            !page.contains("old")
+                && page.contains("Measured by itself on 2026-01-02.\n\n## Two\n\nstays\n\n## Three\n")
         );
-        assert_eq!(
-            replace(&format!("# Page\n\n{other}{notes}"), &section),
-            format!("# Page\n\n{other}{new}{notes}")
-        );
+        assert!(page.ends_with("\n\n## Notes\n\nmine\n"), "{page}");
     }
 
     #[test]

@@ -46,8 +46,13 @@ pub struct Shown {
 }
 
 impl Sandbox {
-    /// Makes the folders. `bin` is where banger's three binaries lie.
+    /// One whose VMs are of the small image, of which the figures are. `bin` is where banger's three binaries lie.
     pub fn new(bin: &Path) -> Result<Self, BenchError> {
+        Self::with(bin, "default_image_name = \"debian-minimal\"\n")
+    }
+
+    /// Makes the folders and writes this configuration.
+    pub fn with(bin: &Path, settings: &str) -> Result<Self, BenchError> {
         // Short, since sockets are made below it.
         let folder = tempfile::Builder::new()
             .prefix("bb-")
@@ -57,12 +62,10 @@ impl Sandbox {
             let path = folder.path().join(name);
             fs::create_dir(&path).map_err(BenchError::file("create", path))?;
         }
-        // The small image is what the figures are of, and what `vm run` boots here.
         let config = folder.path().join("config/banger");
         fs::create_dir(&config).map_err(BenchError::file("create", &config))?;
         let config = config.join("config.toml");
-        fs::write(&config, "default_image_name = \"debian-minimal\"\n")
-            .map_err(BenchError::file("write", &config))?;
+        fs::write(&config, settings).map_err(BenchError::file("write", &config))?;
         let runtime = folder.path().join("run");
         fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o700))
             .map_err(BenchError::file("restrict", runtime))?;

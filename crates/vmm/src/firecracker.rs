@@ -13,6 +13,7 @@
 
 mod api;
 mod confine;
+mod control_groups;
 #[cfg(test)]
 mod described;
 mod end;

@@ -127,6 +127,71 @@ async fn a_jail_holds_what_its_machine_needs_and_belongs_to_a_user_of_its_own() 
     nothing_is_left(&lab, &base);
 }
 
+/// The control groups of a machine, by the file that one is looked at by: of the second version, or one of the first
+/// for each.
+fn control_groups(name: &str) -> Vec<(PathBuf, &'static str, u64)> {
+    let (memory, threads) = ((64 + 256) << 20, 1 + 16);
+    let all = [
+        ("memory", "memory.max", memory),
+        ("pids", "pids.max", threads),
+        ("memory", "memory.limit_in_bytes", memory),
+    ];
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let of_kind = |kind: &'static str| {
+        let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        fields.filter(move |fields| fields[2] == kind)
+    };
+    let counted = |fields: &[&str], what: &str| match fields[2] {
+        "cgroup" => fields[3].split(',').any(|option| option == what),
+        _ => fs::read_to_string(Path::new(fields[1]).join("cgroup.controllers"))
+            .unwrap()
+            .split_whitespace()
+            .any(|controller| controller == what),
+    };
+    let mut groups = Vec::new();
+    for fields in of_kind("cgroup2").chain(of_kind("cgroup")) {
+        for (what, file, limit) in all {
+            let is_second = fields[2] == "cgroup2";
+            if counted(&fields, what)
+                && (file != "memory.limit_in_bytes" || !is_second)
+                && (file != "memory.max" || is_second)
+            {
+                let group = format!("banger-{name}/{name}");
+                groups.push((Path::new(fields[1]).join(group), file, limit));
+            }
+        }
+    }
+    groups
+}
+
+#[tokio::test]
+async fn the_limits_of_a_machine_are_in_force_and_its_control_groups_go_with_it() {
+    let lab = Lab::new();
+    let base = lab.root().join("jail");
+    // A name that no other run of this suite has on this host.
+    let name = format!("limits-{}", std::process::id());
+    let spec = MachineSpec {
+        id: name.clone(),
+        ..spec(&lab)
+    };
+    let machine = in_time(jailed(&base).start(&spec)).await.unwrap();
+    let groups = control_groups(&name);
+    assert!(
+        groups.len() >= 2,
+        "this host counts neither memory nor threads: mount control groups, of version 1 or 2"
+    );
+    for (group, file, limit) in &groups {
+        let read = |name: &str| fs::read_to_string(group.join(name)).unwrap();
+        assert_eq!(read(file).trim(), limit.to_string(), "{}", group.display());
+        assert_eq!(read("cgroup.procs").trim(), machine.pid().to_string());
+    }
+    in_time(machine.kill()).await.unwrap();
+    for (group, _, _) in &groups {
+        assert!(!group.parent().unwrap().exists(), "{}", group.display());
+    }
+    nothing_is_left(&lab, &base);
+}
+
 #[tokio::test]
 async fn a_jail_goes_with_its_machine_however_that_ends() {
     let lab = Lab::new();
@@ -191,15 +256,49 @@ async fn what_lies_on_another_file_system_is_mounted_into_the_jail_and_unmounted
     nothing_is_left(&lab, &base);
 }
 
+/// What a host is left with by machines that are gone: names of networks, mounts of namespaces, control groups of that
+/// machine, descriptors of this process.
+fn left_on_the_host(name: &str) -> (Vec<String>, usize, usize, usize) {
+    let networks = Path::new("/run/netns");
+    let networks = if networks.exists() {
+        names(networks)
+    } else {
+        Vec::new()
+    };
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let namespaces = mounts.lines().filter(|line| line.starts_with("nsfs ")).count();
+    let groups = control_groups(name)
+        .into_iter()
+        .filter(|(group, _, _)| group.exists());
+    (
+        networks,
+        namespaces,
+        groups.count(),
+        names(Path::new("/proc/self/fd")).len(),
+    )
+}
+
 #[tokio::test]
 async fn two_hundred_jails_leave_nothing() {
     let lab = Lab::new();
     let base = lab.root().join("jail");
-    let (firecracker, spec) = (jailed(&base), spec(&lab));
-    for _ in 0..200 {
+    let name = format!("again-{}", std::process::id());
+    let spec = MachineSpec {
+        id: name.clone(),
+        ..spec(&lab)
+    };
+    let firecracker = jailed(&base);
+    let cycle = async || {
         let machine = in_time(firecracker.start(&spec)).await.unwrap();
         in_time(machine.kill()).await.unwrap();
+    };
+    // The first begins what serves the others, too.
+    cycle().await;
+    let before = left_on_the_host(&name);
+    for _ in 0..200 {
+        cycle().await;
     }
     nothing_is_left(&lab, &base);
     assert_eq!(mounts(&base), 0);
+    assert_eq!(left_on_the_host(&name), before);
 }

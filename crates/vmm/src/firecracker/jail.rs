@@ -7,6 +7,7 @@
 //!  <folder>/firecracker             a link to that root
 //! ```
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
@@ -17,16 +18,12 @@ use rustix::fs::OFlags;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::process::geteuid;
 
+use super::control_groups::ControlGroups;
 use super::world::{RUN, WORLD};
 use crate::{Folder, MachineSpec, VmmError};
 
 /// What the root of a jail is called.
 const ROOT: &str = "root";
-/// Where a host with control groups of the second version alone has them.
-const CGROUPS: &str = "/sys/fs/cgroup";
-/// Memory that Firecracker takes beside the guest's, with room to spare, and threads beside one a processor.
-const OWN_MEMORY_MIB: u64 = 256;
-const OWN_THREADS: u32 = 16;
 /// Files that it may have open: its drives and sockets, and a descriptor for each connection to the guest.
 const OPEN_FILES: u32 = 4096;
 
@@ -106,10 +103,8 @@ impl Jailer {
             .arguments(["--id", name, "--uid", &id, "--gid", &id])
             .arguments(["--exec-file".as_ref(), firecracker.as_os_str()])
             .arguments(["--chroot-base-dir".as_ref(), self.base.as_os_str()])
-            .arguments(limits(
-                spec,
-                Path::new(CGROUPS).join("cgroup.controllers").exists(),
-            ))
+            .arguments(["--resource-limit".to_owned(), format!("no-file={OPEN_FILES}")])
+            .arguments(ControlGroups::of_host().arguments(name, spec))
             .argument("--");
         launch
     }
@@ -126,19 +121,6 @@ impl Jail {
         let path = self.root.join(name);
         lchown(&path, Some(self.id), Some(self.id)).map_err(failed("give away", &path))
     }
-}
-
-/// What Firecracker may take of the host; memory and threads where the host can count them.
-fn limits(spec: &MachineSpec, has_cgroups: bool) -> Vec<String> {
-    let mut limits = vec!["--resource-limit".into(), format!("no-file={OPEN_FILES}")];
-    if has_cgroups {
-        let memory = (spec.memory_mib + OWN_MEMORY_MIB) << 20;
-        let threads = spec.vcpu + OWN_THREADS;
-        limits.extend(["--cgroup-version".into(), "2".into()]);
-        limits.extend(["--cgroup".into(), format!("memory.max={memory}")]);
-        limits.extend(["--cgroup".into(), format!("pids.max={threads}")]);
-    }
-    limits
 }
 
 /// Puts a file into a jail: as another name of it or, from another file system, mounted over an empty one.
@@ -185,10 +167,8 @@ fn clear(root: &Path) -> Result<(), VmmError> {
         take_back(&path).map_err(failed("take back", &path))?;
     }
     fs::remove_dir_all(jail).map_err(failed("remove", jail))?;
-    let name = |path: &Path| path.file_name().map(PathBuf::from);
-    if let (Some(id), Some(program)) = (name(jail), jail.parent().and_then(name)) {
-        // There is one where limits were set. It goes with its last process, which has ended.
-        let _ = fs::remove_dir(Path::new(CGROUPS).join(program).join(id));
+    if let Some(name) = jail.file_name().and_then(OsStr::to_str) {
+        ControlGroups::of_host().remove(name);
     }
     Ok(())
 }
@@ -219,37 +199,5 @@ fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> VmmError {
         action,
         path: path.clone(),
         source,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_follow_the_machines_shape_where_the_host_can_hold_them() {
-        let spec = MachineSpec {
-            id: String::new(),
-            folder: PathBuf::new(),
-            vcpu: 2,
-            memory_mib: 1024,
-            kernel: PathBuf::new(),
-            initramfs: PathBuf::new(),
-            command_line: String::new(),
-            drives: Vec::new(),
-            network: None,
-        };
-        assert_eq!(limits(&spec, false), ["--resource-limit", "no-file=4096"]);
-        assert_eq!(
-            limits(&spec, true)[2..],
-            [
-                "--cgroup-version",
-                "2",
-                "--cgroup",
-                "memory.max=1342177280",
-                "--cgroup",
-                "pids.max=18"
-            ]
-        );
     }
 }

@@ -134,7 +134,9 @@ async fn run(
     launch.output(console).errors(log).arguments(ARGUMENTS);
     let starting = Starting::start(&firecracker.binary, launch, keeper).await?;
     let socket = folder.socket(&in_folder(API));
-    let ready = async {
+    let ready = async move {
+        // Until here, or until it has ended before.
+        let _metrics = metrics;
         let mut api = Api::open(&socket).await?;
         match snapshot {
             Some(_) => snapshot::load(&mut api).await,
@@ -142,7 +144,6 @@ async fn run(
         }
     };
     let (processes, ()) = starting.until(folder, ready).await?;
-    drop(metrics);
     Ok(processes)
 }
 

@@ -11,11 +11,14 @@ const FOLDER: &str = "BANGER_TEST_INNER_FOLDER";
 /// What runs the ignored test of that name, by `before` if that says something.
 pub fn inner(before: &[&str], test: &str, folder: &Path) -> Command {
     let own = std::env::current_exe().unwrap();
-    let mut words = before.iter().map(|word| Command::new(word));
-    let mut command = words.next().unwrap_or_else(|| Command::new(&own));
-    if !before.is_empty() {
-        command.args(&before[1..]).arg(&own);
-    }
+    let mut command = match before {
+        [] => Command::new(&own),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(&own);
+            command
+        }
+    };
     command
         .args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder);

@@ -1,0 +1,344 @@
+//! Firecracker under banger against Firecracker by a bare script: a start, from the request to the daemon until the
+//! guest runs, and pause, snapshot and load by the crate that drives it.
+//!
+//! No guest has to execute for it, so it needs no KVM that works: `/dev/kvm` has to open.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::command::run;
+use crate::error::BenchError;
+use crate::sandbox::{Sandbox, in_turn};
+use crate::section::{Goal, Row, Section, times};
+
+/// The VM.
+const VM: &str = "idle";
+const MEMORY_MIB: u64 = 128;
+/// Most that a start may take of the script's time.
+const MOST: f64 = 1.3;
+/// How long a daemon may take to undo a start.
+const UNDONE: Duration = Duration::from_secs(30);
+
+/// Programs that are not banger's.
+#[derive(Debug, clap::Args)]
+pub struct Programs {
+    /// The Firecracker that is measured.
+    #[arg(long)]
+    firecracker: PathBuf,
+    /// The script that starts one by curl.
+    #[arg(long)]
+    bare_start: PathBuf,
+    /// The script that pauses, saves and loads one by curl.
+    #[arg(long)]
+    bare_snapshot: PathBuf,
+    /// The program that does the same by the crate `vmm`.
+    #[arg(long)]
+    firecracker_times: PathBuf,
+}
+
+/// Measures `runs` of each.
+pub fn measure(bin: &Path, programs: &Programs, runs: usize) -> Result<Vec<Section>, BenchError> {
+    let firecracker = absolute(&programs.firecracker)?;
+    let settings = format!(
+        "vmm = \"firecracker\"\nfirecracker_bin = \"{}\"\n",
+        firecracker.display()
+    );
+    let sandbox = Sandbox::with(bin, &settings)?;
+    let measured = both(&sandbox, programs, &firecracker, runs);
+    let closed = sandbox.close();
+    let sections = measured?;
+    closed?;
+    Ok(sections)
+}
+
+fn both(
+    sandbox: &Sandbox,
+    programs: &Programs,
+    firecracker: &Path,
+    runs: usize,
+) -> Result<Vec<Section>, BenchError> {
+    make_vm(sandbox, &programs.firecracker_times)?;
+    let daemon = Daemon::of(sandbox)?;
+    let bare = Bare {
+        start: absolute(&programs.bare_start)?,
+        snapshot: absolute(&programs.bare_snapshot)?,
+        firecracker: firecracker.to_owned(),
+        folder: sandbox.folder().join("bare"),
+    };
+    // The first of each does not count; the script gets what the VM's machine is made of.
+    daemon.start(|| bare.take_parts(&daemon.vm_folder))?;
+    bare.start()?.1.end()?;
+    let by_script = || {
+        let (took, process) = bare.start()?;
+        process.end()?;
+        Ok(took)
+    };
+    let (script, banger) = in_turn(runs, by_script, || daemon.start(|| Ok(())))?;
+    let (script, banger) = (times(script)?, times(banger)?);
+    let start = Section {
+        title: "A Firecracker start",
+        says: "From the request to the daemon (`POST …/start`) until Firecracker has answered `InstanceStart`. The floor \
+               is a script that starts the same Firecracker without any wall around it and makes the same calls by \
+               `curl`, with the same kernel, initramfs and drives, from its start to its end."
+            .to_owned(),
+        goals: vec![Goal {
+            text: format!("at most {MOST} × the script"),
+            met: banger.ratio_to(&script) <= MOST,
+        }],
+        rows: vec![Row::floor("script", &script), Row::beside("banger", &banger, &script)],
+    };
+    Ok(vec![start, snapshots(&bare, &programs.firecracker_times, runs)?])
+}
+
+/// Pause, snapshot and load.
+fn snapshots(bare: &Bare, program: &Path, runs: usize) -> Result<Section, BenchError> {
+    let of_crate = || -> Result<[Duration; 3], BenchError> {
+        let said = run(Command::new(program)
+            .arg("snapshot")
+            .args([&bare.firecracker, &bare.folder])
+            .args([MEMORY_MIB.to_string(), 1.to_string()]))?;
+        durations(&said.stdout)
+    };
+    of_crate()?;
+    bare.snapshot()?;
+    let (mut script, mut own) = ([const { Vec::new() }; 3], [const { Vec::new() }; 3]);
+    for _ in 0..runs {
+        for (all, one) in [(&mut script, bare.snapshot()?), (&mut own, of_crate()?)] {
+            for (times, time) in all.iter_mut().zip(one) {
+                times.push(time);
+            }
+        }
+    }
+    let (mut rows, mut goals) = (Vec::new(), Vec::new());
+    for ((what, script), own) in ["pause", "snapshot", "load"].into_iter().zip(script).zip(own) {
+        let (script, own) = (times(script)?, times(own)?);
+        rows.extend([
+            Row::floor(format!("{what}, script"), &script),
+            Row::beside(format!("{what}, banger"), &own, &script),
+        ]);
+        goals.push(Goal {
+            text: format!("{what} at most {MOST} × the script"),
+            met: own.ratio_to(&script) <= MOST,
+        });
+    }
+    Ok(Section {
+        title: "A Firecracker's snapshot",
+        says: format!(
+            "Of a machine with {MEMORY_MIB} MiB: pause, write both files, and go on from them in a new Firecracker, its \
+             start included. By the crate that drives Firecracker, confinement and logs included, against a script that \
+             does it by `curl`."
+        ),
+        rows,
+        goals,
+    })
+}
+
+/// A VM of a kernel that does nothing and of an empty root disk: no mirror is needed for it.
+fn make_vm(sandbox: &Sandbox, program: &Path) -> Result<(), BenchError> {
+    let folder = sandbox.folder().join("kernel");
+    fs::create_dir(&folder).map_err(BenchError::file("create", &folder))?;
+    run(Command::new(program).arg("kernel").arg(folder.join("vmlinux")))?;
+    let disk = sandbox.folder().join("disk.ext4");
+    run(Command::new("mke2fs")
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .args(["-q", "-t", "ext4"])
+        .arg(&disk)
+        .arg("8M"))?;
+    let (folder, disk) = (folder.to_string_lossy(), disk.to_string_lossy());
+    sandbox.run(&["kernel", "import", VM, "--from", &folder])?;
+    sandbox.run(&[
+        "image",
+        "register",
+        "-q",
+        "--name",
+        VM,
+        "--rootfs",
+        &disk,
+        "--kernel-ref",
+        VM,
+    ])?;
+    let memory = format!("{MEMORY_MIB}M");
+    sandbox.run(&[
+        "vm",
+        "create",
+        "--no-start",
+        "-q",
+        "--name",
+        VM,
+        "--image",
+        VM,
+        "--network",
+        "none",
+        "--vcpu",
+        "1",
+        "--memory",
+        &memory,
+    ])?;
+    Ok(())
+}
+
+/// The daemon, asked by its socket.
+struct Daemon {
+    socket: PathBuf,
+    vm_folder: PathBuf,
+}
+
+impl Daemon {
+    fn of(sandbox: &Sandbox) -> Result<Self, BenchError> {
+        let told = sandbox.run(&["daemon", "socket"])?.stdout;
+        let vms = sandbox.folder().join("state/banger/vms");
+        Ok(Self {
+            socket: String::from_utf8_lossy(&told).trim().into(),
+            vm_folder: crate::bare_qemu::only_entry(&vms)?,
+        })
+    }
+
+    /// Starts the VM until its machine runs, and has all of it undone after `meanwhile`.
+    fn start(&self, meanwhile: impl FnOnce() -> Result<(), BenchError>) -> Result<Duration, BenchError> {
+        let began = Instant::now();
+        let mut stream = self.ask("POST", &format!("/v1/vms/{VM}/start"))?;
+        let mut said = Vec::new();
+        let mut piece = [0; 4096];
+        while !has(&said, "\"start.machine\"") {
+            match stream.read(&mut piece) {
+                Ok(length @ 1..) if !has(&said, "\"failed\"") => said.extend(&piece[..length]),
+                _ => {
+                    let said = String::from_utf8_lossy(&said).into_owned();
+                    return Err(BenchError::Unexpected(format!("a start that fails: {said}")));
+                }
+            }
+        }
+        let took = began.elapsed();
+        meanwhile()?;
+        // Who asked for it is gone, so it is cancelled.
+        drop(stream);
+        self.until_undone()?;
+        Ok(took)
+    }
+
+    fn until_undone(&self) -> Result<(), BenchError> {
+        let deadline = Instant::now() + UNDONE;
+        while Instant::now() < deadline {
+            let mut said = Vec::new();
+            let mut stream = self.ask("GET", &format!("/v1/vms/{VM}"))?;
+            stream
+                .read_to_end(&mut said)
+                .map_err(BenchError::file("read from", &self.socket))?;
+            if !has(&said, "\"starting\"") && !self.vm_folder.join("process.json").exists() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Err(BenchError::Stuck {
+            program: "an undo".to_owned(),
+            seconds: UNDONE.as_secs(),
+        })
+    }
+
+    fn ask(&self, method: &str, path: &str) -> Result<UnixStream, BenchError> {
+        let failed = || BenchError::file("connect to", &self.socket);
+        let mut stream = UnixStream::connect(&self.socket).map_err(failed())?;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: banger\r\naccept: application/x-ndjson\r\nconnection: close\r\n\
+             content-length: 0\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).map_err(failed())?;
+        Ok(stream)
+    }
+}
+
+/// A Firecracker by script.
+struct Bare {
+    start: PathBuf,
+    snapshot: PathBuf,
+    firecracker: PathBuf,
+    folder: PathBuf,
+}
+
+impl Bare {
+    /// Takes the same files as the machine of a VM; what that may write is copied.
+    fn take_parts(&self, vm: &Path) -> Result<(), BenchError> {
+        fs::create_dir(&self.folder).map_err(BenchError::file("create", &self.folder))?;
+        for name in ["kernel", "initramfs", "drive0", "drive1", "drive2"] {
+            let from = vm.join("firecracker").join(name);
+            let to = self.folder.join(name);
+            let from = fs::canonicalize(&from).map_err(BenchError::file("find", &from))?;
+            let taken = if name == "drive1" {
+                fs::copy(&from, &to).map(drop)
+            } else {
+                symlink(&from, &to)
+            };
+            taken.map_err(BenchError::file("take", &from))?;
+        }
+        Ok(())
+    }
+
+    fn start(&self) -> Result<(Duration, Process), BenchError> {
+        let said = run(Command::new(&self.start)
+            .args([&self.firecracker, &self.folder])
+            .arg(MEMORY_MIB.to_string()))?;
+        Ok((said.took, Process::of(&said.stdout)?))
+    }
+
+    fn snapshot(&self) -> Result<[Duration; 3], BenchError> {
+        let (_, process) = self.start()?;
+        let said = run(Command::new(&self.snapshot)
+            .args([&self.firecracker, &self.folder])
+            .arg(process.0.as_raw_nonzero().to_string()))?;
+        Process::of(
+            said.stdout
+                .split(|&byte| byte == b'\n')
+                .nth(3)
+                .unwrap_or_default(),
+        )?
+        .end()?;
+        durations(&said.stdout)
+    }
+}
+
+/// A process that a script has left running.
+struct Process(Pid);
+
+impl Process {
+    fn of(said: &[u8]) -> Result<Self, BenchError> {
+        let said = String::from_utf8_lossy(said);
+        let pid = said.trim().parse().ok().and_then(Pid::from_raw);
+        pid.map(Self)
+            .ok_or_else(|| BenchError::Unexpected(format!("a script told no pid: {said}")))
+    }
+
+    fn end(self) -> Result<(), BenchError> {
+        let failed = |error: rustix::io::Errno| BenchError::Run {
+            program: "a Firecracker by script".to_owned(),
+            source: error.into(),
+        };
+        let process = pidfd_open(self.0, PidfdFlags::empty()).map_err(failed)?;
+        pidfd_send_signal(&process, Signal::KILL).map_err(failed)
+    }
+}
+
+/// Three numbers of microseconds.
+fn durations(said: &[u8]) -> Result<[Duration; 3], BenchError> {
+    let said = String::from_utf8_lossy(said);
+    let mut numbers = said.split_whitespace().map(str::parse).map_while(Result::ok);
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(pause), Some(snapshot), Some(load)) => Ok([pause, snapshot, load].map(Duration::from_micros)),
+        _ => Err(BenchError::Unexpected(format!("not three times: {said}"))),
+    }
+}
+
+fn has(said: &[u8], word: &str) -> bool {
+    said.windows(word.len()).any(|window| window == word.as_bytes())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, BenchError> {
+    fs::canonicalize(path).map_err(BenchError::file("find", path))
+}
