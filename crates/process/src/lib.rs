@@ -7,7 +7,7 @@
 //! ```text
 //!  Launch::start ── fork ── child waits ──────────────────────── exec
 //!                     │         ▲ dies with the parent until then
-//!                     └─ record written and synced ─ go
+//!                     └─ record written ─ go
 //! ```
 //!
 //! So there is no moment in which a program runs and no record tells of it, and none in which a crash of the

@@ -10,7 +10,11 @@ use crate::{Identity, ProcessError};
 /// A record is some hundred bytes; anything longer is none.
 const LARGEST: u64 = 4096;
 
-/// Writes `identity` to `path`: a temporary name, synced, renamed, and the folder synced.
+/// Writes `identity` to `path`: under a temporary name, then renamed, so that nobody reads half of one.
+///
+/// It is not synced. Whoever looks for the process later reads it from the same kernel, and when that goes down, so does
+/// the process; what a disk has of the record then is a whole one of another boot, or nothing ([`read_record`]). Two
+/// syncs would be most of what a start costs.
 ///
 /// # Errors
 /// [`ProcessError::Record`]; nothing is left of the temporary name then.
@@ -36,12 +40,11 @@ fn replace(path: &Path, temporary: &Path, identity: &Identity) -> io::Result<()>
         .mode(0o600)
         .open(temporary)?;
     file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
-    File::open(folder_of(path))?.sync_all()
+    fs::rename(temporary, path)
 }
 
-/// Reads the record. `None`: there is no such file.
+/// Reads the record. `None`: there is no such file, or an empty one: the host went down before it was on disk, and with it
+/// the process.
 ///
 /// # Errors
 /// [`ProcessError::Damaged`] if it is not a record, [`ProcessError::Record`] if it cannot be read.
@@ -64,6 +67,9 @@ pub fn read_record(path: &Path) -> Result<Option<Identity>, ProcessError> {
     if text.len() as u64 > LARGEST {
         return Err(damaged("it is too long".into()));
     }
+    if is_blank(&text) {
+        return Ok(None);
+    }
     serde_json::from_slice(&text)
         .map(Some)
         .map_err(|error| damaged(error.to_string()))
@@ -83,16 +89,24 @@ pub fn remove_record(path: &Path, identity: &Identity) -> Result<(), ProcessErro
     })
 }
 
-/// Removes what a process that died while it wrote the record has left of it. Fine if there is none.
+/// Removes what there is of a record that was never finished, since its writer or the host went down. Fine if there is
+/// nothing.
 ///
 /// # Errors
 /// [`ProcessError::Record`] if it cannot be removed.
 pub fn remove_unfinished_record(path: &Path) -> Result<(), ProcessError> {
-    let temporary = temporary_name(path);
-    remove_if_there(&temporary).map_err(|source| ProcessError::Record {
-        path: temporary,
-        source,
-    })
+    let mut unfinished = vec![temporary_name(path)];
+    if read_record(path)?.is_none() {
+        unfinished.push(path.to_owned());
+    }
+    unfinished
+        .into_iter()
+        .try_for_each(|path| remove_if_there(&path).map_err(|source| ProcessError::Record { path, source }))
+}
+
+/// Without a word: of a file whose bytes never reached the disk, there is only the length, if that.
+fn is_blank(text: &[u8]) -> bool {
+    text.iter().all(|&byte| byte == 0)
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -106,13 +120,6 @@ fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     path.with_file_name(name)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 #[cfg(test)]
@@ -151,10 +158,9 @@ mod tests {
             "x".repeat(5000)
         );
         for text in [
-            "",
             "{}",
             "{\"pid\":-1,\"start_time\":2,\"boot_id\":\"\"}",
-            "\u{0}",
+            "\u{0}{",
             &long,
         ] {
             fs::write(&path, text).unwrap();
@@ -163,6 +169,21 @@ mod tests {
                 "{text:.20}"
             );
         }
+    }
+
+    #[test]
+    fn a_record_that_never_reached_the_disk_is_none_and_can_be_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("process.json");
+        for text in [&b""[..], &[0; 80]] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(read_record(&path).unwrap(), None);
+            remove_unfinished_record(&path).unwrap();
+            assert!(!path.exists());
+        }
+        write_record(&path, &some_identity()).unwrap();
+        remove_unfinished_record(&path).unwrap();
+        assert!(path.exists(), "a whole one stays");
     }
 
     #[test]
