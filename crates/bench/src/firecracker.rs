@@ -271,12 +271,11 @@ impl Bare {
             let from = vm.join("firecracker").join(name);
             let to = self.folder.join(name);
             let from = fs::canonicalize(&from).map_err(BenchError::file("find", &from))?;
-            let taken = if name == "drive1" {
-                fs::copy(&from, &to).map(drop)
+            if name == "drive1" {
+                run(Command::new("cp").arg("--sparse=always").args([&from, &to]))?;
             } else {
-                symlink(&from, &to)
-            };
-            taken.map_err(BenchError::file("take", &from))?;
+                symlink(&from, &to).map_err(BenchError::file("take", &from))?;
+            }
         }
         Ok(())
     }

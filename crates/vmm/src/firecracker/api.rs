@@ -115,6 +115,8 @@ impl Api {
             .header(HOST, "firecracker")
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(serde_json::to_vec(body)?.into()))?;
+        // The connection may still be busy with the end of the last answer, on another thread.
+        self.sender.ready().await?;
         let answer = self.sender.send_request(request).await?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), MAX_BODY).collect().await?;

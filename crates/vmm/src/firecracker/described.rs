@@ -229,6 +229,18 @@ async fn what_1_16_1_is_sent_is_what_its_description_takes() {
     assert!(asked.contains("PUT /balloon"), "{asked:?}");
 }
 
+/// The end of an answer may be read by another thread than the next request is sent by.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_row_of_requests_goes_over_one_connection() {
+    let firecracker = Obedient::new();
+    let mut api = Api::open(&firecracker.socket).await.unwrap();
+    for _ in 0..1000 {
+        api.patch("/vm", &VmState::PAUSED).await.unwrap();
+    }
+    drop(api);
+    assert_eq!(firecracker.asked.await.unwrap().len(), 1000);
+}
+
 #[test]
 fn a_field_that_a_release_does_not_know_or_misses_is_found() {
     let old = &[BALLOON_1_8, LOAD_1_8];
