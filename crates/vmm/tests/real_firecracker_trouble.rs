@@ -1,4 +1,4 @@
-//! What goes wrong with the real Firecracker and its jailer: one line for each, and nothing that stays.
+//! What goes wrong with the real Firecracker: one line for each, and nothing that stays.
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
 mod common;
@@ -6,15 +6,12 @@ mod elf;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use common::{Lab, firecracker_at, firecracker_binary, in_time};
 use elf::waiting_kernel;
 use process::Identity;
-use vmm::firecracker::Jailer;
 use vmm::{Backend, Channel, Firecracker, Machine, MachineSpec, VmmError};
 
 fn firecracker() -> Firecracker {
@@ -123,41 +120,6 @@ async fn a_pid_that_is_something_elses_by_now_is_left_alone_and_the_world_goes()
     assert!(vmm::find(&lab.folder).await.unwrap().is_none());
     assert_eq!(lab.left(), Vec::<String>::new());
     assert!(this.is_alive());
-}
-
-#[tokio::test]
-async fn a_jailer_that_gives_up_says_why_and_leaves_nothing() {
-    let lab = Lab::new();
-    let base = lab.root().join("jail");
-    // It takes no program without this word in its name.
-    let other = lab.root().join("vmm");
-    let copied = Command::new("cp").arg(firecracker_binary()).arg(&other).status();
-    assert!(copied.unwrap().success());
-    let jailer = Jailer::new(firecracker_binary().with_file_name("jailer"), &base);
-    let jailed = firecracker_at(&other).with_jailer(Some(jailer));
-    let error = in_time(jailed.start(&spec(&lab))).await.unwrap_err();
-    let told = told(&lab, &error);
-    assert!(
-        told.starts_with(&format!("{} ended at start: ", other.display())) && told.contains("firecracker"),
-        "{told}"
-    );
-    assert_eq!(fs::read_dir(base.join("vmm")).unwrap().count(), 0);
-}
-
-#[tokio::test]
-async fn a_jailer_that_cannot_be_executed_leaves_no_jail() {
-    let lab = Lab::new();
-    let base = lab.root().join("jail");
-    let jailer = lab.root().join("initramfs");
-    fs::set_permissions(&jailer, fs::Permissions::from_mode(0o644)).unwrap();
-    let jailed = firecracker().with_jailer(Some(Jailer::new(jailer, &base)));
-    let error = in_time(jailed.start(&spec(&lab))).await.unwrap_err();
-    let told = told(&lab, &error);
-    assert!(
-        told.ends_with("could not be started: Permission denied (os error 13)"),
-        "{told}"
-    );
-    assert_eq!(fs::read_dir(base.join("firecracker")).unwrap().count(), 0);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use common::{Lab, firecracker_at, firecracker_binary, in_time, until};
 use elf::waiting_kernel;
@@ -237,6 +238,50 @@ async fn a_jail_left_over_from_a_crash_is_in_nobodys_way() {
     fs::write(left.join("firecracker"), "half of one").unwrap();
     let machine = in_time(jailed(&base).start(&spec(&lab))).await.unwrap();
     in_time(machine.kill()).await.unwrap();
+    nothing_is_left(&lab, &base);
+}
+
+/// What is told, with its cause where it has one.
+fn one_line(error: &vmm::VmmError) -> String {
+    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
+    let told = format!("{error}{cause}");
+    assert!(!told.contains('\n'), "{told}");
+    told
+}
+
+#[tokio::test]
+async fn a_jailer_that_gives_up_says_why_and_leaves_nothing() {
+    let lab = Lab::new();
+    let base = lab.root().join("jail");
+    // It takes no program without this word in its name.
+    let other = lab.root().join("vmm");
+    let copied = Command::new("cp").arg(firecracker_binary()).arg(&other).status();
+    assert!(copied.unwrap().success());
+    let jailer = Jailer::new(firecracker_binary().with_file_name("jailer"), &base);
+    let jailed = firecracker_at(&other).with_jailer(Some(jailer));
+    let error = in_time(jailed.start(&spec(&lab))).await.unwrap_err();
+    let told = one_line(&error);
+    assert!(
+        told.starts_with(&format!("{} ended at start: ", other.display())) && told.contains("firecracker"),
+        "{told}"
+    );
+    assert_eq!(lab.left(), Vec::<String>::new());
+    assert_eq!(names(&base.join("vmm")), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_jailer_that_cannot_be_executed_leaves_no_jail() {
+    let lab = Lab::new();
+    let base = lab.root().join("jail");
+    let jailer = lab.root().join("initramfs");
+    fs::set_permissions(&jailer, fs::Permissions::from_mode(0o644)).unwrap();
+    let jailed = firecracker_at(firecracker_binary()).with_jailer(Some(Jailer::new(jailer, &base)));
+    let error = in_time(jailed.start(&spec(&lab))).await.unwrap_err();
+    let told = one_line(&error);
+    assert!(
+        told.ends_with("could not be started: Permission denied (os error 13)"),
+        "{told}"
+    );
     nothing_is_left(&lab, &base);
 }
 
