@@ -34,7 +34,8 @@ use futures::future::BoxFuture;
 use crate::{Backend, Folder, Machine, MachineSpec, VmmError};
 pub use jail::Jailer;
 pub(crate) use machine::find;
-pub use version::{Unfit, Version, concern, supported, version};
+pub use version::concern;
+pub use version::{Unfit, Version, supported, version};
 pub(crate) use world::WORLD;
 
 /// Firecracker as a backend.

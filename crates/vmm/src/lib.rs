@@ -28,7 +28,7 @@ mod version;
 use folder::Folder;
 
 pub use choose::{Binaries, Wanted, choose, choose_again, find, installed_firecracker};
-pub use firecracker::Firecracker;
+pub use firecracker::{Firecracker, concern};
 pub use logs::{Follower, LogKind, console_log, keep_logs_if_asked, metrics_log, vmm_log};
 pub use qemu::Qemu;
 pub use spec::{

@@ -50,7 +50,7 @@ pub(crate) fn vm(row: VmRow, folder: &Path, pid: Option<u32>) -> api::Vm {
         publish: super::publish::of_row(&row.publish),
         address: None,
         // What is known of a release may be newer than the start.
-        vmm_reason: vmm::firecracker::concern(&row.vmm).unwrap_or(row.vmm_reason),
+        vmm_reason: vmm::concern(&row.vmm).unwrap_or(row.vmm_reason),
         vmm: row.vmm,
         pid,
         boot_id: row.boot_id,

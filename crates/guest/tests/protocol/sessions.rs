@@ -266,3 +266,50 @@ async fn a_socket_whose_backlog_is_full_is_tried_again() {
         }
     }
 }
+
+/// By vsock each stream is a connection of its own; a snapshot of the machine goes on behind a new socket.
+#[tokio::test]
+async fn on_vsock_streams_end_with_the_vmm_and_the_next_ones_reach_what_was_restored() {
+    let place = Place::new();
+    let vmm = async || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let socket = place.socket();
+        let listening = runtime.spawn(async move { agent_on_vsock(&socket) });
+        (runtime, listening.await.unwrap())
+    };
+    // It returns when all that it runs is gone, as a killed process is.
+    let kill = async |vmm: tokio::runtime::Runtime| {
+        tokio::task::spawn_blocking(move || drop(vmm)).await.unwrap();
+    };
+    let (first, mut commands) = vmm().await;
+    let agent = Agent::connect(&place.vsock()).await.unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        let stream = agent.exec(&exec()).await.unwrap();
+        streams.push((stream, commands.recv().await.unwrap()));
+    }
+    // Killed: its connections are gone from one moment to the next, its socket stays behind.
+    kill(first).await;
+    for (mut stream, command) in streams {
+        drop(command);
+        let ended = Frame::read(&mut stream).await;
+        assert!(matches!(&ended, Ok(None) | Err(_)), "{ended:?}");
+    }
+    agent.exec(&exec()).await.unwrap_err();
+
+    std::fs::remove_file(place.socket()).unwrap();
+    let (second, mut commands) = vmm().await;
+    let agent = Agent::connect(&place.vsock()).await.unwrap();
+    let mut stream = agent.exec(&exec()).await.unwrap();
+    let mut command = commands.recv().await.unwrap();
+    Frame::Stdin(vec![1; 50_000]).write(&mut stream).await.unwrap();
+    assert_eq!(
+        Frame::read(&mut command).await.unwrap(),
+        Some(Frame::Stdin(vec![1; 50_000]))
+    );
+    drop((stream, command));
+    kill(second).await;
+}
