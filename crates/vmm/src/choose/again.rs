@@ -46,7 +46,11 @@ pub(super) fn again(
         }
     };
     kept.or_else(|error| {
-        let (backend, reason) = choose(Wanted::Auto)?;
+        let (backend, mut reason) = choose(Wanted::Auto)?;
+        // Why one that is fit is not taken by itself may be just that.
+        if reason.contains(&error.to_string()) {
+            reason.clear();
+        }
         let why = format!("it ran on {before} before, which cannot be used now: {error}");
         Ok((backend, join(Some(why), reason)))
     })

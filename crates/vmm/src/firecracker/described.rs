@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::api::Api;
 use super::requests::{ChangedDrive, VmState};
 use super::{Version, snapshot, start};
-use crate::{Drive, Folder, MachineSpec, RateLimit};
+use crate::{Drive, Folder, MachineSpec, NetworkDevice, RateLimit};
 
 use tables::Kind::{Body, Flag, Number, Text, Unused, Word};
 use tables::{
@@ -157,7 +157,9 @@ fn spec() -> MachineSpec {
             drive("/layer", false, limit),
             drive("/other", false, bytes_only),
         ],
-        network: None,
+        network: Some(NetworkDevice::BuiltIn {
+            mac: "52:54:00:12:34:56".into(),
+        }),
     }
 }
 
@@ -198,7 +200,9 @@ async fn holds(version: Version, differs: &[Request]) -> BTreeSet<String> {
 async fn what_1_8_0_is_sent_is_what_its_description_takes() {
     let asked = holds(Version(1, 8, 0), &[BALLOON_1_8, LOAD_1_8]).await;
     assert!(!asked.contains("PUT /balloon"), "{asked:?}");
-    assert!(asked.contains("PUT /snapshot/load"), "{asked:?}");
+    for path in ["/snapshot/load", "/network-interfaces/eth0"] {
+        assert!(asked.contains(&format!("PUT {path}")), "{asked:?}");
+    }
 }
 
 /// <https://github.com/firecracker-microvm/firecracker/blob/v1.12.1/src/firecracker/swagger/firecracker.yaml>
