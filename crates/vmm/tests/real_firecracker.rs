@@ -223,18 +223,42 @@ async fn a_folder_with_a_long_path_serves_as_well() {
     assert_eq!(lab.left(), Vec::<String>::new());
 }
 
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
 #[tokio::test]
 async fn firecracker_sees_its_world_and_nothing_of_the_host() {
     let lab = Lab::new();
     let machine = in_time(firecracker().start(&spec(&lab))).await.unwrap();
     let of = |name: &str| PathBuf::from(format!("/proc/{}/{name}", machine.pid()));
-    let seen = fs::read_dir(of("root")).unwrap();
-    let mut seen: Vec<_> = seen
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    seen.sort();
+    let seen = names_in(&of("root"));
+    // Wherever the binary lies, the way to it is shown, and nothing beside that.
+    let binary = firecracker_binary().canonicalize().unwrap();
     for absent in ["home", "proc", "sys", "root", "var", "tmp"] {
-        assert!(!seen.iter().any(|name| name == absent), "{seen:?}");
+        let there = seen.iter().any(|name| name == absent);
+        assert_eq!(there, binary.starts_with(Path::new("/").join(absent)), "{seen:?}");
+    }
+    let way: Vec<_> = binary.iter().skip(1).collect();
+    let mut folder = of("root");
+    for (part, next) in way.iter().zip(&way[1..]) {
+        folder.push(part);
+        if !["usr", "bin", "sbin", "lib", "lib64", "etc"]
+            .iter()
+            .any(|shown| way[0] == *shown)
+        {
+            assert_eq!(
+                names_in(&folder),
+                [next.to_string_lossy()],
+                "{}",
+                folder.display()
+            );
+        }
     }
     for present in ["drive0", "drive1", "initramfs", "kernel", "run"] {
         assert!(seen.iter().any(|name| name == present), "{seen:?}");

@@ -1,8 +1,5 @@
 //! What goes wrong in the middle.
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use workspace::{Base, Choice, Destination, Selection, prepare, recover};
 
 use crate::support::{Break, Local, Scene, tree};
@@ -126,38 +123,10 @@ fn a_prepare_whose_host_went_away_at_its_very_end_is_in_nobodys_way() {
     scene.assert_same();
 }
 
-/// Says to a copy of this program where its little disk is.
-const LITTLE_DISK: &str = "BANGER_TEST_LITTLE_DISK";
-
-/// Runs a test in a copy of this program for which there is a disk of 1 MiB. There, where that is.
-fn with_a_little_disk(test: &str) -> Option<PathBuf> {
-    if let Some(disk) = std::env::var_os(LITTLE_DISK) {
-        return Some(disk.into());
-    }
-    let disk = tempfile::TempDir::new().unwrap();
-    let mut copy = Command::new("unshare");
-    copy.args(["--user", "--map-root-user", "--mount", "sh", "-ec"])
-        .arg(format!(
-            "mount -t tmpfs -o size=1m none \"${LITTLE_DISK}\"; exec \"$@\""
-        ))
-        .arg("sh")
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test])
-        .env(LITTLE_DISK, disk.path());
-    let ended = copy.output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stdout);
-    assert!(
-        ended.status.success() && said.contains("1 passed"),
-        "{said}{}",
-        String::from_utf8_lossy(&ended.stderr)
-    );
-    None
-}
-
 #[test]
 fn a_patch_that_the_host_has_no_room_for_changes_nothing() {
     let test = "trouble::a_patch_that_the_host_has_no_room_for_changes_nothing";
-    let Some(disk) = with_a_little_disk(test) else {
+    let Some(disk) = testkit::with_a_little_disk(test, 1024) else {
         return;
     };
     let scene = Scene::committed_with("host", &disk);
@@ -175,7 +144,7 @@ fn a_patch_that_the_host_has_no_room_for_changes_nothing() {
 #[test]
 fn a_guest_without_room_keeps_the_workspace_that_it_has() {
     let test = "trouble::a_guest_without_room_keeps_the_workspace_that_it_has";
-    let Some(disk) = with_a_little_disk(test) else {
+    let Some(disk) = testkit::with_a_little_disk(test, 1024) else {
         return;
     };
     let scene = Scene::committed_with("guest", &disk);
