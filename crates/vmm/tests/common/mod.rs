@@ -42,7 +42,7 @@ pub fn firecracker_at(binary: impl Into<PathBuf>) -> Firecracker {
 pub struct Lab {
     root: PathBuf,
     pub folder: PathBuf,
-    _owned: Option<TempDir>,
+    owned: Option<TempDir>,
 }
 
 impl Lab {
@@ -64,15 +64,13 @@ impl Lab {
         Self {
             root: root.to_owned(),
             folder,
-            _owned: None,
+            owned: None,
         }
     }
 
-    fn owning(self, root: TempDir) -> Self {
-        Self {
-            _owned: Some(root),
-            ..self
-        }
+    fn owning(mut self, root: TempDir) -> Self {
+        self.owned = Some(root);
+        self
     }
 
     pub fn root(&self) -> &Path {
@@ -117,6 +115,19 @@ impl Lab {
     /// The process that `record` tells of.
     pub fn process(&self, record: &str) -> Option<Identity> {
         process::read_record(&self.folder.join(record)).unwrap()
+    }
+}
+
+impl Drop for Lab {
+    /// A test that fails leaves no machine behind.
+    fn drop(&mut self) {
+        if self.owned.is_none() || !std::thread::panicking() {
+            return;
+        }
+        let record = process::read_record(&self.folder.join("process.json"));
+        if let Some(handle) = record.ok().flatten().and_then(|machine| machine.open()) {
+            let _ = handle.kill(process::Signal::KILL);
+        }
     }
 }
 
