@@ -11,27 +11,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use common::{Lab, firecracker_at, firecracker_binary, in_time, until};
+use common::{Lab, firecracker, firecracker_binary, in_time, until, vsock};
 use elf::waiting_kernel;
 use process::Identity;
-use vmm::{Backend, Channel, Firecracker, Machine, MachineSpec, RateLimit, VmmError};
-
-fn firecracker() -> Firecracker {
-    firecracker_at(firecracker_binary())
-}
+use vmm::{Backend, MachineSpec, RateLimit, VmmError};
 
 /// A machine with an image, read-only, and a layer.
 fn spec(lab: &Lab) -> MachineSpec {
     MachineSpec {
         drives: vec![lab.drive("image", true), lab.drive("layer", false)],
         ..lab.spec(&waiting_kernel())
-    }
-}
-
-fn socket(machine: &dyn Machine) -> PathBuf {
-    match machine.channel() {
-        Channel::Vsock { socket } => socket,
-        other @ Channel::VirtioSerial { .. } => panic!("Firecracker has no {other:?}"),
     }
 }
 
@@ -58,7 +47,7 @@ async fn a_machine_runs_until_it_is_killed_and_leaves_only_its_logs() {
         let others = mode(&lab.folder.join("firecracker/run").join(name)) & 0o077;
         assert_eq!(others, 0, "{name}");
     }
-    UnixStream::connect(socket(&*machine)).unwrap();
+    UnixStream::connect(vsock(&*machine)).unwrap();
 
     in_time(machine.kill()).await.unwrap();
     assert!(Identity::of(machine.pid()).is_err());
@@ -142,7 +131,7 @@ async fn another_vm_goes_on_from_a_snapshot_wherever_the_first_one_is() {
     let machine = in_time(firecracker().restore(&spec(&other), snapshot.path()))
         .await
         .unwrap();
-    UnixStream::connect(socket(&*machine)).unwrap();
+    UnixStream::connect(vsock(&*machine)).unwrap();
     in_time(machine.pause()).await.unwrap();
     in_time(machine.kill()).await.unwrap();
     assert_eq!(fs::metadata(&memory).unwrap().modified().unwrap(), before);
@@ -215,10 +204,10 @@ async fn more_memory_than_the_host_has_is_told_and_leaves_nothing() {
 async fn a_folder_with_a_long_path_serves_as_well() {
     let lab = Lab::at(&"a folder, that is long and odd: \"ü\"/".repeat(6));
     let machine = in_time(firecracker().start(&spec(&lab))).await.unwrap();
-    UnixStream::connect(socket(&*machine)).unwrap();
+    UnixStream::connect(vsock(&*machine)).unwrap();
     drop(machine);
     let found = vmm::find(&lab.folder).await.unwrap().unwrap();
-    UnixStream::connect(socket(&*found)).unwrap();
+    UnixStream::connect(vsock(&*found)).unwrap();
     in_time(found.kill()).await.unwrap();
     assert_eq!(lab.left(), Vec::<String>::new());
 }

@@ -8,17 +8,15 @@ mod peer;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use common::{Lab, firecracker_at, firecracker_binary, in_time};
+use common::{Lab, firecracker, firecracker_binary, in_time, run_again};
 use elf::waiting_kernel;
 use peer::Peer;
 use vmm::firecracker::Jailer;
 use vmm::{Backend, Firecracker, Machine, MachineSpec, NetworkDevice, VmmError};
 
-fn firecracker() -> Firecracker {
-    firecracker_at(firecracker_binary())
-}
+/// A shell whose mounts nobody else sees.
+const PRIVATE_MOUNTS: [&str; 3] = ["unshare", "--mount", "sh"];
 
 /// In jails below `base`.
 fn jailed(base: &Path) -> Firecracker {
@@ -119,20 +117,6 @@ async fn a_network_of_the_vmms_own_is_none_that_firecracker_has() {
     assert_eq!(lab.left(), Vec::<String>::new());
 }
 
-/// Runs a test of this file once more, prepared by a script; `$@` in it is the test.
-fn run_again(how: &str, test: &str) {
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-euc", how, "sh"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--ignored", "--nocapture"])
-        .env("TMPDIR", "/tmp")
-        .output()
-        .unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8_lossy(&told);
-    assert!(output.status.success() && told.contains("1 passed"), "{told}");
-}
-
 #[tokio::test]
 #[ignore = "run by a_plain_user_needs_no_right_for_a_machine_on_a_network"]
 async fn by_a_plain_user() {
@@ -150,7 +134,7 @@ fn a_plain_user_needs_no_right_for_a_machine_on_a_network() {
     let how = "mount -t tmpfs tmpfs /dev/net; mknod -m 666 /dev/net/tun c 10 200; umask 0; \
                kvm=/dev/net/kvm; mknod -m 666 $kvm c 10 232; mount --bind $kvm /dev/kvm; \
                exec setpriv --reuid 61000 --regid 61000 --clear-groups \"$@\"";
-    run_again(how, "by_a_plain_user");
+    run_again(&PRIVATE_MOUNTS, how, "by_a_plain_user");
 }
 
 #[tokio::test]
@@ -169,7 +153,11 @@ async fn without_taps() {
 /// This needs root, to make such a host.
 #[test]
 fn a_host_without_taps_is_named_as_the_reason() {
-    run_again("mount -t tmpfs tmpfs /dev/net; exec \"$@\"", "without_taps");
+    run_again(
+        &PRIVATE_MOUNTS,
+        "mount -t tmpfs tmpfs /dev/net; exec \"$@\"",
+        "without_taps",
+    );
 }
 
 #[tokio::test]

@@ -7,27 +7,18 @@ mod elf;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{Lab, firecracker_at, firecracker_binary, in_time};
+use common::{Lab, firecracker, firecracker_at, in_time, vsock};
 use elf::waiting_kernel;
 use process::Identity;
-use vmm::{Backend, Channel, Firecracker, Machine, MachineSpec, VmmError};
-
-fn firecracker() -> Firecracker {
-    firecracker_at(firecracker_binary())
-}
+use vmm::{Backend, Machine, MachineSpec, VmmError};
 
 fn spec(lab: &Lab) -> MachineSpec {
     MachineSpec {
         drives: vec![lab.drive("image", true), lab.drive("layer", false)],
         ..lab.spec(&waiting_kernel())
     }
-}
-
-fn socket(machine: &dyn Machine) -> PathBuf {
-    let (Channel::Vsock { socket } | Channel::VirtioSerial { socket }) = machine.channel();
-    socket
 }
 
 /// One line, with its cause where it has one, and nothing is left in the VM's folder.
@@ -128,7 +119,7 @@ async fn each_stream_is_a_connection_of_its_own_and_after_a_restore_there_are_ne
     let snapshot = tempfile::tempdir().unwrap();
     let connect = |machine: &dyn Machine| -> Vec<UnixStream> {
         let connections = (0..20).map(|_| {
-            let mut stream = UnixStream::connect(socket(machine)).unwrap();
+            let mut stream = UnixStream::connect(vsock(machine)).unwrap();
             stream.write_all(b"CONNECT 42070\n").unwrap();
             stream
         });

@@ -11,11 +11,11 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Lab, firecracker_at, firecracker_binary, in_time, until};
+use common::{Lab, firecracker_at, firecracker_binary, in_time, until, vsock};
 use elf::waiting_kernel;
 use process::Signal;
 use vmm::firecracker::Jailer;
-use vmm::{Backend, Channel, Firecracker, Machine, MachineSpec};
+use vmm::{Backend, Firecracker, MachineSpec};
 
 /// Jails below `base`.
 fn jailed(base: &Path) -> Firecracker {
@@ -37,11 +37,6 @@ fn spec(lab: &Lab) -> MachineSpec {
         drives: vec![image, lab.drive("layer", false)],
         ..lab.spec(&waiting_kernel())
     }
-}
-
-fn socket(machine: &dyn Machine) -> PathBuf {
-    let (Channel::Vsock { socket } | Channel::VirtioSerial { socket }) = machine.channel();
-    socket
 }
 
 /// The names in a folder.
@@ -97,7 +92,7 @@ async fn a_jail_holds_what_its_machine_needs_and_belongs_to_a_user_of_its_own() 
     for name in ["drive0", "kernel", "initramfs", "firecracker"] {
         assert_eq!(owner(name), 0, "{name}");
     }
-    UnixStream::connect(socket(&*machine)).unwrap();
+    UnixStream::connect(vsock(&*machine)).unwrap();
 
     let of = |name: &str| PathBuf::from(format!("/proc/{}/{name}", machine.pid()));
     let status = fs::read_to_string(of("status")).unwrap();

@@ -5,12 +5,13 @@
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use process::Identity;
 use tempfile::TempDir;
 use vmm::qemu::Acceleration;
-use vmm::{Drive, Firecracker, MachineSpec, Qemu, RateLimit};
+use vmm::{Channel, Drive, Firecracker, Machine, MachineSpec, Qemu, RateLimit};
 
 /// Far more than anything here takes, also on a busy host.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -36,6 +37,34 @@ pub fn firecracker_binary() -> PathBuf {
 pub fn firecracker_at(binary: impl Into<PathBuf>) -> Firecracker {
     let version = vmm::firecracker::version(&firecracker_binary()).unwrap();
     Firecracker::new(binary, version).with_log_keeper(env!("CARGO_BIN_EXE_vm-log-keeper"))
+}
+
+/// The real one, as the product runs it.
+pub fn firecracker() -> Firecracker {
+    firecracker_at(firecracker_binary())
+}
+
+/// Where the agent of a machine in Firecracker is reached.
+pub fn vsock(machine: &dyn Machine) -> PathBuf {
+    match machine.channel() {
+        Channel::Vsock { socket } => socket,
+        other @ Channel::VirtioSerial { .. } => panic!("Firecracker has no {other:?}"),
+    }
+}
+
+/// Runs an ignored test of this program once more, prepared by a script for that shell; `$@` in it is the test.
+pub fn run_again(shell: &[&str], how: &str, test: &str) {
+    let output = Command::new(shell[0])
+        .args(&shell[1..])
+        .args(["-euc", how, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env("TMPDIR", "/tmp")
+        .output()
+        .unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&told);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
 }
 
 /// A VM's folder, and beside it a kernel and an initramfs.

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use vmm::{Backend, Drive, MachineSpec, NetworkDevice, RateLimit};
 
-use crate::common::{Lab, in_time};
+use crate::common::{Lab, in_time, run_again};
 use crate::kernel::{Then, kernel};
 use crate::{console, qemu};
 
@@ -138,20 +137,6 @@ async fn without_namespaces() {
     assert_eq!(lab.left(), Vec::<String>::new());
 }
 
-/// Runs a test of this file as somebody else, whom `how` makes; `$@` in it is the test.
-fn run_as(how: &str, test: &str) {
-    let output = Command::new("/bin/sh")
-        .args(["-euc", how, "sh"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--ignored", "--nocapture"])
-        .env("TMPDIR", "/tmp")
-        .output()
-        .unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8_lossy(&told);
-    assert!(output.status.success() && told.contains("1 passed"), "{told}");
-}
-
 #[test]
 fn a_plain_user_confines_qemu_as_well() {
     let how = if rustix::process::getuid().is_root() {
@@ -159,7 +144,7 @@ fn a_plain_user_confines_qemu_as_well() {
     } else {
         "exec \"$@\""
     };
-    run_as(how, "confined::by_a_plain_user");
+    run_again(&["/bin/sh"], how, "confined::by_a_plain_user");
 }
 
 /// In a user namespace, whose own limit is no matter for the host.
@@ -167,7 +152,7 @@ fn a_plain_user_confines_qemu_as_well() {
 fn where_user_namespaces_are_refused_qemu_runs_unconfined() {
     let how = "exec unshare --user --map-root-user sh -euc 'echo 0 > /proc/sys/user/max_user_namespaces; \
                exec setpriv --bounding-set -all \"$@\"' sh \"$@\"";
-    run_as(how, "confined::without_namespaces");
+    run_again(&["/bin/sh"], how, "confined::without_namespaces");
 }
 
 #[tokio::test]
