@@ -186,15 +186,17 @@ impl Confinement {
             namespaces,
             confinement: Some(plan),
             wire: None,
+            limits: Vec::new(),
+            filters: Vec::new(),
         };
         let waiting = fork(&image).map_err(|failure| match failure {
             Failure::Confine(refusal) => refusal,
-            Failure::Wire(refusal) => refusal,
+            Failure::Wire(refusal) | Failure::Restrict(refusal) => refusal,
             Failure::Other(source) => failed(source),
         })?;
         match waiting.release() {
             Err(Failure::Confine(refusal)) => Err(refusal),
-            Err(Failure::Wire(_) | Failure::Other(_)) | Ok(_) => Ok(()),
+            Err(Failure::Wire(_) | Failure::Restrict(_) | Failure::Other(_)) | Ok(_) => Ok(()),
         }
     }
 

@@ -41,6 +41,15 @@ pub enum ProcessError {
         #[source]
         source: Refusal,
     },
+    /// The program could not be put under its limits, or its filter of system calls.
+    #[error("cannot restrict {program}")]
+    Restrict {
+        /// What was to be executed.
+        program: PathBuf,
+        /// What the host did not let be done.
+        #[source]
+        source: Refusal,
+    },
     /// The system gave no new process.
     #[error("cannot start a process for {program}")]
     Fork {

@@ -15,9 +15,12 @@ use std::ptr;
 use nix::libc::{self, c_char, c_int, c_long};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
+use seccompiler::BpfProgram;
 
 use crate::Refusal;
-use crate::confine::{Plan, enter};
+use crate::confine::{Broken, Plan, enter};
+use crate::limits;
+use crate::restrict::{self, restrict};
 use crate::wire::{FIRST_PART, WirePlan, lay};
 
 /// Everything the child needs, made before the fork: after it, nothing may allocate.
@@ -38,6 +41,8 @@ pub(crate) struct Image {
     pub(crate) confinement: Option<Plan>,
     /// To be laid into a network namespace that the child begins in.
     pub(crate) wire: Option<WirePlan>,
+    pub(crate) limits: limits::Plan,
+    pub(crate) filters: Vec<BpfProgram>,
 }
 
 /// Why a child does not become its program.
@@ -45,6 +50,7 @@ pub(crate) struct Image {
 pub(crate) enum Failure {
     Confine(Refusal),
     Wire(Refusal),
+    Restrict(Refusal),
     Other(io::Error),
 }
 
@@ -54,7 +60,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What a failed child writes: the number of the error, and which part of its confinement or its wire it is of, or
+/// What a failed child writes: the number of the error, and which part of its confinement, its wire or its limits it is of, or
 /// `NO_PART`.
 type Report = [u32; 2];
 const NO_PART: u32 = 0;
@@ -207,6 +213,7 @@ impl Waiting<'_> {
         let [code, part]: Report = [number()?, number()?];
         let error = io::Error::from_raw_os_error(code.cast_signed());
         Some(match self.confinement {
+            _ if part >= restrict::FIRST_PART => Failure::Restrict(restrict::refusal(part, error)),
             _ if part >= FIRST_PART => Failure::Wire(WirePlan::refusal(part, error)),
             Some(plan) if part != NO_PART => Failure::Confine(plan.refusal(part, error)),
             _ => Failure::Other(error),
@@ -234,6 +241,10 @@ unsafe fn become_program(prepared: &Prepared<'_>) -> ! {
         let steps: Result<(), Failed> = set_apart(prepared)
             .and_then(|()| confine(prepared))
             .and_then(|()| wait_for_leave(prepared))
+            .and_then(|()| {
+                let Image { limits, filters, .. } = prepared.image;
+                restrict(limits, filters).map_err(told)
+            })
             .and_then(|()| {
                 execute(prepared);
                 Err(Failed { part: NO_PART })
@@ -298,11 +309,14 @@ unsafe fn confine(prepared: &Prepared<'_>) -> Result<(), Failed> {
         (None, Some(wire)) => lay(wire, rustix::process::geteuid().as_raw()),
         (None, None) => Ok(()),
     };
-    done.map_err(|(part, error)| {
-        // SAFETY: this thread's own number.
-        unsafe { *libc::__errno_location() = error.raw_os_error() };
-        Failed { part }
-    })
+    done.map_err(told)
+}
+
+/// What another module reports, as this one does.
+fn told((part, error): Broken) -> Failed {
+    // SAFETY: this thread's own number.
+    unsafe { *libc::__errno_location() = error.raw_os_error() };
+    Failed { part }
 }
 
 /// Own session, default signals, no terminal, only the listed descriptors, and death with the parent for now.

@@ -15,7 +15,9 @@ use tokio::runtime;
 use crate::confine::Plan;
 use crate::fork::{Failure, Image, fork};
 use crate::wire::{Wire, WirePlan};
-use crate::{Confinement, Handle, Identity, ProcessError, Refusal, remove_record, write_record};
+use crate::{
+    Confinement, Handle, Identity, Limits, ProcessError, Refusal, SystemCalls, remove_record, write_record,
+};
 
 /// A program to start apart from this process.
 ///
@@ -37,6 +39,8 @@ pub struct Launch {
     confinement: Option<Confinement>,
     alone: bool,
     wire: Option<Wire>,
+    limits: Limits,
+    filter: Option<SystemCalls>,
 }
 
 /// See [`Launch::prepare`].
@@ -67,6 +71,8 @@ impl Launch {
             confinement: None,
             alone: false,
             wire: None,
+            limits: Limits::default(),
+            filter: None,
         }
     }
 
@@ -161,6 +167,18 @@ impl Launch {
         self
     }
 
+    /// Limits what the program may take, confined or not.
+    pub fn limit(&mut self, limits: Limits) -> &mut Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Puts the program under a filter of system calls, confined or not. It gets no rights by executing another one then.
+    pub fn filter(&mut self, filter: SystemCalls) -> &mut Self {
+        self.filter = Some(filter);
+        self
+    }
+
     /// Starts the program, after its identity has been written to the record.
     ///
     /// Dropping the future, or what it gives, ends the program again. Must be called within a tokio runtime,
@@ -197,14 +215,20 @@ impl Launch {
             program: program.clone(),
             source,
         };
+        let cannot_restrict = |source| ProcessError::Restrict {
+            program: program.clone(),
+            source,
+        };
         let no_process = |failure| match failure {
             Failure::Confine(refusal) => cannot_confine(refusal),
             Failure::Wire(refusal) => cannot_wire(refusal),
+            Failure::Restrict(refusal) => cannot_restrict(refusal),
             Failure::Other(source) => cannot_fork(source),
         };
         let cannot_execute = |failure| match failure {
             Failure::Confine(refusal) => cannot_confine(refusal),
             Failure::Wire(refusal) => cannot_wire(refusal),
+            Failure::Restrict(refusal) => cannot_restrict(refusal),
             Failure::Other(source) => ProcessError::Execute {
                 program: program.clone(),
                 source,
@@ -285,6 +309,8 @@ impl Launch {
             namespaces: namespaces(confinement.as_ref(), self.alone),
             confinement,
             wire: self.wire.map(WirePlan::new),
+            limits: self.limits.plan(),
+            filters: self.filter.map(SystemCalls::into_programs).unwrap_or_default(),
         };
         if image.wire.is_some() && image.namespaces & libc::CLONE_NEWNET == 0 {
             // It would be laid into the host's own.
