@@ -24,6 +24,7 @@ mod plan;
 use std::ffi::CString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub(crate) use enter::{Broken, enter};
 pub(crate) use plan::Plan;
@@ -43,12 +44,17 @@ const PROGRAMS: [&str; 9] = [
     "/gnu/store",
 ];
 
-/// What a confined process sees. Without an entry its root is empty and read-only.
+/// See [`Confinement::refused`].
+static REFUSED: OnceLock<Option<Refusal>> = OnceLock::new();
+
+/// What a confined process sees. Without an entry its root is empty and read-only. An entry below a folder that an earlier
+/// one shows comes over what is there: a part that can be written, of what else is only read.
 #[derive(Clone, Debug)]
 pub struct Confinement {
     number: u32,
     entries: Vec<Entry>,
     keeps_network: bool,
+    user: Option<(u32, u32)>,
 }
 
 /// Something in the new root.
@@ -103,6 +109,7 @@ impl Confinement {
             number,
             entries: Vec::new(),
             keeps_network: false,
+            user: None,
         }
     }
 
@@ -111,6 +118,13 @@ impl Confinement {
     #[must_use]
     pub fn id(number: u32) -> u32 {
         ids::own(number)
+    }
+
+    /// Started by root, the process becomes this user and group instead of one that owns nothing; 0 stays root, without
+    /// any right. Others stay who they are.
+    pub fn become_user(&mut self, user: u32, group: u32) -> &mut Self {
+        self.user = Some((user, group));
+        self
     }
 
     /// Shows a file or folder for reading; programs in it can be run.
@@ -154,6 +168,18 @@ impl Confinement {
         self
     }
 
+    /// Why this host confines nothing, if it does not. Found out once, by a process that sees programs alone.
+    #[must_use]
+    pub fn refused() -> Option<&'static Refusal> {
+        let try_out = || Self::new(0).show_programs().try_out().err();
+        REFUSED.get_or_init(try_out).as_ref()
+    }
+
+    /// Whether [`Confinement::refused`] has been found out, to that effect.
+    pub(crate) fn is_known_to_be_refused() -> bool {
+        REFUSED.get().is_some_and(Option::is_some)
+    }
+
     /// Whether a path, which goes over no link, is among what [`Confinement::show_programs`] shows.
     #[must_use]
     pub fn is_shown_with_programs(path: &Path) -> bool {
@@ -179,6 +205,7 @@ impl Confinement {
             arguments: Vec::new(),
             environment: Vec::new(),
             folder: std::fs::File::open("/").map_err(failed)?.into(),
+            within: None,
             input: nowhere()?,
             output: nowhere()?,
             errors: None,
@@ -188,6 +215,7 @@ impl Confinement {
             wire: None,
             limits: Vec::new(),
             filters: Vec::new(),
+            ends_with_parent: false,
         };
         let waiting = fork(&image).map_err(|failure| match failure {
             Failure::Confine(refusal) => refusal,

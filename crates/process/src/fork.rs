@@ -10,18 +10,20 @@
 use std::ffi::CString;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::ptr;
+use std::sync::Arc;
 
 use nix::libc::{self, c_char, c_int, c_long};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 use seccompiler::BpfProgram;
 
-use crate::Refusal;
 use crate::confine::{Broken, Plan, enter};
 use crate::limits;
 use crate::restrict::{self, restrict};
 use crate::wire::{FIRST_PART, WirePlan, lay};
+use crate::{ProcessError, Refusal};
 
 /// Everything the child needs, made before the fork: after it, nothing may allocate.
 pub(crate) struct Image {
@@ -31,11 +33,13 @@ pub(crate) struct Image {
     pub(crate) arguments: Vec<CString>,
     pub(crate) environment: Vec<CString>,
     pub(crate) folder: OwnedFd,
+    /// Where it works once it is confined, instead of the root there.
+    pub(crate) within: Option<CString>,
     pub(crate) input: OwnedFd,
     pub(crate) output: OwnedFd,
     /// Standard error, if it is not the output.
     pub(crate) errors: Option<OwnedFd>,
-    pub(crate) passed: Vec<OwnedFd>,
+    pub(crate) passed: Vec<Arc<OwnedFd>>,
     /// Those that the child begins in (`clone(2)`), or 0.
     pub(crate) namespaces: c_int,
     pub(crate) confinement: Option<Plan>,
@@ -43,6 +47,8 @@ pub(crate) struct Image {
     pub(crate) wire: Option<WirePlan>,
     pub(crate) limits: limits::Plan,
     pub(crate) filters: Vec<BpfProgram>,
+    /// Killed when the thread that forked ends, also once its program runs.
+    pub(crate) ends_with_parent: bool,
 }
 
 /// Why a child does not become its program.
@@ -52,6 +58,20 @@ pub(crate) enum Failure {
     Wire(Refusal),
     Restrict(Refusal),
     Other(io::Error),
+}
+
+impl Failure {
+    /// As an error of starting `program`: of the process, or of `executing` the program in it.
+    pub(crate) fn of(self, program: &Path, executing: bool) -> ProcessError {
+        let program = program.to_owned();
+        match self {
+            Self::Confine(source) => ProcessError::Confine { program, source },
+            Self::Wire(source) => ProcessError::Wire { program, source },
+            Self::Restrict(source) => ProcessError::Restrict { program, source },
+            Self::Other(source) if executing => ProcessError::Execute { program, source },
+            Self::Other(source) => ProcessError::Fork { program, source },
+        }
+    }
 }
 
 impl From<io::Error> for Failure {
@@ -91,8 +111,8 @@ struct Prepared<'a> {
 pub(crate) fn fork(image: &Image) -> Result<Waiting<'_>, Failure> {
     let (go_reader, go) = io::pipe()?;
     let (failure, failure_writer) = io::pipe()?;
-    let open = image.passed.iter().chain(&image.opened);
-    let mut kept: Vec<RawFd> = open.map(AsRawFd::as_raw_fd).collect();
+    let mut kept: Vec<RawFd> = image.passed.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.extend(image.opened.iter().map(AsRawFd::as_raw_fd));
     kept.extend(image.wire.iter().map(|wire| wire.to.as_raw_fd()));
     kept.extend([go_reader.as_raw_fd(), failure_writer.as_raw_fd()]);
     kept.sort_unstable();
@@ -240,6 +260,7 @@ unsafe fn become_program(prepared: &Prepared<'_>) -> ! {
     unsafe {
         let steps: Result<(), Failed> = set_apart(prepared)
             .and_then(|()| confine(prepared))
+            .and_then(|()| go_within(prepared))
             .and_then(|()| wait_for_leave(prepared))
             .and_then(|()| {
                 let Image { limits, filters, .. } = prepared.image;
@@ -319,6 +340,16 @@ fn told((part, error): Broken) -> Failed {
     Failed { part }
 }
 
+/// # Safety
+/// As [`become_program`].
+unsafe fn go_within(prepared: &Prepared<'_>) -> Result<(), Failed> {
+    match &prepared.image.within {
+        // SAFETY: as in `become_program`; the path is a C string.
+        Some(folder) => check(unsafe { libc::chdir(folder.as_ptr()) }),
+        None => Ok(()),
+    }
+}
+
 /// Own session, default signals, no terminal, only the listed descriptors, and death with the parent for now.
 ///
 /// # Safety
@@ -378,7 +409,8 @@ unsafe fn close_range(first: RawFd, last: RawFd) -> c_int {
     if result < 0 { -1 } else { 0 }
 }
 
-/// Blocks until the parent has written the record. From then on the parent's death is no matter.
+/// Blocks until the parent has written the record. From then on the parent's death is no matter, unless the program is
+/// to end with it.
 ///
 /// # Safety
 /// As [`become_program`].
@@ -389,7 +421,9 @@ unsafe fn wait_for_leave(prepared: &Prepared<'_>) -> Result<(), Failed> {
         if libc::read(prepared.go, (&raw mut byte).cast(), 1) != 1 {
             libc::_exit(127);
         }
-        check(libc::prctl(libc::PR_SET_PDEATHSIG, 0))?;
+        if !prepared.image.ends_with_parent {
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, 0))?;
+        }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         check(libc::sigprocmask(

@@ -124,7 +124,7 @@ fn reap(descriptor: &OwnedFd) -> Ending {
     status.as_ref().map_or(Ending::Unknown, ending_of)
 }
 
-fn ending_of(status: &WaitIdStatus) -> Ending {
+pub(crate) fn ending_of(status: &WaitIdStatus) -> Ending {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Ending::Exited(code),
         (None, Some(signal)) => Ending::Signalled(signal),

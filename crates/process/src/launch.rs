@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use nix::libc::{self, c_int};
 use tokio::runtime;
@@ -203,37 +204,12 @@ impl Launch {
         let (program, record) = (program.clone(), record.clone());
         let preparation = self.preparation.take();
         let image = self.into_image()?;
-        let cannot_confine = |source| ProcessError::Confine {
-            program: program.clone(),
-            source,
-        };
-        let cannot_wire = |source| ProcessError::Wire {
-            program: program.clone(),
-            source,
-        };
         let cannot_fork = |source| ProcessError::Fork {
             program: program.clone(),
             source,
         };
-        let cannot_restrict = |source| ProcessError::Restrict {
-            program: program.clone(),
-            source,
-        };
-        let no_process = |failure| match failure {
-            Failure::Confine(refusal) => cannot_confine(refusal),
-            Failure::Wire(refusal) => cannot_wire(refusal),
-            Failure::Restrict(refusal) => cannot_restrict(refusal),
-            Failure::Other(source) => cannot_fork(source),
-        };
-        let cannot_execute = |failure| match failure {
-            Failure::Confine(refusal) => cannot_confine(refusal),
-            Failure::Wire(refusal) => cannot_wire(refusal),
-            Failure::Restrict(refusal) => cannot_restrict(refusal),
-            Failure::Other(source) => ProcessError::Execute {
-                program: program.clone(),
-                source,
-            },
-        };
+        let no_process = |failure: Failure| failure.of(&program, false);
+        let cannot_execute = |failure: Failure| failure.of(&program, true);
 
         let mut waiting = fork(&image).map_err(no_process)?;
         let identity = Identity::of(waiting.pid())
@@ -302,15 +278,17 @@ impl Launch {
                 .map(|pair| c_string(&pair))
                 .collect::<Result<_, _>>()?,
             folder: folder.into(),
+            within: None,
             input: input.into(),
             output,
             errors: self.errors,
-            passed: self.passed,
+            passed: self.passed.into_iter().map(Arc::new).collect(),
             namespaces: namespaces(confinement.as_ref(), self.alone),
             confinement,
             wire: self.wire.map(WirePlan::new),
             limits: self.limits.plan(),
             filters: self.filter.map(SystemCalls::into_programs).unwrap_or_default(),
+            ends_with_parent: false,
         };
         if image.wire.is_some() && image.namespaces & libc::CLONE_NEWNET == 0 {
             // It would be laid into the host's own.
@@ -326,7 +304,7 @@ impl Launch {
         let own = [&image.folder, &image.input, &image.output];
         if own
             .into_iter()
-            .chain(&image.passed)
+            .chain(image.passed.iter().map(Arc::as_ref))
             .chain(&image.opened)
             .chain(&image.errors)
             .chain(image.wire.as_ref().map(|wire| &wire.to))
@@ -350,7 +328,7 @@ fn namespaces(confinement: Option<&Plan>, alone: bool) -> c_int {
     }
 }
 
-fn c_string(text: &OsStr) -> Result<CString, ProcessError> {
+pub(crate) fn c_string(text: &OsStr) -> Result<CString, ProcessError> {
     CString::new(text.as_bytes()).map_err(|_| ProcessError::ZeroByte {
         text: text.to_string_lossy().replace('\0', "\u{fffd}"),
     })

@@ -11,8 +11,10 @@
 //! ```
 //!
 //! So there is no moment in which a program runs and no record tells of it, and none in which a crash of the
-//! parent leaves a program that nobody knows. Needs Linux 5.11 or newer.
+//! parent leaves a program that nobody knows. A program whose caller waits for it has no record, and ends with its
+//! caller: [`Command`]. Needs Linux 5.11 or newer.
 
+mod command;
 mod confine;
 mod error;
 mod fork;
@@ -24,8 +26,10 @@ mod readiness;
 mod record;
 mod restrict;
 mod seccomp;
+mod starter;
 mod wire;
 
+pub use command::{Bounds, Child, Command, Cut, Finished, Stream};
 pub use confine::{Confinement, Refusal};
 pub use error::ProcessError;
 pub use handle::{Ending, Handle};

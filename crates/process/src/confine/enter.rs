@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use nix::sched::CloneFlags;
 use nix::sys::prctl;
-use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -108,8 +108,12 @@ fn empty(size: &CStr, mode: &CStr) -> Result<OwnedFd, Errno> {
 }
 
 fn take(step: &Step, root: &OwnedFd) -> Result<(), Errno> {
+    // Over no link: a folder of the host that is shown may hold one in the place's way.
     let place = |mount: &OwnedFd, at: &CStr| {
-        move_mount(mount, c"", root, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let place = openat2(root, at, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), within)?;
+        let both = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        move_mount(mount, c"", &place, c"", both)
     };
     match step {
         Step::Folder(at) => mkdirat(root, at.as_c_str(), Mode::from_raw_mode(0o755)),

@@ -48,10 +48,10 @@ impl Ids {
             | CapabilitySet::SETPCAP
             | CapabilitySet::DAC_OVERRIDE;
         let privileged = uid.is_root() && capabilities(None)?.effective.contains(needed);
-        let other = if privileged {
-            Other::choose(confinement)?
-        } else {
-            None
+        let other = match confinement.user {
+            _ if !privileged => None,
+            Some((user, group)) => Other::named(user, group),
+            None => Other::choose(confinement)?,
         };
         let (uid, gid) = other.as_ref().map_or((uid, gid), |other| (other.uid, other.gid));
         Ok(Self {
@@ -78,6 +78,15 @@ pub(super) fn own(number: u32) -> u32 {
 }
 
 impl Other {
+    /// `None` for root, who need not change.
+    fn named(user: u32, group: u32) -> Option<Self> {
+        (user != 0).then(|| Self {
+            uid: Uid::from_raw(user),
+            gid: Gid::from_raw(group),
+            groups: Vec::new(),
+        })
+    }
+
     /// `None` where some of what is shown is open to this process only, or it knows no other ids.
     fn choose(confinement: &Confinement) -> io::Result<Option<Self>> {
         let Some(groups) = groups(confinement)? else {

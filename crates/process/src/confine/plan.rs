@@ -116,20 +116,29 @@ struct Tree {
     /// For each step, what an error says of it.
     names: Vec<String>,
     folders: BTreeSet<PathBuf>,
+    /// Folders of the host: nothing is made in them.
+    bound: Vec<PathBuf>,
 }
 
 impl Tree {
     fn add(&mut self, entry: &Entry) -> io::Result<()> {
         let at = inside(&entry.at)?;
         let name = name(entry);
-        self.folders_to(at.parent().unwrap_or(Path::new("")), &name)?;
+        let covered = self.bound.iter().any(|bound| at.starts_with(bound));
+        if !covered {
+            self.folders_to(at.parent().unwrap_or(Path::new("")), &name)?;
+        }
         let target = c_string(&at)?;
         match &entry.what {
             What::Bound { source, rights } => {
-                if source.metadata()?.is_dir() {
+                let folder = source.metadata()?.is_dir();
+                if folder && !covered {
                     self.folders_to(&at, &name)?;
-                } else {
+                } else if !covered {
                     self.push(Step::File(target.clone()), &name);
+                }
+                if folder {
+                    self.bound.push(at);
                 }
                 let bind = Step::Bind {
                     source: c_string(source)?,
@@ -143,7 +152,9 @@ impl Tree {
                 self.push(Step::Link { at: target, to }, &name);
             }
             What::Scratch { bytes } => {
-                self.folders_to(&at, &name)?;
+                if !covered {
+                    self.folders_to(&at, &name)?;
+                }
                 let size = CString::new(bytes.to_string())?;
                 self.push(Step::Scratch { at: target, size }, &name);
             }
