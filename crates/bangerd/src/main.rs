@@ -24,7 +24,8 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = vmm::keep_logs_if_asked() {
+    // Executed again, as a program of its own: no daemon then.
+    if let Some(code) = vmm::keep_logs_if_asked().or_else(net::serve_network_if_asked) {
         return code;
     }
     let arguments = Arguments::parse();
@@ -86,6 +87,7 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
         },
         networks: Networks {
             passt: config.passt_bin.clone(),
+            program: None,
             open: config
                 .network
                 .allow

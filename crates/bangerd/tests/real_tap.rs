@@ -59,6 +59,7 @@ async fn daemon() {
         timeouts: Timeouts::default(),
         networks: Networks {
             passt: None,
+            program: Some(env!("CARGO_BIN_EXE_bangerd").into()),
             open: allowed
                 .map(|network| Subnet::of(network.first(), network.prefix()).unwrap())
                 .collect(),

@@ -20,7 +20,6 @@ mod identity;
 mod images;
 mod kernels;
 mod machines;
-mod memory;
 mod notices;
 mod operations;
 mod plan;
@@ -72,6 +71,8 @@ pub struct Defaults {
 pub struct Networks {
     /// passt, if not the one on `PATH`.
     pub passt: Option<PathBuf>,
+    /// A program that calls `net::serve_network_if_asked`, if not this one.
+    pub program: Option<PathBuf>,
     /// Private networks, and networks of this host, that guests may reach.
     pub open: Vec<Subnet>,
 }

@@ -43,15 +43,26 @@ pub enum NetError {
         /// The last that it said.
         log: String,
     },
-    /// The frame filter could not be laid out in memory.
-    #[error("cannot keep the frame filter in memory")]
-    FilterProgram(#[source] io::Error),
+    /// The program that filter and relay are cannot be opened.
+    #[error("cannot open the program that filters frames and relays datagrams")]
+    Program(#[source] io::Error),
     /// The frame filter could not be started.
     #[error("cannot start the frame filter before passt")]
     FilterStart(#[source] ProcessError),
+    /// The relay could not be started.
+    #[error("cannot start the relay of datagrams")]
+    RelayStart(#[source] ProcessError),
     /// The frame filter ended before anything answered through it.
     #[error("the frame filter before passt ended at its start ({ending}): {log}")]
     FilterDied {
+        /// How it ended.
+        ending: Ending,
+        /// The last that it said.
+        log: String,
+    },
+    /// The relay ended before it was ready.
+    #[error("the relay of datagrams ended at its start ({ending}): {log}")]
+    RelayDied {
         /// How it ended.
         ending: Ending,
         /// The last that it said.

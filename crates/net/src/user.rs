@@ -1,4 +1,4 @@
-//! User mode: one passt for each VM, behind a frame filter.
+//! User mode: for each VM one passt for its connections and one relay for its datagrams, behind a frame filter.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use process::{Ending, Handle, Launch, ProcessError, Signal, Started, read_record, remove_record};
 
-use crate::addresses::{GATEWAY, GUEST, MTU, PREFIX, RESOLVER};
+use crate::addresses::{GATEWAY, GUEST, MTU, PREFIX};
 use crate::messages::Messages;
+use crate::programs::Programs;
 use crate::ready::until_it_answers;
-use crate::{NetError, Subnet, filter, host};
+use crate::{NetError, Subnet, channel, host, resolver};
 
 const PASST_RECORD: &str = "passt.json";
 const FILTER_RECORD: &str = "frame-filter.json";
+const RELAY_RECORD: &str = "relay.json";
 const LOG: &str = "passt.log";
 /// What the guest takes for its gateway's.
 const GATEWAY_MAC: &str = "52:55:0a:00:02:02";
@@ -32,54 +34,89 @@ pub struct UserNetwork {
     pub socket: OwnedFd,
 }
 
-/// Starts `passt` and the frame filter before it for the VM whose folder this is, and waits until they forward.
+/// The programs that a network consists of.
+#[derive(Clone, Copy, Debug)]
+pub struct Binaries<'a> {
+    /// passt.
+    pub passt: &'a Path,
+    /// One that calls [`crate::serve_network_if_asked`]; this one by default.
+    pub own: Option<&'a Path>,
+}
+
+/// Starts passt, the relay and the frame filter before them for the VM whose folder this is, and waits until they
+/// forward.
 ///
-/// The processes are told of in `<folder>/passt.json` and `<folder>/frame-filter.json`; passt logs to
-/// `<folder>/passt.log`. They outlive the caller, and end when the VMM's end is closed or by [`stop`]. The networks of
+/// The processes are told of in `<folder>/passt.json`, `<folder>/relay.json` and `<folder>/frame-filter.json`; passt logs
+/// to `<folder>/passt.log`. They outlive the caller, and end when the VMM's end is closed or by [`stop`]. The networks of
 /// `open` are open to the guest although they are private or the host's; nothing opens the host's loopback.
 ///
 /// # Errors
 /// Nothing runs and no record is left then.
-pub async fn start_user(folder: &Path, passt: &Path, open: &[Subnet]) -> Result<UserNetwork, NetError> {
+pub async fn start_user(
+    folder: &Path,
+    binaries: Binaries<'_>,
+    open: &[Subnet],
+) -> Result<UserNetwork, NetError> {
     stop(folder).await?;
     let (socket, vmm_side) = UnixStream::pair().map_err(NetError::Socket)?;
     let (passt_side, passt_socket) = UnixStream::pair().map_err(NetError::Socket)?;
-    let said_by_passt = Messages::new().map_err(NetError::Messages)?;
-    let said_by_filter = Messages::new().map_err(NetError::Messages)?;
-    let between = filter::Between {
-        vmm: vmm_side,
-        passt: passt_side,
+    let (relay_side, filter_side) = channel::pair().map_err(NetError::Socket)?;
+    let messages = || Messages::new().map_err(NetError::Messages);
+    let (said_by_passt, said_by_relay, said_by_filter) = (messages()?, messages()?, messages()?);
+    let programs = Programs {
+        program: binaries.own.unwrap_or(Path::new("/proc/self/exe")),
+        folder,
         closed: &host::networks().map_err(NetError::Host)?,
         open,
     };
-    let (record, filter_record) = (folder.join(PASST_RECORD), folder.join(FILTER_RECORD));
-    let (passt, filter) = tokio::join!(
-        start_passt(folder, &record, passt, &said_by_passt, passt_socket),
-        filter::start(folder, &filter_record, &said_by_filter, between),
+    let record = |name| folder.join(name);
+    let (passt_record, relay_record, filter_record) =
+        (record(PASST_RECORD), record(RELAY_RECORD), record(FILTER_RECORD));
+    let (passt, relay, filter) = tokio::join!(
+        start_passt(
+            folder,
+            &passt_record,
+            binaries.passt,
+            &said_by_passt,
+            passt_socket
+        ),
+        programs.relay(&relay_record, &said_by_relay, relay_side, resolver::of_host()),
+        programs.filter(
+            &filter_record,
+            &said_by_filter,
+            (vmm_side, passt_side, filter_side)
+        ),
     );
-    // Not before both are there: one that is still starting when the other has failed would end a moment later.
-    let (passt, filter) = (passt?, filter?);
+    // Not before all are there: one that is still starting when another has failed would end a moment later.
+    let (passt, relay, filter) = (passt?, relay?, filter?);
 
     let answer = tokio::time::timeout(ANSWERS_WITHIN, until_it_answers(socket)).await;
     match answer {
         Ok(Ok(socket)) => {
             passt.keep();
+            relay.keep();
             filter.keep();
             Ok(UserNetwork {
                 socket: socket.into(),
             })
         }
-        // The filter ends in order when passt does.
-        Ok(Err(_)) => match ending_of(filter.handle()).await {
-            Ending::Exited(0) => Err(NetError::PasstDied {
+        // The filter ends in order when another does, and the relay when the filter does.
+        Ok(Err(_)) => {
+            let filter = ending_of(filter.handle()).await;
+            if filter != Ending::Exited(0) {
+                let log = said_by_filter.last();
+                return Err(NetError::FilterDied { ending: filter, log });
+            }
+            let relay = ending_of(relay.handle()).await;
+            if relay != Ending::Exited(0) {
+                let log = said_by_relay.last();
+                return Err(NetError::RelayDied { ending: relay, log });
+            }
+            Err(NetError::PasstDied {
                 ending: ending_of(passt.handle()).await,
                 log: said_by_passt.last(),
-            }),
-            ending => Err(NetError::FilterDied {
-                ending,
-                log: said_by_filter.last(),
-            }),
-        },
+            })
+        }
         Err(_) => Err(NetError::PasstSilent {
             waited: ANSWERS_WITHIN,
             log: said_by_passt.last(),
@@ -113,6 +150,8 @@ async fn start_passt(
 /// The agent sets the guest up, so passt's own ways of doing that are off. IPv4 only: the plan has no IPv6, and
 /// what is off cannot be a way around the rules. `-i lo`: passt takes an interface only to learn addresses that
 /// are given here; by default it would want one with a default route, and a VM must start on a host without.
+/// No datagrams and no pings: passt before 2024 binds sockets for them that take what anybody sends, so they are the
+/// relay's; the filter hands passt none.
 const ARGUMENTS: [&str; 14] = [
     "--foreground",
     "--ipv4-only",
@@ -124,19 +163,18 @@ const ARGUMENTS: [&str; 14] = [
     "--no-ndp",
     "--no-ra",
     "--no-dhcp-dns",
+    "--no-udp",
+    "--no-icmp",
     "--tcp-ports",
-    "none",
-    "--udp-ports",
     "none",
 ];
 
-fn values() -> [(&'static str, String); 8] {
+fn values() -> [(&'static str, String); 7] {
     [
         ("--address", GUEST.to_string()),
         ("--netmask", PREFIX.to_string()),
         ("--gateway", GATEWAY.to_string()),
         ("--mac-addr", GATEWAY_MAC.into()),
-        ("--dns-forward", RESOLVER.to_string()),
         ("--mtu", MTU.to_string()),
         ("--log-file", LOG.into()),
         ("--log-size", LARGEST_LOG.to_string()),
@@ -158,11 +196,13 @@ async fn ending_of(handle: &Handle) -> Ending {
 /// Ends what `folder` tells of, if it still runs, and removes the records. Fine where there is none.
 ///
 /// # Errors
-/// [`NetError::Stop`] where a process cannot be ended; its record stays then. The other is ended all the same.
+/// [`NetError::Stop`] where a process cannot be ended; its record stays then. The others are ended all the same.
 pub async fn stop(folder: &Path) -> Result<(), NetError> {
-    let passt = end(folder.join(PASST_RECORD)).await;
-    let filter = end(folder.join(FILTER_RECORD)).await;
-    passt.and(filter)
+    let mut stopped = Ok(());
+    for record in [PASST_RECORD, RELAY_RECORD, FILTER_RECORD] {
+        stopped = stopped.and(end(folder.join(record)).await);
+    }
+    stopped
 }
 
 async fn end(record: PathBuf) -> Result<(), NetError> {

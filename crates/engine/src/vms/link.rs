@@ -3,7 +3,7 @@
 //! A link that breaks (the guest rebooted, the agent was restarted) is made anew. A guest that has no identity
 //! yet gets it here, after a cold boot, a reboot and a restore alike.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use guest::{Agent, Channel, Configure};
 use tokio::sync::watch;
@@ -12,15 +12,11 @@ use tokio::task::AbortHandle;
 use crate::EngineError;
 use crate::error::one_line;
 use crate::identity::Identity;
-use crate::memory;
 
 /// How long one answer of the agent may take while the link is made.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Pause between two tries.
 const RETRY: Duration = Duration::from_millis(30);
-/// A link that broke sooner is made again later each time, up to the same: an agent that does nothing but break links, or
-/// say another boot id on each, is not to keep the daemon busy.
-const STEADY: Duration = Duration::from_secs(2);
 
 /// What is known of the link.
 #[derive(Clone, Debug, Default)]
@@ -93,11 +89,9 @@ impl Drop for Link {
 }
 
 async fn keep_up(channel: Channel, identity: Identity, state: watch::Sender<LinkState>) {
-    let mut rest = RETRY;
     loop {
         match make(&channel, &identity).await {
             Ok((agent, boot_id)) => {
-                let made = Instant::now();
                 state.send_modify(|state| {
                     *state = LinkState {
                         agent: Some(agent.clone()),
@@ -111,12 +105,6 @@ async fn keep_up(channel: Channel, identity: Identity, state: watch::Sender<Link
                     "the link to the agent broke; making it anew"
                 );
                 state.send_modify(|state| state.agent = None);
-                drop(agent);
-                memory::give_back();
-                rest = match made.elapsed() < STEADY {
-                    true => (rest * 2).min(STEADY),
-                    false => RETRY,
-                };
             }
             Err(error) => {
                 let trouble = one_line(&error);
@@ -128,7 +116,7 @@ async fn keep_up(channel: Channel, identity: Identity, state: watch::Sender<Link
                 });
             }
         }
-        tokio::time::sleep(rest).await;
+        tokio::time::sleep(RETRY).await;
     }
 }
 

@@ -154,8 +154,12 @@ impl Step<Start> for ConnectNetwork {
             let mac = net::mac_for(&start.inputs.row.id);
             start.network = Some(match net::find_passt(start.inputs.networks.passt.as_deref()) {
                 Some(passt) => {
-                    let Networks { open, .. } = &start.inputs.networks;
-                    let network = net::start_user(&start.inputs.folder, &passt, open).await?;
+                    let Networks { open, program, .. } = &start.inputs.networks;
+                    let binaries = net::Binaries {
+                        passt: &passt,
+                        own: program.as_deref(),
+                    };
+                    let network = net::start_user(&start.inputs.folder, binaries, open).await?;
                     NetworkDevice::Socket {
                         socket: network.socket.into(),
                         mac,

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read};
 
-/// Length of the length.
-pub(super) const PREFIX: usize = 4;
+use crate::packet::PREFIX;
+
 /// No frame is longer, on either side.
 pub(super) const LONGEST: usize = 128 << 10;
 

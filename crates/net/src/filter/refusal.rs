@@ -1,9 +1,8 @@
 //! Tells a guest at once that something may not be reached, so that it need not wait for an answer in vain.
 
-use super::addresses::{GATEWAY, GUEST};
-use super::policy::Packet;
+use crate::addresses::GATEWAY;
+use crate::packet::{Ends, ICMP, Packet, checksum, frames};
 
-const ICMP: u8 = 1;
 const ECHO_REQUEST: u8 = 8;
 /// "Destination unreachable", "communication administratively prohibited" (RFC 1812, 5.2.7.1).
 const PROHIBITED: [u8; 2] = [3, 13];
@@ -17,42 +16,19 @@ pub(super) fn refusal_of(frame: &[u8]) -> Option<Vec<u8>> {
     if is_error || !packet.is_first {
         return None;
     }
-    let quotation = packet.quotation();
-    let mut message = [&PROHIBITED[..], &[0; ICMP_HEADER - 2], quotation].concat();
-    let sum = checksum(&message);
+    let mut message = [&PROHIBITED[..], &[0; ICMP_HEADER - 2], packet.quotation()].concat();
+    let sum = checksum(&[&message]);
     message[2..4].copy_from_slice(&sum);
-
-    let length = 20 + message.len();
-    let total = u16::try_from(length).ok()?.to_be_bytes();
-    let mut header = [0x45, 0, total[0], total[1], 0, 0, 0, 0, 64, ICMP, 0, 0].to_vec();
-    header.extend(GATEWAY.octets());
-    header.extend(GUEST.octets());
-    let sum = checksum(&header);
-    header[10..12].copy_from_slice(&sum);
-
-    let prefix = u32::try_from(14 + length).ok()?.to_be_bytes();
-    let (to, from) = (&frame[6..12], &frame[..6]);
-    Some([&prefix[..], to, from, &[8, 0], &header, &message].concat())
-}
-
-/// The Internet checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let pairs = bytes
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
-    let mut sum: u32 = pairs.sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    (!(sum as u16)).to_be_bytes()
+    Some(frames(Ends::of(frame)?, GATEWAY, ICMP, 0, &message))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::policy::tests::{TCP, frame_to};
     use super::*;
+    use crate::packet::TCP;
+    use crate::packet::tests::frame_to;
 
     #[test]
     fn a_refusal_quotes_what_it_refuses() {
@@ -65,7 +41,7 @@ mod tests {
         assert_eq!(answer[46..], refused[14..]);
         // A right checksum makes the sum of what it covers all ones.
         assert_eq!(
-            (checksum(&answer[18..38]), checksum(&answer[38..])),
+            (checksum(&[&answer[18..38]]), checksum(&[&answer[38..]])),
             ([0; 2], [0; 2])
         );
     }

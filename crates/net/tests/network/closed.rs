@@ -2,12 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-use net::{Subnet, start_user, stop};
+use net::{Subnet, stop};
 
 use crate::support::guest::{Answer, Guest};
 use crate::support::host::{ADDRESS, INTERNET, in_the_internet, ip, on_a_host};
 use crate::support::network::{
-    GREETING, LOCAL_RESOLVER, answer_in_capitals, ask_the_resolver, bind, has_a_client, listen, passt,
+    GREETING, LOCAL_RESOLVER, answer_in_capitals, ask_the_resolver, bind, has_a_client, listen, start_open_to,
 };
 
 /// Addresses of the host, of its neighbours, and private ones that it has a route to.
@@ -31,7 +31,7 @@ fn the_internet_is_open_and_private_networks_and_the_host_are_not() {
         more_networks();
         let (listener, port) = in_the_internet(|| listen(INTERNET));
         let folder = tempfile::tempdir().unwrap();
-        let mut guest = Guest::new(start_user(folder.path(), &passt(), &[]).await.unwrap());
+        let mut guest = Guest::new(start_open_to(folder.path(), &[]).await.unwrap());
         let (of_the_host, open_port) = listen(ADDRESS);
         for to in CLOSED {
             let own = guest.connect(to, open_port);
@@ -53,7 +53,7 @@ fn a_network_that_is_opened_is_reached_and_the_others_are_not() {
         more_networks();
         let folder = tempfile::tempdir().unwrap();
         let open: Subnet = "192.168.7.0/24".parse().unwrap();
-        let mut guest = Guest::new(start_user(folder.path(), &passt(), &[open]).await.unwrap());
+        let mut guest = Guest::new(start_open_to(folder.path(), &[open]).await.unwrap());
         let address = Ipv4Addr::new(192, 168, 7, 1);
         let (listener, port) = listen(address);
         let own = guest.connect(address, port);
@@ -72,7 +72,7 @@ fn the_resolver_serves_from_a_network_that_is_closed() {
         more_networks();
         let socket = bind(address, 53);
         let folder = tempfile::tempdir().unwrap();
-        let mut guest = Guest::new(start_user(folder.path(), &passt(), &[]).await.unwrap());
+        let mut guest = Guest::new(start_open_to(folder.path(), &[]).await.unwrap());
         ask_the_resolver(&mut guest, || answer_in_capitals(&socket));
         let own = guest.send_datagram(address, 53, GREETING);
         assert_eq!(guest.wait_for(address, own), Answer::Prohibited);

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
 mod closed;
+mod datagrams;
+mod pings;
 mod support;
 mod tap;
 mod user;

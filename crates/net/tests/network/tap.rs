@@ -6,15 +6,15 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use net::{start_user, stop};
+use net::stop;
 use process::{Identity, Signal};
 
 use crate::support::apart::{is_root_of_the_machine, own_folder, run_apart};
 use crate::support::guest::Answer;
 use crate::support::host::{ADDRESS, INTERNET, in_the_internet, ip_says, on_a_host};
 use crate::support::network::{
-    GREETING, LOCAL_RESOLVER, answer_in_capitals, ask_the_resolver, bind, has_a_client, listen, passt,
-    reach_the_host, recorded, running, start,
+    GREETING, LOCAL_RESOLVER, answer_in_capitals, ask_the_resolver, bind, has_a_client, listen,
+    reach_the_host, recorded, running, start, start_open_to,
 };
 use crate::support::vmm;
 
@@ -30,7 +30,7 @@ fn a_guest_on_a_tap_reaches_the_internet_and_is_kept_from_the_host() {
         let ((listener, port), echo) = in_the_internet(|| (listen(INTERNET), bind(INTERNET, 0)));
         let resolver = bind(LOCAL_RESOLVER, 53);
         let folder = tempfile::tempdir().unwrap();
-        let network = start_user(folder.path(), &passt(), &[]).await.unwrap();
+        let network = start_open_to(folder.path(), &[]).await.unwrap();
         let vmm = vmm::join(network, folder.path()).await;
         let mut guest = vmm.guest();
 
@@ -74,15 +74,17 @@ fn all_of_it_ends_with_the_vmm() {
 }
 
 #[test]
-fn neither_process_stays_without_the_other_on_a_tap() {
+fn no_process_stays_without_the_others_on_a_tap() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
-        for victim in 0..2 {
+        for victim in 0..3 {
             let network = start(folder.path()).await.unwrap();
             let vmm = vmm::join(network, folder.path()).await;
             let running = running(folder.path());
             running[victim].kill(Signal::KILL).unwrap();
-            running[1 - victim].wait().await.unwrap();
+            for process in &running {
+                process.wait().await.unwrap();
+            }
             vmm.end().await;
         }
     });
@@ -95,7 +97,7 @@ fn stop_ends_the_network_of_a_vmm_that_runs() {
         let network = start(folder.path()).await.unwrap();
         let vmm = vmm::join(network, folder.path()).await;
         let running = recorded(folder.path());
-        assert_eq!(running.len(), 2);
+        assert_eq!(running.len(), 3);
         stop(folder.path()).await.unwrap();
         assert!(!running.iter().any(Identity::is_alive));
         assert!(vmm.process().is_alive());
@@ -127,15 +129,16 @@ fn fifty_networks_leave_nothing() {
             let vmm = vmm::join(network, folder.path()).await;
             assert_eq!(ip_says("link"), before, "none of it is the host's");
             processes.extend(recorded(folder.path()));
-            used.push(namespace_of(vmm.process().pid));
+            // Open, it keeps its number, which the system would give to the next.
+            let namespace = fs::File::open(format!("/proc/{}/ns/net", vmm.process().pid)).unwrap();
+            used.push((namespace_of(vmm.process().pid), namespace));
             vmm.end().await;
             stop(folder.path()).await.unwrap();
         }
         assert_eq!(ip_says("link"), before);
         assert!(!processes.iter().any(Identity::is_alive));
-        // The system gives the number of one that is gone to the next: of them all, none is there.
         let left = namespaces();
-        assert!(!used.iter().any(|namespace| left.contains(namespace)));
+        assert!(!used.iter().any(|(namespace, _)| left.contains(namespace)));
     });
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use net::{NetError, start_user, stop, user_plan};
+use net::{NetError, stop, user_plan};
 use process::{Identity, Signal};
 
 use crate::support::apart::{is_root_of_the_machine, own_folder, run_apart};
@@ -15,7 +15,7 @@ use crate::support::guest::{Answer, Guest};
 use crate::support::host::{ADDRESS, ip, on_a_host};
 use crate::support::network::{
     GREETING, LOCAL_RESOLVER, answer_in_capitals, ask_the_resolver, bind, has_a_client, listen,
-    reach_the_host, recorded, running, start, status,
+    reach_the_host, recorded, running, start, start_with, status,
 };
 
 #[test]
@@ -34,7 +34,7 @@ fn the_guest_reaches_the_hosts_network() {
 }
 
 #[test]
-fn passt_and_the_filter_before_it_have_no_rights_and_see_no_files() {
+fn passt_relay_and_filter_have_no_rights_and_see_no_files() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
         let _network = start(folder.path()).await.unwrap();
@@ -60,13 +60,35 @@ fn passt_and_the_filter_before_it_have_no_rights_and_see_no_files() {
                 assert!(!status(pid, "Uid").starts_with('0'));
             }
         }
-        let [passt, filter] = &recorded(folder.path())[..] else {
-            panic!("two processes");
+        let [passt, relay, filter] = &recorded(folder.path())[..] else {
+            panic!("three processes");
         };
-        assert_eq!(status(passt.pid, "Seccomp"), "2");
-        assert!(status(filter.pid, "NSpid").ends_with("\t1"));
         let network = |of: &str| fs::read_link(format!("/proc/{of}/ns/net")).unwrap();
+        for ours in [relay, filter] {
+            assert!(status(ours.pid, "NSpid").ends_with("\t1"));
+            let open = fs::read_dir(format!("/proc/{}/fd", ours.pid)).unwrap();
+            for descriptor in open.map(|entry| fs::read_link(entry.unwrap().path()).unwrap()) {
+                let name = descriptor.to_string_lossy().into_owned();
+                let is_known = [
+                    "socket:",
+                    "anon_inode:[eventpoll]",
+                    "/dev/null",
+                    "/memfd:passt-messages",
+                ]
+                .iter()
+                .any(|known| name.starts_with(known));
+                assert!(is_known, "{name}");
+            }
+        }
+        // Every thread of each is filtered, and of what a filter is on top of, none is taken off.
+        for identity in [passt, relay, filter] {
+            for thread in fs::read_dir(format!("/proc/{}/task", identity.pid)).unwrap() {
+                let thread: u32 = thread.unwrap().file_name().to_str().unwrap().parse().unwrap();
+                assert_eq!(status(thread, "Seccomp"), "2");
+            }
+        }
         assert_ne!(network(&filter.pid.to_string()), network("self"));
+        assert_eq!(network(&relay.pid.to_string()), network("thread-self"));
         stop(folder.path()).await.unwrap();
     });
 }
@@ -142,7 +164,7 @@ fn the_processes_end_when_the_vmms_end_closes() {
         let folder = tempfile::tempdir().unwrap();
         let network = start(folder.path()).await.unwrap();
         let running = running(folder.path());
-        assert_eq!(running.len(), 2);
+        assert_eq!(running.len(), 3);
         drop(network);
         for process in running {
             process.wait().await.unwrap();
@@ -153,14 +175,16 @@ fn the_processes_end_when_the_vmms_end_closes() {
 }
 
 #[test]
-fn neither_process_stays_without_the_other() {
+fn no_process_stays_without_the_others() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
-        for victim in 0..2 {
+        for victim in 0..3 {
             let guest = Guest::new(start(folder.path()).await.unwrap());
             let running = running(folder.path());
             running[victim].kill(Signal::KILL).unwrap();
-            running[1 - victim].wait().await.unwrap();
+            for process in &running {
+                process.wait().await.unwrap();
+            }
             guest.wait_for_the_end();
         }
     });
@@ -173,7 +197,7 @@ fn stop_ends_the_processes_and_may_be_called_again() {
         stop(folder.path()).await.expect("nothing was started");
         let guest = Guest::new(start(folder.path()).await.unwrap());
         let running = recorded(folder.path());
-        assert_eq!(running.len(), 2);
+        assert_eq!(running.len(), 3);
         stop(folder.path()).await.unwrap();
         assert!(!running.iter().any(Identity::is_alive));
         guest.wait_for_the_end();
@@ -199,7 +223,7 @@ fn a_start_that_fails_says_why_in_a_line_and_leaves_nothing() {
     on_a_host(LOCAL_RESOLVER, || async {
         let folder = tempfile::tempdir().unwrap();
         let nowhere = Path::new("/nowhere/passt");
-        let error = start_user(folder.path(), nowhere, &[]).await.unwrap_err();
+        let error = start_with(folder.path(), nowhere, &[]).await.unwrap_err();
         assert!(
             matches!(&error, NetError::Start { passt, .. } if passt == nowhere),
             "{error}"
@@ -207,7 +231,7 @@ fn a_start_that_fails_says_why_in_a_line_and_leaves_nothing() {
         assert_eq!(recorded(folder.path()), []);
 
         // It takes none of passt's options.
-        let error = start_user(folder.path(), Path::new("/bin/cat"), &[])
+        let error = start_with(folder.path(), Path::new("/bin/cat"), &[])
             .await
             .unwrap_err();
         let text = "passt ended at its start (exit code 1): Try '/bin/cat --help' for more information.";

@@ -1,9 +1,11 @@
 //! The finished tree turned round: for each layer what is wanted of it, for each of those its names.
 
-use tarball::{Folders, Kind};
+use std::collections::HashMap;
+
+use tarball::Kind;
 
 use super::scan::ScannedKind;
-use super::tree::{Body, Id, ROOT, Source, Tree};
+use super::tree::{Body, Id, ROOT, Tree};
 
 /// What is to come out, and under which names.
 #[derive(Debug)]
@@ -11,87 +13,80 @@ pub(super) struct Plan {
     /// By layer: ordinals of members, ascending, and what they are.
     pub(super) wanted: Vec<Vec<(u32, Id)>>,
     places: Vec<Place>,
-    /// Further names, of hard links, by what they name.
-    others: Vec<(Id, Name)>,
-    names: Folders,
+    /// Further names, of hard links.
+    others: HashMap<Id, Vec<Name>>,
 }
 
 /// A name in a directory.
-#[derive(Clone, Copy, Debug)]
-struct Name {
-    parent: Id,
-    /// What [`Folders::name`] knows it by.
-    mark: u32,
-}
+type Name = (Id, Box<[u8]>);
 
 #[derive(Debug)]
 struct Place {
-    name: Name,
+    parent: Id,
+    name: Box<[u8]>,
     kind: ScannedKind,
     named: bool,
 }
 
 impl Plan {
     pub(super) fn new(tree: Tree, layers: usize) -> Self {
-        let names = tree.names.into_folders(tree.folders as usize);
         let mut sources = Vec::with_capacity(tree.nodes.len());
-        let mut folders = Vec::with_capacity(tree.nodes.len());
+        let mut folders = HashMap::new();
         let mut places = Vec::with_capacity(tree.nodes.len());
-        for node in tree.nodes {
+        for (id, node) in (0..).zip(tree.nodes) {
             sources.push(node.source);
-            let (kind, folder) = match node.body {
-                Body::Directory { folder, .. } => (ScannedKind::Directory, folder),
-                Body::Symlink(_) => (ScannedKind::Symlink, 0),
-                Body::Leaf(kind) => (kind, 0),
+            let kind = match node.body {
+                Body::Directory { names, .. } => {
+                    folders.insert(id, names);
+                    ScannedKind::Directory
+                }
+                Body::Symlink(_) => ScannedKind::Symlink,
+                Body::Leaf(kind) => kind,
+                Body::Gone => ScannedKind::Other,
             };
-            folders.push(folder);
             places.push(Place {
-                name: Name {
-                    parent: ROOT,
-                    mark: 0,
-                },
+                parent: ROOT,
+                name: Box::default(),
                 kind,
-                named: false,
+                named: id == ROOT,
             });
         }
-        places[ROOT as usize].named = true;
         let mut plan = Self {
             wanted: vec![Vec::new(); layers],
             places,
-            others: Vec::new(),
-            names,
+            others: HashMap::new(),
         };
-        let want = |wanted: &mut Vec<Vec<(u32, Id)>>, id: Id| {
-            if let Some(Source { layer, ordinal }) = sources[id as usize] {
-                wanted[layer as usize].push((ordinal, id));
-            }
-        };
-        want(&mut plan.wanted, ROOT);
+        plan.want(ROOT, &sources);
         let mut open = vec![ROOT];
-        while let Some(directory) = open.pop() {
-            for (mark, id) in plan.names.marks(folders[directory as usize]) {
-                let name = Name {
-                    parent: directory,
-                    mark,
-                };
+        while let Some(folder) = open.pop() {
+            for (name, id) in folders.remove(&folder).into_iter().flatten() {
                 let place = &mut plan.places[id as usize];
                 if place.named {
-                    plan.others.push((id, name));
+                    plan.others.entry(id).or_default().push((folder, name));
                     continue;
                 }
-                place.name = name;
-                place.named = true;
+                *place = Place {
+                    parent: folder,
+                    name,
+                    kind: place.kind,
+                    named: true,
+                };
                 if place.kind == ScannedKind::Directory {
                     open.push(id);
                 }
-                want(&mut plan.wanted, id);
+                plan.want(id, &sources);
             }
         }
-        plan.others.sort_by_key(|(id, _)| *id);
         for wanted in &mut plan.wanted {
             wanted.sort_unstable();
         }
         plan
+    }
+
+    fn want(&mut self, id: Id, sources: &[Option<(usize, u32)>]) {
+        if let Some((layer, ordinal)) = sources[id as usize] {
+            self.wanted[layer].push((ordinal, id));
+        }
     }
 
     /// Whether a member is of the kind that the first pass saw.
@@ -101,24 +96,25 @@ impl Plan {
 
     /// The path of an entry; the first of several.
     pub(super) fn path(&self, id: Id) -> Vec<u8> {
+        let place = &self.places[id as usize];
         match id {
             ROOT => b".".to_vec(),
-            _ => self.join(self.places[id as usize].name),
+            _ => self.join(place.parent, &place.name),
         }
     }
 
     /// One of the further paths of an entry.
     pub(super) fn other_path(&self, id: Id, index: usize) -> Option<Vec<u8>> {
-        let first = self.others.partition_point(|(other, _)| *other < id);
-        let (other, name) = self.others.get(first + index)?;
-        (*other == id).then(|| self.join(*name))
+        let (parent, name) = self.others.get(&id)?.get(index)?;
+        Some(self.join(*parent, name))
     }
 
-    fn join(&self, mut name: Name) -> Vec<u8> {
-        let mut names = vec![self.names.name(name.mark)];
-        while name.parent != ROOT {
-            name = self.places[name.parent as usize].name;
-            names.push(self.names.name(name.mark));
+    fn join(&self, mut parent: Id, name: &[u8]) -> Vec<u8> {
+        let mut names = vec![name];
+        while parent != ROOT {
+            let place = &self.places[parent as usize];
+            names.push(&place.name);
+            parent = place.parent;
         }
         names.reverse();
         names.join(&b'/')

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use net::UserNetwork;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,6 +16,9 @@ const UDP: u8 = 17;
 const SYN: u8 = 2;
 /// For what is expected to come; what is not is never waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// For what may be lost: then it is asked for once more.
+const A_MOMENT: Duration = Duration::from_millis(200);
 
 /// What carries frames.
 enum Card {
@@ -41,6 +44,8 @@ pub enum Answer {
     Refused,
     /// The network said at once that this is not allowed.
     Prohibited,
+    /// The peer said that nothing takes datagrams there.
+    NothingThere,
     /// A datagram.
     Datagram(Vec<u8>),
 }
@@ -100,6 +105,12 @@ impl Guest {
     /// Sends a datagram; gives the own port, which the answer comes to.
     pub fn send_datagram(&mut self, to: Ipv4Addr, port: u16, payload: &[u8]) -> u16 {
         let from = self.port();
+        self.send_datagram_from(from, to, port, payload);
+        from
+    }
+
+    /// The same from a port of the caller's choice.
+    pub fn send_datagram_from(&mut self, from: u16, to: Ipv4Addr, port: u16, payload: &[u8]) {
         let length = u16::try_from(8 + payload.len()).unwrap();
         let mut datagram = [
             from.to_be_bytes(),
@@ -110,7 +121,27 @@ impl Guest {
         .concat();
         datagram.extend(payload);
         self.send_packet(to, UDP, datagram, 6);
-        from
+    }
+
+    /// Pings with a number of its own.
+    pub fn ping(&mut self, to: Ipv4Addr, number: u16, sequence: u16, data: &[u8]) {
+        let mut message = vec![8, 0, 0, 0];
+        message.extend(number.to_be_bytes());
+        message.extend(sequence.to_be_bytes());
+        message.extend(data);
+        let sum = checksum(&message);
+        message[2..4].copy_from_slice(&sum);
+        self.send_packet(to, ICMP, message, usize::MAX);
+    }
+
+    /// Waits for what comes from `from` by ICMP; gives it from its kind on.
+    pub fn wait_for_icmp(&mut self, from: Ipv4Addr) -> Vec<u8> {
+        loop {
+            let packet = self.receive()[14..].to_vec();
+            if packet[9] == ICMP && packet[12..16] == from.octets() {
+                return packet[20..].to_vec();
+            }
+        }
     }
 
     /// Waits for what comes to `port`, from `from`; everything else is dropped.
@@ -125,16 +156,76 @@ impl Guest {
             if is_error && frame[34..36] == [3, 13] && frame[58..64] == quoted(from, port) {
                 return Answer::Prohibited;
             }
+            let is_the_peers = frame[23] == ICMP && frame[26..30] == from.octets();
+            if is_the_peers && frame[34..36] == [3, 3] && frame[58..64] == quoted(from, port) {
+                return Answer::NothingThere;
+            }
             if frame[26..30] != from.octets() || frame[36..38] != port.to_be_bytes() {
                 continue;
             }
-            return match (frame[23], frame[47]) {
+            return match (frame[23], *frame.get(47).unwrap_or(&0)) {
                 (TCP, 0x12) => Answer::Accepted,
                 (TCP, flags) if flags & 4 != 0 => Answer::Refused,
                 (UDP, _) => Answer::Datagram(frame[42..].to_vec()),
                 _ => continue,
             };
         }
+    }
+
+    /// The next that comes to `port`, from `from`, within a moment; everything else is dropped.
+    pub fn next_of(&mut self, from: Ipv4Addr, port: u16) -> Option<Answer> {
+        let until = Instant::now() + A_MOMENT;
+        while Instant::now() < until {
+            if !self.has_something(A_MOMENT) {
+                return None;
+            }
+            let frame = self.receive();
+            if frame[12..14] == [8, 0]
+                && frame[26..30] == from.octets()
+                && frame[36..38] == port.to_be_bytes()
+            {
+                return Some(Answer::Datagram(frame[42..].to_vec()));
+            }
+        }
+        None
+    }
+
+    fn has_something(&self, within: Duration) -> bool {
+        let timeout = Timespec::try_from(within).unwrap();
+        let mut watched = [match &self.card {
+            Card::Stream(socket) => PollFd::new(socket, PollFlags::IN),
+            Card::Tap(tap) => PollFd::new(tap, PollFlags::IN),
+        }];
+        poll(&mut watched, Some(&timeout)).unwrap() == 1
+    }
+
+    /// Waits for the fragments of a datagram; gives what it holds.
+    pub fn reassemble(&mut self, from: Ipv4Addr, port: u16) -> Vec<u8> {
+        let mut packet: Vec<u8> = Vec::new();
+        loop {
+            let frame = self.receive();
+            if frame[23] != UDP || frame[26..30] != from.octets() {
+                continue;
+            }
+            assert!(frame.len() <= 14 + net::user_plan().mtu as usize);
+            let fragment = u16::from_be_bytes([frame[20], frame[21]]);
+            assert_eq!(usize::from(fragment & 0x1fff) * 8, packet.len());
+            packet.extend(&frame[34..]);
+            if fragment & 0x2000 == 0 {
+                break;
+            }
+        }
+        assert_eq!(packet[2..4], port.to_be_bytes());
+        packet[8..].to_vec()
+    }
+
+    /// Sends a datagram of which something is changed after it was summed up, but for the header's own sum.
+    pub fn send_changed(&mut self, to: Ipv4Addr, port: u16, change: impl FnOnce(&mut [u8])) -> u16 {
+        let from = self.port();
+        let mut datagram = [from.to_be_bytes(), port.to_be_bytes(), [0, 13], [0, 0]].concat();
+        datagram.extend(b"whole");
+        self.send_packet_changed(to, UDP, datagram, 6, change);
+        from
     }
 
     /// Waits until the other end is closed.
@@ -154,7 +245,18 @@ impl Guest {
         self.next_port
     }
 
-    fn send_packet(&mut self, to: Ipv4Addr, protocol: u8, mut payload: Vec<u8>, checksum_at: usize) {
+    fn send_packet(&mut self, to: Ipv4Addr, protocol: u8, payload: Vec<u8>, checksum_at: usize) {
+        self.send_packet_changed(to, protocol, payload, checksum_at, |_| {});
+    }
+
+    fn send_packet_changed(
+        &mut self,
+        to: Ipv4Addr,
+        protocol: u8,
+        mut payload: Vec<u8>,
+        checksum_at: usize,
+        change: impl FnOnce(&mut [u8]),
+    ) {
         let from = net::user_plan().address;
         let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
         let pseudo = [
@@ -165,14 +267,18 @@ impl Guest {
             &payload,
         ]
         .concat();
-        payload[checksum_at..checksum_at + 2].copy_from_slice(&checksum(&pseudo));
+        if let Some(sum) = payload.get_mut(checksum_at..checksum_at.saturating_add(2)) {
+            sum.copy_from_slice(&checksum(&pseudo));
+        }
         let total = u16::try_from(20 + payload.len()).unwrap().to_be_bytes();
         let mut header = [0x45, 0, total[0], total[1], 0, 1, 0x40, 0, 64, protocol, 0, 0].to_vec();
         header.extend(from.octets());
         header.extend(to.octets());
-        let sum = checksum(&header);
-        header[10..12].copy_from_slice(&sum);
-        self.send(&[&self.gateway[..], &MAC, &[8, 0], &header, &payload].concat());
+        let mut packet = [header, payload].concat();
+        change(&mut packet);
+        let sum = checksum(&packet[..20]);
+        packet[10..12].copy_from_slice(&sum);
+        self.send(&[&self.gateway[..], &MAC, &[8, 0], &packet].concat());
     }
 
     pub fn send(&mut self, frame: &[u8]) {

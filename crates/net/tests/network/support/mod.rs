@@ -4,4 +4,5 @@ pub mod apart;
 pub mod guest;
 pub mod host;
 pub mod network;
+pub mod sockets;
 pub mod vmm;

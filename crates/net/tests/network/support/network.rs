@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use net::{NetError, Subnet, UserNetwork, find_passt, start_user, user_plan};
+use net::{Binaries, NetError, Subnet, UserNetwork, find_passt, user_plan};
 use process::{Handle, Identity, read_record};
 
 use super::guest::{Answer, Guest};
@@ -16,13 +16,30 @@ use super::host::ADDRESS;
 pub const LOCAL_RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
 pub const GREETING: &[u8] = b"how do you do";
 
-pub fn passt() -> PathBuf {
+/// passt of this host.
+fn passt() -> PathBuf {
     find_passt(None).expect("needs passt: apt-get install passt")
 }
 
-/// The processes that `folder` tells of: passt and the filter before it.
+/// passt of this host, and of each Debian release that is supported.
+pub fn every_passt() -> Vec<PathBuf> {
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/tools/passt");
+    let of_release = |release| fetched.join(release).join("passt");
+    let all = vec![passt(), of_release("bookworm"), of_release("trixie")];
+    for passt in &all {
+        assert!(
+            passt.exists(),
+            "needs {}: run scripts/setup test",
+            passt.display()
+        );
+    }
+    all
+}
+
+/// The processes that `folder` tells of: passt, the relay, and the filter before them.
 pub fn recorded(folder: &Path) -> Vec<Identity> {
-    let records = ["passt.json", "frame-filter.json"].map(|name| read_record(&folder.join(name)).unwrap());
+    let records = ["passt.json", "relay.json", "frame-filter.json"]
+        .map(|name| read_record(&folder.join(name)).unwrap());
     records.into_iter().flatten().collect()
 }
 
@@ -83,8 +100,18 @@ pub fn status(pid: u32, key: &str) -> String {
 
 /// A network on which a guest may reach the host by its address: it is the only one that there is.
 pub async fn start(folder: &Path) -> Result<UserNetwork, NetError> {
-    let open = Subnet::of(ADDRESS, 32).unwrap();
-    start_user(folder, &passt(), &[open]).await
+    start_open_to(folder, &[Subnet::of(ADDRESS, 32).unwrap()]).await
+}
+
+/// A network on which these are open to a guest.
+pub async fn start_open_to(folder: &Path, open: &[Subnet]) -> Result<UserNetwork, NetError> {
+    start_with(folder, &passt(), open).await
+}
+
+/// One of another passt.
+pub async fn start_with(folder: &Path, passt: &Path, open: &[Subnet]) -> Result<UserNetwork, NetError> {
+    let own = Some(Path::new(env!("CARGO_BIN_EXE_net-program")));
+    net::start_user(folder, Binaries { passt, own }, open).await
 }
 
 /// A socket for datagrams, of any port where none is named.

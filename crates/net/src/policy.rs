@@ -1,0 +1,205 @@
+//! Where guests may send to. The frame filter holds it, and the relay behind it once more.
+
+use std::net::Ipv4Addr;
+
+use crate::Subnet;
+use crate::addresses::{GUEST, PREFIX, RESOLVER};
+
+/// The port that names are asked for at.
+pub(crate) const DNS: u16 = 53;
+
+/// What becomes of what a guest sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes on.
+    Pass,
+    /// It is dropped and the guest is told.
+    Refuse,
+    /// It is dropped.
+    Drop,
+}
+
+/// Which networks are closed to a guest besides those that are to every guest, and which are open all the same.
+#[derive(Debug, Default)]
+pub(crate) struct Policy {
+    closed: Vec<Subnet>,
+    open: Vec<Subnet>,
+}
+
+/// Networks that are somebody's own (RFC 1918, RFC 6598): the host's neighbours, what it reaches by a VPN, a provider's.
+const PRIVATE: [Option<Subnet>; 4] = [
+    Subnet::of(Ipv4Addr::new(10, 0, 0, 0), 8),
+    Subnet::of(Ipv4Addr::new(172, 16, 0, 0), 12),
+    Subnet::of(Ipv4Addr::new(192, 168, 0, 0), 16),
+    Subnet::of(Ipv4Addr::new(100, 64, 0, 0), 10),
+];
+
+impl Policy {
+    /// Reads `-NETWORK` for a closed and `+NETWORK` for an open one.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
+        let mut policy = Self::default();
+        for argument in arguments {
+            match argument.split_at_checked(1) {
+                Some(("-", network)) => policy.closed.push(network.parse()?),
+                Some(("+", network)) => policy.open.push(network.parse()?),
+                _ => return Err(format!("`{argument}` says nothing of a network")),
+            }
+        }
+        Ok(policy)
+    }
+
+    /// What [`Policy::parse`] reads.
+    pub(crate) fn arguments(closed: &[Subnet], open: &[Subnet]) -> Vec<String> {
+        let closed = closed.iter().map(|network| format!("-{network}"));
+        closed
+            .chain(open.iter().map(|network| format!("+{network}")))
+            .collect()
+    }
+
+    /// Judges an address that a guest sends to.
+    pub(crate) fn judge(&self, to: Ipv4Addr) -> Verdict {
+        if to.is_multicast() || to.octets()[0] >= 240 {
+            return Verdict::Drop;
+        }
+        // No setting opens these.
+        if leads_to_this_host(to) || is_on_the_guests_network(to) {
+            return Verdict::Refuse;
+        }
+        let is_in = |networks: &[Subnet]| networks.iter().any(|network| network.contains(to));
+        let is_private = || PRIVATE.iter().flatten().any(|network| network.contains(to));
+        if !is_in(&self.open) && (is_private() || is_in(&self.closed)) {
+            return Verdict::Refuse;
+        }
+        Verdict::Pass
+    }
+
+    /// Judges where a datagram goes to: the guest's resolver takes questions, and nothing else.
+    pub(crate) fn judge_datagram(&self, to: Ipv4Addr, port: u16) -> Verdict {
+        if (to, port) == (RESOLVER, DNS) {
+            return Verdict::Pass;
+        }
+        self.judge(to)
+    }
+}
+
+/// passt before 2024 hands these to the system as they are: the loopback, "this host" (which Linux takes for the
+/// loopback), and link-local addresses, where clouds keep a machine's credentials.
+fn leads_to_this_host(to: Ipv4Addr) -> bool {
+    to.is_loopback() || to.octets()[0] == 0 || to.is_link_local()
+}
+
+/// Nobody else is on it; the host may be on a network of the same addresses.
+fn is_on_the_guests_network(to: Ipv4Addr) -> bool {
+    let network = |address: Ipv4Addr| address.to_bits() >> (32 - PREFIX);
+    network(to) == network(GUEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addresses::GATEWAY;
+
+    fn judge(to: [u8; 4]) -> Verdict {
+        Policy::default().judge(to.into())
+    }
+
+    #[test]
+    fn what_leads_to_the_host_itself_is_refused() {
+        for to in [
+            [127, 0, 0, 1],
+            [127, 0, 0, 53],
+            [127, 255, 255, 254],
+            [0, 0, 0, 0],
+            [0, 1, 2, 3],
+            [169, 254, 169, 254],
+        ] {
+            assert_eq!(judge(to), Verdict::Refuse, "{to:?}");
+        }
+        for to in [GATEWAY, GUEST, RESOLVER, Ipv4Addr::new(10, 0, 2, 77)] {
+            assert_eq!(judge(to.octets()), Verdict::Refuse, "{to}");
+        }
+    }
+
+    #[test]
+    fn what_leads_outside_passes_and_what_leads_to_many_does_not() {
+        for to in [
+            [1, 1, 1, 1],
+            [126, 0, 0, 1],
+            [128, 0, 0, 1],
+            [172, 15, 255, 255],
+            [172, 32, 0, 0],
+            [100, 63, 255, 255],
+            [100, 128, 0, 0],
+            [192, 167, 1, 1],
+            [223, 1, 1, 1],
+        ] {
+            assert_eq!(judge(to), Verdict::Pass, "{to:?}");
+        }
+        for to in [
+            [224, 0, 0, 251],
+            [239, 1, 1, 1],
+            [240, 0, 0, 1],
+            [255, 255, 255, 255],
+        ] {
+            assert_eq!(judge(to), Verdict::Drop, "{to:?}");
+        }
+    }
+
+    #[test]
+    fn private_networks_and_those_of_the_host_are_closed_unless_they_are_opened() {
+        let told = |arguments: &[&str], to: [u8; 4]| {
+            let arguments: Vec<_> = arguments.iter().map(|&argument| argument.into()).collect();
+            Policy::parse(&arguments).unwrap().judge(to.into())
+        };
+        for private in [
+            [10, 0, 3, 15],
+            [10, 255, 255, 255],
+            [172, 16, 0, 1],
+            [172, 31, 255, 255],
+            [192, 168, 1, 1],
+            [100, 64, 0, 1],
+            [100, 127, 255, 255],
+        ] {
+            assert_eq!(told(&[], private), Verdict::Refuse, "{private:?}");
+            assert_eq!(told(&["+0.0.0.0/0"], private), Verdict::Pass, "{private:?}");
+        }
+        let own = ["-198.51.100.0/24", "+192.168.7.0/24", "+198.51.100.9/32"];
+        for (to, expected) in [
+            ([198, 51, 100, 1], Verdict::Refuse),
+            ([198, 51, 100, 9], Verdict::Pass),
+            ([198, 51, 101, 1], Verdict::Pass),
+            ([192, 168, 7, 1], Verdict::Pass),
+            ([192, 168, 8, 1], Verdict::Refuse),
+        ] {
+            assert_eq!(told(&own, to), expected, "{to:?}");
+        }
+    }
+
+    #[test]
+    fn no_setting_opens_the_host_itself() {
+        let all: Subnet = "0.0.0.0/0".parse().unwrap();
+        let policy = Policy::parse(&Policy::arguments(&[], &[all])).unwrap();
+        for to in [
+            [127, 0, 0, 1],
+            [0, 0, 0, 0],
+            [169, 254, 169, 254],
+            [10, 0, 2, 2],
+            [10, 0, 2, 3],
+        ] {
+            assert_eq!(policy.judge(to.into()), Verdict::Refuse, "{to:?}");
+            assert_eq!(policy.judge_datagram(to.into(), 54), Verdict::Refuse, "{to:?}");
+        }
+        for bad in ["", "+", "10.0.0.0/8", "*10.0.0.0/8", "-10.0.0.1/8", "é"] {
+            assert!(Policy::parse(&[bad.into()]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_resolver_takes_questions_only() {
+        let policy = Policy::default();
+        assert_eq!(policy.judge_datagram(RESOLVER, DNS), Verdict::Pass);
+        assert_eq!(policy.judge_datagram(RESOLVER, 54), Verdict::Refuse);
+        assert_eq!(policy.judge_datagram(GATEWAY, DNS), Verdict::Refuse);
+        assert_eq!(policy.judge(RESOLVER), Verdict::Refuse);
+    }
+}
