@@ -124,7 +124,7 @@ pub struct CreateVm {
     pub vcpu: Option<u32>,
     /// Memory in MiB, at least 128.
     pub memory_mib: Option<u64>,
-    /// Size of the writable layer in bytes, at least 256 MiB, at most 16 TiB.
+    /// Size of the writable layer in bytes, at least 256 MiB, at most 8 TiB.
     pub disk_size: Option<u64>,
     /// Network mode.
     pub network: Option<NetworkMode>,

@@ -149,12 +149,14 @@ impl fmt::Display for MemorySize {
     }
 }
 
-/// The size of a VM's writable layer: whole MiB, 256 MiB to 16 TiB.
+/// The size of a VM's writable layer: whole MiB, 256 MiB to 8 TiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DiskSize(u64);
 
 impl DiskSize {
-    const RULE: &str = "it must be whole MiB, from 256 MiB to 16 TiB";
+    const RULE: &str = "it must be whole MiB, from 256 MiB to 8 TiB";
+    /// The largest, in bytes.
+    pub const LARGEST: u64 = 8 * TIB;
 
     /// Parses a [`Size`] and checks its range.
     ///
@@ -181,7 +183,7 @@ impl DiskSize {
     }
 
     fn checked(bytes: u64) -> Option<Self> {
-        ((256 * MIB..=16 * TIB).contains(&bytes) && bytes.is_multiple_of(MIB)).then_some(Self(bytes))
+        ((256 * MIB..=Self::LARGEST).contains(&bytes) && bytes.is_multiple_of(MIB)).then_some(Self(bytes))
     }
 }
 

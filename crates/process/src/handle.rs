@@ -2,13 +2,20 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 use tokio::runtime;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use crate::readiness::until_readable;
 use crate::{Identity, ProcessError};
+
+/// How often a process is looked at that may have lost its main thread, and how soon again if it has.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +24,8 @@ pub enum Ending {
     Exited(i32),
     /// Killed by a signal.
     Signalled(i32),
+    /// Its main thread ended alone; the others were killed ([`Handle::watch`]).
+    Headless,
     /// Somebody else's child: the system tells only its parent.
     Unknown,
 }
@@ -29,6 +38,7 @@ impl fmt::Display for Ending {
                 Ok(signal) => write!(f, "{}", signal.as_str()),
                 Err(_) => write!(f, "signal {number}"),
             },
+            Self::Headless => f.write_str("the end of its main thread"),
             Self::Unknown => write!(f, "no exit code known"),
         }
     }
@@ -41,6 +51,8 @@ pub struct Handle {
     descriptor: OwnedFd,
     /// Filled by the task that reaps it, for a child of ours.
     reaped: Option<watch::Receiver<Option<Ending>>>,
+    /// When it was first seen without its main thread, which never comes back.
+    headless_since: OnceLock<Instant>,
 }
 
 impl Handle {
@@ -50,6 +62,7 @@ impl Handle {
             identity,
             descriptor,
             reaped: None,
+            headless_since: OnceLock::new(),
         }
     }
 
@@ -73,6 +86,7 @@ impl Handle {
             identity,
             descriptor,
             reaped: Some(reaped),
+            headless_since: OnceLock::new(),
         }
     }
 
@@ -100,6 +114,39 @@ impl Handle {
                 source,
             })?;
         Ok(Ending::Unknown)
+    }
+
+    /// Waits as [`Handle::wait`] does, and ends the process where its main thread has ended and left others behind: to
+    /// the system, such a process has not ended, and no descriptor of it tells. It is looked for every second.
+    ///
+    /// # Errors
+    /// As of [`Handle::wait`] and [`Handle::kill`].
+    pub async fn watch(&self) -> Result<Ending, ProcessError> {
+        tokio::select! {
+            biased;
+            ending = self.wait() => ending,
+            () = self.until_headless() => {
+                self.kill(Signal::KILL)?;
+                self.wait().await?;
+                Ok(Ending::Headless)
+            }
+        }
+    }
+
+    /// Until it has been so for a while: one that is just ending, all threads at once, is so for a moment as well.
+    async fn until_headless(&self) {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            while self.identity.is_headless() {
+                let since = self.headless_since.get_or_init(Instant::now);
+                match LOOK_AGAIN.checked_sub(since.elapsed()) {
+                    Some(rest) => tokio::time::sleep(rest).await,
+                    None => return,
+                }
+            }
+        }
     }
 
     /// Sends a signal. Fine if the process has ended.

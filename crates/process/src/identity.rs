@@ -26,12 +26,7 @@ impl Identity {
     /// # Errors
     /// There is no such process, or it has ended and only waits to be reaped.
     pub fn of(pid: u32) -> io::Result<Self> {
-        let stat = fs::read(format!("/proc/{pid}/stat")).map_err(|error| match error.raw_os_error() {
-            // A process that ends while its file is read.
-            Some(code) if code == nix::libc::ESRCH => io::ErrorKind::NotFound.into(),
-            _ => error,
-        })?;
-        let stat = Stat::parse(&stat).ok_or(io::ErrorKind::InvalidData)?;
+        let stat = Stat::of(pid)?;
         if stat.has_ended() {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -42,7 +37,13 @@ impl Identity {
         })
     }
 
-    /// Whether this very process still runs. A process that ended and waits to be reaped does not.
+    /// Whether this process goes on without its main thread: that one has ended alone. A process that is just ending may
+    /// look like this for a moment.
+    pub(crate) fn is_headless(&self) -> bool {
+        Stat::of(self.pid).is_ok_and(|stat| stat.is_headless() && stat.start_time == self.start_time)
+    }
+
+    /// Whether this very process still runs, or any thread of it. A process that ended and waits to be reaped does not.
     pub fn is_alive(&self) -> bool {
         Self::of(self.pid).is_ok_and(|now| now == *self)
     }
@@ -69,10 +70,20 @@ fn boot_id() -> io::Result<String> {
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     state: u8,
+    threads: u64,
     start_time: u64,
 }
 
 impl Stat {
+    fn of(pid: u32) -> io::Result<Self> {
+        let stat = fs::read(format!("/proc/{pid}/stat")).map_err(|error| match error.raw_os_error() {
+            // A process that ends while its file is read.
+            Some(code) if code == nix::libc::ESRCH => io::ErrorKind::NotFound.into(),
+            _ => error,
+        })?;
+        Ok(Self::parse(&stat).ok_or(io::ErrorKind::InvalidData)?)
+    }
+
     /// Parses the line. The command's name, in brackets, may itself hold spaces, brackets and line feeds, so the
     /// fields are counted from its last closing bracket.
     fn parse(line: &[u8]) -> Option<Self> {
@@ -83,12 +94,26 @@ impl Stat {
             &[state] => state,
             _ => return None,
         };
-        // The state is field 3, the start time field 22.
-        let start_time = fields.nth(22 - 4)?.parse().ok()?;
-        Some(Self { state, start_time })
+        // The state is field 3, the number of threads field 20, the start time field 22.
+        let threads = fields.nth(20 - 4)?.parse().ok()?;
+        let start_time = fields.nth(22 - 21)?.parse().ok()?;
+        Some(Self {
+            state,
+            threads,
+            start_time,
+        })
     }
 
+    /// The state is that of the main thread, which stays as long as there are others.
     fn has_ended(&self) -> bool {
+        self.main_thread_has_ended() && self.threads <= 1
+    }
+
+    fn is_headless(&self) -> bool {
+        self.main_thread_has_ended() && self.threads > 1
+    }
+
+    fn main_thread_has_ended(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x')
     }
 }
@@ -105,6 +130,7 @@ mod tests {
             Stat::parse(line),
             Some(Stat {
                 state: b'R',
+                threads: 1,
                 start_time: 987_654
             })
         );

@@ -100,6 +100,18 @@ impl Launch {
         }
     }
 
+    /// Both: a program that is open, and no file that tells of it.
+    pub fn unrecorded_of_opened(
+        program: OwnedFd,
+        name: impl Into<PathBuf>,
+        folder: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            opened: Some(program),
+            ..Self::unrecorded(name, folder)
+        }
+    }
+
     /// Adds an argument, handed over as it is.
     pub fn argument(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
         self.arguments.push(argument.as_ref().to_owned());

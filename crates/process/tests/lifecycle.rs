@@ -231,6 +231,55 @@ async fn somebody_elses_child_can_be_waited_for_and_killed() {
     assert!(identity.open().is_none());
 }
 
+/// A program whose main thread ends alone: the system takes it for one that runs.
+fn without_its_main_thread(place: &Place) -> Launch {
+    let script = format!(
+        "import ctypes, threading, time\n\
+         threading.Thread(target=lambda: time.sleep(1000)).start()\n\
+         ctypes.CDLL(None).syscall({}, 0)",
+        nix::libc::SYS_exit
+    );
+    place.launch("/usr/bin/python3", &["-c", &script])
+}
+
+async fn until_headless(pid: u32) {
+    let look = async {
+        while !fs::read_to_string(format!("/proc/{pid}/stat"))
+            .unwrap()
+            .contains(") Z ")
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(60);
+    tokio::time::timeout(patience, look).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_without_its_main_thread_is_no_ended_one_and_is_ended_where_it_is_watched() {
+    let place = Place::new();
+    let handle = without_its_main_thread(&place).start().await.unwrap().keep();
+    let identity = handle.identity().clone();
+    until_headless(identity.pid).await;
+    // For the next daemon as well.
+    assert!(identity.is_alive());
+    assert!(identity.open().is_some());
+    assert_eq!(handle.watch().await.unwrap(), Ending::Headless);
+    assert!(!exists(identity.pid));
+    assert_eq!(handle.wait().await.unwrap(), Ending::Signalled(9));
+}
+
+#[tokio::test]
+async fn a_watched_process_that_ends_whole_is_told_as_any_other() {
+    let place = Place::new();
+    let script = "import threading, time, os\n\
+                  for _ in range(50): threading.Thread(target=lambda: time.sleep(1000)).start()\n\
+                  os._exit(7)";
+    let launch = place.launch("/usr/bin/python3", &["-c", script]);
+    let handle = launch.start().await.unwrap().keep();
+    assert_eq!(handle.watch().await.unwrap(), Ending::Exited(7));
+}
+
 #[tokio::test]
 async fn a_failed_preparation_means_no_program_and_no_record() {
     let place = Place::new();

@@ -18,6 +18,7 @@ mod command_line;
 pub mod firecracker;
 mod folder;
 pub mod kvm;
+mod limits;
 mod logs;
 mod processes;
 pub mod qemu;
@@ -29,6 +30,7 @@ use folder::Folder;
 
 pub use choose::{Binaries, Wanted, choose, choose_again, find, installed_firecracker};
 pub use firecracker::{Firecracker, concern};
+pub use limits::LARGEST_DISK;
 pub use logs::{Follower, LogKind, console_log, keep_logs_if_asked, metrics_log, vmm_log};
 pub use qemu::Qemu;
 pub use spec::{

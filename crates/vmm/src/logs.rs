@@ -80,5 +80,8 @@ const METRICS: Log = Log {
     limit: 1 << 17,
 };
 
+/// Longer than no log is.
+const LONGEST_LOG: u64 = CONSOLE.limit;
+
 /// In the order in which a keeper is handed their pipes.
 const LOGS: [Log; 3] = [CONSOLE, VMM, METRICS];

@@ -63,7 +63,7 @@ impl Starting {
                 }
                 Err(error) => Some(error),
             },
-            _ = self.process.handle().wait() => None,
+            _ = self.process.handle().watch() => None,
         };
         let error = self.why(folder, error).await;
         end(self.process).await;
@@ -146,7 +146,7 @@ impl Processes {
         folder: &Folder,
         last_words: impl Future<Output = ()>,
     ) -> Result<Ending, ProcessError> {
-        let ending = self.process.wait().await?;
+        let ending = self.process.watch().await?;
         let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
         // A keeper that hangs keeps no reason back.
         let _ = tokio::time::timeout(LAST_WORDS, folder.until_logs_are_kept()).await;

@@ -12,7 +12,9 @@ const MAX_VCPU: u32 = 64;
 const MIN_MEMORY_MIB: u64 = 128;
 const MAX_MEMORY_MIB: u64 = 1 << 20;
 const MIN_DISK: u64 = 256 << 20;
-const MAX_DISK: u64 = 16 << 40;
+const MAX_DISK: u64 = config::DiskSize::LARGEST;
+/// What is configured, made and allowed to a VMM is the same.
+const _: () = assert!(rootfs::layer::LARGEST == MAX_DISK && vmm::LARGEST_DISK == MAX_DISK);
 /// Most ports that a VM is published on: each is a descriptor of the daemon's.
 const MAX_PORTS: usize = 64;
 /// What all variables together may take, names and values.

@@ -3,6 +3,7 @@
     unsafe_code,
     reason = "the calls that are tried have no safe interface, and no harmless one"
 )]
+#![allow(dead_code, reason = "each file of tests tries what it needs")]
 
 use std::ffi::c_long;
 use std::io;
@@ -194,4 +195,20 @@ pub fn outlive_long_files() {
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
+}
+
+/// Gives each file that is open for writing this length. The errors, 0 where one went through.
+pub fn lengthen(length: u64) -> Vec<i32> {
+    let length = length.cast_signed();
+    let errors = (3..64).map(|number| {
+        // SAFETY: it takes no pointer, and what has that number is no memory of ours.
+        match unsafe { libc::ftruncate(number, length) } {
+            0 => 0,
+            _ => io::Error::last_os_error().raw_os_error().unwrap_or(-1),
+        }
+    });
+    // Nothing is open there, or nothing that has a length.
+    errors
+        .filter(|error| ![libc::EBADF, libc::EINVAL].contains(error))
+        .collect()
 }

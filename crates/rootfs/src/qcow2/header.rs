@@ -15,7 +15,7 @@ const LENGTH: usize = 112;
 const CLUSTER_BITS: std::ops::RangeInclusive<u32> = 9..=21;
 const MOST_L1_BYTES: u64 = 32 << 20;
 /// As large as the largest disk of a VM.
-const LARGEST: u64 = 16 << 40;
+const LARGEST: u64 = crate::layer::LARGEST;
 /// Bits 9 to 55 of an entry.
 pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 
@@ -112,7 +112,7 @@ impl Header {
             return damaged("its clusters have an impossible size");
         }
         if self.size > LARGEST {
-            return unsupported("more than 16 TiB");
+            return unsupported("more than 8 TiB");
         }
         let needed = self
             .size

@@ -14,6 +14,7 @@ const FAILURE: &str = "ERROR]";
 pub(super) fn why(ending: Ending, folder: &Path) -> String {
     match ending {
         Ending::Exited(0) => return "the guest powered off or reset".into(),
+        Ending::Headless => return format!("Firecracker was ended after {ending}"),
         Ending::Signalled(_) => return format!("Firecracker was ended by {ending}"),
         Ending::Exited(_) | Ending::Unknown => {}
     }
@@ -43,6 +44,10 @@ mod tests {
         fs::write(folder.path().join("vmm.log"), log).unwrap();
         assert_eq!(why(Ending::Unknown), "1 [x:main:ERROR] no memory");
         assert_eq!(why(Ending::Exited(148)), "1 [x:main:ERROR] no memory");
+        assert_eq!(
+            why(Ending::Headless),
+            "Firecracker was ended after the end of its main thread"
+        );
         assert_eq!(why(Ending::Signalled(9)), "Firecracker was ended by SIGKILL");
     }
 }

@@ -20,6 +20,7 @@ use rustix::process::geteuid;
 
 use super::control_groups::ControlGroups;
 use super::world::{RUN, WORLD};
+use crate::limits::limit_jailer;
 use crate::{Folder, MachineSpec, VmmError};
 
 /// What the root of a jail is called.
@@ -106,6 +107,7 @@ impl Jailer {
             .arguments(["--resource-limit".to_owned(), format!("no-file={OPEN_FILES}")])
             .arguments(ControlGroups::of_host().arguments(name, spec))
             .argument("--");
+        limit_jailer(&mut launch, spec);
         launch
     }
 }

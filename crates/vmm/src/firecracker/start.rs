@@ -14,6 +14,7 @@ use super::requests::{
 };
 use super::world::{self, API, LOG, METRICS, in_folder};
 use super::{Firecracker, Version, snapshot};
+use crate::limits::{Counted, limit_firecracker};
 use crate::logs::Keeper;
 use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
 use crate::{Folder, Machine, MachineSpec, NetworkDevice, VmmError};
@@ -108,9 +109,13 @@ async fn run(
         (_, walls) => {
             let mut launch = Launch::new(&binary, world::make(folder, &parts)?, record);
             launch.arguments(["--id", &name]);
-            if walls == Walls::Confinement {
+            let counted = if walls == Walls::Confinement {
                 launch.confine(confinement(&binary, spec, &parts, folder)?);
-            }
+                Counted::Apart
+            } else {
+                Counted::WithUser
+            };
+            limit_firecracker(&mut launch, spec, counted);
             (launch, None)
         }
     };

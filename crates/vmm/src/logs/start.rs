@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use process::{Handle, Launch};
+use process::{Confinement, Handle, Kind, Launch, Limits, ProcessError, SystemCalls};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
     socketpair,
@@ -18,7 +18,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
 
-use super::{LOGS, READY, VERB};
+use super::{LOGS, LONGEST_LOG, READY, VERB};
 use crate::{Folder, VmmError};
 
 /// Longest excuse of a keeper that is read, in bytes.
@@ -131,10 +131,12 @@ impl Running {
             SocketFlags::CLOEXEC,
             None,
         )?;
-        let nowhere = File::options().write(true).open("/dev/null")?;
-        let mut launch = Launch::unrecorded(program, "/");
-        launch.argument(VERB).output(end).errors(nowhere.into());
-        let started = launch.start().await.map_err(io::Error::other)?;
+        let mut started = launch(program, end.try_clone()?, Confined::Yes)?.start().await;
+        if let Err(ProcessError::Confine { .. }) = started {
+            // A host without user namespaces. Whether that will do is said of the VMM, not of what it says.
+            started = launch(program, end, Confined::No)?.start().await;
+        }
+        let started = started.map_err(io::Error::other)?;
         Ok(Self {
             socket,
             _process: started.keep(),
@@ -161,6 +163,38 @@ impl Running {
             }
         }
     }
+}
+
+/// Whether the keeper is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Confined {
+    Yes,
+    No,
+}
+
+/// A keeper reads what guests write: it sees no file but the folders that it is handed, and programs.
+fn launch(program: &Path, socket: OwnedFd, confined: Confined) -> io::Result<Launch> {
+    let nowhere = File::options().write(true).open("/dev/null")?;
+    let mut launch = Launch::unrecorded_of_opened(File::open(program)?.into(), program, "/");
+    launch
+        .argument(VERB)
+        .output(socket)
+        .errors(nowhere.into())
+        .limit(Limits {
+            file_size: Some(LONGEST_LOG),
+            ..Limits::default()
+        })
+        .filter(SystemCalls::deny(&Kind::ALL));
+    if confined == Confined::Yes {
+        let mut confinement = Confinement::new(0);
+        // The folders are this user's.
+        let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+        confinement
+            .show_programs()
+            .become_user(user.as_raw(), group.as_raw());
+        launch.confine(confinement);
+    }
+    Ok(launch)
 }
 
 fn cannot_start(program: &Path) -> impl Fn(io::Error) -> VmmError {

@@ -14,6 +14,7 @@ pub(super) fn why(cause: Option<Cause>, ending: Ending, folder: &Path) -> String
         (Some(Cause::GuestShutdown), _) => return "the guest powered off".into(),
         (Some(Cause::GuestPanic), _) => return "the guest's kernel panicked".into(),
         (Some(Cause::HostQmpQuit), _) => return "QEMU was told to quit".into(),
+        (_, Ending::Headless) => return format!("QEMU was ended after {ending}"),
         (_, Ending::Signalled(_)) => return format!("QEMU was ended by {ending}"),
         (Some(Cause::HostSignal | Cause::Other) | None, _) => {}
     }
@@ -54,6 +55,11 @@ mod tests {
             ),
             (Some(Cause::HostQmpQuit), Ending::Unknown, "QEMU was told to quit"),
             (None, Ending::Signalled(9), "QEMU was ended by SIGKILL"),
+            (
+                Some(Cause::Other),
+                Ending::Headless,
+                "QEMU was ended after the end of its main thread",
+            ),
         ];
         for (cause, ending, told) in table {
             assert_eq!(why(cause, ending), told);

@@ -9,6 +9,7 @@ use super::confine::{INITRAMFS, KERNEL, confinement};
 use super::machine::{QemuMachine, remove_traces};
 use super::qmp::Session;
 use super::{AGENT_SOCKET, QMP_SOCKET, Qemu};
+use crate::limits::{Counted, limit_qemu};
 use crate::logs::{Inlets, Keeper};
 use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
 use crate::spec::TAPS;
@@ -104,6 +105,11 @@ fn prepare(
     if let Some(wire) = wire {
         launch.wire(wire);
     }
+    let counted = match confine {
+        Confine::Yes => Counted::Apart,
+        Confine::No => Counted::WithUser,
+    };
+    limit_qemu(&mut launch, spec, qemu.acceleration, counted);
     launch
         .output(inlets.log)
         .arguments(arguments(spec, qemu.acceleration, &found));
