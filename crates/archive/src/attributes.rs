@@ -11,6 +11,9 @@ use rustix::io::Errno;
 /// Most bytes of the names, and of one value, of extended attributes (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
 const LONGEST: usize = 64 << 10;
 
+/// What gives a program rights of root's, as a set-id bit does.
+pub(crate) const CAPABILITIES: &[u8] = b"security.capability";
+
 /// Attributes of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
@@ -105,5 +108,5 @@ pub(crate) fn xattrs(file: BorrowedFd<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 /// Whether an extended attribute belongs to the file, and not to the system that it lies on (labels, overlays).
 pub(crate) fn is_carried(name: &[u8]) -> bool {
-    name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_") || name == b"security.capability"
+    name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_") || name == CAPABILITIES
 }

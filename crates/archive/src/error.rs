@@ -24,6 +24,24 @@ pub enum ArchiveError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A member that is not of the tree that was asked for.
+    #[error("`{path}` came in the place of `{wanted}`: refused")]
+    Another {
+        /// The member's path.
+        path: String,
+        /// The tree's name.
+        wanted: String,
+    },
+    /// A file that is larger than there is room for.
+    #[error("`{path}` would be of {size} bytes, and there is room for {room} more")]
+    NoRoom {
+        /// The file.
+        path: String,
+        /// Its length, holes and all.
+        size: u64,
+        /// What the file system has.
+        room: u64,
+    },
     /// The stream is no archive.
     #[error("the archive is broken after `{after}`: {what}")]
     Malformed {
@@ -62,6 +80,28 @@ impl ArchiveError {
         }
     }
 
+    pub(crate) fn another(path: &[u8], wanted: &[u8]) -> Self {
+        Self::Another {
+            path: shown(path),
+            wanted: shown(wanted),
+        }
+    }
+
+    pub(crate) fn no_room(path: &[u8], size: u64, room: u64) -> Self {
+        Self::NoRoom {
+            path: shown(path),
+            size,
+            room,
+        }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self::Malformed {
+            after: String::new(),
+            what: "it is empty",
+        }
+    }
+
     /// The failure and its cause on one line, in the system's words without its numbers.
     #[must_use]
     pub fn line(&self) -> String {
@@ -77,7 +117,13 @@ impl ArchiveError {
     }
 }
 
-/// A path as a person reads it.
-pub(crate) fn shown(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
+/// Most bytes of a text that a stream brought, in a message: a name and some more.
+const SHOWN: usize = 1000;
+
+/// A path, or a line from the stream, as a person reads it: its beginning, if it is long.
+pub(crate) fn shown(text: &[u8]) -> String {
+    match text.split_at_checked(SHOWN) {
+        Some((beginning, rest)) if !rest.is_empty() => format!("{}…", String::from_utf8_lossy(beginning)),
+        _ => String::from_utf8_lossy(text).into_owned(),
+    }
 }

@@ -3,22 +3,28 @@
 //!
 //! A folder that was not there is made under a name of its own and gets its final one when everything in it is
 //! whole. What is made in such a folder needs no such care: nobody finds it.
+//!
+//! Names come here checked, and are held here once more: where all is to lie below one name, nothing else is made,
+//! opened or replaced in the target, whatever a caller overlooked.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fchmod, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fchmod, mkdirat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use crate::attributes::Attributes;
 use crate::error::ArchiveError;
-use crate::system::FOLDER;
+use crate::system::{FOLDER, beneath};
+use crate::unpack::Keep;
 
+/// How a folder is opened that is there already.
+const LOOKED_AT: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
 /// Mode of a folder while things are made in it.
 const WHILE_OPEN: Mode = Mode::RWXU;
 /// Mode of a folder that no member tells of.
-const UNTOLD: Mode = Mode::from_raw_mode(0o755);
+const UNTOLD: u32 = 0o755;
 
 /// Names that nobody else has.
 #[derive(Debug)]
@@ -70,16 +76,24 @@ struct Level {
 pub(crate) struct Levels {
     levels: Vec<Level>,
     root: OwnedFd,
-    owner: bool,
+    /// The one name that is touched in the root; any, where there is none.
+    only: Option<Vec<u8>>,
+    keep: Keep,
+    /// Mode of a folder that no member tells of.
+    untold: u32,
     pub(crate) fresh: FreshNames,
 }
 
 impl Levels {
-    pub(crate) fn new(root: OwnedFd, owner: bool) -> Self {
+    /// Below `root`, and there below `only`, if that is a name. The system's `umask` holds for folders, too, unless
+    /// modes are kept.
+    pub(crate) fn new(root: OwnedFd, only: Option<Vec<u8>>, keep: Keep, umask: u32) -> Self {
         Self {
             levels: Vec::new(),
             root,
-            owner,
+            only,
+            keep,
+            untold: if keep.modes { UNTOLD } else { UNTOLD & !umask },
             fresh: FreshNames::new(),
         }
     }
@@ -89,6 +103,17 @@ impl Levels {
         self.levels
             .last()
             .map_or(self.root.as_fd(), |level| level.folder.as_fd())
+    }
+
+    /// Refuses what is no name of an entry in the folder at hand, or not the one that all lies below.
+    pub(crate) fn hold(&self, name: &[u8]) -> Result<(), ArchiveError> {
+        if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') {
+            return Err(ArchiveError::refused(name, "is no name"));
+        }
+        match &self.only {
+            Some(only) if self.levels.is_empty() && only != name => Err(ArchiveError::another(name, only)),
+            _ => Ok(()),
+        }
     }
 
     /// Names of the folders, for messages.
@@ -138,10 +163,10 @@ impl Levels {
     /// Opens a folder in the one at hand, or makes it.
     fn enter(&mut self, name: &[u8], attributes: Option<Attributes>) -> Result<(), ArchiveError> {
         let fail = |action| ArchiveError::file(action, name);
+        self.hold(name)?;
         let private = self.is_private();
         if !private {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            match openat(self.folder(), name, flags, Mode::empty()) {
+            match beneath(self.folder(), name, LOOKED_AT, Mode::empty()) {
                 Ok(folder) => {
                     self.push(folder, name, None, Due::Nothing, false);
                     return Ok(());
@@ -159,7 +184,7 @@ impl Levels {
             Err(errno) => return Err(fail("make the folder")(errno)),
         }
         let folder =
-            openat(self.folder(), made, FOLDER, Mode::empty()).map_err(|errno| not_opened(name, errno))?;
+            beneath(self.folder(), made, FOLDER, Mode::empty()).map_err(|errno| not_opened(name, errno))?;
         self.push(
             folder,
             name,
@@ -186,10 +211,10 @@ impl Levels {
             let Some(level) = self.levels.last() else { break };
             match &level.due {
                 Due::Nothing => {}
-                Due::Mode => fchmod(&level.folder, UNTOLD)
+                Due::Mode => fchmod(&level.folder, Mode::from_raw_mode(self.untold))
                     .map_err(ArchiveError::file("change the mode of", &level.name))?,
                 Due::Attributes(attributes) => attributes
-                    .apply(level.folder.as_fd(), self.owner, None)
+                    .apply(level.folder.as_fd(), self.keep.owners, None)
                     .map_err(|(action, errno)| ArchiveError::file(action, &level.name)(errno))?,
             }
             let above = self
@@ -214,8 +239,7 @@ impl Levels {
             depth => rustix::io::fcntl_dupfd_cloexec(&self.levels[depth - 1].folder, 0)?,
         };
         for name in &names[common..] {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            folder = openat(&folder, *name, flags, Mode::empty())?;
+            folder = beneath(folder.as_fd(), name, LOOKED_AT, Mode::empty())?;
         }
         Ok(folder)
     }
@@ -246,7 +270,7 @@ fn not_opened(name: &[u8], errno: Errno) -> ArchiveError {
 
 /// Removes a folder with all that is in it, as far as that goes. Its depth is that of a stream's members.
 fn remove(above: BorrowedFd<'_>, name: &[u8]) {
-    if let Ok(folder) = openat(above, name, FOLDER, Mode::empty()).and_then(Dir::new) {
+    if let Ok(folder) = beneath(above, name, FOLDER, Mode::empty()).and_then(Dir::new) {
         let mut folder = folder;
         while let Some(Ok(entry)) = folder.next() {
             let name = entry.file_name().to_bytes();
@@ -262,4 +286,73 @@ fn remove(above: BorrowedFd<'_>, name: &[u8]) {
         }
     }
     let _ = unlinkat(above, name, AtFlags::REMOVEDIR);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn levels(folder: &std::path::Path, only: Option<&str>) -> Levels {
+        let root = rustix::fs::open(folder, LOOKED_AT, Mode::empty()).unwrap();
+        Levels::new(
+            root,
+            only.map(|only| only.as_bytes().to_vec()),
+            Keep::default(),
+            0o022,
+        )
+    }
+
+    /// Whatever the code above it overlooked.
+    #[test]
+    fn nothing_but_the_one_name_is_touched_in_the_root_and_nothing_that_is_no_name_anywhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        fs::create_dir_all(root.join("tree")).unwrap();
+        fs::create_dir(root.join("other")).unwrap();
+        let mut levels = levels(&root, Some("tree"));
+        for names in [
+            &[&b"other"[..]][..],
+            &[b"other", b"below"],
+            &[b".."],
+            &[b"tree/../other"],
+            &[b""],
+            &[b"tree", b".."],
+            &[b"tree", b"../other"],
+        ] {
+            assert!(levels.go(names).is_err(), "{names:?}");
+            assert!(levels.make(names, Attributes::default()).is_err(), "{names:?}");
+        }
+        levels.go(&[b"tree", b"tree", b"other"]).unwrap();
+        for name in [&b"."[..], b"..", b"a/b", b"/", b""] {
+            assert!(levels.hold(name).is_err());
+        }
+        levels.hold(b"other").unwrap();
+        levels.leave(0).unwrap();
+        assert!(levels.hold(b"other").is_err());
+        levels.hold(b"tree").unwrap();
+        assert!(root.join("tree/tree/other").is_dir());
+        assert_eq!(fs::read_dir(root.join("other")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn names_that_were_not_taken_apart_lead_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        fs::create_dir(&root).unwrap();
+        std::os::unix::fs::symlink("..", root.join("up")).unwrap();
+        let opened = rustix::fs::open(&root, LOOKED_AT, Mode::empty()).unwrap();
+        let create = OFlags::WRONLY | OFlags::CREATE;
+        for name in [&b"../new"[..], b"up/new", b"/tmp/banger-new", b"..", b"./new"] {
+            assert!(
+                beneath(opened.as_fd(), name, create, Mode::RWXU).is_err(),
+                "{name:?}"
+            );
+        }
+        assert!(beneath(opened.as_fd(), b"up", LOOKED_AT, Mode::empty()).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        beneath(opened.as_fd(), b"new", create, Mode::RWXU).unwrap();
+    }
 }

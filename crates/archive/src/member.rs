@@ -8,7 +8,7 @@ use crate::header::{RECORD, checksum, kind, number};
 use crate::pax;
 use crate::sparse::SparseMap;
 
-/// Long names, records and sparse maps of one member may take this much.
+/// Long names, records and sparse maps of one member may take this much, and what is behind the last one.
 const EXTENSION: u64 = 1 << 20;
 
 /// One member without its data.
@@ -344,8 +344,10 @@ impl<R: BufRead> Members<R> {
         Ok(())
     }
 
-    /// Reads what is behind the archive, so that a stream that fails there is seen to.
+    /// Reads what is behind the archive, so that a stream that fails there is seen to. Some packers fill it up to the
+    /// blocks of their tapes; more is refused.
     pub(crate) fn drain(&mut self) -> Result<(), ArchiveError> {
+        let mut room = EXTENSION;
         loop {
             let count = match self.source.fill_buf() {
                 Ok([]) => return Ok(()),
@@ -353,6 +355,9 @@ impl<R: BufRead> Members<R> {
                 Err(error) => return Err(self.broken(error)),
             };
             self.source.consume(count);
+            room = room
+                .checked_sub(count as u64)
+                .ok_or_else(|| self.bad("it goes on behind its end"))?;
         }
     }
 

@@ -13,8 +13,8 @@ use crate::attributes::Attributes;
 use crate::error::ArchiveError;
 use crate::header::kind;
 use crate::pack::{PackOptions, Packer};
+use crate::system;
 use crate::target::components;
-use crate::{pax, system};
 
 /// A tar stream that is made member by member. Files lie below one folder; none is read through a link.
 pub struct Members<'a> {
@@ -103,8 +103,7 @@ impl<'a> Members<'a> {
     /// # Errors
     /// It is not taken.
     pub fn give_up(mut self, why: &str) -> Result<(), ArchiveError> {
-        self.packer.tell(pax::FAILURE, &why.replace(['\n', '\r'], " "))?;
-        self.packer.end()
+        self.packer.break_off(&why.replace(['\n', '\r'], " "))
     }
 
     fn open(&mut self, parents: &[&[u8]]) -> Result<(PathBuf, OwnedFd), Errno> {

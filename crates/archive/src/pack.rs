@@ -21,6 +21,7 @@ use crate::attributes::{Attributes, xattrs};
 use crate::error::ArchiveError;
 use crate::header::{Header, NAME, RECORD, kind};
 use crate::sparse::SparseMap;
+use crate::top::Top;
 use crate::{pax, system};
 
 /// Bytes of a piece of the stream; what is read of a file at a time.
@@ -61,10 +62,9 @@ impl Source {
     pub fn open(path: &Path, follow: bool) -> Result<Self, ArchiveError> {
         let bytes = path.as_os_str().as_bytes();
         let fail = |errno| ArchiveError::file("read", bytes)(errno);
-        let inside = bytes == b"." || bytes.ends_with(b"/.");
-        let top = path.file_name().filter(|_| !inside);
-        let top = top.map_or_else(|| b".".to_vec(), |name| name.as_bytes().to_vec());
-        let folder = inside || bytes.ends_with(b"/");
+        let called = Top::of(path);
+        let top = called.name().to_vec();
+        let folder = called == Top::Contents || bytes.ends_with(b"/");
         if !follow && !folder {
             let stat = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
@@ -124,8 +124,7 @@ impl Source {
             Ok(()) => packer.end(),
             Err(error @ ArchiveError::Stream { .. }) => Err(error),
             Err(error) => {
-                packer.tell(pax::FAILURE, &error.line())?;
-                packer.end()?;
+                packer.break_off(&error.line())?;
                 Err(error)
             }
         }
@@ -365,6 +364,20 @@ impl Packer<'_> {
         attributes: &Attributes,
         map: &SparseMap,
     ) -> Result<(), ArchiveError> {
+        let size = self.sparse_head(attributes, map)?;
+        for (offset, length) in &map.parts {
+            seek(file, SeekFrom::Start(*offset)).map_err(|errno| self.fail(errno))?;
+            self.data(file, *length)?;
+        }
+        self.pad(size)
+    }
+
+    /// All of a file with holes but its data, which follows. Gives the size of the member.
+    pub(crate) fn sparse_head(
+        &mut self,
+        attributes: &Attributes,
+        map: &SparseMap,
+    ) -> Result<u64, ArchiveError> {
         let mut records = Vec::new();
         pax::push(&mut records, b"GNU.sparse.major", b"1");
         pax::push(&mut records, b"GNU.sparse.minor", b"0");
@@ -378,11 +391,7 @@ impl Packer<'_> {
         let size = table.len() as u64 + map.stored();
         self.head(kind::FILE, attributes, size, b"", (0, 0), &records)?;
         self.put(&table)?;
-        for (offset, length) in &map.parts {
-            seek(file, SeekFrom::Start(*offset)).map_err(|errno| self.fail(errno))?;
-            self.data(file, *length)?;
-        }
-        self.pad(size)
+        Ok(size)
     }
 
     /// Sends `length` bytes of a file, zeros where it has become shorter.
@@ -477,6 +486,12 @@ impl Packer<'_> {
         let mut records = Vec::new();
         pax::push(&mut records, key.as_bytes(), line.as_bytes());
         self.records(kind::GLOBAL_PAX, &records)
+    }
+
+    /// Ends the stream with why there is no more.
+    pub(crate) fn break_off(&mut self, why: &str) -> Result<(), ArchiveError> {
+        self.tell(pax::FAILURE, why)?;
+        self.end()
     }
 
     pub(crate) fn put(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveError> {

@@ -9,15 +9,19 @@ use rustix::io::Errno;
 
 use crate::error::ArchiveError;
 use crate::system;
+use crate::top::{self, Top};
 
 /// How a stream and a path go together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// The path is a folder that is there; the stream's entries go into it under their own names.
     Inside,
     /// The stream holds one tree, which is copied to the path: into it if that is a folder that is there, under its
-    /// own name; else as it. A tree whose root is called `.` is merged into the folder.
+    /// own name; else as it. A tree whose root is called `.` is merged into the folder. The stream's first member says
+    /// what the tree is called, and all others are of it: for a stream from somebody who may choose names.
     Copy,
+    /// Likewise, and the tree is called this, whatever the stream says.
+    CopyOf(Top),
 }
 
 /// A path to unpack to.
@@ -33,10 +37,10 @@ pub(crate) struct Located {
     pub(crate) folder: OwnedFd,
     /// The path of the folder, for messages.
     pub(crate) path: Vec<u8>,
-    /// Name that all entries begin with, to be taken off.
-    pub(crate) strip: Option<Vec<u8>>,
-    /// Name to put before them.
-    pub(crate) prefix: Option<Vec<u8>>,
+    /// Name that all entries begin with.
+    pub(crate) top: Option<Vec<u8>>,
+    /// Name to put in its place, or before them.
+    pub(crate) called: Option<Vec<u8>>,
 }
 
 impl Target {
@@ -50,8 +54,15 @@ impl Target {
 
     /// Finds the place, given the first name of the stream's first entry (none for a root called `.`), and whether
     /// that is a folder.
-    pub(crate) fn locate(&self, top: Option<&[u8]>, is_folder: bool) -> Result<Located, ArchiveError> {
+    pub(crate) fn locate(&self, first: Option<&[u8]>, is_folder: bool) -> Result<Located, ArchiveError> {
         let bytes = self.path.as_os_str().as_bytes();
+        let top = match &self.placement {
+            Placement::Inside => None,
+            Placement::Copy => first,
+            Placement::CopyOf(top) => top.first(),
+        };
+        let is_folder =
+            is_folder || matches!(self.placement, Placement::CopyOf(Top::Contents | Top::Nameless));
         let fail = |errno| ArchiveError::file("write to", bytes)(errno);
         let found = match system::open(&self.path, OFlags::PATH) {
             Ok(found) => {
@@ -67,14 +78,18 @@ impl Target {
         let inside = |folder| Located {
             folder,
             path: bytes.to_vec(),
-            strip: None,
-            prefix: None,
+            top: top.map(<[u8]>::to_vec),
+            called: None,
         };
-        match (self.placement, found) {
+        match (&self.placement, found) {
+            (Placement::CopyOf(Top::Nameless), Some((_, true))) => Err(ArchiveError::refused(
+                bytes,
+                "is there, and what is copied has no name to have in it",
+            )),
             (_, Some((folder, true))) => Ok(inside(folder)),
             (Placement::Inside, Some((_, false))) => Err(fail(Errno::NOTDIR)),
             (Placement::Inside, None) => Err(fail(Errno::NOENT)),
-            (Placement::Copy, found) => {
+            (Placement::Copy | Placement::CopyOf(_), found) => {
                 if found.is_some() && (is_folder || bytes.ends_with(b"/")) {
                     return Err(ArchiveError::refused(bytes, "is not a folder"));
                 }
@@ -105,8 +120,8 @@ impl Target {
         Ok(Located {
             folder,
             path: parent.as_os_str().as_bytes().to_vec(),
-            strip: top.map(<[u8]>::to_vec),
-            prefix: Some(name.as_bytes().to_vec()),
+            top: top.map(<[u8]>::to_vec),
+            called: Some(name.as_bytes().to_vec()),
         })
     }
 }
@@ -115,19 +130,18 @@ impl Located {
     /// An entry's place below the folder, name by name.
     pub(crate) fn place<'a>(&'a self, path: &'a [u8]) -> Result<Vec<&'a [u8]>, ArchiveError> {
         let mut names = components(path)?;
-        if let Some(strip) = &self.strip {
-            if names.first() != Some(&strip.as_slice()) {
-                return Err(ArchiveError::refused(
-                    path,
-                    "is not of the tree that the stream began with",
-                ));
-            }
-            names.remove(0);
-        }
-        if let Some(prefix) = &self.prefix {
-            names.insert(0, prefix);
+        top::check(self.top.as_deref(), path, &names)?;
+        match (&self.top, &self.called) {
+            (Some(_), Some(called)) => names[0] = called,
+            (None, Some(called)) => names.insert(0, called),
+            (_, None) => {}
         }
         Ok(names)
+    }
+
+    /// The one name that anything gets in the folder, if there is just one.
+    pub(crate) fn only(&self) -> Option<&[u8]> {
+        self.called.as_deref().or(self.top.as_deref())
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::BufRead;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, SeekFrom, ftruncate, linkat, makedev, mknodat, openat, renameat, seek,
+    AtFlags, FileType, Mode, OFlags, SeekFrom, ftruncate, linkat, makedev, mknodat, renameat, seek,
     symlinkat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr, write};
@@ -17,7 +17,9 @@ use crate::error::{ArchiveError, shown};
 use crate::header::kind;
 use crate::levels::Levels;
 use crate::member::{Kind, Member, Members};
+use crate::room::Room;
 use crate::sparse::SparseMap;
+use crate::system::beneath;
 use crate::target::{Located, Target, components};
 
 /// Warnings that are kept; of further ones only how many there were.
@@ -28,6 +30,8 @@ const WARNINGS: usize = 20;
 pub struct Keep {
     /// Owners, and in a guest extended attributes: as they were. Otherwise everything is the caller's.
     pub owners: bool,
+    /// Modes as they were. Otherwise the bits of the caller's umask are taken off them.
+    pub modes: bool,
     /// Set-id bits (with [`Keep::owners`]) and devices: for a stream that may make whatever it likes.
     pub privileges: bool,
 }
@@ -54,10 +58,7 @@ pub fn unpack(stream: impl BufRead, target: &Target, keep: Keep) -> Result<Summa
     let mut members = Members::new(stream);
     let mut summary = Summary::default();
     let Some(first) = members.next()? else {
-        return Err(ArchiveError::Malformed {
-            after: String::new(),
-            what: "it is empty",
-        });
+        return Err(ArchiveError::empty());
     };
     let names = components(&first.path)?;
     let located = target.locate(
@@ -66,10 +67,12 @@ pub fn unpack(stream: impl BufRead, target: &Target, keep: Keep) -> Result<Summa
     )?;
     let root = rustix::io::fcntl_dupfd_cloexec(&located.folder, 0)
         .map_err(ArchiveError::file("open", &located.path))?;
+    let umask = umask();
     let mut unpacker = Unpacker {
-        levels: Levels::new(root, keep.owners),
+        room: Room::of(root.as_fd(), &located.path)?,
+        levels: Levels::new(root, located.only().map(<[u8]>::to_vec), keep, umask),
         keep,
-        made_with: umask(),
+        umask,
     };
     let mut next = Some(first);
     while let Some(member) = next {
@@ -88,7 +91,7 @@ pub fn unpack(stream: impl BufRead, target: &Target, keep: Keep) -> Result<Summa
 }
 
 impl Summary {
-    fn warn(&mut self, warning: String) {
+    pub(crate) fn warn(&mut self, warning: String) {
         if self.warnings.len() < WARNINGS {
             self.warnings.push(warning);
         } else {
@@ -100,8 +103,9 @@ impl Summary {
 struct Unpacker {
     levels: Levels,
     keep: Keep,
+    room: Room,
     /// Bits that the system takes off the mode of what is made.
-    made_with: u32,
+    umask: u32,
 }
 
 impl Unpacker {
@@ -128,6 +132,9 @@ impl Unpacker {
         } else {
             allowed & !0o1000
         };
+        if !self.keep.modes {
+            attributes.mode &= !self.umask;
+        }
         if !(self.keep.owners && self.keep.privileges) {
             attributes
                 .xattrs
@@ -142,6 +149,8 @@ impl Unpacker {
         match kind {
             Kind::Directory => self.levels.make(&names, attributes),
             Kind::File { size, map } => {
+                let stored = map.as_ref().map_or(size, SparseMap::stored);
+                self.room.take(&path, size, stored)?;
                 self.levels.go(above)?;
                 summary.bytes += self.file(name, &attributes, size, map, members)?;
                 Ok(())
@@ -190,6 +199,7 @@ impl Unpacker {
         name: &[u8],
         make: impl Fn(BorrowedFd<'_>, &[u8]) -> Result<(), Errno>,
     ) -> Result<(), ArchiveError> {
+        self.levels.hold(name)?;
         match make(self.levels.folder(), name) {
             Ok(()) => return Ok(()),
             Err(Errno::EXIST) => {}
@@ -212,9 +222,10 @@ impl Unpacker {
         map: Option<SparseMap>,
         members: &mut Members<impl BufRead>,
     ) -> Result<u64, ArchiveError> {
+        self.levels.hold(name)?;
         let open = |folder: BorrowedFd<'_>, name: &[u8]| {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            openat(folder, name, flags, Mode::from_raw_mode(attributes.mode & 0o777))
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+            beneath(folder, name, flags, Mode::from_raw_mode(attributes.mode & 0o777))
         };
         let fail = || ArchiveError::file("write", name);
         let mut fresh = None;
@@ -233,7 +244,7 @@ impl Unpacker {
         let folder = self.levels.folder();
         let made = fresh.as_deref().map_or(name, str::as_bytes);
         let written = fill(&file, size, map, members, fail).and_then(|count| {
-            let made_with = attributes.mode & 0o777 & !self.made_with;
+            let made_with = attributes.mode & 0o777 & !self.umask;
             attributes
                 .apply(file.as_fd(), self.keep.owners, Some(made_with))
                 .map_err(|(action, errno)| ArchiveError::file(action, name)(errno))?;
@@ -321,9 +332,10 @@ fn special(letter: u8) -> FileType {
 }
 
 /// The bits that the system takes off a new file's mode (proc_pid_status(5)): asking for them otherwise changes them.
-fn umask() -> u32 {
+pub(crate) fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok())
-        .unwrap_or(0o777)
+        // Where it is not told, nobody but the owner gets anything.
+        .unwrap_or(0o077)
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::http::Stream;
-use crate::{Agent, AgentError, http};
+use crate::{Agent, AgentError, http, text};
 
 /// Copies that a session has under way at a time; more of them wait.
 pub(crate) const MAX_COPIES: usize = 8;
@@ -58,6 +58,7 @@ pub struct Written {
     /// Bytes of files, without holes.
     pub bytes: u64,
     /// What was left out, a line each.
+    #[serde(deserialize_with = "text::lines")]
     pub warnings: Vec<String>,
     /// Warnings beyond those.
     pub more_warnings: u64,

@@ -18,6 +18,7 @@ pub mod link;
 mod listeners;
 pub mod mux;
 mod ssh;
+mod text;
 mod types;
 mod vsock;
 

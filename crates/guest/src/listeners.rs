@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Protocol;
+use crate::{Protocol, text};
 
 /// A process of the guest, as the guest tells it: the name is whatever the process chose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,7 @@ pub struct Process {
     /// Its id in the guest.
     pub pid: u32,
     /// Its short name (`/proc/<pid>/comm`).
+    #[serde(deserialize_with = "text::word")]
     pub name: String,
 }
 

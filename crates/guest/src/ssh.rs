@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::text;
+
 /// What `POST /v1/ssh` upgrades to: the bytes of the SSH protocol.
 pub const UPGRADE_SSH: &str = "banger-ssh";
 
@@ -12,6 +14,7 @@ pub const UPGRADE_SSH: &str = "banger-ssh";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SshServer {
     /// Path of the image's sshd; none if it has none.
+    #[serde(default, deserialize_with = "text::path")]
     pub sshd: Option<String>,
 }
 

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::text;
+
 /// Generation of this protocol; a host talks to every older generation it has shipped.
 pub const GENERATION: u32 = 1;
 
@@ -20,8 +22,10 @@ pub struct Health {
     /// Protocol generation the agent speaks.
     pub generation: u32,
     /// Version of the agent's binary.
+    #[serde(deserialize_with = "text::word")]
     pub version: String,
     /// `/proc/sys/kernel/random/boot_id` of the guest.
+    #[serde(deserialize_with = "text::word")]
     pub boot_id: String,
     /// Milliseconds since the guest kernel started.
     pub uptime_ms: u64,
@@ -159,6 +163,7 @@ pub struct Stats {
 pub struct Boot {
     /// What systemd says of it: `running`, `degraded` where a unit failed, `maintenance`, …. `running` where another
     /// init, or none, has nothing to say.
+    #[serde(deserialize_with = "text::word")]
     pub state: String,
 }
 
@@ -193,5 +198,6 @@ pub struct Problem {
     /// What kind of failure.
     pub code: ProblemCode,
     /// One line for a person.
+    #[serde(deserialize_with = "text::line")]
     pub message: String,
 }

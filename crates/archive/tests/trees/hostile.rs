@@ -128,6 +128,7 @@ fn devices_are_left_out_and_set_id_bits_dropped() {
         Keep::default(),
         Keep {
             owners: true,
+            modes: true,
             privileges: false,
         },
     ] {
@@ -181,7 +182,7 @@ fn entries_of_a_second_tree_are_refused() {
     let target = home.path().join("fresh");
     let error = unpack_bytes(&stream, &target, Placement::Copy, Keep::default()).unwrap_err();
     assert!(
-        error.line().contains("`other` is not of the tree"),
+        error.line().contains("`other` came in the place of `tree`"),
         "{}",
         error.line()
     );

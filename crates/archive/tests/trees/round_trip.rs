@@ -87,6 +87,7 @@ fn an_archive_copy_keeps_nanoseconds_and_extended_attributes() {
         Placement::Copy,
         Keep {
             owners: true,
+            modes: true,
             privileges: false,
         },
     )

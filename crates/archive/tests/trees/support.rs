@@ -66,6 +66,20 @@ pub fn member(kind: u8, name: &str, link: &str, data: &[u8]) -> Vec<u8> {
     record
 }
 
+/// A member with PAX records before it.
+pub fn with_records(records: &[(&str, &str)], then: Vec<u8>) -> Vec<u8> {
+    let mut data = String::new();
+    for (key, value) in records {
+        let rest = key.len() + value.len() + 3;
+        let mut length = rest + 1;
+        while length != rest + length.to_string().len() {
+            length = rest + length.to_string().len();
+        }
+        data.push_str(&format!("{length} {key}={value}\n"));
+    }
+    [member(b'x', "PaxHeaders/x", "", data.as_bytes()), then].concat()
+}
+
 /// Names in a folder, sorted.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();

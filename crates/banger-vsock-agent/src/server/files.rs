@@ -74,6 +74,7 @@ pub(super) async fn write(request: Request<Incoming>) -> Result<Answer, Problem>
         let target = Target::new(from_root(&query.path), placement);
         let keep = Keep {
             owners: query.archive,
+            modes: true,
             privileges: true,
         };
         unpack(Pieces::new(|| pieces.blocking_recv().transpose()), &target, keep)

@@ -16,7 +16,7 @@ pub struct CpArgs {
     /// Where to: PATH, NAME:PATH, or `-` for a tar stream on stdout.
     #[arg(value_name = "DST", value_parser = clap::builder::OsStringValueParser::new().map(|text| End::of(&text)))]
     pub target: End,
-    /// Keep owners, set-id bits (into VMs only) and extended attributes.
+    /// Keep owners, modes and extended attributes; set-id bits only from this host into a VM.
     #[arg(short, long)]
     pub archive: bool,
     /// Where SRC is a link, copy what it leads to.

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-/// Whether a terminal, or a reader's eye, could be misled by this character: control characters of both ranges, and
-/// those that change the direction of text (Unicode TR 9).
+/// Whether a terminal, or a reader's eye, could be misled by this character: control characters of both ranges, those
+/// that change the direction of text (Unicode TR 9), and those that show nothing, by which two names look the same.
 fn is_dangerous(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn push_escaped(c: char, text: &mut String) {
@@ -42,7 +43,9 @@ pub fn json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if c != '\n' && is_dangerous(c) {
-            let _ = write!(safe, "\\u{:04x}", u32::from(c));
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
         } else {
             safe.push(c);
         }
@@ -145,11 +148,15 @@ mod tests {
             one_line("a\nb\x1b[2Jc\u{9b}d\u{202e}e\x7f é"),
             r"a\nb\x1b[2Jc\x9bd\u{202e}e\x7f é"
         );
+        assert_eq!(
+            one_line("a\u{200b}\u{feff}\u{ad}\u{e0041}\u{2060}"),
+            r"a\u{200b}\u{feff}\xad\u{e0041}\u{2060}"
+        );
     }
 
     #[test]
     fn json_means_the_same_after_escaping() {
-        let value = serde_json::json!({ "a": "x\u{9b}31m\u{7f}\u{202e}\n" });
+        let value = serde_json::json!({ "a": "x\u{9b}31m\u{7f}\u{202e}\u{e0041}\n" });
         let text = json(&serde_json::to_string_pretty(&value).unwrap());
         assert!(!text.chars().any(|c| c != '\n' && is_dangerous(c)), "{text}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);

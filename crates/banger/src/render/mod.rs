@@ -59,17 +59,28 @@ pub fn note(line: &str) {
 
 /// `banger: …` on stderr.
 pub fn error(message: &str) {
-    note(&format!("banger: {}", one_line(message)));
+    note(&format!("banger: {}", short_line(message)));
 }
 
 /// `hint: …` on stderr.
 pub fn hint(message: &str) {
-    note(&format!("hint: {}", one_line(message)));
+    note(&format!("hint: {}", short_line(message)));
 }
 
 /// `banger: warning: …` on stderr.
 pub fn warning(message: &str) {
-    note(&format!("banger: warning: {}", one_line(message)));
+    note(&format!("banger: warning: {}", short_line(message)));
+}
+
+/// Most bytes of a message before it is escaped: several paths and the words around them.
+const MESSAGE: usize = 16 << 10;
+
+/// One line of what may be another's words, and no screen full of them.
+fn short_line(message: &str) -> String {
+    if message.len() <= MESSAGE {
+        return one_line(message);
+    }
+    format!("{}…", one_line(&message[..message.floor_char_boundary(MESSAGE)]))
 }
 
 /// Whether a stream may be coloured: a terminal, and nobody objects (<https://no-color.org>).

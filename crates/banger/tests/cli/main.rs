@@ -13,6 +13,7 @@ mod forward;
 mod homes;
 mod image;
 mod kernel;
+mod lies;
 mod lifecycle;
 mod listing;
 mod logs;

@@ -334,6 +334,7 @@ impl Guest for Local {
         let target = Target::new(folder, Placement::Inside);
         let keep = Keep {
             owners: false,
+            modes: true,
             privileges: false,
         };
         unpack(Pieces::new(|| pieces.next().transpose()), &target, keep)

@@ -3,11 +3,15 @@
 //! The user's files are read and written by this program, with the user's own rights, and never by the daemon.
 
 mod read;
+mod through;
 mod write;
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use archive::{PackOptions, Source};
+use archive::{PackOptions, Source, Top};
 use guest::files::{ReadFiles, WriteFiles};
 
 use super::operation::ending;
@@ -58,24 +62,28 @@ pub async fn cp(place: &Place, args: CpArgs) -> Result<u8, Failure> {
         }
         (End::There { vm, path }, End::Here(to)) => {
             let from = read(named(&vm, path)?);
+            let top = called(&vm, &from.path, !to.is_dir())?;
             let client = place.connect().await?;
             let progress = Transfer::new(quiet, None);
-            read::tree(&client, &vm, &from, to, progress, &mut signals).await
+            read::tree(&client, &vm, (&from, top), to, progress, &mut signals).await
         }
         (End::There { vm, path }, End::Stream) => {
             let from = read(named(&vm, path)?);
+            let top = called(&vm, &from.path, false)?;
             if std::io::stdout().is_terminal() {
                 let failure = Failure::usage("`-` gives a tar stream, and stdout is a terminal");
                 return Err(failure.with_hint("banger vm cp NAME:PATH - | tar t"));
             }
             let client = place.connect().await?;
-            let copy = read::stdout(&client, &vm, &from, Transfer::new(quiet, None));
+            let copy = through::stdout(&client, &vm, &from, top, Transfer::new(quiet, None));
             unless_ended(&mut signals, copy).await
         }
         (End::There { vm, path }, End::There { vm: other, path: to }) => {
             let (from, to) = (read(named(&vm, path)?), write(named(&other, to)?, true));
+            let top = called(&vm, &from.path, false)?;
             let client = place.connect().await?;
-            let copy = write::between(&client, (&vm, &from), (&other, &to), Transfer::new(quiet, None));
+            let progress = Transfer::new(quiet, None);
+            let copy = through::between(&client, (&vm, &from), top, (&other, &to), progress);
             unless_ended(&mut signals, copy).await
         }
         _ => Err(Failure::usage("neither SRC nor DST is in a VM")
@@ -90,6 +98,18 @@ fn named(vm: &str, path: Vec<u8>) -> Result<Vec<u8>, Failure> {
         return Err(failure.with_hint(format!("{vm}:/root is the home of root")));
     }
     Ok(path)
+}
+
+/// What a tree of a VM is called where it goes: by the user's words for it. One without a name can only become a folder
+/// that is not there yet, `fresh`.
+fn called(vm: &str, path: &[u8], fresh: bool) -> Result<Top, Failure> {
+    let top = Top::of(Path::new(OsStr::from_bytes(path)));
+    if top == Top::Nameless && !fresh {
+        let path = String::from_utf8_lossy(path);
+        let failure = Failure::usage(format!("`{vm}:{path}` has no name to be copied under"));
+        return Err(failure.with_hint(format!("{vm}:{}/. is what is in it", path.trim_end_matches('/'))));
+    }
+    Ok(top)
 }
 
 /// Drops a copy when a signal asks this program to end. Whoever is at the other end sees it break off.

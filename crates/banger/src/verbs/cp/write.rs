@@ -4,7 +4,7 @@ use std::io;
 
 use api::client::{Client, ClientError};
 use archive::{ArchiveError, PackOptions, Source};
-use guest::files::{ReadFiles, WriteFiles, Written, pipe};
+use guest::files::{WriteFiles, Written, pipe};
 
 use crate::failure::Failure;
 use crate::render::{self, Transfer};
@@ -68,46 +68,8 @@ pub(super) async fn stdin(
     done(written)
 }
 
-/// A tree of another VM.
-pub(super) async fn between(
-    client: &Client,
-    (from, read): (&str, &ReadFiles),
-    (vm, to): (&str, &WriteFiles),
-    mut progress: Transfer,
-) -> Result<u8, Failure> {
-    let mut chunks = client.read_files(from, read).await?;
-    let (pieces, tar) = pipe();
-    let shown = progress.clone();
-    let feed = async move {
-        loop {
-            let piece = match chunks.next().await {
-                Ok(Some(piece)) => {
-                    progress.add(piece.len());
-                    Ok(piece)
-                }
-                Ok(None) => return Ok(()),
-                Err(error) => Err(error),
-            };
-            let (piece, failed) = match piece {
-                Ok(piece) => (Ok(piece), None),
-                Err(error) => (Err(io::ErrorKind::ConnectionAborted.into()), Some(error)),
-            };
-            // Whoever refuses the rest says why.
-            if pieces.send(piece).await.is_err() {
-                return Ok(());
-            }
-            if let Some(error) = failed {
-                return Err(error);
-            }
-        }
-    };
-    let (fed, written) = tokio::join!(feed, client.write_files(vm, to, tar));
-    shown.clear();
-    fed?;
-    done(written)
-}
-
-fn done(written: Result<Written, ClientError>) -> Result<u8, Failure> {
+/// Ends a copy with what was left out.
+pub(super) fn done(written: Result<Written, ClientError>) -> Result<u8, Failure> {
     let written = written?;
     warn(&written.warnings, written.more_warnings);
     Ok(0)
