@@ -33,7 +33,7 @@ pub enum ArchiveError {
         wanted: String,
     },
     /// A file that is larger than there is room for.
-    #[error("`{path}` would be of {size} bytes, and there is room for {room} more")]
+    #[error("no space left for `{path}`: it would be of {size} bytes, and there is room for {room} more")]
     NoRoom {
         /// The file.
         path: String,

@@ -57,7 +57,7 @@ mod tests {
         let error = room.take(b"b", 41, 41).unwrap_err();
         assert_eq!(
             error.line(),
-            "`b` would be of 41 bytes, and there is room for 40 more"
+            "no space left for `b`: it would be of 41 bytes, and there is room for 40 more"
         );
         room.take(b"c", 40, 0).unwrap();
         assert!(room.take(b"d", u64::MAX, 0).is_err());

@@ -210,7 +210,11 @@ fn a_copy_never_creates_more_apparent_bytes_than_there_is_room_for() {
     let room = room.f_bavail * room.f_frsize;
     for size in [1 << 50, i64::MAX as u64, room + (1 << 30)] {
         let error = copy(&hole("disk", size), "/x/disk", home.path()).unwrap_err();
-        assert!(error.line().contains("`disk` would be of"), "{}", error.line());
+        assert!(
+            error.line().contains("no space left for `disk`"),
+            "{}",
+            error.line()
+        );
         assert_untouched(home.path(), "a hole");
     }
     // Together, too.
@@ -228,7 +232,11 @@ fn a_copy_never_creates_more_apparent_bytes_than_there_is_room_for() {
     claims[124..136].copy_from_slice(&[&[0x80, 0, 0, 0][..], &(room + (1 << 30)).to_be_bytes()].concat());
     resum(&mut claims);
     let error = copy(&claims, "/x/large", home.path()).unwrap_err();
-    assert!(error.line().contains("`large` would be of"), "{}", error.line());
+    assert!(
+        error.line().contains("no space left for `large`"),
+        "{}",
+        error.line()
+    );
 }
 
 #[test]
