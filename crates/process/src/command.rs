@@ -317,7 +317,8 @@ impl Child {
     /// As [`Child::wait`].
     pub fn wait_for(&mut self, time: Duration) -> io::Result<Option<Ending>> {
         let Some((pid, descriptor)) = &self.running else {
-            return Ok(self.ending);
+            // What never ran has ended as well.
+            return Ok(Some(self.ending.unwrap_or(Ending::Unknown)));
         };
         let mut events = [PollFd::new(descriptor, PollFlags::IN)];
         let time = Timespec {

@@ -20,14 +20,17 @@ mod enter;
 mod ids;
 mod mounts;
 mod plan;
+mod range;
+mod system;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub(crate) use enter::{Broken, enter};
 pub(crate) use plan::Plan;
+pub use range::{IdRange, NoRange};
 
 use crate::fork::{Failure, Image, fork};
 
@@ -55,6 +58,7 @@ pub struct Confinement {
     entries: Vec<Entry>,
     keeps_network: bool,
     user: Option<(u32, u32)>,
+    system: Option<system::System>,
 }
 
 /// Something in the new root.
@@ -71,7 +75,11 @@ enum What {
     /// A symbolic link.
     Link { to: PathBuf },
     /// An empty folder in memory that can be written, up to so many bytes.
-    Scratch { bytes: u64 },
+    Scratch { bytes: u64, mode: &'static CStr },
+    /// The processes of the own pid namespace, where the host lets them be seen.
+    Processes,
+    /// Pseudo-terminals of its own.
+    Terminals,
 }
 
 /// What may be done with a bound file or folder, beyond what its mode says.
@@ -83,6 +91,8 @@ enum Rights {
     Write,
     /// Use as the device it is.
     Device,
+    /// Everything but using a device.
+    Own,
 }
 
 /// What the host does not let be done.
@@ -110,6 +120,7 @@ impl Confinement {
             entries: Vec::new(),
             keeps_network: false,
             user: None,
+            system: None,
         }
     }
 
@@ -145,7 +156,8 @@ impl Confinement {
 
     /// Adds an empty folder that can be written, kept in memory: at most `bytes` bytes.
     pub fn scratch(&mut self, at: impl Into<PathBuf>, bytes: u64) -> &mut Self {
-        self.add(at, What::Scratch { bytes })
+        // For everyone, since the process may become another user; there is none beside it.
+        self.add(at, What::Scratch { bytes, mode: c"0777" })
     }
 
     /// Leaves the process in the host's network.

@@ -114,6 +114,8 @@ pub(crate) fn fork(image: &Image) -> Result<Waiting<'_>, Failure> {
     let mut kept: Vec<RawFd> = image.passed.iter().map(AsRawFd::as_raw_fd).collect();
     kept.extend(image.opened.iter().map(AsRawFd::as_raw_fd));
     kept.extend(image.wire.iter().map(|wire| wire.to.as_raw_fd()));
+    let for_confining = image.confinement.iter().filter_map(Plan::kept_open);
+    kept.extend(for_confining.map(AsRawFd::as_raw_fd));
     kept.extend([go_reader.as_raw_fd(), failure_writer.as_raw_fd()]);
     kept.sort_unstable();
     let prepared = Prepared {
@@ -154,13 +156,19 @@ pub(crate) fn fork(image: &Image) -> Result<Waiting<'_>, Failure> {
 
     // Unreaped, the child keeps its pid, so this opens no other process.
     match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(descriptor) => Ok(Waiting {
-            pid: forked.unsigned_abs(),
-            confinement,
-            descriptor: Some(descriptor),
-            go,
-            failure,
-        }),
+        Ok(descriptor) => {
+            let waiting = Waiting {
+                pid: forked.unsigned_abs(),
+                confinement,
+                descriptor: Some(descriptor),
+                go,
+                failure,
+            };
+            if let Some(plan) = confinement {
+                plan.help(waiting.pid).map_err(Failure::Confine)?;
+            }
+            Ok(waiting)
+        }
         Err(error) => {
             drop(go);
             let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);

@@ -30,7 +30,7 @@ mod starter;
 mod wire;
 
 pub use command::{Bounds, Child, Command, Cut, Finished, Stream};
-pub use confine::{Confinement, Refusal};
+pub use confine::{Confinement, IdRange, NoRange, Refusal};
 pub use error::ProcessError;
 pub use handle::{Ending, Handle};
 pub use identity::Identity;

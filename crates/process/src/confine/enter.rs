@@ -22,6 +22,7 @@ use rustix::thread::{
 use super::ids::Other;
 use super::mounts::restrict;
 use super::plan::{IDS, LEAVE, Plan, RIGHTS, ROOT, STEPS, Step};
+use super::system;
 use crate::wire::{WirePlan, lay};
 
 /// Which part failed, with which error.
@@ -30,13 +31,16 @@ pub(crate) type Broken = (u32, Errno);
 /// Host name inside: a host's own says who its user is.
 const HOST_NAME: &[u8] = b"banger";
 /// Room for the folders and empty files of the root itself.
-const ROOT_SIZE: &CStr = c"256k";
+pub(super) const ROOT_SIZE: &CStr = c"256k";
 
 /// Confines this process, which was just forked into [`Plan::namespaces`], after it has got its network card if it is
 /// to have one.
 ///
 /// The system takes back on the way that the process dies with its parent; it is asked for again at the end.
 pub(crate) fn enter(plan: &Plan, wire: Option<&WirePlan>) -> Result<(), Broken> {
+    if let Some(system) = &plan.system {
+        return system::enter(plan, system);
+    }
     let ids = |error| (IDS, error);
     let proc = open_folder(c"/proc").map_err(ids)?;
     if !plan.ids.privileged {
@@ -49,9 +53,9 @@ pub(crate) fn enter(plan: &Plan, wire: Option<&WirePlan>) -> Result<(), Broken> 
     let mask = umask(Mode::from_raw_mode(0o022));
     let root = make_root().map_err(|error| (ROOT, error))?;
     for (number, step) in (STEPS..).zip(&plan.steps) {
-        take(step, &root).map_err(|error| (number, error))?;
+        take(step, &root, false).map_err(|error| (number, error))?;
     }
-    leave(&root).map_err(|error| (LEAVE, error))?;
+    leave(&root, true).map_err(|error| (LEAVE, error))?;
     umask(mask);
 
     let own_user_namespace = if plan.ids.privileged {
@@ -96,7 +100,7 @@ fn make_root() -> Result<OwnedFd, Errno> {
 }
 
 /// A file system in memory that is mounted nowhere yet.
-fn empty(size: &CStr, mode: &CStr) -> Result<OwnedFd, Errno> {
+pub(super) fn empty(size: &CStr, mode: &CStr) -> Result<OwnedFd, Errno> {
     let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, c"size", size)?;
     fsconfig_set_string(&context, c"mode", mode)?;
@@ -107,7 +111,28 @@ fn empty(size: &CStr, mode: &CStr) -> Result<OwnedFd, Errno> {
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-fn take(step: &Step, root: &OwnedFd) -> Result<(), Errno> {
+/// Opens what a step binds, so that it can be bound later.
+pub(super) fn open_source(step: &Step) -> Result<(), Errno> {
+    let Step::Bind {
+        source,
+        attributes,
+        opened,
+        ..
+    } = step
+    else {
+        return Ok(());
+    };
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let copy = open_tree(CWD, source.as_c_str(), flags)?;
+    restrict(&copy, *attributes, true)?;
+    // It is opened once.
+    let _ = opened.set(copy);
+    Ok(())
+}
+
+/// `in_tree`: the root is a folder in which there may be what is to be made already.
+pub(super) fn take(step: &Step, root: &OwnedFd, in_tree: bool) -> Result<(), Errno> {
     // Over no link: a folder of the host that is shown may hold one in the place's way.
     let place = |mount: &OwnedFd, at: &CStr| {
         let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -116,32 +141,59 @@ fn take(step: &Step, root: &OwnedFd) -> Result<(), Errno> {
         move_mount(mount, c"", &place, c"", both)
     };
     match step {
-        Step::Folder(at) => mkdirat(root, at.as_c_str(), Mode::from_raw_mode(0o755)),
+        Step::Folder(at) => match mkdirat(root, at.as_c_str(), Mode::from_raw_mode(0o755)) {
+            Err(Errno::EXIST) if in_tree => Ok(()),
+            made => made,
+        },
         Step::File(at) => {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
             openat(root, at.as_c_str(), flags, Mode::from_raw_mode(0o444)).map(drop)
         }
         Step::Link { at, to } => symlinkat(to.as_c_str(), root, at.as_c_str()),
-        Step::Bind {
-            source,
-            at,
-            attributes,
-        } => {
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE
-                | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                | OpenTreeFlags::AT_RECURSIVE;
-            let copy = open_tree(CWD, source.as_c_str(), flags)?;
-            restrict(&copy, *attributes, true)?;
-            place(&copy, at)
+        Step::Bind { at, opened, .. } => {
+            if opened.get().is_none() {
+                open_source(step)?;
+            }
+            place(opened.get().ok_or(Errno::BADF)?, at)
         }
-        // For everyone, since the process may become another user after this; there is none beside it.
-        Step::Scratch { at, size } => place(&empty(size, c"0777")?, at),
+        Step::Scratch { at, size, mode } => place(&empty(size, mode)?, at),
+        Step::Processes { at } => match processes() {
+            Ok(mount) => place(&mount, at),
+            // A container that hides parts of its own from its root. The folder stays empty.
+            Err(Errno::PERM) => Ok(()),
+            Err(error) => Err(error),
+        },
+        Step::Terminals { at } => place(&terminals()?, at),
     }
 }
 
+/// This pid namespace, which nobody can change anything by.
+fn processes() -> Result<OwnedFd, Errno> {
+    let context = fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// Pseudo-terminals of its own.
+fn terminals() -> Result<OwnedFd, Errno> {
+    let context = fsopen(c"devpts", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in [(c"mode", c"0620"), (c"ptmxmode", c"0666"), (c"gid", c"5")] {
+        fsconfig_set_string(&context, key, value)?;
+    }
+    fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
 /// Makes `root`, in which this process works, its root, and lets go of the host's.
-fn leave(root: &OwnedFd) -> Result<(), Errno> {
-    restrict(root, MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
+pub(super) fn leave(root: &OwnedFd, read_only: bool) -> Result<(), Errno> {
+    if read_only {
+        restrict(root, MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
+    }
     // The old root comes to lie over the new one, and from there it is taken off (`pivot_root(2)`).
     pivot_root(c".", c".")?;
     unmount(c".", UnmountFlags::DETACH)?;
@@ -157,13 +209,17 @@ fn become_other(other: &Other) -> Result<(), Errno> {
 
 /// A way into much of the kernel that a VMM never needs. An addition: where `/proc/sys` cannot be written, the
 /// process is confined without it.
-fn forbid_further_namespaces(proc: &OwnedFd) {
+pub(super) fn forbid_further_namespaces(proc: &OwnedFd) {
     let _ = write(proc, c"sys/user/max_user_namespaces", b"0");
 }
 
 /// No program that is executed gets a capability, whoever executes it.
 fn drop_bounding_set() -> Result<(), Errno> {
-    for number in 0..u64::BITS {
+    keep_bounding_set(CapabilitySet::empty())
+}
+
+fn keep_bounding_set(kept: CapabilitySet) -> Result<(), Errno> {
+    for number in (0..u64::BITS).filter(|number| kept.bits() & (1 << number) == 0) {
         match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
             // There is none of that number, nor of a higher one.
             Err(Errno::INVAL) => break,
@@ -174,19 +230,28 @@ fn drop_bounding_set() -> Result<(), Errno> {
 }
 
 fn give_up_rights() -> Result<(), Errno> {
+    keep_rights_of_now(CapabilitySet::empty())
+}
+
+/// Keeps these rights and no others, for the programs that are executed as well.
+pub(super) fn keep_rights(kept: CapabilitySet) -> Result<(), Errno> {
+    keep_bounding_set(kept)?;
+    keep_rights_of_now(kept)
+}
+
+fn keep_rights_of_now(kept: CapabilitySet) -> Result<(), Errno> {
     clear_ambient_capability_set()?;
-    let none = CapabilitySet::empty();
     let sets = CapabilitySets {
-        effective: none,
-        permitted: none,
-        inheritable: none,
+        effective: kept,
+        permitted: kept,
+        inheritable: CapabilitySet::empty(),
     };
     set_capabilities(None, sets)?;
     set_no_new_privs(true)?;
     prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(errno)
 }
 
-fn open_folder(path: &CStr) -> Result<OwnedFd, Errno> {
+pub(super) fn open_folder(path: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(CWD, path, flags, Mode::empty())
 }

@@ -10,9 +10,12 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{Confinement, Rights, What};
 
-/// Ids that neither distributions nor containers hand out (<https://systemd.io/UIDS-GIDS>): the lowest, and how many.
+/// Ids that neither distributions nor containers hand out (<https://systemd.io/UIDS-GIDS>): the lowest of those for a
+/// process each, and how many.
 const FIRST: u32 = 0x7000_0000;
-const COUNT: u32 = 0x0ffe_0000;
+const COUNT: u32 = 0x0f00_0000;
+/// Behind them those that are given away by ranges: the lowest, and how many ranges.
+pub(super) const RANGES: (u32, u32) = (FIRST + COUNT, 0xfe);
 /// Who owns nothing, where this process itself knows fewer ids.
 const NOBODY: u32 = 65534;
 /// Who it is inside. Not 0, for which the system would make exceptions.
@@ -134,8 +137,8 @@ fn open_to(path: &Path, rights: Rights) -> io::Result<OpenTo> {
     let needed = match rights {
         Rights::Read if metadata.is_dir() => 0o5,
         Rights::Read => 0o4,
-        Rights::Write if metadata.is_dir() => 0o7,
-        Rights::Write | Rights::Device => 0o6,
+        Rights::Write | Rights::Own if metadata.is_dir() => 0o7,
+        Rights::Write | Rights::Own | Rights::Device => 0o6,
     };
     let mode = metadata.mode();
     let group = Gid::from_raw(metadata.gid());
@@ -150,10 +153,18 @@ fn open_to(path: &Path, rights: Rights) -> io::Result<OpenTo> {
 
 /// Whether a map knows `id`: lines of first id inside, first id outside, count.
 fn has(map: &str, id: u32) -> bool {
+    has_range(map, id, 1)
+}
+
+/// Whether a map knows so many ids from `id` on, by one of its lines.
+pub(super) fn has_range(map: &str, id: u32, wanted: u32) -> bool {
     map.lines().any(|line| {
         let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
         match (numbers.next(), numbers.nth(1)) {
-            (Some(Ok(first)), Some(Ok(count))) => id.checked_sub(first).is_some_and(|place| place < count),
+            (Some(Ok(first)), Some(Ok(count))) => id
+                .checked_sub(first)
+                .and_then(|place| place.checked_add(wanted))
+                .is_some_and(|end| end <= count),
             _ => false,
         }
     })
@@ -179,6 +190,14 @@ mod tests {
             ("0 0 x\n0 0\n", 0, false),
         ] {
             assert_eq!(has(map, id), expected, "{map:?} {id}");
+        }
+        for (map, id, wanted, expected) in [
+            (whole, RANGES.0 + (RANGES.1 - 1) * 65536, 65536, true),
+            (container, 1, 65536, true),
+            (container, 2, 65536, false),
+            (container, u32::MAX, 65536, false),
+        ] {
+            assert_eq!(has_range(map, id, wanted), expected, "{map:?} {id}");
         }
     }
 

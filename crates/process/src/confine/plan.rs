@@ -1,8 +1,10 @@
 //! A confinement made ready for the child, which can neither allocate nor look anything up.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -10,6 +12,7 @@ use nix::libc::{self, c_int};
 use rustix::mount::MountAttrFlags;
 
 use super::ids::Ids;
+use super::system::SystemPlan;
 use super::{Confinement, Entry, Refusal, Rights, What};
 
 /// What the child does, in this order. Paths inside are relative to the new root.
@@ -17,6 +20,8 @@ use super::{Confinement, Entry, Refusal, Rights, What};
 pub(crate) struct Plan {
     pub(super) ids: Ids,
     pub(super) steps: Vec<Step>,
+    /// Of a system of its own; `ids` is nobody's then.
+    pub(super) system: Option<SystemPlan>,
     keeps_network: bool,
     /// For each step, what an error says of it.
     names: Vec<String>,
@@ -35,11 +40,39 @@ pub(super) enum Step {
         source: CString,
         at: CString,
         attributes: MountAttrFlags,
+        /// The source, once the child has opened it.
+        opened: OnceCell<OwnedFd>,
     },
     Scratch {
         at: CString,
         size: CString,
+        mode: &'static CStr,
     },
+    Processes {
+        at: CString,
+    },
+    Terminals {
+        at: CString,
+    },
+}
+
+impl Step {
+    pub(super) fn bind(source: &Path, at: &Path, rights: Rights) -> io::Result<Self> {
+        Ok(Self::Bind {
+            source: c_string(source)?,
+            at: c_string(at)?,
+            attributes: attributes(rights),
+            opened: OnceCell::new(),
+        })
+    }
+
+    /// What it binds, once the child has opened it.
+    pub(super) fn opened(&self) -> Option<&OwnedFd> {
+        match self {
+            Self::Bind { opened, .. } => opened.get(),
+            _ => None,
+        }
+    }
 }
 
 /// Which part of the work failed, as the child tells it: one of these, or `STEPS` and the number of the step.
@@ -62,9 +95,15 @@ impl Plan {
             step: "choose a user".into(),
             source,
         })?;
+        let system = confinement.system.as_ref().map(SystemPlan::new).transpose();
+        let system = system.map_err(|source| Refusal {
+            step: "make a system of its own".into(),
+            source,
+        })?;
         Ok(Self {
             ids,
             steps: tree.steps,
+            system,
             keeps_network: confinement.keeps_network,
             names: tree.names,
         })
@@ -76,10 +115,33 @@ impl Plan {
         if !self.keeps_network {
             flags |= libc::CLONE_NEWNET;
         }
-        if !self.ids.privileged {
+        let needs_user_namespace = match &self.system {
+            Some(system) => system.has_user_namespace(),
+            None => !self.ids.privileged,
+        };
+        if needs_user_namespace {
             flags |= libc::CLONE_NEWUSER;
         }
         flags
+    }
+
+    /// What the child needs open until it is confined.
+    pub(crate) fn kept_open(&self) -> Option<&OwnedFd> {
+        self.system.as_ref().and_then(SystemPlan::kept_open)
+    }
+
+    /// For the parent: what the child, which was just forked, cannot do by itself and waits for.
+    ///
+    /// # Errors
+    /// The child has to be ended.
+    pub(crate) fn help(&self, pid: u32) -> Result<(), Refusal> {
+        let Some(system) = &self.system else {
+            return Ok(());
+        };
+        system.map(pid).map_err(|source| Refusal {
+            step: "map a range of ids".into(),
+            source,
+        })
     }
 
     /// What the child tells, as an error.
@@ -105,7 +167,9 @@ impl Plan {
 fn name(entry: &Entry) -> String {
     match &entry.what {
         What::Bound { source, .. } => format!("show {}", source.display()),
-        What::Link { .. } | What::Scratch { .. } => format!("make {}", entry.at.display()),
+        What::Link { .. } | What::Scratch { .. } | What::Processes | What::Terminals => {
+            format!("make {}", entry.at.display())
+        }
     }
 }
 
@@ -137,26 +201,34 @@ impl Tree {
                 } else if !covered {
                     self.push(Step::File(target.clone()), &name);
                 }
+                self.push(Step::bind(source, &at, *rights)?, &name);
                 if folder {
                     self.bound.push(at);
                 }
-                let bind = Step::Bind {
-                    source: c_string(source)?,
-                    at: target,
-                    attributes: attributes(*rights),
-                };
-                self.push(bind, &name);
             }
             What::Link { to } => {
                 let to = c_string(to)?;
                 self.push(Step::Link { at: target, to }, &name);
             }
-            What::Scratch { bytes } => {
+            What::Scratch { bytes, mode } => {
                 if !covered {
                     self.folders_to(&at, &name)?;
                 }
                 let size = CString::new(bytes.to_string())?;
-                self.push(Step::Scratch { at: target, size }, &name);
+                let step = Step::Scratch {
+                    at: target,
+                    size,
+                    mode,
+                };
+                self.push(step, &name);
+            }
+            What::Processes => {
+                self.folders_to(&at, &name)?;
+                self.push(Step::Processes { at: target }, &name);
+            }
+            What::Terminals => {
+                self.folders_to(&at, &name)?;
+                self.push(Step::Terminals { at: target }, &name);
             }
         }
         Ok(())
@@ -185,6 +257,7 @@ fn attributes(rights: Rights) -> MountAttrFlags {
     match rights {
         Rights::Read => safe | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RDONLY,
         Rights::Write => no_program | MountAttrFlags::MOUNT_ATTR_NODEV,
+        Rights::Own => safe | MountAttrFlags::MOUNT_ATTR_NODEV,
         Rights::Device => no_program,
     }
 }
