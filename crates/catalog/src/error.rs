@@ -182,6 +182,24 @@ pub enum CatalogError {
         /// The folder.
         path: PathBuf,
     },
+    /// More comes of a recipe, or of a package, than an image may have.
+    #[error("the {what} has more than {most} {unit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// The bound.
+        most: u64,
+        /// What is counted.
+        unit: &'static str,
+    },
+    /// A program could not be held in its confinement, and does not run without.
+    #[error("cannot confine {tool}: {reason}")]
+    NotConfined {
+        /// The program.
+        tool: &'static str,
+        /// What the host does not let be done, and why.
+        reason: String,
+    },
     /// A step of the recipe failed.
     #[error("the recipe's {step} failed: {reason}")]
     RecipeStep {

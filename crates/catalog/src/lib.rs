@@ -21,9 +21,10 @@ mod entries;
 mod error;
 mod fetch;
 mod names;
-mod process;
 mod progress;
 pub mod recipe;
+mod tar_stream;
+mod tool;
 mod workdir;
 
 pub use apt::sources::SourcesError;
@@ -33,7 +34,7 @@ pub use entries::{Architecture, Catalog, ImageEntry, ImageSource, KernelEntry, K
 pub use error::{CatalogError, DataError};
 pub use fetch::{Download, Fetcher};
 pub use names::{ArtefactName, NameError};
-pub use process::TarStream;
 pub use progress::{Progress, ProgressSink, Stage};
 pub use recipe::Recipe;
+pub use tar_stream::TarStream;
 pub use workdir::clean_work;

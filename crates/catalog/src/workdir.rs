@@ -7,11 +7,10 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use crate::build::namespace;
+use crate::build::room::Room;
 use crate::error::CatalogError;
 
 /// Begins the name of each work folder.
@@ -138,21 +137,8 @@ fn remove_once(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => return Ok(()),
     }
-    let mut command = namespace::user_namespace();
-    command
-        .args(["rm", "--recursive", "--force", "--one-file-system", "--"])
-        .arg(path);
-    let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    let kind = if said.contains("Directory not empty") {
-        io::ErrorKind::DirectoryNotEmpty
-    } else {
-        io::ErrorKind::Other
-    };
-    Err(io::Error::new(kind, said))
+    Room::empty(path)?;
+    fs::remove_dir(path)
 }
 
 #[cfg(test)]

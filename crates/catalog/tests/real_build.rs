@@ -215,20 +215,17 @@ fn a_command_gets_its_words_as_they_are_and_its_failure_is_told_with_its_last_li
     let text =
         format!("{BASE}[[files]]\npath = \"/etc/new folder/$(x)\"\ncontent = \"y\"\n[[commands]]\n{words}\n");
     let recipe = Recipe::parse(&text, "r.toml").unwrap();
-    let mut tar = build(
+    let error = build(
         &recipe,
         &RecipeSettings::default(),
         work.path(),
         &quiet(),
         &Cancel::new(),
     )
-    .unwrap()
-    .tar;
-    let error = tar.read_to_end(&mut Vec::new()).unwrap_err();
-    let error = CatalogError::of_stream(&error).unwrap().to_string();
+    .unwrap_err()
+    .to_string();
     assert!(error.starts_with("the recipe's command `sh -c printf"), "{error}");
     assert!(error.ends_with("` failed: a  b|$(id)||`x`|'\"|-n|*|"), "{error}");
-    drop(tar);
     assert!(is_empty(work.path()));
 }
 
@@ -236,52 +233,58 @@ fn a_command_gets_its_words_as_they_are_and_its_failure_is_told_with_its_last_li
 fn a_package_that_does_not_exist_is_named_and_nothing_is_left() {
     let work = tempfile::tempdir().unwrap();
     let recipe = Recipe::parse(&BASE.replace("[]", "[\"no-such-package\"]"), "r.toml").unwrap();
-    let mut tar = build(
+    let error = build(
         &recipe,
         &RecipeSettings::default(),
         work.path(),
         &quiet(),
         &Cancel::new(),
     )
-    .unwrap()
-    .tar;
-    let error = tar.read_to_end(&mut Vec::new()).unwrap_err();
+    .unwrap_err();
     assert_eq!(
-        CatalogError::of_stream(&error).unwrap().to_string(),
+        error.to_string(),
         "there is no package no-such-package in bookworm"
     );
-    drop(tar);
     assert!(is_empty(work.path()));
 }
 
 #[test]
-fn cancelling_while_packages_are_configured_leaves_no_process_and_no_folder() {
+fn packages_are_configured_by_nobody_of_the_host_and_cancelling_leaves_no_process_and_no_folder() {
     let work = tempfile::tempdir().unwrap();
     let recipe = Recipe::parse(BASE, "r.toml").unwrap();
     let cancel = Cancel::new();
     let canceller = cancel.clone();
+    let users = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&users);
+    let folder = work.path().to_owned();
     let progress: ProgressSink = Arc::new(move |progress: Progress| {
-        if progress.stage == Stage::Configure && progress.done.is_some() {
+        if progress.stage == Stage::Configure && progress.done.is_some() && !canceller.is_cancelled() {
+            seen.lock()
+                .unwrap()
+                .extend(processes_in(&folder).into_iter().filter_map(user_of));
             canceller.cancel();
         }
     });
-    let mut tar = build(
+    let error = build(
         &recipe,
         &RecipeSettings::default(),
         work.path(),
         &progress,
         &cancel,
     )
-    .unwrap()
-    .tar;
-    let error = tar.read_to_end(&mut Vec::new()).unwrap_err();
-    assert!(
-        matches!(CatalogError::of_stream(&error), Some(CatalogError::Cancelled)),
-        "{error}"
-    );
-    drop(tar);
+    .unwrap_err();
+    assert!(matches!(error, CatalogError::Cancelled), "{error}");
     assert!(is_empty(work.path()));
     until_no_process_works_in(work.path());
+    let users = users.lock().unwrap();
+    assert!(users.len() > 1, "mmdebstrap, and what it started");
+    for &user in users.iter() {
+        if rustix::process::geteuid().is_root() {
+            assert!(user >= 0x7f00_0000, "{user}");
+        } else {
+            assert_ne!(user, 0);
+        }
+    }
 }
 
 #[test]
@@ -326,7 +329,15 @@ fn a_killed_build_leaves_no_process_and_its_folder_goes_at_the_next_start() {
     assert!(is_empty(work.path()));
 }
 
-/// Processes that were started for a build: the folder stands in their environment or arguments.
+/// Who a process is on the host.
+fn user_of(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Processes that were started for a build: a mount of the folder is among theirs, or the folder stands in their
+/// environment or arguments.
 fn processes_in(work: &Path) -> Vec<u32> {
     let needle = work.to_str().unwrap().as_bytes();
     let own = std::process::id();
@@ -339,7 +350,7 @@ fn processes_in(work: &Path) -> Vec<u32> {
             let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
             bytes.windows(needle.len()).any(|window| window == needle)
         };
-        *pid != own && (holds("environ") || holds("cmdline"))
+        *pid != own && (holds("mountinfo") || holds("environ") || holds("cmdline"))
     })
     .collect()
 }

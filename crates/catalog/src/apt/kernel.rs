@@ -3,21 +3,35 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use process::{Confinement, Kind, Limits, SystemCalls};
+
 use super::record::Record;
 use super::root::{AptRoot, Lists, host_configuration};
 use super::sources::Host;
 use super::{RecipeSettings, status};
+use crate::build::room::of_host;
 use crate::cancel::Cancel;
 use crate::entries::{KernelEntry, KernelSource};
 use crate::error::CatalogError;
-use crate::process::{self, Program, TarStream, ending};
 use crate::progress::{Progress, ProgressSink, Stage};
+use crate::tar_stream::TarStream;
+use crate::tool::{Program, find};
 use crate::workdir::WorkDir;
 
 /// A record is a few kilobytes.
 const RECORD_LIMIT: u64 = 1024 * 1024;
 /// `linux-image-amd64` depends on the newest kernel: one step. More than this is a circle.
 const MOST_STEPS: usize = 4;
+
+/// An unpacker works on small windows; xz's largest takes 64 MiB for each thread.
+const LIMITS: Limits = Limits {
+    address_space: None,
+    data: Some(2 << 30),
+    file_size: Some(0),
+    open_files: Some(256),
+    processes: None,
+    cpu: None,
+};
 
 /// A package that apt has fetched and verified. Its work files go when it is dropped.
 #[derive(Debug)]
@@ -49,7 +63,7 @@ pub fn fetch_kernel(
             name: entry.name.to_string(),
         });
     };
-    process::require("dpkg-deb", "dpkg")?;
+    find("dpkg-deb", "dpkg")?;
     let sources = Host::this().sources(settings, suite, std::slice::from_ref(component))?;
     let host = host_configuration(cancel)?;
     let folder = Arc::new(WorkDir::new(work)?);
@@ -64,8 +78,8 @@ pub fn fetch_kernel(
 fn find_kernel(apt: &AptRoot, package: &str, cancel: &Cancel) -> Result<Record, CatalogError> {
     let mut wanted = package.to_owned();
     for _ in 0..=MOST_STEPS {
-        let mut command = apt.command("apt-cache");
-        command.args(["show", "--no-all-versions", "--", &wanted]);
+        let mut command = apt.command("apt-cache")?;
+        command.arguments(["show", "--no-all-versions", "--", &wanted]);
         let text = apt
             .program("apt-cache", command)
             .start(cancel)?
@@ -119,11 +133,11 @@ fn download(
         ..Progress::of(Stage::Download)
     };
     progress(report(0));
-    let mut command = apt.command("apt-get");
-    command.args(["download", "--option=APT::Status-Fd=1", "--"]);
+    let mut command = apt.command("apt-get")?;
+    command.arguments(["download", "--option=APT::Status-Fd=1", "--"]);
     command
-        .arg(format!("{}={}", record.package, record.version))
-        .current_dir(&target);
+        .argument(format!("{}={}", record.package, record.version))
+        .folder(&target);
     apt.program("apt-get", command).start(cancel)?.lines(|line| {
         if let Some(status) = status::parse(line) {
             progress(report((record.size as f64 * status.percent / 100.0) as u64));
@@ -173,16 +187,25 @@ impl KernelPackage {
     /// # Errors
     /// dpkg-deb cannot be started.
     pub fn open(&self, cancel: &Cancel) -> Result<TarStream, CatalogError> {
-        let mut command = process::dying_command("dpkg-deb");
-        command.arg("--fsys-tarfile").arg(&self.deb);
+        let mut confinement = Confinement::new(0);
+        confinement.show_programs().show(&self.deb, &self.deb);
+        let mut command = of_host("dpkg-deb", "dpkg", &mut confinement)?;
+        command
+            .argument("--fsys-tarfile")
+            .argument(&self.deb)
+            .confine(confinement)
+            .unconfined_if_refused()
+            .limit(LIMITS)
+            .filter(SystemCalls::deny(&Kind::ALL));
         let program = Program {
             tool: "dpkg-deb",
-            package: "dpkg",
             command,
+            time: None,
+            merged: false,
             on_line: Box::new(|_| {}),
-            explain: Box::new(|status, lines| CatalogError::ToolFailed {
+            explain: Box::new(|ended, lines| CatalogError::ToolFailed {
                 tool: "dpkg-deb",
-                reason: lines.last().cloned().unwrap_or_else(|| ending(status)),
+                reason: lines.last().cloned().unwrap_or_else(|| ended.to_string()),
             }),
         };
         Ok(TarStream::new(

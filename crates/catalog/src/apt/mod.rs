@@ -5,6 +5,7 @@
 
 mod complaint;
 mod entry;
+mod host_files;
 mod kernel;
 mod record;
 mod root;
@@ -14,6 +15,7 @@ mod status;
 use std::path::PathBuf;
 
 pub(crate) use complaint::{Context, classify, last_error};
+pub(crate) use host_files::HostFiles;
 pub use kernel::{KernelPackage, fetch_kernel};
 pub(crate) use root::{AptRoot, Lists, host_configuration};
 

@@ -3,22 +3,36 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use process::{Command, Confinement, Kind, Limits, SystemCalls};
 
 use super::complaint::{Context, classify, last_error};
+use super::host_files::HostFiles;
 use super::sources::{Source, render};
 use super::status;
+use crate::build::room::{of_host, proxies};
 use crate::cancel::Cancel;
 use crate::error::CatalogError;
-use crate::process::{self, Program, ending};
 use crate::progress::{Progress, ProgressSink, Stage};
+use crate::tool::{Program, find, search_path};
 use crate::workdir::WorkDir;
 
 /// apt's configuration is some hundred lines.
 const CONFIGURATION_LIMIT: u64 = 4 * 1024 * 1024;
+
+/// Nothing is kept there.
+const SCRATCH_SIZE: u64 = 64 * 1024 * 1024;
+/// The lists of all of Debian's packages are some hundred megabytes, a package four gigabytes at most.
+const LIMITS: Limits = Limits {
+    address_space: None,
+    data: Some(4 << 30),
+    file_size: Some(8 << 30),
+    open_files: Some(4096),
+    processes: None,
+    cpu: None,
+};
 
 /// What of an archive's indices is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +48,8 @@ pub(crate) struct AptRoot {
     root: PathBuf,
     configuration: PathBuf,
     suite: String,
-    _folder: Arc<WorkDir>,
+    host: HostFiles,
+    folder: Arc<WorkDir>,
 }
 
 impl AptRoot {
@@ -46,6 +61,12 @@ impl AptRoot {
         host: &str,
         lists: Lists,
     ) -> Result<Self, CatalogError> {
+        if let Some(refusal) = Confinement::refused() {
+            tracing::warn!(
+                reason = refusal.reason(),
+                "apt and dpkg-deb cannot be confined; they run under their limits and filters alone"
+            );
+        }
         let root = folder.folder("apt")?;
         for name in [
             "state/lists/partial",
@@ -64,16 +85,17 @@ impl AptRoot {
             root,
             configuration,
             suite: suite.to_owned(),
-            _folder: Arc::clone(folder),
+            host: HostFiles::of(sources, host),
+            folder: Arc::clone(folder),
         })
     }
 
     /// Fetches and verifies the archive's lists.
     pub(crate) fn update(&self, progress: &ProgressSink, cancel: &Cancel) -> Result<(), CatalogError> {
         progress(Progress::of(Stage::Lists));
-        let mut command = self.command("apt-get");
+        let mut command = self.command("apt-get")?;
         // Without it a source that fails is a warning.
-        command.args([
+        command.arguments([
             "update",
             "--option=APT::Update::Error-Mode=any",
             "--option=APT::Status-Fd=1",
@@ -113,15 +135,30 @@ impl AptRoot {
         })
     }
 
-    /// A command that works on this root, killed when we are.
-    pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = process::dying_command(program);
+    /// A command that works on this root, and sees nothing else of the host than it needs for that.
+    pub(crate) fn command(&self, program: &'static str) -> Result<Command, CatalogError> {
+        let mut confinement = Confinement::new(0);
+        confinement
+            .show_programs()
+            .keep_network()
+            .device("/dev/null")
+            .device("/dev/urandom")
+            .scratch("/tmp", SCRATCH_SIZE)
+            // It may be in /tmp itself.
+            .show_writable(self.folder.path(), self.folder.path());
+        self.host.show(&mut confinement);
+        let mut command = of_host(program, "apt", &mut confinement)?;
+        proxies(&mut command);
         // apt's verifier keeps keys there for a moment; a killed one must leave nothing in /tmp.
         command
-            .env("APT_CONFIG", &self.configuration)
-            .env("TMPDIR", self.root.join("tmp"))
-            .current_dir(&self.root);
-        command
+            .variable("APT_CONFIG", &self.configuration)
+            .variable("TMPDIR", self.root.join("tmp"))
+            .folder(&self.root)
+            .confine(confinement)
+            .unconfined_if_refused()
+            .limit(LIMITS)
+            .filter(SystemCalls::deny(&Kind::ALL));
+        Ok(command)
     }
 
     /// A program whose failures are told in the archive's terms.
@@ -132,13 +169,14 @@ impl AptRoot {
         };
         Program {
             tool,
-            package: "apt",
             command,
+            time: None,
+            merged: false,
             on_line: Box::new(|_| {}),
-            explain: Box::new(move |status, lines| {
+            explain: Box::new(move |ended, lines| {
                 classify(lines, &context).unwrap_or_else(|| CatalogError::ToolFailed {
                     tool,
-                    reason: last_error(lines).unwrap_or_else(|| ending(status)),
+                    reason: last_error(lines).unwrap_or_else(|| ended.to_string()),
                 })
             }),
         }
@@ -192,16 +230,21 @@ Acquire::PDiffs "false";
 /// What of the host's configuration decides how mirrors are reached: proxies, certificates, time-outs, and whether old
 /// releases will do.
 pub(crate) fn host_configuration(cancel: &Cancel) -> Result<String, CatalogError> {
-    let mut command = process::dying_command("apt-config");
-    command.arg("dump");
+    // It reads the host's own files and nothing else, so it runs as this process does.
+    let mut command = Command::new(find("apt-config", "apt")?);
+    command
+        .argument("dump")
+        .variable("LC_ALL", "C.UTF-8")
+        .variable("PATH", search_path());
     let program = Program {
         tool: "apt-config",
-        package: "apt",
         command,
+        time: None,
+        merged: false,
         on_line: Box::new(|_| {}),
-        explain: Box::new(|status, lines| CatalogError::ToolFailed {
+        explain: Box::new(|ended, lines| CatalogError::ToolFailed {
             tool: "apt-config",
-            reason: last_error(lines).unwrap_or_else(|| ending(status)),
+            reason: last_error(lines).unwrap_or_else(|| ended.to_string()),
         }),
     };
     let bytes = program.start(cancel)?.output(CONFIGURATION_LIMIT)?;

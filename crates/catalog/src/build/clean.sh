@@ -17,7 +17,10 @@ rm -f /var/lib/dbus/machine-id
 rm -rf /var/log/apt /var/log/journal
 rm -f /var/log/dpkg.log /var/log/alternatives.log /var/log/bootstrap.log
 find /var/log -type f -exec truncate --size=0 -- {} +
-rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb /var/cache/ldconfig
+rm -rf /var/cache/apt/*.bin /var/cache/apt/archives/*.deb /var/cache/ldconfig
+find /var/lib/apt/lists -mindepth 1 ! -name lock ! -name partial -delete
+# Its number is that of the host's user for downloads.
+chown 0:0 /var/cache/apt/archives/partial /var/lib/apt/lists/partial
 rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old
 rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid-
 find / -xdev -type d -name __pycache__ -prune -exec rm -rf -- {} +

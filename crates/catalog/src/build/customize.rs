@@ -1,53 +1,97 @@
-//! What a build does to the tree after the packages: a fixed script, and the recipe's values in files beside it.
+//! What a build does to the tree after the packages: files, units, commands, clean-up, each as one program in the tree.
 //!
-//! No value ever stands in a script: words are separated by zero bytes and handed over by xargs(1), files come as a tar
-//! archive that is unpacked by the tree's own tar inside the tree, so that no link in it leads out.
+//! No value ever stands in a script: words are arguments, and files come as a tar archive that the tree's own tar unpacks
+//! in the tree, whose links lead nowhere else.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::path::Path;
 
 use jiff::Timestamp;
 
 use crate::apt::sources::{DEBIAN_KEYRING, Source, render};
 use crate::error::CatalogError;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Unit};
 use crate::workdir::WorkDir;
 
 /// Sources of the build; mmdebstrap puts `0000` before the name and `clean.sh` removes it.
 pub(super) const SOURCES: &str = "catalog.sources";
 /// The image's own sources.
 const GUEST_SOURCES: &str = "/etc/apt/sources.list.d/debian.sources";
+/// Letters of a command that are told.
+const TOLD: usize = 200;
 
-/// Writes script and values; gives the script's path.
-pub(super) fn write(
+/// A program that runs in the tree.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// What it is, for a person.
+    pub name: String,
+    /// Program and arguments.
+    pub words: Vec<String>,
+    /// What it reads.
+    pub input: Option<File>,
+}
+
+/// All steps, in their order.
+pub(super) fn steps(
     folder: &WorkDir,
     recipe: &Recipe,
     sources: &[Source],
     date: Timestamp,
-) -> Result<PathBuf, CatalogError> {
-    folder.folder("customize/commands")?;
-    folder.file("customize/clean.sh", include_str!("clean.sh"))?;
-    for (file, units) in [
-        ("customize/enable", &recipe.units.enable),
-        ("customize/disable", &recipe.units.disable),
-        ("customize/mask", &recipe.units.mask),
-    ] {
-        folder.file(file, words(units.iter().map(|unit| &unit.0)))?;
-    }
-    for (index, command) in recipe.commands.iter().enumerate() {
-        folder.file(
-            &format!("customize/commands/{index:04}"),
-            words(command.run.iter()),
-        )?;
-    }
+) -> Result<Vec<Step>, CatalogError> {
     let archive = archive(recipe, sources, date)
         .map_err(|source| CatalogError::file("write", folder.path(), source))?;
-    folder.file("customize/files.tar", archive)?;
-    let hook = folder.file("customize/hook", include_str!("hook.sh"))?;
-    fs::set_permissions(&hook, fs::Permissions::from_mode(0o700))
-        .map_err(|source| CatalogError::file("make executable", &hook, source))?;
-    Ok(hook)
+    let mut steps = vec![Step {
+        name: "files".into(),
+        words: words(&[
+            "tar",
+            "--extract",
+            "--file=-",
+            "--directory=/",
+            "--numeric-owner",
+            "--same-owner",
+            "--same-permissions",
+            "--keep-directory-symlink",
+        ]),
+        input: Some(input(folder, "files.tar", &archive)?),
+    }];
+    for (verb, units) in [
+        ("enable", &recipe.units.enable),
+        ("disable", &recipe.units.disable),
+        ("mask", &recipe.units.mask),
+    ] {
+        if !units.is_empty() {
+            let units = units.iter().map(|Unit(unit)| unit.clone());
+            let systemctl = words(&["systemctl", "--quiet", verb, "--"]);
+            steps.push(Step {
+                name: format!("units to {verb}"),
+                words: systemctl.into_iter().chain(units).collect(),
+                input: None,
+            });
+        }
+    }
+    for command in &recipe.commands {
+        let told = command.run.join(" ").replace(char::is_control, " ");
+        steps.push(Step {
+            name: format!("command `{}`", told.chars().take(TOLD).collect::<String>()),
+            words: command.run.clone(),
+            input: None,
+        });
+    }
+    steps.push(Step {
+        name: "clean-up".into(),
+        words: words(&["sh", "-s"]),
+        input: Some(input(folder, "clean.sh", include_bytes!("clean.sh"))?),
+    });
+    Ok(steps)
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+fn input(folder: &WorkDir, name: &str, content: &[u8]) -> Result<File, CatalogError> {
+    let path = folder.file(name, content)?;
+    File::open(&path).map_err(|source| CatalogError::file("read", path, source))
 }
 
 /// What the build's apt is told; the same as the one that fetched the release files.
@@ -60,11 +104,6 @@ pub(super) fn apt_options(host: &str) -> String {
          Acquire::PDiffs \"false\";\n\
          Dpkg::Use-Pty \"false\";\n"
     )
-}
-
-/// Words for `xargs --null`.
-fn words<'a>(words: impl Iterator<Item = &'a String>) -> Vec<u8> {
-    words.flat_map(|word| word.bytes().chain([0])).collect()
 }
 
 /// The recipe's files, after those that make the image's own apt work.
@@ -150,10 +189,31 @@ mod tests {
     }
 
     #[test]
-    fn words_keep_whatever_is_in_them() {
-        let all = ["a b".to_owned(), String::new(), "$(x)\n'\"".to_owned()];
-        assert_eq!(words(all.iter()), b"a b\0\0$(x)\n'\"\0");
-        assert_eq!(words([].iter()), b"");
+    fn each_command_is_its_own_words_and_is_told_in_one_short_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = WorkDir::new(folder.path()).unwrap();
+        let recipe = format!(
+            "suite = \"s\"\ncomponents = [\"main\"]\npackages = []\n[units]\nmask = [\"a.timer\", \"b.timer\"]\n\
+             [[commands]]\nrun = [\"sh\", \"-c\", \"a  b\", \"\", \"$(x)\\n'\"]\n[[commands]]\nrun = [\"{}\"]\n",
+            "x".repeat(300)
+        );
+        let recipe = Recipe::parse(&recipe, "r.toml").unwrap();
+        let steps = steps(&folder, &recipe, &[], Timestamp::UNIX_EPOCH).unwrap();
+        let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+        let long = format!("command `{}`", "x".repeat(200));
+        assert_eq!(
+            names,
+            [
+                "files",
+                "units to mask",
+                "command `sh -c a  b  $(x) '`",
+                &long,
+                "clean-up"
+            ]
+        );
+        assert_eq!(steps[1].words[3..], ["--", "a.timer", "b.timer"]);
+        assert_eq!(steps[2].words, ["sh", "-c", "a  b", "", "$(x)\n'"]);
+        assert!(steps[0].input.is_some() && steps[2].input.is_none());
     }
 
     #[test]

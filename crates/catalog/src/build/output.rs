@@ -1,59 +1,22 @@
-//! What mmdebstrap says: how far it is, and why it failed.
+//! What mmdebstrap and the steps after it say: how far it is, and why it failed.
 
 use std::path::PathBuf;
 
 use crate::apt::{Context, classify, last_error};
 use crate::error::CatalogError;
-use crate::process::{Explain, ending};
 use crate::progress::{Progress, ProgressSink, Stage};
-use crate::recipe::Recipe;
-
-/// Begins the lines by which the hook says what it is about to do.
-const STEP: &str = "catalog-step ";
-
-/// The recipe's commands, for telling which one it was.
-#[derive(Clone)]
-pub(super) struct Steps(Vec<String>);
-
-impl Steps {
-    pub(super) fn of(recipe: &Recipe) -> Self {
-        Self(
-            recipe
-                .commands
-                .iter()
-                .map(|command| command.run.join(" ").replace(char::is_control, " "))
-                .collect(),
-        )
-    }
-
-    /// The hook's word for a step in a person's words.
-    fn told(&self, step: &str) -> String {
-        let command = step
-            .strip_prefix("command ")
-            .and_then(|number| self.0.get(number.parse::<usize>().ok()?));
-        match (step, command) {
-            (_, Some(command)) => format!("command `{}`", command.chars().take(200).collect::<String>()),
-            ("files", _) => "files".to_owned(),
-            ("enable", _) => "units to enable".to_owned(),
-            ("disable", _) => "units to disable".to_owned(),
-            ("mask", _) => "units to mask".to_owned(),
-            _ => "clean-up".to_owned(),
-        }
-    }
-}
+use crate::tool::{Ended, Explain};
 
 /// Turns mmdebstrap's lines into progress.
 pub(super) struct Reader {
     sink: ProgressSink,
-    steps: Steps,
     now: Progress,
 }
 
 impl Reader {
-    pub(super) fn new(sink: ProgressSink, steps: Steps) -> Self {
+    pub(super) fn new(sink: ProgressSink) -> Self {
         Self {
             sink,
-            steps,
             now: Progress::of(Stage::Lists),
         }
     }
@@ -66,12 +29,6 @@ impl Reader {
     }
 
     fn next(&self, line: &str) -> Option<Progress> {
-        if let Some(step) = line.strip_prefix(STEP) {
-            return Some(Progress {
-                detail: self.steps.told(step),
-                ..Progress::of(Stage::Customize)
-            });
-        }
         if let Some(said) = line.strip_prefix("I: ") {
             return self.announced(said);
         }
@@ -101,8 +58,6 @@ impl Reader {
             ("extracting archives", Stage::Unpack),
             ("installing essential packages", Stage::Configure),
             ("installing remaining packages", Stage::Download),
-            ("running --customize-hook", Stage::Customize),
-            ("creating tarball", Stage::Pack),
         ]
         .into_iter()
         .find_map(|(words, stage)| said.starts_with(words).then_some(stage))?;
@@ -146,76 +101,60 @@ fn first_word(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
 }
 
-/// Explains a failed build.
-pub(super) fn explain(steps: Steps, suite: String, folder: PathBuf) -> Explain {
-    Box::new(move |status, lines| {
+/// Explains why the packages could not be installed.
+pub(super) fn explain(suite: String, folder: PathBuf) -> Explain {
+    Box::new(move |ended, lines| {
         let context = Context { suite, folder };
-        if let Some(error) = classify(lines, &context).or_else(|| namespace_refused(lines)) {
-            return error;
-        }
-        // mmdebstrap's own words come after those of whatever failed.
-        let own = |line: &&String| {
-            line.starts_with("I: ")
-                || line.starts_with("E: setup failed")
-                || line.starts_with("E: command failed")
-        };
-        let said: Vec<String> = lines
-            .iter()
-            .filter(|line| !own(line) && !line.starts_with("W: "))
-            .cloned()
-            .collect();
-        let failed_hook = lines.iter().any(|line| line.contains("command failed: "));
-        let step = lines
-            .iter()
-            .rposition(|line| line.starts_with(STEP))
-            .filter(|_| failed_hook);
-        let Some(step) = step else {
-            return CatalogError::ToolFailed {
-                tool: "mmdebstrap",
-                reason: last_error(&said).unwrap_or_else(|| ending(status)),
+        classify(lines, &context).unwrap_or_else(|| {
+            // mmdebstrap's own words come after those of whatever failed.
+            let own = |line: &&String| {
+                ["I: ", "W: ", "E: setup failed", "E: command failed"]
+                    .iter()
+                    .any(|word| line.starts_with(word))
             };
-        };
-        let name = steps.told(lines[step].trim_start_matches(STEP));
-        let last = said
-            .iter()
-            .rev()
-            .take_while(|line| !line.starts_with(STEP))
-            .find(|line| !line.starts_with("E: "));
-        CatalogError::RecipeStep {
-            step: name,
-            reason: last
-                .cloned()
-                .unwrap_or_else(|| "it ended with an error".to_owned()),
-        }
+            let said: Vec<String> = lines.iter().filter(|line| !own(line)).cloned().collect();
+            CatalogError::ToolFailed {
+                tool: "mmdebstrap",
+                reason: last_error(&said).unwrap_or_else(|| ended.to_string()),
+            }
+        })
     })
 }
 
-fn namespace_refused(lines: &[String]) -> Option<CatalogError> {
-    let line = lines.iter().find(|line| {
-        ["unshare: ", "newuidmap: ", "newgidmap: "]
-            .iter()
-            .any(|program| line.starts_with(program))
-    })?;
-    Some(CatalogError::NamespaceRefused { reason: line.clone() })
+/// Explains why a step failed.
+pub(super) fn explain_step(step: String, folder: PathBuf) -> Explain {
+    Box::new(move |ended, lines| {
+        if lines.iter().any(|line| line.ends_with("No space left on device")) {
+            return CatalogError::DiskFull { path: folder };
+        }
+        let reason = match (ended, lines.last()) {
+            (Ended::As(_), Some(last)) => last.clone(),
+            (ended, _) => ended.to_string(),
+        };
+        CatalogError::RecipeStep { step, reason }
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-    use std::process::ExitStatus;
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
+    use process::Ending;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn steps() -> Steps {
-        Steps(vec!["passwd --lock root".into(), "x\n".into()])
+    fn lines(lines: &[&str]) -> Vec<String> {
+        lines.iter().map(|line| (*line).to_owned()).collect()
     }
 
-    fn failure(lines: &[&str]) -> String {
-        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-        explain(steps(), "bookworm".into(), "/w".into())(ExitStatus::from_raw(256), &lines).to_string()
+    fn failure(said: &[&str]) -> String {
+        explain("bookworm".into(), "/w".into())(Ended::As(Ending::Exited(1)), &lines(said)).to_string()
+    }
+
+    fn failed_step(ended: Ended, said: &[&str]) -> String {
+        explain_step("command `x`".into(), "/w".into())(ended, &lines(said)).to_string()
     }
 
     #[test]
@@ -233,7 +172,7 @@ mod tests {
                 seen.lock().unwrap().push((stage, detail, done, total));
             })
         };
-        let mut reader = Reader::new(sink, steps());
+        let mut reader = Reader::new(sink);
         for line in [
             "I: running apt-get update...",
             "Get:1 http://m/debian bookworm/main amd64 Packages [8790 kB]",
@@ -243,8 +182,6 @@ mod tests {
             "Unpacking git (1:2.39) ...",
             "Setting up git (1:2.39) ...",
             "Setting up less (590) ...",
-            "catalog-step command 0000",
-            "I: creating tarball...",
         ] {
             reader.line(line);
         }
@@ -264,32 +201,35 @@ mod tests {
                 "unpack git Some(1) Some(2)",
                 "configure git Some(1) Some(2)",
                 "configure less Some(2) Some(2)",
-                "customize command `passwd --lock root` None None",
-                "pack  None None",
             ]
         );
     }
 
     #[test]
     fn a_failed_step_of_the_recipe_is_named_with_its_last_words() {
-        assert_eq!(
-            failure(&[
-                "catalog-step files",
-                "catalog-step command 0000",
+        let ended = Ended::As(Ending::Exited(3));
+        for (ended, said, reason) in [
+            (
+                ended,
+                &["one", "passwd: user 'root' does not exist"][..],
                 "passwd: user 'root' does not exist",
-                "E: command failed: /w/customize/hook",
-                "E: setup failed: E: command failed: /w/customize/hook",
-                "E: mmdebstrap failed to run",
-            ]),
-            "the recipe's command `passwd --lock root` failed: passwd: user 'root' does not exist"
-        );
+            ),
+            (ended, &[], "exit code 3"),
+            (Ended::As(Ending::Signalled(9)), &[], "killed by signal 9"),
+            (
+                Ended::TooLong(Duration::from_secs(3600)),
+                &["busy"],
+                "it took longer than 60 minutes",
+            ),
+        ] {
+            assert_eq!(
+                failed_step(ended, said),
+                format!("the recipe's command `x` failed: {reason}")
+            );
+        }
         assert_eq!(
-            failure(&[
-                "catalog-step enable",
-                "Failed to enable unit: Unit file nosuch.service does not exist.",
-                "E: setup failed: E: command failed: /h"
-            ]),
-            "the recipe's units to enable failed: Failed to enable unit: Unit file nosuch.service does not exist."
+            failed_step(ended, &["cp: error writing '/x': No space left on device"]),
+            "no space left on the device that holds /w"
         );
     }
 
@@ -301,10 +241,6 @@ mod tests {
                 "E: setup failed: E: apt-get failed"
             ]),
             "there is no package nosuch in bookworm"
-        );
-        assert_eq!(
-            failure(&["unshare: unshare failed: Operation not permitted"]),
-            "this system does not let a plain user make a user namespace: unshare: unshare failed: Operation not permitted"
         );
         assert_eq!(
             failure(&[
@@ -319,8 +255,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_makes_it_panic(lines in prop::collection::vec("(catalog-step |command |0001|99999999999999999999|I: |E: |Get:1 | newly installed|Setting up |\\PC){0,10}", 0..6)) {
-            let mut reader = Reader::new(Arc::new(|_| {}), steps());
+        fn no_line_makes_it_panic(lines in prop::collection::vec("(I: |E: |Get:1 | newly installed|Setting up |\\PC){0,10}", 0..6)) {
+            let mut reader = Reader::new(Arc::new(|_| {}));
             for line in &lines {
                 reader.line(line);
             }

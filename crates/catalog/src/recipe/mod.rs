@@ -29,6 +29,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+pub use crate::build::room::check_host;
 pub use crate::build::{Build, build};
 use crate::error::{DataError, parse_toml};
 use crate::names::ArtefactName;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use api::{Check, CheckState};
 use config::Paths;
@@ -123,27 +122,24 @@ fn tool(name: &str, programs: &[&str], purpose: &str, hint: &str) -> Check {
     )
 }
 
-/// Building an image without root needs a range of user ids.
+/// Images are built by users of a range of ids, in a user namespace.
 pub(super) fn user_namespaces() -> Check {
     const NAME: &str = "user-namespaces";
-    if rustix::process::geteuid().is_root() {
-        return check(NAME, CheckState::Pass, "not needed: this is root", None);
-    }
-    let works = Command::new("unshare")
-        .args(["--user", "--map-auto", "--map-root-user", "true"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if works {
-        return check(NAME, CheckState::Pass, "a range of user ids can be mapped", None);
-    }
-    check(
-        NAME,
-        CheckState::Warn,
-        "no range of user ids can be mapped: images cannot be built",
-        Some(
-            "apt-get install uidmap, and: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
+    match catalog::recipe::check_host() {
+        Ok(None) => check(NAME, CheckState::Pass, "a range of user ids can be mapped", None),
+        Ok(Some(reason)) => check(
+            NAME,
+            CheckState::Warn,
+            format!("images are built as this host's root, with few of its rights: {reason}"),
+            Some("allow user namespaces (sysctl user.max_user_namespaces)"),
         ),
-    )
+        Err(error) => check(
+            NAME,
+            CheckState::Warn,
+            format!("images cannot be built: {error}"),
+            error.hint().as_deref(),
+        ),
+    }
 }
 
 pub(super) fn default_image(paths: &Paths, name: &str) -> Check {
