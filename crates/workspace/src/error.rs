@@ -175,10 +175,34 @@ pub enum WorkspaceError {
         why: String,
     },
     /// A patch beyond what is taken.
-    #[error("the guest's patch is larger than {limit} bytes")]
+    #[error("the guest's {what} is larger than {} MiB", limit >> 20)]
     TooLarge {
+        /// A patch or a pack.
+        what: &'static str,
         /// The bound, in bytes.
         limit: u64,
+    },
+    /// What came back is small, and takes more than is taken once git unpacks it.
+    #[error("the guest's {what} would take {bytes} bytes with {at}, and {} MiB are the most", limit >> 20)]
+    TooMuch {
+        /// A patch or commits.
+        what: &'static str,
+        /// How much it comes to, up to where it was too much.
+        bytes: u64,
+        /// Where that was.
+        at: String,
+        /// The bound, in bytes.
+        limit: u64,
+    },
+    /// No room for what a patch makes.
+    #[error("the patch takes {needed} bytes beside `{path}`, and {free} are free")]
+    NoRoom {
+        /// The working tree.
+        path: PathBuf,
+        /// What it takes while it is applied.
+        needed: u64,
+        /// What is there.
+        free: u64,
     },
     /// A patch that does not fit.
     #[error("the patch does not fit {}", few(files))]

@@ -16,10 +16,10 @@ pub enum Base {
     Other(String),
 }
 
-/// Most bytes of a patch.
+/// Most bytes of a patch that is printed; one that is to be applied is smaller: [`crate::patch::LARGEST_TEXT`].
 pub const LARGEST_PATCH: u64 = 4 << 30;
 
-/// Writes the patch to `output`, as the guest says it; nothing of the guest's repository changes.
+/// Writes the patch to `output`, as the guest says it, up to `limit` bytes; nothing of the guest's repository changes.
 ///
 /// # Errors
 /// There is no workspace or no such base, the patch is too large, or `output` fails.
@@ -27,6 +27,7 @@ pub fn export(
     guest: &mut dyn Guest,
     path: &str,
     base: &Base,
+    limit: u64,
     output: &mut dyn Write,
 ) -> Result<(), WorkspaceError> {
     let base = match base {
@@ -36,12 +37,12 @@ pub fn export(
     };
     let mut bounded = Bounded {
         output,
-        left: LARGEST_PATCH,
+        left: limit,
         over: false,
     };
     let outcome = EXPORT.run(guest, &[path, base], Box::new(io::empty()), &mut bounded);
     if bounded.over {
-        return Err(WorkspaceError::TooLarge { limit: LARGEST_PATCH });
+        return Err(WorkspaceError::TooLarge { what: "patch", limit });
     }
     outcome
 }

@@ -1,7 +1,7 @@
 //! A guest's commits onto a branch of the host's: objects that were checked, in a place of their own until they were.
 //!
 //! ```text
-//!  pack ──► quarantine: index-pack --strict ─► connected? leads back? ─► risks ─► objects/pack, then the branch
+//!  pack ──► quarantine: sizes ─► index-pack --strict ─► connected? leads back? ─► risks ─► objects/pack, then the branch
 //! ```
 //!
 //! The guest's repository is never fetched from: what comes is a pack, and the id that it says it has checked out.
@@ -13,17 +13,18 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 use crate::error::WorkspaceError;
-use crate::export::LARGEST_PATCH;
 use crate::git::{Git, failed};
 use crate::guest::{Guest, PULL};
-use crate::patch::{Patch, parse};
+use crate::patch::{Change, FileMode, Onto, Risk, parse_raw, risk};
+use crate::received::{self, LARGEST_CONTENT};
 use crate::repository::{Repository, object};
+use crate::tracked::{all, fed, targets};
 
 /// Longest id of a commit, with its line's end.
 const LONGEST_LINE: usize = 65;
 
-/// Most bytes that all objects hold together, unpacked.
-const LARGEST_CONTENT: u64 = 1 << 30;
+/// Most bytes of a pack: no more than its objects may come to.
+const LARGEST_PACK: u64 = LARGEST_CONTENT;
 
 /// Commits that came, and that nothing refers to yet. Dropped, they are gone.
 pub struct Pulled<'a> {
@@ -33,8 +34,8 @@ pub struct Pulled<'a> {
     pub tip: String,
     /// How many commits came.
     pub commits: u64,
-    /// All that differs between the base and the tip.
-    pub patch: Patch,
+    /// What of all that the commits change to look at first, whether or not a later one takes it back.
+    pub risks: Vec<Risk>,
 }
 
 impl std::fmt::Debug for Pulled<'_> {
@@ -70,7 +71,7 @@ pub fn pull<'a>(
     let mut incoming = Incoming {
         line: Vec::new(),
         file: File::create_new(&received).map_err(cannot)?,
-        left: LARGEST_PATCH,
+        left: LARGEST_PACK,
     };
     let outcome = PULL.run(
         guest,
@@ -79,7 +80,10 @@ pub fn pull<'a>(
         &mut incoming,
     );
     if incoming.left == 0 {
-        return Err(WorkspaceError::TooLarge { limit: LARGEST_PATCH });
+        return Err(WorkspaceError::TooLarge {
+            what: "pack of commits",
+            limit: LARGEST_PACK,
+        });
     }
     outcome?;
     let line = incoming.line.strip_suffix(b"\n").unwrap_or_default().to_vec();
@@ -92,15 +96,11 @@ pub fn pull<'a>(
         .clone()
         .with("GIT_OBJECT_DIRECTORY", quarantine.path())
         .with("GIT_ALTERNATE_OBJECT_DIRECTORIES", &objects);
+    let pack = File::open(&received).map_err(WorkspaceError::host("read", "the pack"))?;
+    received::check(BufReader::with_capacity(64 << 10, pack), tip.len() / 2)?;
     index(&git, &received)?;
     fs::remove_file(&received).map_err(cannot)?;
     check(&git, &tip, base)?;
-    let empty = git.read(
-        "make an empty tree",
-        ["hash-object", "-t", "tree", "-w", "/dev/null"],
-    )?;
-    let empty = object(empty.trim_ascii_end().to_vec())?;
-    let since = base.unwrap_or(&empty);
     let count = match base {
         Some(base) => git.read(
             "count the commits",
@@ -109,22 +109,28 @@ pub fn pull<'a>(
         None => git.read("count the commits", ["rev-list", "--count", &tip])?,
     };
     check_sizes(&git, &tip, base)?;
-    let patch = difference(&git, since, &tip)?;
+    let changes = changes(&git, &tip, base)?;
+    let risks = risk::of(&changes, repository, Onto::Commit(base))?;
     let commits = String::from_utf8_lossy(&count).trim().parse().unwrap_or(0);
     Ok(Some(Pulled {
         repository,
         quarantine,
         tip,
         commits,
-        patch,
+        risks,
     }))
 }
 
-/// Has git unpack and check each object, as strictly as it can.
+/// Has git unpack and check each object, as strictly as it can. What the pack lacks is not taken from what is here: it
+/// has all that it needs, and what is here may be of any size.
 fn index(git: &Git, received: &std::path::Path) -> Result<(), WorkspaceError> {
-    let limit = format!("--max-input-size={LARGEST_PATCH}");
+    let limit = format!("--max-input-size={LARGEST_PACK}");
     let pack = File::open(received).map_err(WorkspaceError::host("read", "the pack"))?;
-    let mut command = git.command(["index-pack", "--stdin", "--strict", "--fix-thin", &limit]);
+    let mut git = git.clone();
+    // Larger ones go by in pieces; and as much of what deltas are made from is kept.
+    git.set("core.bigFileThreshold", "16m");
+    git.set("core.deltaBaseCacheLimit", "64m");
+    let mut command = git.command(["index-pack", "--stdin", "--strict", "--threads=1", &limit]);
     let output = command
         .stdin(Stdio::from(pack))
         .output()
@@ -167,47 +173,61 @@ fn check(git: &Git, tip: &str, base: Option<&str>) -> Result<(), WorkspaceError>
 
 /// Whether what came is as large as it looks: a small pack can hold what no memory does.
 fn check_sizes(git: &Git, tip: &str, base: Option<&str>) -> Result<(), WorkspaceError> {
-    let mut names = vec![
-        "rev-list".to_owned(),
-        "--objects".into(),
-        "--no-object-names".into(),
-        tip.into(),
-    ];
-    names.extend(base.map(|base| format!("^{base}")));
-    let mut listing = git.spawn(names)?;
-    let names = listing.stdout.take().map_or_else(Stdio::null, Stdio::from);
-    let mut command = git.command(["cat-file", "--batch-check=%(objectsize)", "--buffer"]);
-    let output = command.stdin(names).output().map_err(WorkspaceError::NoGit)?;
-    listing.wait().map_err(WorkspaceError::NoGit)?;
-    let sizes = output
-        .stdout
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
+    let since = base.map(|base| format!("^{base}"));
+    let names = ["rev-list", "--objects", "--no-object-names", tip].into_iter();
+    let names = git.read("list what came", names.chain(since.as_deref()))?;
+    let sizes = ["cat-file", "--batch-check=%(objectsize)", "--buffer"];
+    let sizes = fed(git, "measure what came", &sizes, names, all)?;
     let mut whole = 0_u64;
-    for size in sizes {
+    for size in sizes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let size = std::str::from_utf8(size)
             .ok()
             .and_then(|size| size.parse::<u64>().ok());
         whole = whole.saturating_add(size.ok_or(WorkspaceError::Answer("a size of an object"))?);
     }
-    if !output.status.success() || whole > LARGEST_CONTENT {
+    if whole > LARGEST_CONTENT {
         return Err(refused("they hold more than is taken"));
     }
     Ok(())
 }
 
-/// All that differs, read as a guest's patch is.
-fn difference(git: &Git, base: &str, tip: &str) -> Result<Patch, WorkspaceError> {
-    let how = "diff-tree -p -r --binary --full-index -U3 --no-renames --no-ext-diff --no-textconv --no-color \
-               --src-prefix=a/ --dst-prefix=b/";
-    let mut child = git.spawn(how.split(' ').filter(|word| !word.is_empty()).chain([base, tip]))?;
-    let stdout = child.stdout.take();
-    let patch = stdout.map_or_else(|| Ok(Patch::default()), |stdout| parse(BufReader::new(stdout)));
-    let output = child.wait_with_output().map_err(WorkspaceError::NoGit)?;
-    match patch {
-        Ok(_) if !output.status.success() => Err(failed("compare the commits", &output)),
-        patch => patch,
+/// All that the commits change, each by itself, and all together: what one brings and the next takes back may be checked
+/// out in between.
+fn changes(git: &Git, tip: &str, base: Option<&str>) -> Result<Vec<Change>, WorkspaceError> {
+    let how = [
+        "diff-tree",
+        "-r",
+        "-z",
+        "--raw",
+        "--no-abbrev",
+        "--no-renames",
+        "--no-commit-id",
+        "-c",
+        "--root",
+    ];
+    let since = base.map(|base| format!("^{base}"));
+    let commits = git.read(
+        "list the commits",
+        ["rev-list", tip].into_iter().chain(since.as_deref()),
+    )?;
+    let each: Vec<&str> = how.iter().copied().chain(["--stdin"]).collect();
+    let mut found = parse_raw(&fed(git, "compare the commits", &each, commits, all)?)?;
+    if let Some(base) = base {
+        let whole = how.iter().copied().chain([base, tip]);
+        found.extend(parse_raw(&git.read("compare the commits", whole)?)?);
     }
+    let is_link = |change: &Change| change.after == Some(FileMode::Link);
+    let links = found.iter().filter(|(change, _)| is_link(change));
+    let ids: Vec<&str> = links.map(|(_, id)| id.as_str()).collect();
+    let mut targets = targets(git, &ids)?.into_iter();
+    let mut changes = Vec::with_capacity(found.len());
+    for (mut change, _) in found {
+        if is_link(&change) {
+            change.target = targets.next().flatten();
+        }
+        changes.push(change);
+    }
+    Ok(changes)
 }
 
 fn refused(why: &str) -> WorkspaceError {

@@ -72,6 +72,10 @@ fn hint(vm: &str, error: &WorkspaceError) -> Option<(String, u8)> {
         E::HalfDone { .. } => {
             format!("`banger vm workspace status {vm}` puts the files back, once what failed is mended")
         }
+        E::TooMuch { .. } => format!(
+            "`banger vm cp {vm}:PATH .` copies large files; ignored by git there, they are no changes"
+        ),
+        E::NoRoom { .. } => "make room there; nothing was changed".to_owned(),
         E::Patch { .. } | E::TooLarge { .. } => {
             format!("`banger vm workspace export {vm} -o FILE` keeps what the guest says, to be looked at")
         }

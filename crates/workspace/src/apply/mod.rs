@@ -13,6 +13,7 @@ mod place;
 mod plan;
 mod put_back;
 mod recover;
+mod room;
 mod stage;
 mod swap;
 #[cfg(test)]
@@ -70,6 +71,7 @@ fn apply_watched(
     if patch.is_empty() {
         return Ok(Applied::default());
     }
+    room::check(repository, patch, file)?;
     let mut stage = Stage::of(repository, patch)?;
     stage.apply(repository, file, how.three_way)?;
     let outcomes = stage.outcomes(patch)?;

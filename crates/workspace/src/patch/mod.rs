@@ -4,16 +4,22 @@
 //! with its line. What it would do is known after this: which files it makes, changes and deletes, and what of that
 //! somebody should look at first.
 
+mod binary;
+mod bounds;
 mod lines;
 pub(crate) mod name;
 mod parse;
 mod quoted;
-mod risk;
+mod raw;
+pub(crate) mod risk;
 
+pub use bounds::{LARGEST_CONTENT, LARGEST_TEXT};
 pub use parse::parse;
-pub use risk::{Risk, RiskKind};
+pub(crate) use raw::parse as parse_raw;
+pub use risk::{Onto, Risk, RiskKind, Weight};
 
-use crate::error::shown;
+use crate::error::{WorkspaceError, shown};
+use crate::repository::Repository;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +55,8 @@ pub struct Change {
     pub after: Option<FileMode>,
     /// Lines added and removed; none for binary data.
     pub lines: Option<(u64, u64)>,
+    /// Bytes of the new version, where it is binary data.
+    pub size: Option<u64>,
     /// What a new or changed link leads to, where the patch says all of it.
     pub(crate) target: Option<Vec<u8>>,
 }
@@ -69,10 +77,12 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// What somebody should look at before this is applied.
-    #[must_use]
-    pub fn risks(&self) -> Vec<Risk> {
-        risk::of(self)
+    /// What to look at before this is applied, with what is there already.
+    ///
+    /// # Errors
+    /// What is there cannot be read.
+    pub fn risks(&self, repository: &Repository, onto: Onto<'_>) -> Result<Vec<Risk>, WorkspaceError> {
+        risk::of(&self.changes, repository, onto)
     }
 
     /// Whether it changes nothing.

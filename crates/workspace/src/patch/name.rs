@@ -35,20 +35,53 @@ pub(crate) fn check(path: &[u8]) -> Result<(), &'static str> {
 
 /// Whether some file system would take a name for `.git`.
 pub(crate) fn is_git(name: &[u8]) -> bool {
-    let name = String::from_utf8_lossy(name);
-    let folded: String = name
-        .chars()
-        .filter(|letter| !is_ignored(*letter))
-        .flat_map(char::to_lowercase)
-        .collect();
-    // NTFS: a stream after a colon, and a backslash is a slash.
-    let first = folded.split([':', '\\']).next().unwrap_or_default();
-    let parts = folded
+    folded(name).any(|part| matches!(part.as_str(), ".git" | "git~1"))
+}
+
+/// What some file system takes a name for: without case and without the characters that HFS+ ignores, each part between
+/// backslashes without the stream, dots and spaces that NTFS cuts off its end.
+pub(crate) fn folded(name: &[u8]) -> impl Iterator<Item = String> {
+    let text = String::from_utf8_lossy(name);
+    let mut folded = String::with_capacity(text.len());
+    for letter in text.chars().filter(|letter| !is_ignored(*letter)) {
+        match letter {
+            // Full case folding, which file systems of Apple do and lower case does not.
+            '\u{17f}' => folded.push('s'),
+            '\u{df}' | '\u{1e9e}' => folded.push_str("ss"),
+            '\u{fb00}' => folded.push_str("ff"),
+            '\u{fb01}' => folded.push_str("fi"),
+            '\u{fb02}' => folded.push_str("fl"),
+            '\u{fb03}' => folded.push_str("ffi"),
+            '\u{fb04}' => folded.push_str("ffl"),
+            '\u{fb05}' | '\u{fb06}' => folded.push_str("st"),
+            letter => folded.extend(letter.to_lowercase()),
+        }
+    }
+    let parts: Vec<String> = folded
         .split('\\')
-        .map(|part| part.split(':').next().unwrap_or_default());
-    parts
-        .chain([first])
-        .any(|part| matches!(part.trim_end_matches(['.', ' ']), ".git" | "git~1"))
+        .map(|part| {
+            let part = part.split(':').next().unwrap_or_default();
+            part.trim_end_matches(['.', ' ']).to_owned()
+        })
+        .collect();
+    parts.into_iter()
+}
+
+/// Whether a name has the form of those that NTFS gives to longer ones, such as `GITMOD~1` for `.gitmodules`.
+pub(crate) fn is_short(name: &[u8]) -> bool {
+    let (stem, end) = match name.iter().rposition(|byte| *byte == b'.') {
+        Some(dot) => (&name[..dot], &name[dot + 1..]),
+        None => (name, &b""[..]),
+    };
+    let Some(tilde) = stem.iter().rposition(|byte| *byte == b'~') else {
+        return false;
+    };
+    let number = &stem[tilde + 1..];
+    (1..=6).contains(&tilde)
+        && (1..=6).contains(&number.len())
+        && stem.len() <= 8
+        && end.len() <= 3
+        && number.iter().all(u8::is_ascii_digit)
 }
 
 /// Code points that HFS+ leaves out when it compares names (Apple's TN1150, "Unicode Subtleties").
@@ -59,6 +92,49 @@ fn is_ignored(letter: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_fold_as_the_file_systems_do_that_fold_most() {
+        for (name, is) in [
+            ("Makefile", "makefile"),
+            ("MAKEFILE", "makefile"),
+            ("ma\u{212a}efile", "makefile"),
+            ("Ru\u{17f}tfmt", "rustfmt"),
+            ("Procfile. .", "procfile"),
+            ("Procfile::$DATA", "procfile"),
+            ("con\u{fb01}g", "config"),
+            (".en\u{200d}vrc", ".envrc"),
+        ] {
+            assert_eq!(folded(name.as_bytes()).collect::<Vec<_>>(), [is], "{name:?}");
+        }
+        assert_eq!(folded(b"a\\.Git").collect::<Vec<_>>(), ["a", ".git"]);
+    }
+
+    #[test]
+    fn short_names_of_ntfs_are_known_by_their_form() {
+        for name in [
+            "GITMOD~1",
+            "gi7eba~1",
+            "GITATT~2",
+            "A~1",
+            "ENVRC~1.TOM",
+            "ABCDEF~1.C",
+        ] {
+            assert!(is_short(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "a",
+            "~1",
+            "notes~",
+            "a~b",
+            "longer-name~1",
+            "x~1.toml",
+            "a.b~1.x.html",
+            "backup~2024-01",
+        ] {
+            assert!(!is_short(name.as_bytes()), "{name}");
+        }
+    }
 
     #[test]
     fn what_any_file_system_takes_for_git_is_refused_and_its_neighbours_are_not() {

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::io::BufRead;
 
+use super::bounds::{Budget, LARGEST_NAMES};
 use super::lines::Lines;
-use super::{Change, FileMode, Patch, name, quoted};
+use super::{Change, FileMode, Patch, binary, name, quoted};
 use crate::error::{WorkspaceError, shown};
 
 /// Most files of a patch.
@@ -20,6 +21,8 @@ pub fn parse(source: impl BufRead) -> Result<Patch, WorkspaceError> {
     let mut lines = Lines::of(source);
     let mut changes: Vec<Change> = Vec::new();
     let mut seen = HashSet::new();
+    let mut budget = Budget::whole();
+    let mut names = 0;
     while let Some(header) = lines.next()? {
         let path = header.strip_prefix(b"diff --git ").map(quoted::both);
         let path = match path {
@@ -30,11 +33,15 @@ pub fn parse(source: impl BufRead) -> Result<Patch, WorkspaceError> {
         if let Err(why) = name::check(&path) {
             return Err(lines.bad(format!("`{}` {why}", shown(&path))));
         }
+        names += path.len();
+        if names > LARGEST_NAMES {
+            return Err(lines.bad("the names of its files are too long together"));
+        }
         let again = !seen.insert(path.clone());
         if changes.len() == FILES {
             return Err(lines.bad("it has too many files"));
         }
-        let change = file(&mut lines, path)?;
+        let change = file(&mut lines, &mut budget, path)?;
         if !again {
             changes.push(change);
             continue;
@@ -44,6 +51,7 @@ pub fn parse(source: impl BufRead) -> Result<Patch, WorkspaceError> {
             Some(last) if last.path == change.path && last.after.is_none() && change.before.is_none() => {
                 last.after = change.after;
                 last.target = change.target;
+                last.size = change.size;
                 let sum = |(a, b): (u64, u64), (c, d): (u64, u64)| (a + c, b + d);
                 last.lines = last.lines.zip(change.lines).map(|(one, other)| sum(one, other));
             }
@@ -55,7 +63,7 @@ pub fn parse(source: impl BufRead) -> Result<Patch, WorkspaceError> {
 }
 
 /// A path that is a file cannot be a folder too: what is written through it could lie anywhere.
-fn check_folders(changes: &[Change]) -> Result<(), WorkspaceError> {
+pub(super) fn check_folders(changes: &[Change]) -> Result<(), WorkspaceError> {
     let made = changes.iter().filter(|change| change.after.is_some());
     let files: HashSet<&[u8]> = made.clone().map(|change| change.path.as_slice()).collect();
     for change in made {
@@ -71,7 +79,11 @@ fn check_folders(changes: &[Change]) -> Result<(), WorkspaceError> {
 }
 
 /// One file's headers and what follows them.
-fn file<R: BufRead>(lines: &mut Lines<R>, path: Vec<u8>) -> Result<Change, WorkspaceError> {
+fn file<R: BufRead>(
+    lines: &mut Lines<R>,
+    budget: &mut Budget,
+    path: Vec<u8>,
+) -> Result<Change, WorkspaceError> {
     let mode = |lines: &Lines<R>, text: &[u8]| {
         FileMode::parse(text).map_err(|why| lines.bad(format!("`{}`: {why}", shown(&path))))
     };
@@ -95,6 +107,7 @@ fn file<R: BufRead>(lines: &mut Lines<R>, path: Vec<u8>) -> Result<Change, Works
         before,
         after,
         lines: Some((0, 0)),
+        size: None,
         target: None,
     };
     let Some(index) = lines.after(b"index ")? else {
@@ -120,7 +133,8 @@ fn file<R: BufRead>(lines: &mut Lines<R>, path: Vec<u8>) -> Result<Change, Works
         .is_some_and(|rest| rest.is_empty())
     {
         change.lines = None;
-        binary(lines)?;
+        let made = (!zero(ids.1)).then_some(ids.1);
+        change.size = Some(binary::read(lines, budget, &change.path, made)?);
     } else if let Some(old) = lines.after(b"--- ")? {
         let Some(new) = lines.after(b"+++ ")? else {
             return Err(lines.bad("`+++` was expected"));
@@ -162,7 +176,7 @@ fn hunks<R: BufRead>(lines: &mut Lines<R>, change: &mut Change) -> Result<(), Wo
             return Err(lines.bad("the numbers of a hunk cannot be read"));
         };
         while old > 0 || new > 0 {
-            let Some(line) = lines.next()? else {
+            let Some(line) = lines.next_of_file()? else {
                 return Err(lines.bad("it ends in the middle of a hunk"));
             };
             let (old_lines, new_lines) = match line.first() {
@@ -215,37 +229,4 @@ fn counts(head: &[u8]) -> Option<(u64, u64)> {
     };
     let counts = (count(old)?, count(new)?);
     (counts != (0, 0)).then_some(counts)
-}
-
-/// The two halves of binary data: the new version from the old one, and back.
-fn binary<R: BufRead>(lines: &mut Lines<R>) -> Result<(), WorkspaceError> {
-    for _ in 0..2 {
-        let head = match lines.after(b"literal ")? {
-            Some(length) => Some(length),
-            None => lines.after(b"delta ")?,
-        };
-        let Some(length) = head else {
-            return Err(lines.bad("`literal` or `delta` was expected"));
-        };
-        if length.is_empty() || length.len() > 15 || !length.iter().all(u8::is_ascii_digit) {
-            return Err(lines.bad("the length of binary data cannot be read"));
-        }
-        loop {
-            let Some(line) = lines.next()? else {
-                return Err(lines.bad("it ends in the middle of binary data"));
-            };
-            if line.is_empty() {
-                break;
-            }
-            // A letter for the length, then groups of five letters for four bytes.
-            let sound = (6..=66).contains(&line.len())
-                && line.len() % 5 == 1
-                && line[0].is_ascii_alphabetic()
-                && line[1..].iter().all(|byte| byte.is_ascii_graphic());
-            if !sound {
-                return Err(lines.bad("a line of binary data is none"));
-            }
-        }
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use workspace::patch::RiskKind;
-use workspace::{Apply, Base, Choice, WorkspaceError, export};
+use workspace::{Apply, Base, Choice, LARGEST_PATCH, WorkspaceError, export};
 
 use crate::support::{Local, Scene, git, make_executable, parsed, tree};
 
@@ -103,7 +103,7 @@ fn a_base_that_is_not_there_is_told() {
         ),
     ] {
         let base = Base::Other(base.to_owned());
-        let refused = export(&mut Local::default(), path, &base, &mut Vec::new()).unwrap_err();
+        let refused = export(&mut Local::default(), path, &base, LARGEST_PATCH, &mut Vec::new()).unwrap_err();
         assert_eq!(refused.to_string(), message);
     }
     let mut patch = Vec::new();
@@ -111,6 +111,7 @@ fn a_base_that_is_not_there_is_told() {
         &mut Local::default(),
         &path,
         &Base::Other("HEAD".into()),
+        LARGEST_PATCH,
         &mut patch,
     )
     .unwrap();
@@ -234,13 +235,9 @@ fn files_become_folders_links_and_executable_and_back() {
     std::fs::remove_file(scene.inside().join(".gitignore")).unwrap();
     symlink("README/inner", scene.inside().join(".gitignore")).unwrap();
     let patch = scene.export(&Base::Prepared);
-    let kinds: Vec<_> = parsed(&patch)
-        .unwrap()
-        .risks()
-        .into_iter()
-        .map(|risk| risk.kind)
-        .collect();
-    assert_eq!(kinds, [RiskKind::Mode]);
+    let kinds: Vec<_> = scene.risks(&patch).into_iter().map(|risk| risk.kind).collect();
+    // What the link leads to is what git would leave out.
+    assert_eq!(kinds, [RiskKind::Mode, RiskKind::Hidden, RiskKind::Ignore]);
     scene.apply(&patch).unwrap();
     assert_eq!(tree(&scene.top(), false), tree(&scene.inside(), false));
 

@@ -4,8 +4,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::symlink;
 
 use workspace::{
-    Apply, Base, Choice, Destination, Ended, Guest, Parcel, Repository, Selection, WorkspaceError, export,
-    prepare,
+    Apply, Base, Choice, Destination, Ended, Guest, LARGEST_PATCH, Parcel, Repository, Selection,
+    WorkspaceError, export, prepare,
 };
 
 use crate::support::{Local, Scene, git, make_executable, tree};
@@ -354,7 +354,13 @@ fn an_agent_that_lies_changes_nothing_on_the_host_and_its_words_are_harmless() {
         };
         let prepared = scene.prepare_into(&mut liar, &Choice::default(), None, false);
         let mut patch = Vec::new();
-        let exported = export(&mut liar, "/root/repo", &Base::Prepared, &mut patch);
+        let exported = export(
+            &mut liar,
+            "/root/repo",
+            &Base::Prepared,
+            LARGEST_PATCH,
+            &mut patch,
+        );
         let failures = [prepared.err(), exported.err(), scene.apply(&patch).err()];
         for failure in failures.into_iter().flatten() {
             let line = failure.to_string();

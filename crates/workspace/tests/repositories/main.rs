@@ -2,12 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod again;
+mod bombs;
 mod coming_out;
 mod edits;
 mod going_in;
 mod hostile;
 mod large;
 mod patches;
+mod planted;
 mod pulling;
 mod support;
 mod trouble;

@@ -4,7 +4,6 @@ use std::os::unix::fs::symlink;
 
 use proptest::prelude::*;
 use workspace::WorkspaceError;
-use workspace::patch::RiskKind;
 
 use crate::support::{Scene, parsed, tree};
 
@@ -13,7 +12,7 @@ const NEW: &str = "2222222222222222222222222222222222222222";
 const NONE: &str = "0000000000000000000000000000000000000000";
 
 /// A patch that makes a file of one line.
-fn makes(path: &str, mode: &str, line: &str) -> String {
+pub fn makes(path: &str, mode: &str, line: &str) -> String {
     let end = if mode == "120000" {
         "\\ No newline at end of file\n"
     } else {
@@ -128,58 +127,6 @@ fn nothing_is_written_through_a_link_that_the_host_has() {
         "{refused}"
     );
     assert!(!other.join("evil").exists());
-}
-
-#[test]
-fn what_should_be_looked_at_first_is_named() {
-    let change = |path: &str, from: &str, to: &str| {
-        format!("diff --git a/{path} b/{path}\nold mode {from}\nnew mode {to}\n")
-    };
-    for (patch, kind) in [
-        (makes("link", "120000", "/etc/passwd"), RiskKind::LinkOut),
-        (makes("a/link", "120000", "../../out"), RiskKind::LinkOut),
-        (makes("link", "120000", "a/../../out"), RiskKind::LinkOut),
-        (makes("link", "120000", ".git/config"), RiskKind::LinkOut),
-        (makes("a/link", "120000", "../.GIT/hooks"), RiskKind::LinkOut),
-        (change("tool", "100644", "100755"), RiskKind::Mode),
-        (change("tool", "100755", "100644"), RiskKind::Mode),
-        (makes(".githooks/pre-commit", "100755", "x"), RiskKind::Hook),
-        (makes(".husky/pre-push", "100755", "x"), RiskKind::Hook),
-        (makes(".pre-commit-config.yaml", "100644", "x"), RiskKind::Hook),
-        (
-            makes("sub/.gitattributes", "100644", "* filter=x"),
-            RiskKind::GitSettings,
-        ),
-        (makes(".gitmodules", "100644", "x"), RiskKind::GitSettings),
-        (makes(".github/workflows/x.yml", "100644", "x"), RiskKind::Ci),
-        (makes(".GitHub/workflows/x.yml", "100644", "x"), RiskKind::Ci),
-        (makes(".gitlab-ci.yml", "100644", "x"), RiskKind::Ci),
-        (makes("Jenkinsfile", "100644", "x"), RiskKind::Ci),
-        (makes(".vscode/tasks.json", "100644", "x"), RiskKind::Editor),
-        (makes("x.code-workspace", "100644", "x"), RiskKind::Editor),
-        (
-            makes(".devcontainer/devcontainer.json", "100644", "x"),
-            RiskKind::Editor,
-        ),
-        (makes(".envrc", "100644", "x"), RiskKind::Environment),
-        (makes("mise.toml", "100644", "x"), RiskKind::Environment),
-        (makes("a\u{202e}b", "100644", "x"), RiskKind::Name),
-    ] {
-        let risks = parsed(patch.as_bytes()).unwrap().risks();
-        let kinds: Vec<_> = risks.iter().map(|risk| risk.kind).collect();
-        assert_eq!(kinds, [kind], "{patch}");
-    }
-    for patch in [
-        makes("link", "120000", "a/../b"),
-        makes("a/b", "120000", "../c"),
-        makes("tool", "100755", "x"),
-    ] {
-        assert_eq!(parsed(patch.as_bytes()).unwrap().risks(), [], "{patch}");
-    }
-    let seen = parsed(makes("link", "120000", "/etc/\u{1b}[31m").as_bytes())
-        .unwrap()
-        .risks();
-    assert_eq!(seen[0].detail.as_deref(), Some("/etc/\\u{1b}[31m"));
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn what_the_commits_bring_is_known_before_they_are_kept() {
         Some(&base),
     );
     let pulled = pulled.unwrap().unwrap();
-    let kinds: Vec<_> = pulled.patch.risks().iter().map(|risk| risk.kind).collect();
+    let kinds: Vec<_> = pulled.risks.iter().map(|risk| risk.kind).collect();
     assert_eq!(kinds, [RiskKind::GitSettings]);
     drop(pulled);
     assert_eq!(tree(&scene.top(), true), before);

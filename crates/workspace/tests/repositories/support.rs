@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 use archive::{Keep, Pieces, Placement, Target, unpack};
 use bytes::Bytes;
 use tempfile::TempDir;
-use workspace::patch::{Patch, parse};
+use workspace::patch::{Onto, Patch, Risk, parse};
 use workspace::{
-    Applied, Apply, Base, Choice, Destination, Ended, Guest, Parcel, Prepared, Repository, Selection,
-    WorkspaceError, apply, export, prepare,
+    Applied, Apply, Base, Choice, Destination, Ended, Guest, LARGEST_PATCH, Parcel, Prepared, Repository,
+    Selection, WorkspaceError, apply, export, prepare,
 };
 
 /// Two folders: a host's repository and a guest.
@@ -174,6 +174,7 @@ impl Scene {
             &mut Local::default(),
             &self.inside().display().to_string(),
             base,
+            LARGEST_PATCH,
             &mut patch,
         )
         .unwrap();
@@ -188,6 +189,11 @@ impl Scene {
         let file = self.path("patch");
         std::fs::write(&file, patch).unwrap();
         apply(&self.find(), &parsed(patch)?, &file, how)
+    }
+
+    /// What of a patch is to be looked at, with what the working tree has.
+    pub fn risks(&self, patch: &[u8]) -> Vec<Risk> {
+        parsed(patch).unwrap().risks(&self.find(), Onto::Files).unwrap()
     }
 
     /// What both sides say of themselves must be the same.

@@ -5,10 +5,13 @@ use std::io::{self, BufReader, IsTerminal, Seek, Write};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
-use workspace::patch::{Patch, Risk, parse};
-use workspace::{Apply, Base, WorkspaceError, apply as apply_here, export as export_from, to_branch};
+use workspace::patch::{LARGEST_TEXT, Onto, Patch, parse};
+use workspace::{
+    Apply, Base, LARGEST_PATCH, WorkspaceError, apply as apply_here, export as export_from, to_branch,
+};
 
 use super::Entered;
+use super::risks::Risks;
 use crate::cli::{ApplyArgs, DiffArgs, ExportWorkspaceArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -33,7 +36,14 @@ pub async fn export(place: &Place, args: &ExportWorkspaceArgs) -> Result<u8, Fai
         .filter(|folder| *folder != Path::new(""))
         .unwrap_or(Path::new("."));
     let file = NamedTempFile::new_in(folder).map_err(cannot)?;
-    let file = fetch(&entered, &args.guest.guest_path, base, file, &mut signals).await?;
+    let file = fetch(
+        &entered,
+        &args.guest.guest_path,
+        (base, LARGEST_PATCH),
+        file,
+        &mut signals,
+    )
+    .await?;
     file.persist(output).map_err(|error| cannot(error.error))?;
     Ok(0)
 }
@@ -74,17 +84,34 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
         None => Base::Prepared,
     };
     let file = tempfile_of_ours()?;
-    let file = fetch(&entered, &args.guest.guest_path, base, file, &mut signals).await?;
+    let file = fetch(
+        &entered,
+        &args.guest.guest_path,
+        (base, LARGEST_TEXT),
+        file,
+        &mut signals,
+    )
+    .await?;
     let patch = parsed(file.as_file()).map_err(&fail)?;
     if patch.is_empty() {
         say(args.quiet, "banger: nothing was changed there");
         return Ok(0);
     }
-    if show_risks(&patch.risks()) && !args.allow_risky && !args.check {
-        return Err(Failure::new("the patch holds what should be looked at first")
-            .with_hint("`banger vm workspace diff` shows all of it; --allow-risky applies it"));
-    }
     let commit = record.and_then(|record| record.commit.clone());
+    let onto = match &args.branch {
+        Some(_) => Onto::Commit(commit.as_deref()),
+        None => Onto::Files,
+    };
+    let risks = Risks(patch.risks(&repository, onto).map_err(&fail)?);
+    risks.show(args.quiet, args.check);
+    if risks.ask() && !args.allow_risky && !args.check {
+        return Err(
+            Failure::new("the patch holds what should be looked at first").with_hint(format!(
+                "`banger vm workspace diff {}` shows all of it; --allow-risky applies it",
+                entered.name
+            )),
+        );
+    }
     let message = format!("Work from {}:{}", entered.name, args.guest.guest_path);
     let check = args.check;
     // Whatever is asked of this program meanwhile: files are never left half replaced.
@@ -124,7 +151,10 @@ fn summary(patch: &Patch, check: bool) -> String {
         };
         let lines = match change.lines {
             Some((added, removed)) => format!("+{added} -{removed}"),
-            None => "binary".to_owned(),
+            None => match change.size {
+                Some(size) => format!("binary, {}", render::bytes(size)),
+                None => "binary".to_owned(),
+            },
         };
         text.push_str(&format!(
             "  {what:<8} {}  {lines}\n",
@@ -141,16 +171,6 @@ fn summary(patch: &Patch, check: bool) -> String {
         "changed"
     };
     format!("{text}  {count} {end}")
-}
-
-/// Says what should be looked at. Whether there is any.
-pub(super) fn show_risks(risks: &[Risk]) -> bool {
-    for risk in risks {
-        let detail = risk.detail.as_deref().map(|detail| format!(" ({detail})"));
-        let detail = detail.unwrap_or_default();
-        render::warning(&format!("`{}`: {}{detail}", risk.path, risk.kind.words()));
-    }
-    !risks.is_empty()
 }
 
 /// No workspace was put there from here.
@@ -176,11 +196,11 @@ pub(super) fn tempfile_of_ours() -> Result<NamedTempFile, Failure> {
     NamedTempFile::new().map_err(|error| Failure::new(format!("cannot make a file for the patch: {error}")))
 }
 
-/// Writes the guest's patch to a file.
+/// Writes the guest's patch against a base, up to a bound, to a file.
 pub(super) async fn fetch(
     entered: &Entered,
     guest_path: &str,
-    base: Base,
+    (base, limit): (Base, u64),
     file: NamedTempFile,
     signals: &mut Signals,
 ) -> Result<NamedTempFile, Failure> {
@@ -188,7 +208,7 @@ pub(super) async fn fetch(
     let mut written = entered
         .work(signals, true, move |guest| {
             let mut writer = io::BufWriter::with_capacity(256 << 10, file);
-            export_from(guest, &path, &base, &mut writer)?;
+            export_from(guest, &path, &base, limit, &mut writer)?;
             writer.into_inner().map_err(|error| WorkspaceError::Host {
                 action: "write",
                 path: "the patch".to_owned(),
@@ -211,7 +231,7 @@ async fn print(entered: &Entered, path: &str, base: Base, signals: &mut Signals)
                 filter: io::stdout().is_terminal().then(TerminalFilter::default),
                 broken: None,
             };
-            let exported = export_from(guest, &path, &base, &mut screen);
+            let exported = export_from(guest, &path, &base, LARGEST_PATCH, &mut screen);
             match screen.broken {
                 // Whoever has read enough ends it.
                 Some(error) => Ok(Some(error)),

@@ -5,6 +5,7 @@ mod changes;
 mod downloads;
 mod prepare;
 mod pull;
+mod risks;
 mod setup;
 mod status;
 

@@ -1,10 +1,10 @@
 //! A VM's commits onto a branch of the host's.
 
-use workspace::patch::Risk;
 use workspace::pull as pull_from;
 
 use super::Entered;
-use super::changes::{show_risks, unknown};
+use super::changes::unknown;
+use super::risks::Risks;
 use crate::cli::PullWorkspaceArgs;
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -43,13 +43,13 @@ pub async fn pull(place: &Place, args: &PullWorkspaceArgs) -> Result<u8, Failure
         .unwrap_or_else(|| format!("banger/{}", entered.name));
     repository.check_branch(&branch).map_err(fail)?;
     let (base, name, allow_risky) = (record.commit.clone(), branch.clone(), args.allow_risky);
-    let (outcome, risks): (Outcome, Vec<Risk>) = entered
+    let (outcome, risks): (Outcome, Risks) = entered
         .work(&mut signals, args.quiet, move |guest| {
             let Some(pulled) = pull_from(&repository, guest, &path, base.as_deref())? else {
-                return Ok((Outcome::None, Vec::new()));
+                return Ok((Outcome::None, Risks(Vec::new())));
             };
-            let risks = pulled.patch.risks();
-            if !risks.is_empty() && !allow_risky {
+            let risks = Risks(pulled.risks.clone());
+            if risks.ask() && !allow_risky {
                 return Ok((Outcome::Held, risks));
             }
             let kept = Outcome::Kept(pulled.commits, pulled.tip.clone());
@@ -57,10 +57,14 @@ pub async fn pull(place: &Place, args: &PullWorkspaceArgs) -> Result<u8, Failure
             Ok((kept, risks))
         })
         .await?;
-    show_risks(&risks);
+    risks.show(args.quiet, false);
     match outcome {
-        Outcome::Held => Err(Failure::new("the commits hold what should be looked at first")
-            .with_hint("`banger vm workspace diff` shows it; --allow-risky takes them")),
+        Outcome::Held => Err(
+            Failure::new("the commits hold what should be looked at first").with_hint(format!(
+                "`banger vm workspace diff {}` shows it; --allow-risky takes them",
+                entered.name
+            )),
+        ),
         Outcome::None if !args.quiet => {
             render::note("banger: nothing was committed there");
             Ok(0)
