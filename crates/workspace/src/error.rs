@@ -279,7 +279,7 @@ pub(crate) fn shown(path: &[u8]) -> String {
     let text = String::from_utf8_lossy(path);
     text.chars()
         .flat_map(|letter| {
-            let plain = !letter.is_control();
+            let plain = !is_unseen(letter);
             let escaped = (!plain).then(|| letter.escape_default());
             plain
                 .then_some(letter)
@@ -287,4 +287,13 @@ pub(crate) fn shown(path: &[u8]) -> String {
                 .chain(escaped.into_iter().flatten())
         })
         .collect()
+}
+
+/// Characters that a terminal acts on, or that nobody sees: controls, marks of direction, joiners, fillers.
+pub(crate) fn is_unseen(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{180b}'..='\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
 }

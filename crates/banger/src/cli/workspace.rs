@@ -74,8 +74,9 @@ Examples:
     /// uncommitted changes stay. No hook, filter or other program is run, and nothing of the VM's `.git` comes along.
     ///
     /// What could run by itself here or lead out of the tree is shown first and needs --allow-risky: links that leave
-    /// the tree, changed modes, hooks, .gitattributes, CI files, editors' tasks, files that shells and tools act on.
-    /// A patch that names a path outside of the tree, or in `.git`, is refused whatever the flags.
+    /// the tree, changed modes, folders that become repositories, hidden files that are not known to be harmless, and
+    /// new files that tools find by their name (a Makefile, a package.json). Changes of those are shown and go on. A
+    /// patch that names a path outside of the tree, or in `.git`, is refused whatever the flags.
     #[command(after_help = "\
 Examples:
   banger vm workspace apply box

@@ -115,6 +115,53 @@ fn what_is_risky_is_shown_and_needs_a_word() {
 }
 
 #[test]
+fn what_is_changed_every_day_is_shown_and_applied() {
+    let scene = Scene::new();
+    scene.write("Makefile", "all:\n");
+    fs::write(scene.top.join("picture"), [0, 1, 2]).unwrap();
+    scene.git(&["add", "-A"]);
+    scene.git(&["commit", "-qm", "tools"]);
+    scene.prepare();
+    fs::write(scene.inside.join("Makefile"), "all:\n\ttrue\n").unwrap();
+    fs::write(scene.inside.join(".gitignore"), "*.o\n").unwrap();
+    fs::write(scene.inside.join("picture"), [0; 5000]).unwrap();
+    let quiet = scene.workspace("apply", &["-q", "--check"]);
+    assert_eq!((quiet.code, quiet.err.as_str()), (0, ""));
+    let applied = scene.workspace("apply", &[]);
+    insta::assert_snapshot!("every_day", applied.screen());
+    assert_eq!(
+        fs::read_to_string(scene.top.join("Makefile")).unwrap(),
+        "all:\n\ttrue\n"
+    );
+}
+
+/// However many files of one kind there are, each kind is on the screen.
+#[test]
+fn a_flood_of_risky_files_hides_no_kind() {
+    let scene = Scene::new();
+    scene.prepare();
+    for number in 0..1000 {
+        fs::write(scene.inside.join(format!(".hidden{number}")), "x\n").unwrap();
+    }
+    fs::write(scene.inside.join("pre-commit"), "x\n").unwrap();
+    let refused = scene.workspace("apply", &[]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.lines().count() < 30, "{}", refused.err);
+    assert!(
+        refused.err.contains("and 980 more of these: hidden"),
+        "{}",
+        refused.err
+    );
+    assert!(
+        refused.err.contains("`pre-commit`: runs when git is used"),
+        "{}",
+        refused.err
+    );
+    let checked = scene.workspace("apply", &["--check", "-q"]);
+    assert_eq!((checked.code, checked.err.lines().count()), (0, 1001));
+}
+
+#[test]
 fn a_patch_that_does_not_fit_changes_nothing_and_a_merge_can_be_asked_for() {
     let scene = Scene::new();
     scene.prepare();

@@ -47,7 +47,7 @@ fn half<R: BufRead>(
     }
     let length: u64 = String::from_utf8_lossy(&length).parse().unwrap_or(u64::MAX);
     budget.spend(length, path)?;
-    let mut digest = id.filter(|_| !is_delta).and_then(|id| {
+    let mut digest = id.filter(|_| !is_delta).map(|id| {
         let format = if id.len() == 40 {
             Format::Sha1
         } else {
@@ -55,7 +55,7 @@ fn half<R: BufRead>(
         };
         let mut digest = format.digest();
         digest.update(format!("blob {length}\0").as_bytes());
-        Some((digest, id))
+        (digest, id)
     });
     let mut inflate = Inflate::new();
     inflate.begin(length);

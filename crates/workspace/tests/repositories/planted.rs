@@ -85,6 +85,7 @@ fn what_should_be_looked_at_first_is_named() {
         (plain(&["a/.unheard-of/x"]), K::Hidden),
         (plain(&["a\u{202e}b"]), K::Name),
         (plain(&["GITMOD~1"]), K::Name),
+        (plain(&["a\\..\\..\\b"]), K::Name),
         (plain(&["Makefile"]), K::Build),
         (plain(&["x/conftest.py"]), K::Build),
         (plain(&["lib/x.so"]), K::Library),

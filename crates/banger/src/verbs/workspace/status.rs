@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use workspace::patch::LARGEST_TEXT;
 use workspace::{Base, Repository};
 
 use super::Entered;
@@ -68,7 +69,15 @@ async fn of(entered: &Entered, record: &Record, signals: &mut Signals) -> Result
     }
     let host = Repository::head_of(&record.repository).ok().flatten();
     let file = tempfile_of_ours()?;
-    let changed_files = match fetch(entered, &record.guest_path, Base::Prepared, file, signals).await {
+    let changed_files = match fetch(
+        entered,
+        &record.guest_path,
+        (Base::Prepared, LARGEST_TEXT),
+        file,
+        signals,
+    )
+    .await
+    {
         Ok(file) => match parsed(file.as_file()) {
             Ok(patch) => Some(patch.changes.len()),
             Err(error) => {

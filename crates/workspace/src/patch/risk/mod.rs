@@ -14,7 +14,7 @@ mod places;
 use std::collections::HashSet;
 
 use super::{Change, FileMode, name};
-use crate::error::{WorkspaceError, shown};
+use crate::error::{WorkspaceError, is_unseen, shown};
 use crate::repository::Repository;
 use ground::Ground;
 
@@ -171,7 +171,9 @@ fn by_itself(change: &Change, add: Add<'_>) {
     }
     let text = std::str::from_utf8(&change.path);
     let unseen = text.map_or(true, |text| text.chars().any(is_unseen));
-    if unseen || change.path.split(|byte| *byte == b'/').any(name::is_short) {
+    let mut names = change.path.split(|byte| *byte == b'/');
+    // A backslash is a slash elsewhere.
+    if unseen || names.any(|name| name::is_short(name) || name.contains(&b'\\')) {
         add(change, RiskKind::Name, None);
     }
 }
@@ -215,12 +217,4 @@ impl FileMode {
             Self::Link => "link",
         }
     }
-}
-
-fn is_unseen(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{180b}'..='\u{180e}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
 }
