@@ -3,7 +3,7 @@
 use std::io;
 
 use api::ApiError;
-use api::client::ClientError;
+use api::client::{ClientError, FolderError};
 
 /// Exit code of wrong usage.
 pub const USAGE: u8 = 2;
@@ -147,15 +147,25 @@ impl From<ApiError> for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
+        let message = error.to_string();
         match error {
             ClientError::Api(error) => error.into(),
-            ClientError::Unreachable { .. } => Self::new(error.to_string()),
-            ClientError::ForeignDaemon { .. } => Self::new(error.to_string())
-                .with_hint("find out who made that socket, and remove it or name another by --socket"),
-            ClientError::Broke(_) | ClientError::Silent { .. } => {
-                Self::new(error.to_string()).with_hint("`banger doctor` looks at the daemon")
+            ClientError::Unreachable { .. } => Self::new(message),
+            ClientError::ForeignDaemon { owner, .. } => Self::new(message).with_hint(format!(
+                "only a daemon of your own or of root's is trusted; if that user's is meant: sudo -u '#{owner}' banger …"
+            )),
+            ClientError::UnsafeFolder { fault, .. } => {
+                let hint = match &fault {
+                    FolderError::OpenToOthers { path, parent: false, .. } => format!("chmod go-w {}", path.display()),
+                    FolderError::OpenToOthers { path, parent: true, .. } => format!("chmod o-w {}", path.display()),
+                    _ => "find out who made it, and remove it, or set XDG_RUNTIME_DIR to a folder of your own".into(),
+                };
+                Self::new(message).with_hint(hint)
             }
-            ClientError::TooLong { .. } | ClientError::Protocol(_) => Self::new(error.to_string())
+            ClientError::Broke(_) | ClientError::Silent { .. } => {
+                Self::new(message).with_hint("`banger doctor` looks at the daemon")
+            }
+            ClientError::TooLong { .. } | ClientError::Protocol(_) => Self::new(message)
                 .with_hint("`banger version` shows whether banger and its daemon belong together"),
         }
     }

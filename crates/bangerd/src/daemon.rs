@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::client::FolderError;
 use config::{CertificateError, ConfigError, Paths, PathsError};
 use engine::faults::Faults;
 use engine::{Defaults, Doctor, Engine, EngineError, Machines, Networks, Parts, Sources, Timeouts};
@@ -207,6 +208,9 @@ pub enum DaemonError {
     /// The folders cannot be used.
     #[error(transparent)]
     Paths(#[from] PathsError),
+    /// Others could put a socket of theirs where the daemon is to listen.
+    #[error("cannot listen: {0}")]
+    Folder(#[source] FolderError),
     /// The configuration file is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -272,6 +276,7 @@ impl DaemonError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Paths(error) => error.hint(),
+            Self::Folder(_) => Some("set XDG_RUNTIME_DIR to a folder of your own".into()),
             Self::Config(error) => error.hint(),
             Self::Store(error) | Self::Engine(EngineError::Store(error)) => error.hint(),
             Self::Engine(error) => error.to_api().hint,

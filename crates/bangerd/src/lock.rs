@@ -1,21 +1,23 @@
 //! One daemon a state directory.
 
 use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use api::client::short_path;
 use config::Paths;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use tokio::net::UnixStream;
 
 use crate::DaemonError;
 
 /// How long to wait for another daemon that holds the lock and does not answer yet.
 const OTHER: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Largest `bangerd.json`.
+const LARGEST_FILE: u64 = 64 << 10;
 
 /// What `bangerd.json` in the state directory says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,11 +63,12 @@ pub(crate) async fn take_turn(paths: &Paths) -> Result<Turn, DaemonError> {
     }
 }
 
-/// The socket of the daemon that the state directory tells of, if it answers.
+/// The socket of the daemon that the state directory tells of, if it answers and is one that clients trust.
 async fn answering(paths: &Paths) -> Option<PathBuf> {
-    let text = std::fs::read(paths.daemon_file()).ok()?;
+    let mut text = Vec::new();
+    let file = File::open(paths.daemon_file()).ok()?;
+    file.take(LARGEST_FILE).read_to_end(&mut text).ok()?;
     let whereabouts: Whereabouts = serde_json::from_slice(&text).ok()?;
-    let (short, _open) = short_path(&whereabouts.socket).ok()?;
-    UnixStream::connect(short).await.ok()?;
+    api::client::connect(&whereabouts.socket).await.ok()?;
     Some(whereabouts.socket)
 }

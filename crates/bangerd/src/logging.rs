@@ -52,6 +52,7 @@ impl Turning {
             .create(true)
             .append(true)
             .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
             .open(&path)?;
         let size = file.metadata()?.len();
         Ok(Self { path, file, size })

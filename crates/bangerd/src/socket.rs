@@ -1,11 +1,11 @@
 //! The daemon's socket: made whole or not at all, made anew when its folder vanishes.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use api::client::short_path;
+use api::client::{Trust, short_path};
 use config::Paths;
 use tokio::net::UnixListener;
 
@@ -24,6 +24,10 @@ impl Socket {
     /// Binds the daemon's socket, mode 0600, and says in the state directory where it is.
     pub(crate) fn bind(paths: &Paths) -> Result<Self, DaemonError> {
         paths.prepare_runtime()?;
+        // The same check as the clients', so that no daemon listens where none of them would come.
+        Trust::of_process()
+            .open_folder(paths.runtime())
+            .map_err(DaemonError::Folder)?;
         let path = paths.socket();
         let error = || DaemonError::file("bind", &path);
         // Bound under another name, made private and only then given its own: nobody meets a half-made socket, and
@@ -71,6 +75,13 @@ fn tell(paths: &Paths, socket: &Path) -> Result<(), DaemonError> {
     let text =
         serde_json::to_vec(&whereabouts).map_err(|error| DaemonError::file("write", &path)(error.into()))?;
     let staging = path.with_extension("json.new");
-    fs::write(&staging, text).map_err(DaemonError::file("write", &staging))?;
+    let _ = fs::remove_file(&staging);
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&staging)
+        .and_then(|mut file| file.write_all(&text))
+        .map_err(DaemonError::file("write", &staging))?;
     fs::rename(&staging, &path).map_err(DaemonError::file("write", &path))
 }

@@ -1,9 +1,11 @@
 //! Reading `config.toml`: every complaint names file, line and key.
 
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 
 use crate::Environment;
@@ -23,6 +25,24 @@ pub enum ConfigError {
         /// The system's reason.
         #[source]
         source: io::Error,
+    },
+    /// The file belongs to another user.
+    #[error("{path} belongs to uid {owner}, not to uid {uid} or root")]
+    ForeignOwner {
+        /// The file, or its folder.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The user whose configuration it would be.
+        uid: u32,
+    },
+    /// Others can change the file.
+    #[error("{path} has mode {mode:04o}, others can change it")]
+    OpenToOthers {
+        /// The file, or its folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
     },
     /// A key that does not exist.
     #[error("{path}:{line}: unknown key `{key}`")]
@@ -72,6 +92,14 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownKey { known, .. } if !known.is_empty() => Some(format!("known here: {known}")),
+            Self::ForeignOwner { path, .. } => Some(format!(
+                "it names programs to run and walls to leave out: see what is in it, then chown {}",
+                path.display()
+            )),
+            Self::OpenToOthers { path, .. } => Some(format!(
+                "it names programs to run and walls to leave out: see what is in it, then chmod go-w {}",
+                path.display()
+            )),
             _ => None,
         }
     }
@@ -83,10 +111,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], always with the file, and where it can be said with line and key.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let text = read(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = read(path, rustix::process::geteuid().as_raw())?;
         let mut config = Self::parse(&text, path, HostShape::of_host())?;
         if let Some(value) = environment.variable("BANGER_LOG_LEVEL") {
             let value = value.to_string_lossy();
@@ -143,12 +168,54 @@ pub fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, Con
     })
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    let file = match File::open(path) {
+fn read(path: &Path, uid: u32) -> Result<String, ConfigError> {
+    let failed = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    // Without `NONBLOCK`, a pipe in the file's place would be waited for.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path);
+    let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-        Err(error) => return Err(error),
+        Err(error) => return Err(failed(error)),
     };
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(io::Error::other("it is no plain file")));
+    }
+    check_writers(path, &metadata, uid)?;
+    if let Some(folder) = path.parent() {
+        check_writers(folder, &folder.metadata().map_err(failed)?, uid)?;
+    }
+    read_text(file).map_err(failed)
+}
+
+/// Who can write the configuration decides which programs run and which walls stand: the user and root, and a group
+/// only if it is the user's own (many systems give each user one, and make files writable to it).
+fn check_writers(path: &Path, found: &Metadata, uid: u32) -> Result<(), ConfigError> {
+    if found.uid() != uid && found.uid() != 0 {
+        return Err(ConfigError::ForeignOwner {
+            path: path.to_owned(),
+            owner: found.uid(),
+            uid,
+        });
+    }
+    let mode = found.mode() & 0o7777;
+    let own_group = found.gid() == rustix::process::getegid().as_raw() || found.gid() == 0;
+    if mode & 0o002 != 0 || (mode & 0o020 != 0 && !own_group) {
+        return Err(ConfigError::OpenToOthers {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
+}
+
+fn read_text(file: File) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST_FILE {

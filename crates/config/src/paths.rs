@@ -165,6 +165,20 @@ impl Paths {
         self.prepare_runtime()
     }
 
+    /// Checks the state directory, and makes nothing; false where it is not there yet.
+    ///
+    /// # Errors
+    /// As [`Paths::prepare`].
+    pub fn check_state(&self) -> Result<bool, PathsError> {
+        crate::prepare::check_user_directory(&self.state, self.uid)
+    }
+
+    /// The user whose directories these are.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
     /// Creates and checks the runtime directory only: it can vanish at logout while the daemon lives.
     ///
     /// # Errors

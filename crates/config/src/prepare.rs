@@ -21,12 +21,7 @@ use crate::PathsError;
 pub fn user_directory(path: &Path, uid: u32) -> Result<(), PathsError> {
     let directory = create_and_open(path, OFlags::empty())?;
     let mode = owned_mode(path, &directory, uid)?;
-    if mode & 0o022 != 0 {
-        return Err(PathsError::OpenToOthers {
-            path: path.to_owned(),
-            mode,
-        });
-    }
+    closed_to_writing(path, mode)?;
     if mode & 0o077 != 0 {
         rustix::fs::fchmod(&directory, Mode::RWXU).map_err(|source| PathsError::Open {
             path: path.to_owned(),
@@ -34,6 +29,16 @@ pub fn user_directory(path: &Path, uid: u32) -> Result<(), PathsError> {
         })?;
     }
     Ok(())
+}
+
+/// Checks a directory that may not be there yet, by the rules of [`user_directory`]; false where it is not.
+pub fn check_user_directory(path: &Path, uid: u32) -> Result<bool, PathsError> {
+    let directory = match open(path, OFlags::empty()) {
+        Err(PathsError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    let mode = owned_mode(path, &directory, uid)?;
+    closed_to_writing(path, mode).map(|()| true)
 }
 
 /// Makes a directory in a place where others can make one too (`/tmp`): no link, ours, mode 0700 from its first moment.
@@ -66,6 +71,10 @@ fn create_and_open(path: &Path, flags: OFlags) -> Result<OwnedFd, PathsError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error)),
     }
+    open(path, flags)
+}
+
+fn open(path: &Path, flags: OFlags) -> Result<OwnedFd, PathsError> {
     let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map_err(|error| match error {
         rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP => PathsError::NotADirectory {
@@ -75,6 +84,16 @@ fn create_and_open(path: &Path, flags: OFlags) -> Result<OwnedFd, PathsError> {
             path: path.to_owned(),
             source: error.into(),
         },
+    })
+}
+
+fn closed_to_writing(path: &Path, mode: u32) -> Result<(), PathsError> {
+    if mode & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(PathsError::OpenToOthers {
+        path: path.to_owned(),
+        mode,
     })
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::FolderError;
 use crate::ApiError;
 
 /// Why a call has no answer, or not the one that was asked for.
@@ -18,13 +19,22 @@ pub enum ClientError {
         #[source]
         source: io::Error,
     },
-    /// Somebody else listens there, who would see whatever is sent.
-    #[error("the daemon at {socket} belongs to uid {owner}")]
+    /// The listener is another user's, who would see whatever is sent.
+    #[error("the daemon at {socket} belongs to uid {owner}: nothing was sent to it")]
     ForeignDaemon {
         /// The socket.
         socket: PathBuf,
-        /// Who listens.
+        /// The listener's uid.
         owner: u32,
+    },
+    /// Others could put a socket of theirs at this path.
+    #[error("the socket {socket} is not trusted: {fault}")]
+    UnsafeFolder {
+        /// The socket.
+        socket: PathBuf,
+        /// The folder at fault.
+        #[source]
+        fault: FolderError,
     },
     /// The daemon answered that it failed or refuses.
     #[error(transparent)]
@@ -50,6 +60,12 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether a socket was refused for whose it is.
+    #[must_use]
+    pub fn is_distrust(&self) -> bool {
+        matches!(self, Self::ForeignDaemon { .. } | Self::UnsafeFolder { .. })
+    }
+
     /// The daemon's own account of the failure, if it gave one.
     #[must_use]
     pub fn api(&self) -> Option<&ApiError> {

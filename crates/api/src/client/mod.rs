@@ -10,6 +10,7 @@ mod kernels;
 mod socket;
 mod ssh;
 mod stream;
+mod trust;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,8 +22,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 pub use error::ClientError;
-pub use socket::short_path;
+pub use socket::{connect, short_path};
 pub use stream::{Chunks, Events, Notices};
+pub use trust::{FolderError, Trust};
 
 use crate::{
     Booted, BuildImage, CreateVm, GuestPorts, KillSignal, KillVm, Operation, Pong, PullImage, PullKernel,
@@ -137,7 +139,7 @@ impl Client {
     /// # Errors
     /// Nobody listens there.
     pub async fn hold(self) -> Result<Self, ClientError> {
-        let stream = socket::connect(&self.socket).await?;
+        let stream = connect(&self.socket).await?;
         Ok(Self {
             hold: Some(Arc::new(stream)),
             ..self

@@ -2,24 +2,24 @@
 //!
 //! ```text
 //! --socket, else BANGER_SOCKET ──► that one; never started
-//! else <state>/bangerd.json    ──► the socket it names, if somebody answers there
+//! else <state>/bangerd.json    ──► the socket it names, if a daemon answers there
 //! else                         ──► `bangerd --announce`, then the socket it announces
 //! ```
+//!
+//! On each of these ways folder and listener are checked at each connection: `api::client::Trust`.
 
+mod announced;
 mod binary;
 mod session;
 mod start;
 mod stop;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use api::Version;
 use api::client::{Client, ClientError};
-use config::{Environment, Paths};
-use serde::Deserialize;
+use config::{Environment, Paths, PathsError};
 
 use crate::failure::Failure;
 use crate::render;
@@ -31,21 +31,12 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long a daemon that is there may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Largest daemon file.
-const LARGEST_FILE: u64 = 64 << 10;
-
 /// Where the daemon is to be found.
 pub enum Place {
     /// At a socket that the user named.
     Fixed(PathBuf),
     /// Where the user's own directories say.
     Personal(Box<Paths>),
-}
-
-/// What `bangerd` leaves beside its state.
-#[derive(Deserialize)]
-struct DaemonFile {
-    socket: PathBuf,
 }
 
 impl Place {
@@ -58,46 +49,38 @@ impl Place {
         if let Some(socket) = socket.or_else(|| environment.variable("BANGER_SOCKET").map(PathBuf::from)) {
             return Ok(Self::Fixed(socket));
         }
-        let paths = Paths::personal(&environment).map_err(|error| {
-            let failure = Failure::new(format!("cannot find the daemon: {error}"));
-            match error.hint() {
-                Some(hint) => failure.with_hint(hint),
-                None => failure,
-            }
-        })?;
+        let paths = Paths::personal(&environment).map_err(|error| paths_failure(&error))?;
         Ok(Self::Personal(Box::new(paths)))
     }
 
     /// The daemon, if one is running.
     ///
     /// # Errors
-    /// Somebody listens there and gives no sensible answer.
+    /// The listener gives no sensible answer, or is not trusted.
     pub async fn running(&self) -> Result<Option<(Client, Version)>, Failure> {
-        let Some(socket) = self.known_socket() else {
-            return Ok(None);
-        };
-        match greet(socket).await {
-            Ok(found) => Ok(Some(found)),
-            // A daemon that ends at this very moment closes the connection without an answer.
-            Err(ClientError::Unreachable { .. } | ClientError::Broke(_)) => Ok(None),
-            Err(error) => Err(error.into()),
+        match self.known_socket()? {
+            Some(socket) => Ok(find(socket).await?),
+            None => Ok(None),
         }
     }
 
     /// Where a daemon listens, if there is any sign of one.
-    fn known_socket(&self) -> Option<PathBuf> {
+    fn known_socket(&self) -> Result<Option<PathBuf>, Failure> {
         match self {
-            Self::Fixed(socket) => Some(socket.clone()),
-            Self::Personal(paths) => socket_in(&paths.daemon_file()),
+            Self::Fixed(socket) => Ok(Some(socket.clone())),
+            Self::Personal(paths) => announced::socket(paths),
         }
     }
 
     /// Where the daemon listens, or would listen if it were started.
-    pub fn socket(&self) -> PathBuf {
-        self.known_socket().unwrap_or_else(|| match self {
+    ///
+    /// # Errors
+    /// The state folder is not the user's own.
+    pub fn socket(&self) -> Result<PathBuf, Failure> {
+        Ok(self.known_socket()?.unwrap_or_else(|| match self {
             Self::Fixed(socket) => socket.clone(),
             Self::Personal(paths) => paths.socket(),
-        })
+        }))
     }
 
     /// Ends the daemon, if one is running, and waits until it is gone.
@@ -105,7 +88,7 @@ impl Place {
     /// # Errors
     /// It does not answer, or does not end.
     pub async fn stop(&self) -> Result<Stopped, Failure> {
-        match self.known_socket() {
+        match self.known_socket()? {
             Some(socket) => stop::stop(&socket).await,
             None => Ok(Stopped::Before),
         }
@@ -128,8 +111,14 @@ impl Place {
     /// # Errors
     /// As [`Self::connect`].
     pub async fn connect_unchecked(&self) -> Result<(Client, Version), Failure> {
-        if let Some(found) = self.running().await? {
-            return Ok(found);
+        if let Some(socket) = self.known_socket()? {
+            match find(socket.clone()).await {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => {}
+                // Left over from a daemon that is gone, and another user's by now: the next daemon listens elsewhere.
+                Err(error) if error.is_distrust() && self.would_listen_elsewhere(&socket) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         match self {
             Self::Fixed(socket) => greet(socket.clone()).await.map_err(|error| {
@@ -140,9 +129,34 @@ impl Place {
             Self::Personal(paths) => Ok(greet(start::start(paths).await?).await?),
         }
     }
+
+    fn would_listen_elsewhere(&self, socket: &Path) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Personal(paths) => paths.socket() != socket,
+        }
+    }
 }
 
-/// Asks for the version of whoever listens there, and keeps it from ending meanwhile and afterwards.
+/// The daemon at this socket, unless there is none.
+async fn find(socket: PathBuf) -> Result<Option<(Client, Version)>, ClientError> {
+    match greet(socket).await {
+        Ok(found) => Ok(Some(found)),
+        // A daemon that ends at this very moment closes the connection without an answer.
+        Err(ClientError::Unreachable { .. } | ClientError::Broke(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn paths_failure(error: &PathsError) -> Failure {
+    let failure = Failure::new(format!("cannot find the daemon: {error}"));
+    match error.hint() {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
+
+/// Asks a daemon for its version, and keeps it from ending meanwhile and afterwards.
 async fn greet(socket: PathBuf) -> Result<(Client, Version), ClientError> {
     let client = Client::new(socket).hold().await?;
     let version = client.clone().with_patience(PATIENCE).version().await?;
@@ -155,40 +169,4 @@ pub fn skew(daemon: &Version) -> String {
         "the daemon is version {}, this is {VERSION}: it is replaced once no VM runs and it has ended",
         daemon.version
     )
-}
-
-/// The socket that the daemon's file names. No file, or one that makes no sense, means no daemon.
-fn socket_in(file: &Path) -> Option<PathBuf> {
-    let mut text = String::new();
-    File::open(file)
-        .ok()?
-        .take(LARGEST_FILE)
-        .read_to_string(&mut text)
-        .ok()?;
-    let file: DaemonFile = serde_json::from_str(&text).ok()?;
-    file.socket.is_absolute().then_some(file.socket)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_daemon_file_that_makes_no_sense_means_no_daemon() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("bangerd.json");
-        assert_eq!(socket_in(&file), None);
-        for (text, socket) in [
-            ("", None),
-            ("{\"pid\": 1}", None),
-            ("{\"pid\": 1, \"socket\": \"relative\"}", None),
-            (
-                "{\"pid\": 1, \"socket\": \"/run/x.sock\", \"more\": true}",
-                Some("/run/x.sock"),
-            ),
-        ] {
-            std::fs::write(&file, text).unwrap();
-            assert_eq!(socket_in(&file), socket.map(PathBuf::from), "{text}");
-        }
-    }
 }

@@ -28,7 +28,7 @@ pub async fn daemon(place: &Place, command: DaemonCommand) -> Result<u8, Failure
         }
         DaemonCommand::Status(args) => status(place, &args).await,
         DaemonCommand::Socket => {
-            render::output(&format!("{}\n", place.socket().display()))?;
+            render::output(&format!("{}\n", place.socket()?.display()))?;
             Ok(0)
         }
     }
@@ -68,7 +68,7 @@ async fn status(place: &Place, args: &JsonArgs) -> Result<u8, Failure> {
     if args.json {
         let socket = match &daemon {
             Some(daemon) => daemon.socket.clone(),
-            None => place.socket().display().to_string(),
+            None => place.socket()?.display().to_string(),
         };
         render::json(&Status {
             running: daemon.is_some(),

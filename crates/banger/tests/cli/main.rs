@@ -27,6 +27,7 @@ mod start;
 mod submodules;
 mod support;
 mod terminal;
+mod trust;
 mod usage;
 mod verbs;
 mod wishes;
