@@ -143,6 +143,9 @@ pub struct RegistryAccess {
     pub login: Option<RegistryLogin>,
     /// As whom to its mirrors, by their hosts; as nobody to those that are not there.
     pub mirror_logins: BTreeMap<String, RegistryLogin>,
+    /// Hosts of token servers that a login may go to beside the host it is for, by that host. Others get no login.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub realms: BTreeMap<String, Vec<String>>,
 }
 
 /// Body of `POST /v1/images`.
@@ -254,6 +257,7 @@ mod tests {
                 RegistryLogin::IdentityToken("geheim".into()),
             )]
             .into(),
+            realms: [("mirror.example".to_owned(), vec!["auth.example".to_owned()])].into(),
         };
         assert!(!format!("{access:?}").contains("geheim"));
         let sent = serde_json::to_string(&access).unwrap();

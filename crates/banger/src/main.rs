@@ -4,6 +4,7 @@ mod cli;
 mod configuration;
 mod daemon;
 mod failure;
+mod realms;
 mod render;
 mod resolve;
 mod ssh;

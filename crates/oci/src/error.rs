@@ -66,6 +66,44 @@ pub enum OciError {
         /// What it said, after a colon.
         detail: String,
     },
+    /// The login that there is does not go to the token server that the registry names.
+    #[error(
+        "registry {host} refuses access to {repository} without a login, and wants the login sent to {realm}{detail}"
+    )]
+    LoginWithheld {
+        /// Host and port of the registry.
+        host: String,
+        /// The repository.
+        repository: String,
+        /// Host and port of the token server.
+        realm: String,
+        /// What was said, after a colon.
+        detail: String,
+    },
+    /// The server that a registry redirects to wants a login, which is the registry's alone.
+    #[error(
+        "registry {host} redirects {what} to {target}, which answers {status}{detail}; a login does not go there"
+    )]
+    RefusedElsewhere {
+        /// The manifest or blob.
+        what: String,
+        /// Host and port of the registry.
+        host: String,
+        /// Host and port of the other server.
+        target: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it said, after a colon.
+        detail: String,
+    },
+    /// The registry sends its client to this machine.
+    #[error("registry {host} leads to {target}, an address of this machine or of its network link: refused")]
+    LocalTarget {
+        /// Host and port of the registry.
+        host: String,
+        /// The address.
+        target: String,
+    },
     /// There is no such image.
     #[error("{what} not found in registry {host}")]
     NotFound {

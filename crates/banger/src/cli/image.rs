@@ -46,7 +46,8 @@ pub enum ImageCommand {
     /// keep what they have.
     ///
     /// The image is called after the last part of its repository unless --name says otherwise. Logins come from
-    /// ~/.docker/config.json and its credential helpers, as `docker login` and `podman login` keep them.
+    /// ~/.docker/config.json and its credential helpers, as `docker login` and `podman login` keep them. One goes to its
+    /// registry's own host only; to a token server elsewhere that the registry names, once --trust-realm has said so.
     ///
     /// Prints the image's name on stdout.
     #[command(after_help = "\
@@ -146,6 +147,9 @@ pub struct PullArgs {
     /// Speak to the registry without TLS: for one on this machine.
     #[arg(long)]
     pub plain_http: bool,
+    /// Let the login for this registry go to this token server, now and later: HOST or HOST:PORT.
+    #[arg(long, value_name = "HOST", value_parser = realm)]
+    pub trust_realm: Option<String>,
     /// Kernel that boots it; the default image's if left out.
     #[arg(long, value_name = "KERNEL", conflicts_with = "kernel")]
     pub kernel_ref: Option<String>,
@@ -153,6 +157,16 @@ pub struct PullArgs {
     pub own: OwnKernelArgs,
     #[command(flatten)]
     pub progress: ProgressArgs,
+}
+
+/// The host of a token server, as messages call it.
+fn realm(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    if text.is_empty() || !text.bytes().all(plain) || !text.contains(|c: char| c.is_ascii_alphanumeric()) {
+        return Err("it must be HOST or HOST:PORT, as the error named it".into());
+    }
+    let text = text.to_ascii_lowercase();
+    Ok(text.strip_suffix(":443").unwrap_or(&text).to_owned())
 }
 
 /// A kernel that is the image's own, and goes when the image does.

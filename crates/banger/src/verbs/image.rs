@@ -72,11 +72,15 @@ async fn pull_image(place: &Place, args: PullArgs) -> Result<u8, Failure> {
     if args.plain_http && !matches!(reference, Reference::Registry(_)) {
         return Err(Failure::usage("--plain-http is for registries; this is a file"));
     }
+    if args.trust_realm.is_some() && !matches!(reference, Reference::Registry(_)) {
+        return Err(Failure::usage("--trust-realm is for registries; this is a file"));
+    }
     let mut signals = Signals::for_commands()?;
     let mut progress = Progress::of(args.progress);
     let (done, client, lookup) = match reference {
         Reference::Registry(registry_reference) => {
-            let access = registry::access(&registry_reference, args.plain_http).await?;
+            let access =
+                registry::access(&registry_reference, args.plain_http, args.trust_realm.as_deref()).await?;
             let client = place.connect().await?;
             let action = Action::Pull(Box::new(PullImage {
                 reference: args.reference.clone(),

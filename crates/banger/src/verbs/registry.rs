@@ -12,6 +12,7 @@ use oci::{Login, RegistryReference};
 
 use crate::configuration;
 use crate::failure::Failure;
+use crate::realms::Realms;
 
 /// Adds how to speak to the image's registry, and the login for it, if creating the VM means pulling one.
 ///
@@ -32,19 +33,28 @@ pub async fn prepare(client: &Client, request: &mut CreateVm, plain_http: bool) 
     match client.image(image).await {
         Ok(_) => Ok(()),
         Err(ClientError::Api(error)) if error.code == ErrorCode::ImageNotFound => {
-            request.registry = access(&reference, plain_http).await?;
+            request.registry = access(&reference, plain_http, None).await?;
             Ok(())
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// How to speak to an image's registry, and to its mirrors.
+/// How to speak to an image's registry, and to its mirrors. `realm` is a token server that its login may go to from now
+/// on.
 ///
 /// # Errors
-/// The auth file or a credential helper is broken.
-pub async fn access(reference: &RegistryReference, plain_http: bool) -> Result<RegistryAccess, Failure> {
+/// The auth file or a credential helper is broken, or what was confirmed cannot be read or written.
+pub async fn access(
+    reference: &RegistryReference,
+    plain_http: bool,
+    realm: Option<&str>,
+) -> Result<RegistryAccess, Failure> {
     let host = reference.host().to_owned();
+    let mut known = Realms::of_user()?;
+    if let Some(realm) = realm {
+        known.trust(&host, realm)?;
+    }
     // A helper may ask the user, or a server.
     tokio::task::spawn_blocking(move || {
         let login_there = login(&host)?;
@@ -52,6 +62,12 @@ pub async fn access(reference: &RegistryReference, plain_http: bool) -> Result<R
         let mirrors = config
             .as_ref()
             .map_or(&[][..], |config| config.registry_mirrors.of(&host));
+        let mut realms = BTreeMap::new();
+        for host in mirrors.iter().map(|mirror| &mirror.host).chain([&host]) {
+            if !known.of(host).is_empty() {
+                realms.insert(host.clone(), known.of(host).to_vec());
+            }
+        }
         let mut mirror_logins = BTreeMap::new();
         for mirror in mirrors {
             let login = login(&mirror.host)?;
@@ -61,6 +77,7 @@ pub async fn access(reference: &RegistryReference, plain_http: bool) -> Result<R
             plain_http,
             login: login_there,
             mirror_logins,
+            realms,
         })
     })
     .await

@@ -80,6 +80,38 @@ fn the_login_for_the_registry_goes_along_and_no_other() {
 }
 
 #[test]
+fn a_token_server_is_confirmed_once_and_for_its_registry_only() {
+    let daemon = FakeDaemon::with(Vec::new());
+    let pull = |arguments: &[&str]| {
+        let finished = daemon.run(&[&["image", "pull", "--name", "app"], arguments].concat());
+        assert_eq!(finished.code, 0, "{}", finished.err);
+        let call = daemon.calls().pop().unwrap();
+        call.split_once("login false").unwrap().1.to_owned()
+    };
+    assert_eq!(pull(&["registry.test/team/app"]), "");
+    let confirmed = pull(&["--trust-realm", "Auth.Test:443", "registry.test/team/app"]);
+    assert_eq!(confirmed, ", of registry.test also to auth.test");
+    assert_eq!(pull(&["registry.test/team/app"]), confirmed, "it is remembered");
+    assert_eq!(pull(&["registry.test:5000/team/app"]), "", "another registry");
+    let both = pull(&["--trust-realm", "other.test:8443", "registry.test/team/app"]);
+    assert_eq!(both, ", of registry.test also to auth.test and other.test:8443");
+    for (realm, reference) in [
+        ("https://auth.test/token", "registry.test/app"),
+        ("me@auth.test", "registry.test/app"),
+        ("", "registry.test/app"),
+        ("auth.test", "oci:layout"),
+    ] {
+        let refused = daemon.run(&["image", "pull", "--trust-realm", realm, reference]);
+        assert_eq!(
+            (refused.code, refused.out.as_str()),
+            (2, ""),
+            "{realm}: {}",
+            refused.err
+        );
+    }
+}
+
+#[test]
 fn files_are_sent_and_never_named() {
     let daemon = FakeDaemon::with(Vec::new());
     let archive = daemon.folder().join("app.tar");

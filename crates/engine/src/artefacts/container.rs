@@ -71,6 +71,12 @@ impl ContainerError {
             OciError::Unreachable { host, .. } => Some(format!(
                 "is the network up? if {host} speaks no TLS, pull with --plain-http"
             )),
+            OciError::LoginWithheld { realm, .. } => Some(format!(
+                "if your login may go to {realm}, say so once: banger image pull --trust-realm {realm} IMAGE"
+            )),
+            OciError::RefusedElsewhere { .. } => Some(
+                "the registry's storage refuses the download: try again, or ask whoever runs it".to_owned(),
+            ),
             OciError::NotFound { .. } => Some("look for a misspelt name or tag".to_owned()),
             _ => None,
         }
@@ -136,6 +142,7 @@ impl Registries {
             logins: logins
                 .map(|(host, login)| (host.to_owned(), login_of(login)))
                 .collect(),
+            realms: access.realms.clone(),
             ..oci::Options::default()
         }
     }

@@ -12,12 +12,21 @@ use ureq::http::header;
 
 use super::challenge::Challenge;
 use super::http::{Again, Endpoint, Failure, Http, complaint, parse_uri};
+use super::origin::Realm;
 use crate::credentials::Login;
 use crate::document::shown;
 use crate::error::OciError;
 
-/// `Authorization` values by endpoint and repository.
-pub(super) type Authorisations = Mutex<HashMap<(String, String), String>>;
+/// An `Authorization` header.
+#[derive(Clone)]
+pub(super) struct Authorisation {
+    pub(super) value: String,
+    /// The token server that gave this for nobody, where there is a login that does not go there.
+    pub(super) withheld_from: Option<String>,
+}
+
+/// By endpoint and repository.
+pub(super) type Authorisations = Mutex<HashMap<(String, String), Authorisation>>;
 
 const ANSWER_MAX: u64 = 1 << 20;
 
@@ -34,10 +43,13 @@ impl Http {
         endpoint: &Endpoint,
         repository: &str,
         challenge: &Challenge,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<Authorisation>, Failure> {
         match challenge {
             Challenge::Basic => Ok(match &endpoint.login {
-                Some(Login::Password { user, password }) => Some(basic(user, password)),
+                Some(Login::Password { user, password }) => Some(Authorisation {
+                    value: basic(user, password),
+                    withheld_from: None,
+                }),
                 _ => None,
             }),
             Challenge::Bearer {
@@ -47,12 +59,13 @@ impl Http {
             } => {
                 let pull = format!("repository:{repository}:pull");
                 let scope = scope.as_deref().unwrap_or(&pull);
-                let token = self.token(endpoint, repository, realm, service.as_deref(), scope)?;
-                Ok(Some(format!("Bearer {token}")))
+                self.token(endpoint, repository, realm, service.as_deref(), scope)
+                    .map(Some)
             }
         }
     }
 
+    /// A token, of the endpoint's login where that goes to this token server, else of nobody.
     fn token(
         &self,
         endpoint: &Endpoint,
@@ -60,48 +73,56 @@ impl Http {
         realm: &str,
         service: Option<&str>,
         scope: &str,
-    ) -> Result<String, Failure> {
-        let plain = endpoint.plain_http && realm.starts_with("http://");
-        if !plain && !realm.starts_with("https://") {
-            let challenge = format!("Bearer realm=\"{realm}\"");
-            return Err(Failure::from(OciError::BadChallenge {
-                host: endpoint.name.clone(),
-                challenge: shown(&challenge),
-            }));
-        }
+    ) -> Result<Authorisation, Failure> {
+        let server = Realm::parse(endpoint, realm)?;
+        let target = parse_uri(realm)?;
+        let agent = self.agent_for(endpoint, &target)?;
+        let login = endpoint.login.as_ref();
+        let withheld_from = login.filter(|_| !server.gets_login).map(|_| shown(&server.name));
         let mut fields = vec![("scope", scope)];
         fields.extend(service.map(|service| ("service", service)));
-        let response = match &endpoint.login {
+        let response = match login.filter(|_| server.gets_login) {
             Some(Login::IdentityToken(token)) => {
                 fields.extend([
                     ("grant_type", "refresh_token"),
                     ("client_id", "banger"),
                     ("refresh_token", token),
                 ]);
-                let request = self.agent.post(parse_uri(realm)?);
+                let request = agent.post(target.clone());
                 let form = "application/x-www-form-urlencoded";
                 request.header(header::CONTENT_TYPE, form).send(encode(&fields))
             }
             login => {
                 let separator = if realm.contains('?') { '&' } else { '?' };
                 let url = format!("{realm}{separator}{}", encode(&fields));
-                let mut request = self.agent.get(parse_uri(&url)?);
+                let mut request = agent.get(parse_uri(&url)?);
                 if let Some(Login::Password { user, password }) = login {
                     request = request.header(header::AUTHORIZATION, basic(user, password));
                 }
                 request.call()
             }
         };
-        let response = response.map_err(|error| self.unreachable(&endpoint.name, error))?;
+        let response = response.map_err(|error| self.refused_or_unreachable(endpoint, &target, error))?;
         match response.status().as_u16() {
             200 => {}
             400 | 401 | 403 => {
-                return Err(Failure::from(OciError::Unauthorised {
-                    host: endpoint.name.clone(),
-                    repository: repository.to_owned(),
-                    detail: complaint(response),
+                let (host, repository) = (endpoint.name.clone(), repository.to_owned());
+                let detail = complaint(response);
+                return Err(Failure::from(match withheld_from {
+                    Some(realm) => OciError::LoginWithheld {
+                        host,
+                        repository,
+                        realm,
+                        detail,
+                    },
+                    None => OciError::Unauthorised {
+                        host,
+                        repository,
+                        detail,
+                    },
                 }));
             }
+            // Not followed: a login was for this server and no other.
             status => {
                 let error = OciError::Status {
                     url: shown(realm),
@@ -129,7 +150,10 @@ impl Http {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(no_token().into());
         }
-        Ok(token)
+        Ok(Authorisation {
+            value: format!("Bearer {token}"),
+            withheld_from,
+        })
     }
 }
 

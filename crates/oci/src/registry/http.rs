@@ -9,10 +9,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use ureq::http::{Response, StatusCode, Uri, header};
 use ureq::tls::TlsConfig;
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
-use super::auth::Authorisations;
+use super::auth::{Authorisation, Authorisations};
 use super::challenge;
+use super::origin::{is_local_address, is_local_name, join, origin};
+use super::outside::{Local, Outside};
 use crate::cancel::{Cancel, Guard};
 use crate::credentials::Login;
 use crate::document::shown;
@@ -63,6 +66,8 @@ pub(super) struct Endpoint {
     pub(super) address: String,
     pub(super) plain_http: bool,
     pub(super) login: Option<Login>,
+    /// Hosts of token servers that the user lets the login go to.
+    pub(super) realms: Vec<String>,
     /// It could not be reached in this pull: others are asked first from then on.
     pub(super) dead: AtomicBool,
 }
@@ -109,19 +114,27 @@ impl From<OciError> for Failure {
     }
 }
 
+/// An answer, and the server that gave it where that is not the one that was asked.
+struct Followed {
+    response: Response<Body>,
+    elsewhere: Option<String>,
+}
+
 /// Connections and tokens of one pull.
 pub(super) struct Http {
-    pub(super) agent: Agent,
+    agent: Agent,
+    /// For servers that a registry elsewhere has named.
+    outside: Agent,
     pub(super) cancel: Cancel,
     pub(super) patience: Patience,
     pub(super) authorisations: Authorisations,
-    _guards: [Guard; 2],
+    _guards: [Guard; 3],
 }
 
 impl Http {
     pub(super) fn new(tls: TlsConfig, patience: Patience, cancel: &Cancel) -> Self {
         let silence = Some(patience.silence);
-        let agent: Agent = Agent::config_builder()
+        let config = Agent::config_builder()
             .tls_config(tls)
             .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
@@ -133,17 +146,24 @@ impl Http {
             .timeout_recv_response(silence)
             .timeout_per_read(silence)
             .timeout_per_write(silence)
-            .build()
-            .into();
+            .build();
+        let agent = Agent::new_with_config(config.clone());
+        let outside = Agent::with_parts(config, DefaultConnector::new(), Outside::default());
         // Of its own: the first failure of a pull ends what else is under way, and not the caller's other work.
         let own = Cancel::default();
-        let (linked, other) = (own.clone(), agent.clone());
+        let linked = own.clone();
+        let ended = |agent: &Agent| {
+            let agent = agent.clone();
+            own.on_cancel(move || agent.shutdown())
+        };
         let guards = [
             cancel.on_cancel(move || linked.cancel()),
-            own.on_cancel(move || other.shutdown()),
+            ended(&agent),
+            ended(&outside),
         ];
         Self {
             agent,
+            outside,
             cancel: own,
             patience,
             authorisations: Mutex::new(HashMap::new()),
@@ -200,15 +220,16 @@ impl Http {
         );
         let key = (endpoint.name.clone(), want.repository.to_owned());
         let known = self.authorisations().get(&key).cloned();
-        let response = self.follow(want, &url, known.as_deref())?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return self.accept(want, &url, response);
+        let answer = self.follow(want, &url, known.as_ref())?;
+        // The login is the registry's: whoever else asks for one has no business with it.
+        if answer.response.status() != StatusCode::UNAUTHORIZED || answer.elsewhere.is_some() {
+            return self.accept(want, &url, answer, known.as_ref());
         }
-        let headers = response.headers().get_all(header::WWW_AUTHENTICATE);
+        let headers = answer.response.headers().get_all(header::WWW_AUTHENTICATE);
         let headers: Vec<&str> = headers.iter().filter_map(|value| value.to_str().ok()).collect();
         let Some(challenge) = challenge::parse(headers.iter().copied()) else {
             return match headers.is_empty() {
-                true => self.accept(want, &url, response),
+                true => self.accept(want, &url, answer, None),
                 false => Err(Failure::from(OciError::BadChallenge {
                     host: endpoint.name.clone(),
                     challenge: shown(&headers.join(", ")),
@@ -216,41 +237,76 @@ impl Http {
             };
         };
         let Some(fresh) = self.authorise(endpoint, want.repository, &challenge)? else {
-            return self.accept(want, &url, response);
+            return self.accept(want, &url, answer, None);
         };
         self.authorisations().insert(key, fresh.clone());
-        let response = self.follow(want, &url, Some(&fresh))?;
-        self.accept(want, &url, response)
+        let answer = self.follow(want, &url, Some(&fresh))?;
+        self.accept(want, &url, answer, Some(&fresh))
     }
 
-    /// Sends the request and goes where it is sent on. Credentials stay with the server they are for.
+    /// Sends the request and goes where it is sent on. Credentials stay with the server they are for: the first
+    /// redirect to another one leaves them behind for good.
     fn follow(
         &self,
         want: &Want<'_>,
         url: &str,
-        authorisation: Option<&str>,
-    ) -> Result<Response<Body>, Failure> {
-        let mut from = parse_uri(url)?;
-        let origin = origin(&from);
+        authorisation: Option<&Authorisation>,
+    ) -> Result<Followed, Failure> {
+        let mut at = parse_uri(url)?;
+        let home = origin(&at);
+        let mut elsewhere = None;
         for _ in 0..=REDIRECTS {
-            let mut request = self.agent.get(from.clone()).header(header::ACCEPT, want.accept);
+            let agent = match &elsewhere {
+                None => &self.agent,
+                Some(_) => self.agent_for(want.endpoint, &at)?,
+            };
+            let mut request = agent.get(at.clone()).header(header::ACCEPT, want.accept);
             if want.from > 0 {
                 request = request.header(header::RANGE, format!("bytes={}-", want.from));
             }
-            if let Some(authorisation) = authorisation.filter(|_| self::origin(&from) == origin) {
-                request = request.header(header::AUTHORIZATION, authorisation);
+            if let Some(authorisation) = authorisation.filter(|_| elsewhere.is_none()) {
+                request = request.header(header::AUTHORIZATION, authorisation.value.as_str());
             }
             let response = request
                 .call()
-                .map_err(|error| self.unreachable(&want.endpoint.name, error))?;
+                .map_err(|error| self.refused_or_unreachable(want.endpoint, &at, error))?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return Ok(response);
+                return Ok(Followed { response, elsewhere });
             }
             let location = response.headers().get(header::LOCATION);
             let location = location.and_then(|value| value.to_str().ok()).unwrap_or_default();
-            from = join(&from, location).ok_or_else(|| bad_redirect(&from, location))?;
+            at = join(&at, location).ok_or_else(|| bad_redirect(&at, location))?;
+            if elsewhere.is_some() || origin(&at) != home {
+                elsewhere = Some(shown(&origin(&at).1));
+            }
         }
-        Err(bad_redirect(&from, "(one more)").into())
+        Err(bad_redirect(&at, "(one more)").into())
+    }
+
+    /// What asks a server that an endpoint has named. One elsewhere does not send its clients to this machine.
+    pub(super) fn agent_for(&self, endpoint: &Endpoint, target: &Uri) -> Result<&Agent, Failure> {
+        if is_local_address(&endpoint.address) {
+            return Ok(&self.agent);
+        }
+        if is_local_name(target.host().unwrap_or_default()) {
+            return Err(self.refused_or_unreachable(endpoint, target, Local.error()));
+        }
+        Ok(&self.outside)
+    }
+
+    pub(super) fn refused_or_unreachable(
+        &self,
+        endpoint: &Endpoint,
+        target: &Uri,
+        error: ureq::Error,
+    ) -> Failure {
+        if Local::is(&error) {
+            return Failure::from(OciError::LocalTarget {
+                host: endpoint.name.clone(),
+                target: shown(&target.to_string()),
+            });
+        }
+        self.unreachable(&endpoint.name, error)
     }
 
     /// The answer if it is one, else what it complains of.
@@ -258,8 +314,10 @@ impl Http {
         &self,
         want: &Want<'_>,
         url: &str,
-        response: Response<Body>,
+        answer: Followed,
+        authorisation: Option<&Authorisation>,
     ) -> Result<Response<Body>, Failure> {
+        let Followed { response, elsewhere } = answer;
         let status = response.status().as_u16();
         let host = want.endpoint.name.clone();
         if matches!(status, 200 | 206) {
@@ -268,17 +326,32 @@ impl Http {
         let after = response.headers().get(header::RETRY_AFTER);
         let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let detail = complaint(response);
-        let error = match status {
-            401 | 403 => OciError::Unauthorised {
+        let withheld = authorisation.and_then(|authorisation| authorisation.withheld_from.clone());
+        let repository = want.repository.to_owned();
+        let error = match (status, elsewhere, withheld) {
+            (401 | 403, Some(target), _) => OciError::RefusedElsewhere {
+                what: want.what.to_owned(),
                 host,
-                repository: want.repository.to_owned(),
+                target,
+                status,
                 detail,
             },
-            404 => OciError::NotFound {
+            (401 | 403, None, Some(realm)) => OciError::LoginWithheld {
+                host,
+                repository,
+                realm,
+                detail,
+            },
+            (401 | 403, None, None) => OciError::Unauthorised {
+                host,
+                repository,
+                detail,
+            },
+            (404, ..) => OciError::NotFound {
                 what: want.what.to_owned(),
                 host,
             },
-            status => OciError::Status {
+            (status, ..) => OciError::Status {
                 url: shown(url),
                 status,
                 detail,
@@ -313,7 +386,7 @@ impl Http {
         }
     }
 
-    fn authorisations(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), String>> {
+    fn authorisations(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Authorisation>> {
         // Nothing that holds the lock can panic half-way.
         self.authorisations.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -331,34 +404,6 @@ fn bad_redirect(from: &Uri, to: &str) -> OciError {
         from: shown(&from.to_string()),
         to: shown(to),
     }
-}
-
-/// Scheme, host and port.
-fn origin(uri: &Uri) -> (String, String) {
-    let part = |part: Option<&str>| part.unwrap_or_default().to_ascii_lowercase();
-    (
-        part(uri.scheme_str()),
-        part(uri.authority().map(|authority| authority.as_str())),
-    )
-}
-
-/// Where a redirect leads, if it may: nowhere but to HTTP or HTTPS, and from HTTPS to HTTPS only.
-fn join(from: &Uri, location: &str) -> Option<Uri> {
-    let (scheme, authority) = origin(from);
-    let target = match location {
-        "" => return None,
-        _ if location.starts_with("//") => format!("{scheme}:{location}"),
-        _ if location.starts_with('/') => format!("{scheme}://{authority}{location}"),
-        _ => location.to_owned(),
-    };
-    let target: Uri = target.parse().ok()?;
-    let to = target.scheme_str()?;
-    let allowed = to == "https" || to == "http" && scheme == "http";
-    (allowed
-        && target
-            .authority()
-            .is_some_and(|authority| !authority.as_str().contains('@')))
-    .then_some(target)
 }
 
 /// What a registry says of its own failure, as the end of a message (distribution specification, "Error Codes").
@@ -397,23 +442,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn redirects_lead_to_https_or_stay_what_they_were() {
-        for (from, location, to) in [
-            ("https://a.x/v2/", "https://b.x/c?d", Some("https://b.x/c?d")),
-            ("https://a.x:5/v2/", "/c", Some("https://a.x:5/c")),
-            ("https://a.x/v2/", "//b.x/c", Some("https://b.x/c")),
-            ("http://a.x/", "https://b.x/", Some("https://b.x/")),
-            ("http://a.x/", "http://b.x/", Some("http://b.x/")),
-            ("https://a.x/", "http://a.x/", None),
-            ("https://a.x/", "ftp://a.x/", None),
-            ("https://a.x/", "file:///etc/passwd", None),
-            ("https://a.x/", "https://u:p@b.x/", None),
-            ("https://a.x/", "c", None),
-            ("https://a.x/", "", None),
+    fn only_a_registry_on_this_machine_leads_to_this_machine() {
+        let tls = super::super::tls(&[]).unwrap();
+        let http = Http::new(tls, Patience::default(), &Cancel::default());
+        let leads = |address: &str, target: &str| {
+            let endpoint = Endpoint {
+                name: address.to_owned(),
+                address: address.to_owned(),
+                plain_http: false,
+                login: None,
+                realms: Vec::new(),
+                dead: false.into(),
+            };
+            match http.agent_for(&endpoint, &target.parse().unwrap()) {
+                Ok(_) => true,
+                Err(Failure {
+                    error: OciError::LocalTarget { .. },
+                    again: Again::Never,
+                }) => false,
+                Err(failure) => panic!("{}", failure.error),
+            }
+        };
+        for target in [
+            "http://127.0.0.1:8080/",
+            "https://localhost/",
+            "http://169.254.169.254/latest/meta-data/",
+            "https://[::ffff:127.0.0.1]/",
         ] {
-            let found = join(&from.parse().unwrap(), location).map(|uri| uri.to_string());
-            assert_eq!(found.as_deref(), to, "{from} {location}");
+            assert!(!leads("r.example", target), "{target}");
+            assert!(
+                leads("127.0.0.1:5000", target) && leads("localhost:5000", target),
+                "{target}"
+            );
         }
+        assert!(leads("r.example", "https://10.1.2.3/") && leads("r.example", "https://cdn.example/"));
     }
 
     #[test]

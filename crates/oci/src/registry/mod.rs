@@ -5,6 +5,8 @@ mod auth;
 mod challenge;
 mod download;
 mod http;
+mod origin;
+mod outside;
 mod pull;
 mod trust;
 
@@ -41,6 +43,9 @@ pub struct Options {
     pub mirrors: BTreeMap<String, Vec<Mirror>>,
     /// Logins by host, those of mirrors among them.
     pub logins: BTreeMap<String, Login>,
+    /// Hosts of token servers that a login may go to beside the registry's own host, as the user has confirmed them, by
+    /// the host that the login is for.
+    pub realms: BTreeMap<String, Vec<String>>,
     /// Certificates in PEM that are trusted beside the system's.
     pub certificates: Vec<u8>,
     /// Most downloads at once.
@@ -58,6 +63,7 @@ impl Default for Options {
             plain_http: false,
             mirrors: BTreeMap::new(),
             logins: BTreeMap::new(),
+            realms: BTreeMap::new(),
             certificates: Vec::new(),
             downloads: 4,
             bytes: 128 << 30,
@@ -86,6 +92,7 @@ impl Registry {
     /// Who is asked for an image, in order.
     fn endpoints(&self, reference: &RegistryReference) -> Vec<Endpoint> {
         let login = |host: &str| self.options.logins.get(host).cloned();
+        let realms = |host: &str| self.options.realms.get(host).cloned().unwrap_or_default();
         let mirrors = self.options.mirrors.get(reference.host()).into_iter().flatten();
         let mut endpoints: Vec<Endpoint> = mirrors
             .map(|mirror| Endpoint {
@@ -93,6 +100,7 @@ impl Registry {
                 address: mirror.host.clone(),
                 plain_http: mirror.plain_http,
                 login: login(&mirror.host),
+                realms: realms(&mirror.host),
                 dead: false.into(),
             })
             .collect();
@@ -101,6 +109,7 @@ impl Registry {
             address: reference.endpoint().to_owned(),
             plain_http: self.options.plain_http,
             login: login(reference.host()),
+            realms: realms(reference.host()),
             dead: false.into(),
         });
         endpoints

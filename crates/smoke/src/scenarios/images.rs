@@ -10,7 +10,7 @@ pub(super) const IMAGES: Scenario = Scenario {
     name: "images",
     shows: "image pull from a registry, show, list, a VM that runs its entry point, delete, cache prune",
     uses: &[
-        "image pull -q --plain-http --name --kernel-ref --timings",
+        "image pull -q --plain-http --trust-realm --name --kernel-ref --timings",
         "image list -q --json",
         "image show --json",
         "image delete",
@@ -68,7 +68,15 @@ fn images(home: &Home) {
     );
     home.succeeds(&["vm", "delete", "first"]);
     assert_eq!(
-        home.succeeds(&["image", "pull", "-q", "--plain-http", &reference]),
+        home.succeeds(&[
+            "image",
+            "pull",
+            "-q",
+            "--plain-http",
+            "--trust-realm",
+            "auth.example",
+            &reference
+        ]),
         "ldconfig\n"
     );
     let named = ["--name", "mine", "--kernel-ref", kernel, "--timings"];

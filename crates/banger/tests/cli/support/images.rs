@@ -110,6 +110,9 @@ pub async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
             for mirror in registry.mirror_logins.keys() {
                 note += &format!(", of mirrors {mirror}");
             }
+            for (host, realms) in &registry.realms {
+                note += &format!(", of {host} also to {}", realms.join(" and "));
+            }
             state.note(note);
             if pull.reference.ends_with("broken") {
                 return events(Event::Failed {

@@ -1,0 +1,267 @@
+//! Where a registry may send its client, and where its login goes.
+//!
+//! ```text
+//! registry ── redirect ──► any server, without a login; a 401 there is the end
+//!     │
+//!     └── realm ──► any https server for a token of nobody's;
+//!                   the login only to: the registry's own host, auth.docker.io for docker.io, what the user confirmed
+//! ```
+//!
+//! From a registry elsewhere neither leads to this machine or its network link: [`super::outside`].
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use ureq::http::Uri;
+
+use super::http::Endpoint;
+use crate::document::shown;
+use crate::error::OciError;
+use crate::reference::DEFAULT_REGISTRY;
+
+/// The token server of [`DEFAULT_REGISTRY`].
+const DOCKER_REALM: &str = "auth.docker.io";
+
+/// Where cloud machines find their credentials over IPv6, beside the link-local addresses.
+const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+
+/// Scheme, host and port.
+pub(super) fn origin(uri: &Uri) -> (String, String) {
+    let part = |part: Option<&str>| part.unwrap_or_default().to_ascii_lowercase();
+    (
+        part(uri.scheme_str()),
+        part(uri.authority().map(|authority| authority.as_str())),
+    )
+}
+
+/// Where a redirect leads, if it may: nowhere but to HTTP or HTTPS, and from HTTPS to HTTPS only.
+pub(super) fn join(from: &Uri, location: &str) -> Option<Uri> {
+    let (scheme, authority) = origin(from);
+    let target = match location {
+        "" => return None,
+        _ if location.starts_with("//") => format!("{scheme}:{location}"),
+        _ if location.starts_with('/') => format!("{scheme}://{authority}{location}"),
+        _ => location.to_owned(),
+    };
+    let target: Uri = target.parse().ok()?;
+    let to = target.scheme_str()?;
+    let allowed = to == "https" || to == "http" && scheme == "http";
+    (allowed && has_plain_authority(&target)).then_some(target)
+}
+
+/// A host, maybe with a port, and no user before it.
+fn has_plain_authority(uri: &Uri) -> bool {
+    let authority = uri.authority().map(|authority| authority.as_str());
+    authority.is_some_and(|authority| !authority.contains('@'))
+}
+
+/// A token server, as a challenge names it.
+pub(super) struct Realm {
+    /// Host and port, as messages and the user's confirmation call it: without the port of HTTPS.
+    pub(super) name: String,
+    /// Whether the endpoint's login goes there.
+    pub(super) gets_login: bool,
+}
+
+impl Realm {
+    /// Checks the address that a challenge of `endpoint` names: HTTPS, or the endpoint's own host where that is spoken
+    /// to without TLS on the user's word.
+    ///
+    /// # Errors
+    /// [`OciError::BadChallenge`].
+    pub(super) fn parse(endpoint: &Endpoint, realm: &str) -> Result<Self, OciError> {
+        let bad = || OciError::BadChallenge {
+            host: endpoint.name.clone(),
+            challenge: shown(&format!("Bearer realm=\"{realm}\"")),
+        };
+        let uri: Uri = realm.parse().map_err(|_| bad())?;
+        let (scheme, authority) = origin(&uri);
+        let host = uri.host().unwrap_or_default();
+        let own = host.eq_ignore_ascii_case(host_of(&endpoint.address));
+        let tls = match scheme.as_str() {
+            "https" => true,
+            "http" if endpoint.plain_http && own => false,
+            _ => return Err(bad()),
+        };
+        if !has_plain_authority(&uri) || host.is_empty() {
+            return Err(bad());
+        }
+        let name = match authority.strip_suffix(":443") {
+            Some(name) if tls => name.to_owned(),
+            _ => authority,
+        };
+        let pair = endpoint.name == DEFAULT_REGISTRY && name == DOCKER_REALM && tls;
+        let confirmed = tls
+            && endpoint
+                .realms
+                .iter()
+                .any(|realm| realm.eq_ignore_ascii_case(&name));
+        Ok(Self {
+            name,
+            gets_login: own || pair || confirmed,
+        })
+    }
+}
+
+/// The host of `host` or `host:port`.
+fn host_of(address: &str) -> &str {
+    if address.starts_with('[') {
+        return address.split_inclusive(']').next().unwrap_or(address);
+    }
+    address.split(':').next().unwrap_or(address)
+}
+
+/// Whether a host is by its name this machine or on its network link: an address, or `localhost`.
+pub(super) fn is_local_name(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    if host == "localhost" || host.ends_with(".localhost") {
+        return true;
+    }
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().is_ok_and(is_local)
+}
+
+/// As [`is_local_name`], of an endpoint's `host` or `host:port`.
+pub(super) fn is_local_address(address: &str) -> bool {
+    is_local_name(host_of(address))
+}
+
+/// Whether an address is this machine's own or one that never leaves its network link: loopback, unspecified,
+/// link-local (where clouds keep a machine's credentials), multicast, broadcast.
+pub(super) fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            v4.is_loopback()
+                || v4.octets()[0] == 0
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+        }
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => is_local(v4.into()),
+            None => {
+                v6.is_loopback()
+                    || v6.is_unspecified()
+                    || v6.is_unicast_link_local()
+                    || v6.is_multicast()
+                    || v6 == METADATA
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(name: &str, address: &str, plain_http: bool, realms: &[&str]) -> Endpoint {
+        Endpoint {
+            name: name.to_owned(),
+            address: address.to_owned(),
+            plain_http,
+            login: None,
+            realms: realms.iter().map(|realm| (*realm).to_owned()).collect(),
+            dead: false.into(),
+        }
+    }
+
+    #[test]
+    fn redirects_lead_to_https_or_stay_what_they_were() {
+        for (from, location, to) in [
+            ("https://a.x/v2/", "https://b.x/c?d", Some("https://b.x/c?d")),
+            ("https://a.x:5/v2/", "/c", Some("https://a.x:5/c")),
+            ("https://a.x/v2/", "//b.x/c", Some("https://b.x/c")),
+            ("http://a.x/", "https://b.x/", Some("https://b.x/")),
+            ("http://a.x/", "http://b.x/", Some("http://b.x/")),
+            ("https://a.x/", "http://a.x/", None),
+            ("https://a.x/", "ftp://a.x/", None),
+            ("https://a.x/", "file:///etc/passwd", None),
+            ("https://a.x/", "https://u:p@b.x/", None),
+            ("https://a.x/", "c", None),
+            ("https://a.x/", "", None),
+        ] {
+            let found = join(&from.parse().unwrap(), location).map(|uri| uri.to_string());
+            assert_eq!(found.as_deref(), to, "{from} {location}");
+        }
+    }
+
+    #[test]
+    fn a_login_goes_to_the_registrys_own_host_the_known_pair_and_what_was_confirmed() {
+        let hub = endpoint("docker.io", "registry-1.docker.io", false, &[]);
+        let own = endpoint("r.x:5000", "r.x:5000", false, &["auth.x", "other.x:8443"]);
+        let plain = endpoint("r.x:5000", "r.x:5000", true, &["auth.x"]);
+        let six = endpoint("[::1]:5000", "[::1]:5000", true, &[]);
+        for (endpoint, realm, gets_login) in [
+            (&hub, "https://auth.docker.io/token", Some(true)),
+            (&hub, "https://AUTH.docker.io:443/token", Some(true)),
+            (&hub, "https://registry-1.docker.io/token", Some(true)),
+            (&hub, "https://auth.docker.io:8443/token", Some(false)),
+            (&hub, "https://auth.docker.io.evil.x/token", Some(false)),
+            (&hub, "https://evil.x/auth.docker.io", Some(false)),
+            (&hub, "http://auth.docker.io/token", None),
+            (&own, "https://r.x/token", Some(true)),
+            (&own, "https://R.X:5000/token", Some(true)),
+            (&own, "https://auth.x/token", Some(true)),
+            (&own, "https://auth.x:8443/token", Some(false)),
+            (&own, "https://other.x:8443/token", Some(true)),
+            (&own, "https://other.x/token", Some(false)),
+            (&own, "https://auth.docker.io/token", Some(false)),
+            (&own, "https://x/token", Some(false)),
+            (&own, "https://r.x.evil.y/token", Some(false)),
+            (&own, "http://r.x:5000/token", None),
+            (&own, "https://me@r.x/token", None),
+            (&own, "https://r.x:secret@evil.y/token", None),
+            (&own, "ftp://r.x/token", None),
+            (&own, "/token", None),
+            (&own, "", None),
+            (&plain, "http://r.x:5000/token", Some(true)),
+            (&plain, "http://r.x:6000/token", Some(true)),
+            (&plain, "http://auth.x/token", None),
+            (&plain, "https://auth.x/token", Some(true)),
+            (&six, "http://[::1]:5001/token", Some(true)),
+            (&six, "http://[::2]:5001/token", None),
+        ] {
+            let found = Realm::parse(endpoint, realm).ok().map(|realm| realm.gets_login);
+            assert_eq!(found, gets_login, "{} {realm}", endpoint.name);
+        }
+    }
+
+    #[test]
+    fn addresses_of_this_machine_and_its_link_are_known_however_they_are_written() {
+        for local in [
+            "localhost",
+            "LOCALHOST.",
+            "a.localhost",
+            "127.0.0.1",
+            "127.1.2.3",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "224.0.0.1",
+            "255.255.255.255",
+            "[::1]",
+            "::",
+            "[fe80::1]",
+            "[ff02::1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:169.254.169.254]",
+            "[fd00:ec2::254]",
+        ] {
+            assert!(is_local_name(local), "{local}");
+        }
+        for other in [
+            "docker.io",
+            "10.0.0.1",
+            "192.168.1.1",
+            "8.8.8.8",
+            "[2001:db8::1]",
+            "[fd00::1]",
+            "localhost.x",
+        ] {
+            assert!(!is_local_name(other), "{other}");
+        }
+        assert!(
+            is_local_address("127.0.0.1:5000") && is_local_address("[::1]:5000") && is_local_address("[::1]")
+        );
+        assert!(!is_local_address("r.x:5000"));
+    }
+}

@@ -1,0 +1,81 @@
+//! Connections to servers that a registry elsewhere has named: never to this machine or its network link.
+//!
+//! Names are judged by the addresses that they resolve to, at the moment of the connection: a name that resolves to
+//! another address the next time gains nothing.
+
+use std::io;
+
+use ureq::Error;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+use super::origin::is_local;
+
+/// A resolver that refuses names of local addresses.
+#[derive(Debug, Default)]
+pub(super) struct Outside(DefaultResolver);
+
+/// What a name resolves to is local.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is an address of this machine or of its network link")]
+pub(super) struct Local;
+
+impl Local {
+    pub(super) fn error(self) -> Error {
+        Error::Io(io::Error::other(self))
+    }
+
+    /// Whether a request failed for this reason.
+    pub(super) fn is(error: &Error) -> bool {
+        match error {
+            Error::Io(error) => error.get_ref().is_some_and(|inner| inner.is::<Self>()),
+            _ => false,
+        }
+    }
+}
+
+impl Resolver for Outside {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        let found = self.0.resolve(uri, config, timeout)?;
+        // The user's own proxy may well be on this machine.
+        let proxy = config.proxy().map(|proxy| proxy.uri());
+        if proxy.is_some_and(|proxy| proxy.authority() == uri.authority()) {
+            return Ok(found);
+        }
+        if found.iter().any(|address| is_local(address.ip())) {
+            return Err(Local.error());
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use ureq::Agent;
+    use ureq::unversioned::transport::DefaultConnector;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_leads_to_this_machine_is_not_connected_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let config = Agent::config_builder().proxy(None).build();
+        let agent = Agent::with_parts(config, DefaultConnector::new(), Outside::default());
+        for host in ["localhost", "127.0.0.1"] {
+            let error = agent.get(format!("http://{host}:{port}/")).call().unwrap_err();
+            assert!(Local::is(&error), "{host}: {error:?}");
+        }
+        assert!(listener.accept().is_err(), "nothing was connected to");
+    }
+}
