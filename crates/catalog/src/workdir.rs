@@ -1,7 +1,7 @@
 //! Work folders that leave nothing behind.
 //!
 //! A plain user's build leaves files that belong to the user's subordinate ids, which only a user namespace with the
-//! same ids can remove.
+//! same ids can remove; and any build may leave folders in one another without end. So a tree is removed from within.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use crate::build::room::Room;
+use crate::build::room::{self, Room};
 use crate::error::CatalogError;
 
 /// Begins the name of each work folder.
@@ -131,14 +131,13 @@ fn remove_tree(path: &Path) -> io::Result<()> {
 }
 
 fn remove_once(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error)
-            if error.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root() => {}
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => return Ok(()),
+    if path.join(room::TREE).is_dir() {
+        Room::empty(path)?;
     }
-    Room::empty(path)?;
-    fs::remove_dir(path)
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

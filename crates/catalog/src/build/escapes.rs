@@ -59,7 +59,7 @@ impl Place {
     fn with(host: tempfile::TempDir, folder: WorkDir, range: Option<IdRange>) -> Self {
         let room = Room::of(range);
         let place = Self {
-            root: room.folder(&folder, "tree", 0o755).unwrap(),
+            root: room.folder(&folder, super::room::TREE, 0o755).unwrap(),
             temporary: room.folder(&folder, "tmp", 0o1777).unwrap(),
             run: room.folder(&folder, "run", 0o755).unwrap(),
             folder: Arc::new(folder),
@@ -94,6 +94,12 @@ impl Place {
     /// A file that only the host's has.
     fn secret(&self) -> PathBuf {
         self.host.path().join("secret")
+    }
+
+    /// A number of this place's, of all that live.
+    fn unique(&self) -> String {
+        let inode = fs::metadata(self.host.path()).unwrap().ino();
+        format!("{}", 1_000_000 + inode % 1_000_000_000)
     }
 
     fn copy(&self, path: &str) {
@@ -160,7 +166,7 @@ fn call(expression: &str) -> String {
 fn try_all(place: &Place) {
     let secret = place.secret().display().to_string();
     let own = std::process::id();
-    let name = format!("catalog-test-{own}");
+    let name = format!("catalog-test-{}", place.unique());
     let _abstract = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = tcp.local_addr().unwrap().port();
@@ -295,7 +301,7 @@ fn stays_inside(place: &Place) {
 }
 
 fn leaves_nothing_running(place: &Place) {
-    let number = format!("9{:06}7", std::process::id());
+    let number = place.unique();
     place
         .shell(&format!(
             "setsid sleep {number} </dev/null >/dev/null 2>&1 & setsid sleep {number} & touch /started"
@@ -433,6 +439,17 @@ fn without_user_namespaces_no_step_of_a_recipe_that_root_builds_gets_out_of_its_
         let command = Room::of(None).step(&tree, &tree, &tree, &["true".to_owned()]);
         assert!(command.spawn().is_err());
     }
+}
+
+#[test]
+fn a_tree_that_nests_deeper_than_descriptors_and_stacks_reach_is_removed_all_the_same() {
+    let place = Place::new();
+    let folder = place.folder.path().to_owned();
+    place
+        .shell("LC_ALL=C exec perl -e 'for (1..2000) { mkdir q(d), 0700; chdir q(d) or die; } open my $f, q(>), q(x)'")
+        .unwrap();
+    drop(place);
+    assert!(!folder.exists());
 }
 
 /// Runs the first test as a plain user who has a range of ids, given by files that only this run sees.

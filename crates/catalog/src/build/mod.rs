@@ -75,7 +75,7 @@ pub fn build(
     let date = apt.release_date()?;
 
     let build = Tree {
-        root: room.folder(&folder, "tree", 0o755)?,
+        root: room.folder(&folder, room::TREE, 0o755)?,
         temporary: room.folder(&folder, "tmp", 0o1777)?,
         run: room.folder(&folder, "run", 0o755)?,
         room,
@@ -149,7 +149,7 @@ impl Tree<'_> {
         let program = Program {
             tool: "mmdebstrap",
             command,
-            time: None,
+            time: Some(room::TIME_TO_INSTALL),
             merged: false,
             on_line: Box::new(move |line| reader.line(line)),
             explain: output::explain(recipe.suite.clone(), self.folder.path().to_owned()),

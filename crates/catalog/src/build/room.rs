@@ -8,6 +8,9 @@
 //!
 //! As root the range of ids is one that nobody else has; as a plain user it is the user's own by `/etc/subuid`. Where root
 //! is refused a user namespace, or has no such range, the rest still holds: root of its own, few rights, filter, limits.
+//!
+//! Once something has run in the tree, this process touches nothing in it by itself any more: what may be anything there is
+//! read, and removed, from within as well.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -21,8 +24,12 @@ use crate::error::CatalogError;
 use crate::tool::{find, search_path};
 use crate::workdir::WorkDir;
 
+/// How long it may take to install packages, downloads included.
+pub(super) const TIME_TO_INSTALL: Duration = Duration::from_secs(6 * 60 * 60);
 /// How long one of a recipe's commands may take.
 pub(super) const TIME: Duration = Duration::from_secs(60 * 60);
+/// What the tree is called in a work folder.
+pub(crate) const TREE: &str = "tree";
 /// `PATH` in the tree.
 const PATH_INSIDE: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const LIMITS: Limits = Limits {
@@ -187,10 +194,15 @@ impl Room {
         Ok(command)
     }
 
-    /// Empties a folder that root inside, or its users, may have filled.
+    /// Empties a folder in which a tree was made: of files of other users, and of folders in one another, more than this
+    /// process has descriptors or stack for.
     pub(crate) fn empty(folder: &Path) -> io::Result<()> {
-        let range = IdRange::find(0).map_err(io::Error::other)?;
-        let mut confinement = Confinement::system(Some(range));
+        // Root on the host can remove what belongs to any range, but nothing beyond the folder.
+        let range = match rustix::process::geteuid().is_root() {
+            true => None,
+            false => Some(IdRange::find(0).map_err(io::Error::other)?),
+        };
+        let mut confinement = Confinement::system(range);
         confinement.show_programs().give(folder, "/folder");
         let mut command = of_host("find", "findutils", &mut confinement).map_err(io::Error::other)?;
         command
