@@ -14,7 +14,7 @@ const LARGEST_OBJECT: u64 = 256 << 20;
 /// Most bytes that all objects hold together.
 pub(crate) const LARGEST_CONTENT: u64 = 1 << 30;
 /// Most objects. git keeps some hundred bytes of each.
-const MOST_OBJECTS: u64 = 2_000_000;
+const MOST_OBJECTS: u64 = 1_000_000;
 
 /// Reads a pack to its end; `id` is how many bytes a name of an object has.
 ///

@@ -5,7 +5,7 @@
 
 use std::io::BufRead;
 
-use super::bounds::Budget;
+use super::bounds::{Budget, OF_A_BYTE};
 use super::lines::Lines;
 use crate::digest::{Digest, Format};
 use crate::error::WorkspaceError;
@@ -46,7 +46,7 @@ fn half<R: BufRead>(
         return Err(lines.bad("the length of binary data cannot be read"));
     }
     let length: u64 = String::from_utf8_lossy(&length).parse().unwrap_or(u64::MAX);
-    budget.spend(length, path)?;
+    budget.spend(length.saturating_mul(OF_A_BYTE), path)?;
     let mut digest = id.filter(|_| !is_delta).map(|id| {
         let format = if id.len() == 40 {
             Format::Sha1

@@ -13,7 +13,7 @@ mod quoted;
 mod raw;
 pub(crate) mod risk;
 
-pub use bounds::{LARGEST_CONTENT, LARGEST_TEXT};
+pub use bounds::{LARGEST_MEMORY, LARGEST_TEXT};
 pub use parse::parse;
 pub(crate) use raw::parse as parse_raw;
 pub use risk::{Onto, Risk, RiskKind, Weight};

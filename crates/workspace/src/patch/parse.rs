@@ -3,13 +3,11 @@
 use std::collections::HashSet;
 use std::io::BufRead;
 
-use super::bounds::{Budget, LARGEST_NAMES};
+use super::bounds::{Budget, Count, OF_A_FILE, OF_A_HUNK, OF_A_LINE};
 use super::lines::Lines;
 use super::{Change, FileMode, Patch, binary, name, quoted};
 use crate::error::{WorkspaceError, shown};
 
-/// Most files of a patch.
-const FILES: usize = 1_000_000;
 /// Most bytes of a link's target.
 const TARGET: usize = 4096;
 
@@ -21,8 +19,7 @@ pub fn parse(source: impl BufRead) -> Result<Patch, WorkspaceError> {
     let mut lines = Lines::of(source);
     let mut changes: Vec<Change> = Vec::new();
     let mut seen = HashSet::new();
-    let mut budget = Budget::whole();
-    let mut names = 0;
+    let (mut budget, mut count) = (Budget::default(), Count::default());
     while let Some(header) = lines.next()? {
         let path = header.strip_prefix(b"diff --git ").map(quoted::both);
         let path = match path {
@@ -33,14 +30,11 @@ pub fn parse(source: impl BufRead) -> Result<Patch, WorkspaceError> {
         if let Err(why) = name::check(&path) {
             return Err(lines.bad(format!("`{}` {why}", shown(&path))));
         }
-        names += path.len();
-        if names > LARGEST_NAMES {
-            return Err(lines.bad("the names of its files are too long together"));
+        if let Err(why) = count.add(&path) {
+            return Err(lines.bad(format!("`{}` {why}", shown(&path))));
         }
+        budget.spend(OF_A_FILE, &path)?;
         let again = !seen.insert(path.clone());
-        if changes.len() == FILES {
-            return Err(lines.bad("it has too many files"));
-        }
         let change = file(&mut lines, &mut budget, path)?;
         if !again {
             changes.push(change);
@@ -147,7 +141,7 @@ fn file<R: BufRead>(
         if !matches(&old, b"a/", change.before.is_some()) || !matches(&new, b"b/", change.after.is_some()) {
             return Err(lines.bad("the names of the file's versions are not those of the file"));
         }
-        hunks(lines, &mut change)?;
+        hunks(lines, budget, &mut change)?;
     }
     Ok(change)
 }
@@ -166,12 +160,17 @@ fn ids(text: &[u8], with_mode: bool) -> Option<((&[u8], &[u8]), Option<&[u8]>)> 
 }
 
 /// Hunks until the next file.
-fn hunks<R: BufRead>(lines: &mut Lines<R>, change: &mut Change) -> Result<(), WorkspaceError> {
+fn hunks<R: BufRead>(
+    lines: &mut Lines<R>,
+    budget: &mut Budget,
+    change: &mut Change,
+) -> Result<(), WorkspaceError> {
     let (mut added, mut removed, mut hunks) = (0_u64, 0_u64, 0_u64);
     let link = change.after == Some(FileMode::Link);
     let mut data = Vec::new();
     while let Some(head) = lines.after(b"@@ -")? {
         hunks += 1;
+        budget.spend(OF_A_HUNK, &change.path)?;
         let Some((mut old, mut new)) = counts(&head) else {
             return Err(lines.bad("the numbers of a hunk cannot be read"));
         };
@@ -191,6 +190,7 @@ fn hunks<R: BufRead>(lines: &mut Lines<R>, change: &mut Change) -> Result<(), Wo
                 data.extend_from_slice(&line[1..]);
                 data.push(b'\n');
             }
+            budget.spend(OF_A_LINE, &change.path)?;
             added += u64::from((old_lines, new_lines) == (0, 1));
             removed += u64::from((old_lines, new_lines) == (1, 0));
             let (Some(old_left), Some(new_left)) = (old.checked_sub(old_lines), new.checked_sub(new_lines))

@@ -5,6 +5,7 @@
 //! ::100644 100644 100755 <id> <id> <id> MM NUL path NUL   a merge that is like none of its parents there
 //! ```
 
+use super::bounds::Count;
 use super::{Change, FileMode, name};
 use crate::error::{WorkspaceError, shown};
 
@@ -17,7 +18,7 @@ pub(crate) type Raw = (Change, String);
 /// [`WorkspaceError::Patch`] with the path that is not taken, or an answer that git never gives.
 pub(crate) fn parse(text: &[u8]) -> Result<Vec<Raw>, WorkspaceError> {
     let mut fields = text.split(|byte| *byte == 0);
-    let mut changes = Vec::new();
+    let (mut changes, mut count) = (Vec::new(), Count::default());
     loop {
         let Some(head) = fields.next().filter(|head| !head.is_empty()) else {
             return Ok(changes);
@@ -27,6 +28,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<Vec<Raw>, WorkspaceError> {
             .ok_or(WorkspaceError::Answer("a changed file was expected"))?
             .map_err(|why| refused(path, why))?;
         name::check(path).map_err(|why| refused(path, why))?;
+        count.add(path).map_err(|why| refused(path, why))?;
         let change = Change {
             path: path.to_vec(),
             before,

@@ -104,19 +104,62 @@ fn a_small_patch_of_gigabytes_is_refused_before_it_is_unpacked() {
         ),
         (binary("big", &id, &[("delta", 11, &delta)]), "`big`"),
         (
-            ["a", "b", "c"]
+            ["a", "b", "c", "d", "e", "f"]
                 .map(|path| binary(path, &id, &[("delta", 6, &part), ("literal", 0, &nothing)]))
                 .concat(),
-            "`c`",
+            "`f`",
         ),
     ] {
         assert!(patch.len() < 1 << 20);
         let refused = parsed(patch.as_bytes()).unwrap_err();
         assert!(matches!(refused, WorkspaceError::TooMuch { .. }), "{refused}");
         assert!(refused.to_string().contains(said), "{refused}");
-        assert!(refused.to_string().contains("256 MiB"), "{refused}");
+        assert!(refused.to_string().contains("512 MiB"), "{refused}");
     }
     assert!(most_memory() < 100, "{} MiB", most_memory());
+}
+
+/// Neither few bytes a line nor few lines a hunk make git take much more than the text.
+#[test]
+fn lines_hunks_files_and_folders_without_end_are_refused_in_bounded_memory() {
+    let new = format!(
+        "diff --git a/x b/x\nnew file mode 100644\nindex {NONE}..{}\n",
+        id(b"x")
+    );
+    // Most of what there is goes to one file: 0x1f400000 bytes, made from one.
+    let most = packed(&[0x01, 0x80, 0x80, 0x80, 0xfa, 0x01, 0x80]);
+    let most = binary(
+        "most",
+        &id(b""),
+        &[("delta", 7, &most), ("literal", 0, &packed(b""))],
+    );
+    assert_eq!(
+        parsed(most.as_bytes()).unwrap().changes[0].size,
+        Some(0x1f40_0000)
+    );
+    let lines = "+\n".repeat(400_000);
+    let lines = format!("{most}{new}--- /dev/null\n+++ b/x\n@@ -0,0 +1,400000 @@\n{lines}");
+    let hunks = "@@ -0,0 +1 @@\n+\n".repeat(100_000);
+    let hunks = format!("{most}{new}--- /dev/null\n+++ b/x\n{hunks}");
+    for patch in [lines, hunks] {
+        let refused = parsed(patch.as_bytes()).unwrap_err();
+        assert!(matches!(refused, WorkspaceError::TooMuch { .. }), "{refused}");
+    }
+    let file = |path: &str| {
+        let head = new.replace("a/x b/x", &format!("a/{path} b/{path}"));
+        assert!(head.len() < 2000);
+        head
+    };
+    let files: String = (0..250_001).map(|number| file(&number.to_string())).collect();
+    let refused = parsed(files.as_bytes()).unwrap_err().to_string();
+    assert!(refused.contains("`250000` is one file too many"), "{refused}");
+    let deep = "d/".repeat(250);
+    let deep: String = (0..2000)
+        .map(|number| file(&format!("{number}/{deep}x")))
+        .collect();
+    let refused = parsed(deep.as_bytes()).unwrap_err().to_string();
+    assert!(refused.contains("makes the paths too long together"), "{refused}");
+    assert!(most_memory() < 500, "{} MiB", most_memory());
 }
 
 #[test]

@@ -63,6 +63,7 @@ pub(super) struct Ground {
     /// Folders that were looked at, and whether they are repositories.
     pub(super) repositories: RefCell<HashMap<Vec<u8>, bool>>,
     steps: Cell<u64>,
+    nothing: Rc<Folder>,
 }
 
 /// Where a link leads.
@@ -95,6 +96,7 @@ impl Ground {
             named: Named::by(repository)?,
             repositories: RefCell::default(),
             steps: Cell::new(STEPS),
+            nothing: Rc::default(),
         };
         for change in changes {
             ground.bring(change);
@@ -253,7 +255,8 @@ impl Ground {
         if let Some(known) = self.listed.borrow().get(folder) {
             return Rc::clone(known);
         }
-        let known = Rc::new(self.read_folder(folder).unwrap_or_default());
+        let known = self.read_folder(folder).map(Rc::new);
+        let known = known.unwrap_or_else(|| Rc::clone(&self.nothing));
         self.listed
             .borrow_mut()
             .insert(folder.to_vec(), Rc::clone(&known));
