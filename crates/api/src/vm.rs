@@ -72,6 +72,9 @@ pub struct Vm {
     pub state: VmState,
     /// Why it is in `stopped` or `error`, one line.
     pub reason: Option<String>,
+    /// Why it stands still though it is `running`, one line, while it does.
+    #[serde(default)]
+    pub paused: Option<String>,
     /// Name of its image.
     pub image: String,
     /// Name and version of its kernel.

@@ -10,6 +10,7 @@ pub fn vm(name: &str, id: &str) -> Vm {
         name: name.into(),
         state: VmState::Running,
         reason: None,
+        paused: None,
         image: "debian-minimal".into(),
         kernel: "debian-cloud 6.1.192".into(),
         vcpu: 2,

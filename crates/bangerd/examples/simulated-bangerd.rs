@@ -68,6 +68,7 @@ fn run() -> Result<(), DaemonError> {
         networks: engine::Networks::default(),
         ca_certificates: None,
         registry_mirrors: config::RegistryMirrors::default(),
+        free_space_reserve: Some(0),
         defaults: Defaults {
             image: "debian".into(),
             vcpu: 1,

@@ -49,6 +49,8 @@ pub struct Surroundings {
     pub ca_certificates: Option<String>,
     /// Servers that are asked before registries.
     pub registry_mirrors: config::RegistryMirrors,
+    /// Bytes to leave free on the disk, if not the default.
+    pub free_space_reserve: Option<u64>,
     /// Shape of a VM that says nothing else.
     pub defaults: Defaults,
     /// How long the daemon stays when nobody needs it.
@@ -91,6 +93,7 @@ impl Daemon {
             networks: surroundings.networks,
             ca_certificates: surroundings.ca_certificates,
             registry_mirrors: surroundings.registry_mirrors,
+            free_space_reserve: surroundings.free_space_reserve,
             defaults: surroundings.defaults,
         })
         .await

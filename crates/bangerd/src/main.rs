@@ -97,6 +97,7 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
         },
         ca_certificates,
         registry_mirrors: config.registry_mirrors.clone(),
+        free_space_reserve: config.limits.free_space_reserve,
         defaults: Defaults {
             image: config.default_image_name.clone(),
             vcpu: config.vm_defaults.vcpu.get(),

@@ -66,6 +66,7 @@ async fn daemon() {
         },
         ca_certificates: None,
         registry_mirrors: config::RegistryMirrors::default(),
+        free_space_reserve: Some(0),
         defaults: Defaults {
             image: config.default_image_name.clone(),
             vcpu: 1,

@@ -147,6 +147,9 @@ pub struct LimitSettings {
     /// Bytes in a second.
     #[serde(default, deserialize_with = "bandwidth")]
     pub disk_bandwidth: Option<NonZeroU64>,
+    /// Bytes that imports and guests leave free on the host's disk; none for the default, 0 for nothing.
+    #[serde(default, deserialize_with = "reserve")]
+    pub free_space_reserve: Option<u64>,
     /// Requests in a second.
     #[serde(default)]
     pub disk_operations: Option<NonZeroU64>,
@@ -328,6 +331,13 @@ impl ConfigFile {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A size, or `0`.
+fn reserve<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let size = Size::parse(&text).map_err(serde::de::Error::custom)?;
+    Ok(Some(size.bytes()))
 }
 
 /// A size a second, not nothing.

@@ -43,6 +43,7 @@ fn every_key_is_read() {
         "docker.io" = ["https://mirror.example", "http://localhost:5001/"]
         [limits]
         disk_bandwidth = "100M"
+        free_space_reserve = "3G"
         disk_operations = 2000
         [recipe]
         mirror = "http://mirror.example:3142/debian"
@@ -106,6 +107,7 @@ fn every_key_is_read() {
     assert_eq!(config.registry_mirrors.of("ghcr.io"), []);
     assert_eq!(config.limits.disk_bandwidth.unwrap().get(), 100 << 20);
     assert_eq!(config.limits.disk_operations.unwrap().get(), 2000);
+    assert_eq!(config.limits.free_space_reserve, Some(3 << 30));
     assert_eq!(config.vm_defaults.vcpu.get(), 3);
     assert_eq!(config.vm_defaults.memory.mib(), 1000);
     assert_eq!(config.vm_defaults.disk_size.bytes(), 20 << 30);
@@ -265,6 +267,10 @@ fn a_mistake_is_one_line_with_file_line_and_key() {
         (
             "[limits]\ndisk_bandwidth = \"0\"\n",
             "config.toml:2: `limits.disk_bandwidth`: it must be more than nothing",
+        ),
+        (
+            "[limits]\nfree_space_reserve = \"some\"\n",
+            "config.toml:2: `limits.free_space_reserve`: ",
         ),
         (
             "[limits]\ndisk_operations = 0\n",

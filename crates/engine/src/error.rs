@@ -279,6 +279,19 @@ pub enum EngineError {
     /// The operation was cancelled.
     #[error("cancelled")]
     Cancelled,
+    /// The disk has less room than is to be left.
+    #[error(transparent)]
+    NoRoom(#[from] crate::NoRoom),
+    /// A VM stands still.
+    #[error("cannot {verb} `{name}`: it is {reason}")]
+    Paused {
+        /// Its name.
+        name: String,
+        /// What was to be done.
+        verb: &'static str,
+        /// Why it does.
+        reason: &'static str,
+    },
     /// No such operation.
     #[error("no operation has the id `{id}`")]
     OperationNotFound {
@@ -375,6 +388,7 @@ impl EngineError {
             Self::OldAgent { .. } => ErrorCode::AgentRefused,
             Self::GuestFiles { .. } => ErrorCode::GuestFiles,
             Self::Cancelled => ErrorCode::Cancelled,
+            Self::NoRoom(_) | Self::Paused { .. } => ErrorCode::HostResource,
             Self::OperationNotFound { .. } => ErrorCode::OperationNotFound,
             Self::SshKey { .. }
             | Self::Layer { .. }
@@ -389,6 +403,12 @@ impl EngineError {
             return Some("free some space and try again; `banger doctor` shows what is left".into());
         }
         match self {
+            Self::NoRoom(_) => Some(
+                "free some space (`banger df` shows what takes it), or set `[limits] free_space_reserve`".into(),
+            ),
+            Self::Paused { .. } => {
+                Some("free some space (`banger df` shows what takes it); it goes on by itself".into())
+            }
             Self::VmNotFound {
                 suggestion: Some(name),
                 ..

@@ -129,11 +129,11 @@ impl Images {
         let operation = self.shared.operations.begin("pull", None).await?;
         let (shared, handle) = (Arc::clone(&self.shared), operation.clone());
         tokio::spawn(async move {
-            let outcome = cancellable(
+            let work = cancellable(
                 &handle,
                 shared.artefacts.ensure_image(&request.reference, &handle),
-            )
-            .await;
+            );
+            let outcome = shared.reserve.guard(&handle, work).await;
             shared
                 .operations
                 .end(&handle, outcome.as_ref().map(|_| None))
@@ -190,7 +190,8 @@ impl Images {
         let operation = self.shared.operations.begin("image", None).await?;
         let (shared, handle) = (Arc::clone(&self.shared), operation.clone());
         tokio::spawn(async move {
-            let outcome = cancellable(&handle, work(Arc::clone(&shared), handle.clone())).await;
+            let work = cancellable(&handle, work(Arc::clone(&shared), handle.clone()));
+            let outcome = shared.reserve.guard(&handle, work).await;
             let outcome = outcome.as_ref().map(|()| None);
             shared.operations.end(&handle, outcome).await;
         });
@@ -209,7 +210,7 @@ impl Images {
     ) -> Result<Upload, EngineError> {
         let checked = self.check_upload(name, request.kernel).await;
         let folder = self.shared.paths.images();
-        let mut body = Waiting::new(body);
+        let mut body = Waiting::new(body, self.shared.reserve.clone());
         let (format, tag, wanted) = (request.format, request.tag, checked.is_ok());
         let received = tokio::task::spawn_blocking(move || {
             let received = wanted.then(|| receive(&folder, format, tag, &mut body));
@@ -281,7 +282,8 @@ impl Images {
         let operation = self.shared.operations.begin("pull", None).await?;
         let (shared, handle) = (Arc::clone(&self.shared), operation.clone());
         tokio::spawn(async move {
-            let outcome = cancellable(&handle, shared.artefacts.import(import, &handle)).await;
+            let work = cancellable(&handle, shared.artefacts.import(import, &handle));
+            let outcome = shared.reserve.guard(&handle, work).await;
             shared
                 .operations
                 .end(&handle, outcome.as_ref().map(|_| None))

@@ -125,7 +125,7 @@ impl Kernels {
                     shared.artefacts.ensure_kernel(&name, &handle).await
                 }
             };
-            let outcome = cancellable(&handle, fetch).await;
+            let outcome = shared.reserve.guard(&handle, cancellable(&handle, fetch)).await;
             shared
                 .operations
                 .end(&handle, outcome.as_ref().map(|_| None))
@@ -145,7 +145,7 @@ impl Kernels {
         body: impl AsyncRead + Send + Unpin + 'static,
     ) -> Result<api::Kernel, EngineError> {
         let checked = self.check(name, request).await;
-        let mut body = Waiting::new(body);
+        let mut body = Waiting::new(body, self.shared.reserve.clone());
         let kernels = self.shared.paths.kernels();
         let source = checked.as_ref().ok().cloned();
         let staging = name.to_owned();

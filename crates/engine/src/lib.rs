@@ -23,6 +23,7 @@ mod machines;
 mod notices;
 mod operations;
 mod plan;
+mod room;
 mod space;
 mod ssh;
 mod vms;
@@ -44,6 +45,7 @@ pub use machines::{Choice, HostMachines, Machines};
 pub use net::Subnet;
 pub use notices::Listener;
 pub use operations::{Events, OperationHandle, Operations};
+pub use room::NoRoom;
 pub use vmm::LogKind;
 pub use vms::{Follow, Timeouts, Vms};
 
@@ -98,6 +100,8 @@ pub struct Parts {
     pub ca_certificates: Option<String>,
     /// Servers that are asked before registries.
     pub registry_mirrors: config::RegistryMirrors,
+    /// Bytes to leave free on the disk, if not the default.
+    pub free_space_reserve: Option<u64>,
     /// Shape of a VM that says nothing else.
     pub defaults: Defaults,
 }
@@ -139,6 +143,10 @@ impl Engine {
         );
         artefacts.sweep()?;
         let shared = Arc::new(vms::Shared {
+            reserve: room::Reserve::new(
+                parts.free_space_reserve,
+                [parts.paths.vms(), parts.paths.images(), parts.paths.blobs()],
+            ),
             ssh: Arc::new(ssh::SshKeys::new(&parts.paths)),
             store,
             operations: operations.clone(),
@@ -154,6 +162,7 @@ impl Engine {
             tasks: std::sync::Mutex::default(),
         });
         vms::reconcile(&shared).await?;
+        vms::guard_disk(&shared);
         if let Some(after) = parts.timeouts.unused {
             vms::stop_unused(&shared, after);
         }

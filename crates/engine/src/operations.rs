@@ -1,6 +1,7 @@
 //! Operations: what a lifecycle verb does, as a row, a stream of events and a way to cancel it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,8 @@ struct Inner {
     kind: &'static str,
     started_at: Timestamp,
     cancel: CancellationToken,
+    /// Cancelled since the disk has too little room.
+    out_of_room: AtomicBool,
     log: Mutex<Log>,
     changed: watch::Sender<u64>,
 }
@@ -78,6 +81,7 @@ impl Operations {
                 kind,
                 started_at: Timestamp::now(),
                 cancel: CancellationToken::new(),
+                out_of_room: AtomicBool::new(false),
                 log: Mutex::new(Log {
                     events: VecDeque::new(),
                     next: 1,
@@ -202,6 +206,17 @@ impl OperationHandle {
     /// Asks it to stop and take back what it did. It ends by itself then.
     pub fn cancel(&self) {
         self.inner.cancel.cancel();
+    }
+
+    /// Cancels it since the disk has too little room: what it would keep for another try goes, too.
+    pub(crate) fn give_up_for_room(&self) {
+        self.inner.out_of_room.store(true, Ordering::Release);
+        self.cancel();
+    }
+
+    /// Whether that is why it was cancelled.
+    pub(crate) fn is_out_of_room(&self) -> bool {
+        self.inner.out_of_room.load(Ordering::Acquire)
     }
 
     pub(crate) fn cancellation(&self) -> &CancellationToken {

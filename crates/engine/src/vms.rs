@@ -4,8 +4,10 @@ mod actor;
 mod create;
 mod files;
 mod forward;
+mod guard;
 mod link;
 mod logs;
+mod pause;
 mod publish;
 mod reconcile;
 mod reference;
@@ -30,6 +32,7 @@ use config::Paths;
 use store::{Boot, Store, StoreError, VmRow};
 use tokio::sync::{Notify, mpsc, watch};
 
+pub(crate) use guard::watch as guard_disk;
 pub use logs::Follow;
 pub(crate) use reconcile::reconcile;
 pub(crate) use reference::nearest;
@@ -40,9 +43,11 @@ use crate::faults::Faults;
 use crate::identity::Identity;
 use crate::notices::Notices;
 use crate::operations::{OperationHandle, Operations};
+use crate::room::Reserve;
 use crate::ssh::SshKeys;
 use crate::{Defaults, EngineError, Machines, Networks};
 use actor::{Command, Live};
+use pause::Pause;
 
 /// How many made-up names are tried before it is given up.
 const NAME_TRIES: usize = 16;
@@ -85,6 +90,7 @@ pub(crate) struct Shared {
     pub(crate) machines: Arc<dyn Machines>,
     pub(crate) faults: Arc<dyn Faults>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) reserve: Reserve,
     pub(crate) networks: Networks,
     pub(crate) ca_certificates: Option<String>,
     pub(crate) defaults: Defaults,
@@ -98,6 +104,8 @@ pub(crate) struct Task {
     live: watch::Receiver<Live>,
     /// Has a shutdown that is under way kill the machine.
     hurry: Arc<Notify>,
+    /// Whether it is held back.
+    pause: Arc<Pause>,
 }
 
 impl Shared {
@@ -108,6 +116,13 @@ impl Shared {
 
     pub(crate) fn identity(&self, row: &VmRow) -> Identity {
         Identity::of(row, self.ca_certificates.clone())
+    }
+
+    /// The tasks of VMs that run.
+    pub(crate) fn running(&self) -> Vec<(String, Task)> {
+        let tasks = self.tasks();
+        let running = tasks.iter().filter(|(_, task)| task.live.borrow().pid.is_some());
+        running.map(|(id, task)| (id.clone(), task.clone())).collect()
     }
 
     /// Takes a VM's task off the list.
@@ -220,6 +235,7 @@ impl Vms {
     /// The request breaks a rule, the name is taken, the image is unknown, or no VMM works here.
     pub async fn create(&self, request: CreateVm) -> Result<OperationHandle, EngineError> {
         let shared = &self.shared;
+        shared.reserve.check(0)?;
         let start = request.start;
         let made_up = request.name.is_none();
         let mut request = request;
@@ -363,13 +379,11 @@ impl Vms {
     }
 
     fn view(&self, row: VmRow) -> api::Vm {
-        let pid = self
-            .shared
-            .tasks()
-            .get(&row.id)
-            .and_then(|task| task.live.borrow().pid);
+        let task = self.shared.tasks().get(&row.id).cloned();
+        let pid = task.as_ref().and_then(|task| task.live.borrow().pid);
+        let paused = task.and_then(|task| task.pause.reason());
         let folder = self.shared.paths.vm(&row.id);
-        view::vm(row, &folder, pid)
+        view::vm(row, &folder, pid, paused)
     }
 }
 

@@ -21,6 +21,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     cancelled: bool,
+    leave_nothing: bool,
     next: u64,
     hooks: Vec<(u64, Hook)>,
 }
@@ -37,6 +38,16 @@ impl Cancel {
         for (_, hook) in hooks {
             hook();
         }
+    }
+
+    /// Sets the flag, and has what would be kept for another try removed.
+    pub fn cancel_and_leave_nothing(&self) {
+        self.state().leave_nothing = true;
+        self.cancel();
+    }
+
+    pub(crate) fn leaves_nothing(&self) -> bool {
+        self.state().leave_nothing
     }
 
     /// Whether the flag is set.

@@ -136,6 +136,14 @@ impl Processes {
         self.process.identity().pid
     }
 
+    /// Whether a signal has stopped the process: then it does not answer.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        // The name before it may hold anything, parentheses too.
+        stat.rsplit_once(')')
+            .is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    }
+
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), VmmError> {
         self.process.kill(signal).map_err(|error| control(&error))
     }

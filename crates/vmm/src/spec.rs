@@ -196,6 +196,10 @@ pub trait Machine: fmt::Debug + Send + Sync {
     /// Has the guest's processors stand still.
     fn pause(&self) -> BoxFuture<'_, Result<(), VmmError>>;
 
+    /// Whether the guest's processors stand still, whoever had them do so: since they were paused, or since the process
+    /// was stopped by a signal.
+    fn is_paused(&self) -> BoxFuture<'_, Result<bool, VmmError>>;
+
     /// Has a paused guest's processors go on.
     fn resume(&self) -> BoxFuture<'_, Result<(), VmmError>>;
 

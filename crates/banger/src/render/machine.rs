@@ -3,7 +3,7 @@
 use api::Vm;
 
 use super::table::pairs;
-use super::{disk, memory, one_line};
+use super::{disk, memory, one_line, state};
 
 /// What was asked for, as it was resolved: `quick-otter · debian-minimal · 2 vcpu · 2 GiB · …`.
 pub fn spec_line(vm: &Vm) -> String {
@@ -47,7 +47,7 @@ pub fn show(vm: &Vm) -> String {
     let mut lines = vec![
         ("name", vm.name.clone()),
         ("id", vm.id.clone()),
-        ("state", vm.state.to_string()),
+        ("state", state(vm)),
         ("image", vm.image.clone()),
         ("kernel", vm.kernel.clone()),
         ("vcpu", vm.vcpu.to_string()),

@@ -29,6 +29,14 @@ pub use usage::{Usage, usage};
 
 use crate::failure::Failure;
 
+/// A VM's state, and why it stands still if it does.
+fn state(vm: &api::Vm) -> String {
+    match &vm.paused {
+        Some(reason) => format!("{} ({})", vm.state, one_line(reason)),
+        None => vm.state.to_string(),
+    }
+}
+
 /// Writes data to stdout.
 ///
 /// # Errors
@@ -88,4 +96,24 @@ pub fn coloured(stream: &impl IsTerminal) -> bool {
     let objects = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
     stream.is_terminal() && !objects && !dumb
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vm_that_stands_still_says_so_and_why() {
+        let mut vm = crate::testing::vm("a", "1");
+        assert_eq!(state(&vm), "running");
+        vm.paused = Some("paused: the host's disk is full".into());
+        for shown in [vms(&[vm.clone()], |_| None, vm.created_at), show(&vm)] {
+            assert!(
+                shown.contains("running (paused: the host's disk is full)"),
+                "{shown}"
+            );
+        }
+        vm.paused = Some("\u{1b}[2J\n".into());
+        assert!(!state(&vm).contains(char::is_control));
+    }
 }

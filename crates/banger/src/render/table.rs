@@ -6,7 +6,7 @@ use api::{GuestPort, Vm};
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 
-use super::{age, disk, memory, one_line};
+use super::{age, disk, memory, one_line, state};
 
 /// The VMs, a line each, under a head line. `workspace` tells what of the user's repositories a VM has; the column is
 /// there where one has any.
@@ -22,7 +22,7 @@ pub fn vms(vms: &[Vm], workspace: impl Fn(&Vm) -> Option<String>, now: Timestamp
     for (vm, workspace) in vms.iter().zip(workspaces) {
         let row = [
             one_line(&vm.name),
-            vm.state.to_string(),
+            state(vm),
             one_line(&vm.image),
             address(vm),
             vm.vcpu.to_string(),

@@ -24,6 +24,7 @@ banger daemon stop
 #[test]
 fn a_disk_that_is_full_fails_what_needs_it_and_nothing_else() {
     let home = Home::new();
+    home.configure("[limits]\nfree_space_reserve = \"0\"\n");
     let vms = home.state().join("vms");
     std::fs::create_dir_all(&vms).unwrap();
     let path = std::env::var("PATH").unwrap();
@@ -53,4 +54,66 @@ fn a_disk_that_is_full_fails_what_needs_it_and_nothing_else() {
     let copied = line("copied: ");
     assert!(copied.contains("in `a`: no space left for `large`"), "{copied}");
     assert_eq!(line("left: "), "");
+}
+
+/// The host's disk has room for what the guest writes, but not beyond the reserve.
+const RESERVED: &str = r#"
+mount -t tmpfs -o mode=700,size=300m none "$VMS"
+banger vm run -q -d --name a --disk-size 1G --network none
+banger vm exec a -- sh -c 'seq 1 100000 > /root/before; sync; cp /root/before /dev/shm/before'
+banger vm exec a -- sh -c 'nohup setsid sh -c "for part in 1 2 3; do head -c 60M /dev/urandom | tee /root/part\$part | sha256sum >> /root/sums; sync; done; echo done >> /root/sums" > /dev/null 2>&1 &'
+head -c 150M /dev/zero > "$VMS/filler"
+until banger ps | grep -q 'running (paused: the host'; do sleep 0.1; done
+echo "room: $(stat -f -c '%a %S' "$VMS" | awk '{ print ($1 * $2 > 0) }')"
+echo "refused: $(banger vm exec a -- true 2>&1 | head -1)"
+echo "why: $(banger vm show a --json | grep '"paused"')"
+echo "another: $(banger vm run -q -d --name b --network none 2>&1 | head -1 | sed 's/.*free, and/and/')"
+banger daemon stop
+echo "still: $(banger ps | grep -c 'paused: the host')"
+rm "$VMS/filler"
+until banger vm exec a -- grep -q done /root/sums 2> /dev/null; do sleep 0.5; done
+echo "on: $(banger ps | grep -c ' running  ')"
+echo "same: $(banger vm exec a -- sh -c 'cmp /root/before /dev/shm/before && for part in 1 2 3; do sha256sum < /root/part$part; done | diff - /root/sums | grep -c "^[<>] [0-9a-f]"')"
+head -c 30M /dev/zero > "$VMS/filler"
+banger vm exec a -- sh -c 'nohup setsid head -c 200M /dev/urandom > /root/more 2> /dev/null &'
+until banger ps | grep -q 'running (paused: the host'; do sleep 0.1; done
+banger vm stop -q a
+echo "stopped: $(banger ps -a | grep -c ' stopped ')"
+banger vm delete a
+banger daemon stop
+"#;
+
+#[test]
+fn a_guest_that_writes_is_paused_before_the_hosts_disk_is_full_and_goes_on_without_a_fault() {
+    let home = Home::new();
+    home.configure("[limits]\nfree_space_reserve = \"64M\"\n");
+    let vms = home.state().join("vms");
+    std::fs::create_dir_all(&vms).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", binaries().display());
+    let mut script = home.surrounded("unshare");
+    script
+        .args(["--user", "--map-root-user", "--mount", "sh", "-ec", RESERVED])
+        .env("VMS", &vms)
+        .env("PATH", path)
+        .current_dir(home.folder());
+    let ran = finished(script.output().unwrap());
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    let line = |of: &str| {
+        let found = ran.out.lines().find_map(|line| line.strip_prefix(of));
+        found.unwrap_or_else(|| panic!("no `{of}` in {}", ran.out))
+    };
+    assert_eq!(line("room: "), "1");
+    assert_eq!(
+        line("refused: "),
+        "banger: cannot run a command in `a`: it is paused: the host's disk is full"
+    );
+    assert!(line("why: ").contains("paused: the host's disk is full"));
+    assert_eq!(line("another: "), "and 64 MiB are kept free");
+    // The next daemon knows it, and lets the guest go on when there is room: the guest has noticed nothing.
+    assert_eq!(line("still: "), "1");
+    assert_eq!(line("on: "), "1");
+    assert_eq!(line("same: "), "0");
+    // Being stopped, it may write what it has left.
+    assert_eq!(line("stopped: "), "1");
 }

@@ -50,6 +50,13 @@ impl Home {
         Self { folder }
     }
 
+    /// Adds to the configuration.
+    pub fn configure(&self, text: &str) {
+        let path = self.folder.path().join("config/banger/config.toml");
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(&path, before + text).unwrap();
+    }
+
     /// The user's home.
     pub fn folder(&self) -> &Path {
         self.folder.path()

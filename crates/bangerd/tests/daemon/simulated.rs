@@ -54,6 +54,7 @@ impl Simulated {
             networks: engine::Networks::default(),
             ca_certificates: None,
             registry_mirrors: config::RegistryMirrors::default(),
+            free_space_reserve: Some(0),
             defaults: Defaults {
                 image: "debian".into(),
                 vcpu: 1,

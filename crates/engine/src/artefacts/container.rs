@@ -98,7 +98,7 @@ impl Origin {
         cache: &Path,
         registries: &Registries,
         operation: &OperationHandle,
-        cancel: &Cancel,
+        (cancel, fetched): (&Cancel, &Mutex<Vec<Digest>>),
     ) -> Result<oci::Image, OciError> {
         match self {
             Self::Registry { reference, access } => {
@@ -106,7 +106,15 @@ impl Origin {
                 oci::Registry::new(registries.options(reference, access))?.pull(
                     reference,
                     &LayerCache::open(cache)?,
-                    &|event| layers.tell(&event),
+                    &|event| {
+                        if let oci::Event::Downloaded { layer } = &event {
+                            fetched
+                                .lock()
+                                .unwrap_or_else(PoisonError::into_inner)
+                                .push(*layer);
+                        }
+                        layers.tell(&event);
+                    },
                     cancel,
                 )
             }
@@ -187,6 +195,16 @@ fn cause_of(error: ErofsError, entries: &mut Flattened) -> ContainerError {
         return cause.into();
     }
     error.into()
+}
+
+/// Removes layers that were fetched for nothing from the cache: the disk has no room for them.
+pub(crate) fn forget(cache: &Path, fetched: &Mutex<Vec<Digest>>) {
+    let fetched = fetched.lock().unwrap_or_else(PoisonError::into_inner);
+    let removed =
+        LayerCache::open(cache).and_then(|cache| cache.prune(|layer| !fetched.contains(layer), false));
+    if let Err(error) = removed {
+        tracing::warn!(error = %crate::error::one_line(&error), "layers stay in the cache");
+    }
 }
 
 /// A stage for each layer that is fetched.

@@ -1,7 +1,7 @@
 //! Container images become images: pulled once however many ask at once, published whole.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use rootfs::erofs::Compression;
@@ -246,7 +246,19 @@ impl Artefacts {
                 guard,
                 move |_, _, _| {
                     let _watch = watch;
-                    pull(&origin, told.as_deref(), &target, &registries, &teller, &cancel)
+                    let fetched = Mutex::default();
+                    let pulled = pull(
+                        &origin,
+                        told.as_deref(),
+                        &target,
+                        &registries,
+                        &teller,
+                        (&cancel, &fetched),
+                    );
+                    if pulled.is_err() && teller.is_out_of_room() {
+                        container::forget(&target.blobs, &fetched);
+                    }
+                    pulled
                 },
             )
             .await?;
@@ -312,14 +324,14 @@ fn pull(
     target: &Target,
     registries: &Registries,
     operation: &OperationHandle,
-    cancel: &oci::Cancel,
+    (cancel, fetched): (&oci::Cancel, &Mutex<Vec<oci::Digest>>),
 ) -> Result<(NamedTempFile, Made, String), SourceError> {
     let told = |error: container::ContainerError| SourceError::Failed {
         hint: error.hint(),
         source: Box::new(error),
     };
     let image = origin
-        .open(&target.blobs, registries, operation, cancel)
+        .open(&target.blobs, registries, operation, (cancel, fetched))
         .map_err(|error| told(error.into()))?;
     let staging = tempfile::Builder::new()
         .prefix(STAGING)
@@ -356,11 +368,14 @@ fn pull(
 
 /// Passes an operation's cancellation on, as long as what it gives is kept.
 fn watch(operation: &OperationHandle, cancel: oci::Cancel) -> Watch {
-    let token = operation.cancellation().clone();
+    let operation = operation.clone();
     Watch(
         tokio::spawn(async move {
-            token.cancelled().await;
-            cancel.cancel();
+            operation.cancellation().cancelled().await;
+            match operation.is_out_of_room() {
+                true => cancel.cancel_and_leave_nothing(),
+                false => cancel.cancel(),
+            }
         })
         .abort_handle(),
     )

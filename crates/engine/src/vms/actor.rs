@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use vmm::Machine;
 
 use super::link::{Link, LinkState};
+use super::pause::Pause;
 use super::publish::{self, Claimed, Published};
 use super::{Shared, Task, create, set, stale, start, state, stop, view};
 use crate::EngineError;
@@ -69,6 +70,8 @@ impl Command {
 pub(crate) struct Live {
     /// Process id of the VMM.
     pub(crate) pid: Option<u32>,
+    /// The machine, for what may be done to it at any time.
+    pub(crate) machine: Option<Arc<dyn Machine>>,
     /// The link to the agent.
     pub(crate) link: Option<watch::Receiver<LinkState>>,
     /// What is under way.
@@ -89,6 +92,7 @@ pub(crate) struct Actor {
     name: String,
     live: watch::Sender<Live>,
     hurry: Arc<Notify>,
+    pause: Arc<Pause>,
     running: Option<Running>,
 }
 
@@ -97,10 +101,12 @@ pub(crate) fn spawn(shared: Arc<Shared>, row: &VmRow, machine: Option<Arc<dyn Ma
     let (commands, queue) = mpsc::channel(16);
     let (live, seen) = watch::channel(Live::default());
     let hurry = Arc::new(Notify::new());
+    let pause = Arc::new(Pause::default());
     let task = Task {
         commands,
         live: seen,
         hurry: Arc::clone(&hurry),
+        pause: Arc::clone(&pause),
     };
     let mut actor = Actor {
         shared,
@@ -108,9 +114,12 @@ pub(crate) fn spawn(shared: Arc<Shared>, row: &VmRow, machine: Option<Arc<dyn Ma
         name: row.name.clone(),
         live,
         hurry,
+        pause,
         running: None,
     };
     if let Some(machine) = machine {
+        let (pause, found) = (Arc::clone(&actor.pause), Arc::clone(&machine));
+        tokio::spawn(async move { pause.take_up(&found).await });
         let link = Link::keep(machine.channel(), actor.shared.identity(row));
         let ports = publish::of_row(&row.publish);
         let published = Published::take_up(ports, &row.name, &link.state());
@@ -167,7 +176,7 @@ impl Actor {
                 let gone = outcome.is_err();
                 (outcome, gone)
             }
-            Command::Start { .. } => (self.start(&operation, None).await, false),
+            Command::Start { .. } => (self.start_within(&operation).await, false),
             Command::Stop { unused, .. } => (self.stop(&operation, unused).await, false),
             Command::Restart { .. } => (self.restart(&operation).await, false),
             Command::Kill { signal, .. } => (self.kill(&operation, signal).await, false),
@@ -197,13 +206,15 @@ impl Actor {
         import: Option<Box<Import>>,
     ) -> Result<(), EngineError> {
         let import = import.map(|import| *import);
-        let made = match (
-            create::make(&self.shared, &self.id, import, operation).await,
-            claimed,
-        ) {
-            (Ok(()), Some(claimed)) => self.start(operation, Some(claimed)).await,
-            (made, _) => made,
+        let shared = Arc::clone(&self.shared);
+        let making = async {
+            create::make(&self.shared, &self.id, import, operation).await?;
+            match claimed {
+                Some(claimed) => self.start(operation, Some(claimed)).await,
+                None => Ok(()),
+            }
         };
+        let made = shared.reserve.guard(operation, making).await;
         if let Err(error) = made {
             if let Err(undo) = self.remove().await {
                 tracing::warn!(vm = %self.id, error = %one_line(&undo), "a failed create left something behind");
@@ -300,6 +311,7 @@ impl Actor {
         };
         let stage = operation.stage("stop", "shutting down");
         state::begin_stop(&self.shared, &self.id).await?;
+        self.pause.exempt(&running.machine).await;
         let how = stop::shut_down(
             &running.machine,
             &running.link,
@@ -315,11 +327,22 @@ impl Actor {
         Ok(())
     }
 
+    /// Starts the VM where the host's disk has room for what it writes.
+    async fn start_within(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
+        if self.running.is_some() {
+            return self.start(operation, None).await;
+        }
+        let shared = Arc::clone(&self.shared);
+        shared.reserve.guard(operation, self.start(operation, None)).await
+    }
+
     async fn restart(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
+        // Before anything is stopped that could not be started again.
+        self.shared.reserve.check(0)?;
         if self.running.is_some() {
             self.stop(operation, None).await?;
         }
-        self.start(operation, None).await
+        self.start_within(operation).await
     }
 
     async fn kill(
@@ -332,6 +355,10 @@ impl Actor {
         };
         let name = self.row().await?.name;
         let stage = operation.stage("kill", format!("sending {signal}"));
+        if signal != api::KillSignal::Kill {
+            // A process that is stopped takes no other signal.
+            self.pause.exempt(&running.machine).await;
+        }
         stop::end(&running.machine, name, signal, operation).await?;
         self.after_machine(Some(format!("ended by {signal}, as asked for")))
             .await?;
@@ -341,6 +368,13 @@ impl Actor {
 
     async fn set(&mut self, operation: &OperationHandle, change: api::SetVm) -> Result<(), EngineError> {
         let row = self.row().await?;
+        if let Some(reason) = self.pause.reason() {
+            return Err(EngineError::Paused {
+                name: row.name,
+                verb: "change",
+                reason,
+            });
+        }
         let running = self
             .running
             .as_ref()
@@ -351,6 +385,7 @@ impl Actor {
     /// Goes on with a stop that the end of an earlier daemon cut off.
     async fn finish_stop(&mut self) {
         let Some(running) = &self.running else { return };
+        self.pause.exempt(&running.machine).await;
         let shut_down = stop::shut_down(
             &running.machine,
             &running.link,
@@ -420,8 +455,12 @@ impl Actor {
     fn set_running(&mut self, running: Option<Running>) {
         self.live.send_modify(|live| {
             live.pid = running.as_ref().map(|running| running.machine.pid());
+            live.machine = running.as_ref().map(|running| Arc::clone(&running.machine));
             live.link = running.as_ref().map(|running| running.link.state());
         });
+        if running.is_none() {
+            self.pause.reset();
+        }
         self.running = running;
     }
 
@@ -440,7 +479,12 @@ impl Actor {
     async fn view(&self) -> Option<api::Vm> {
         let row = self.row().await.ok()?;
         let pid = self.live.borrow().pid;
-        Some(view::vm(row, &self.shared.paths.vm(&self.id), pid))
+        Some(view::vm(
+            row,
+            &self.shared.paths.vm(&self.id),
+            pid,
+            self.pause.reason(),
+        ))
     }
 }
 

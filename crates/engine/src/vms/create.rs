@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use store::{Boot, Change, VmRow, VmUpdate};
@@ -46,6 +47,11 @@ pub(crate) async fn make(
         let row = shared.store.vms().update(id, update).await?;
         let (folder, layers, size) = (shared.paths.vm(id), shared.paths.layers(), row.disk_size);
         let (boot, digest) = (row.boot, row.image_digest);
+        if boot == Boot::Direct {
+            // All of it is copied, on a file system that cannot share blocks.
+            let about = fs::metadata(&image.rootfs).map_err(EngineError::file("read", &image.rootfs))?;
+            shared.reserve.check(about.blocks() * 512)?;
+        }
         make_folder(&folder)?;
         // Not cancellable in its middle: milliseconds where blocks are shared or there is little data, and what it
         // leaves is removed with the folder.

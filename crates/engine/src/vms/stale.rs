@@ -42,7 +42,9 @@ async fn look_again_and_again(shared: &Weak<Shared>, after: Duration) {
         let tasks = shared.tasks().clone();
         seen.retain(|id, _| tasks.contains_key(id));
         for (id, task) in tasks {
-            let Some(sample) = Sample::of(&task) else {
+            // One that is held back does nothing by no will of its own.
+            let paused = task.pause.reason().is_some();
+            let Some(sample) = Sample::of(&task).filter(|_| !paused) else {
                 seen.remove(&id);
                 continue;
             };

@@ -30,6 +30,8 @@ impl Vms {
             let agent = live.link.as_ref().and_then(|link| link.borrow().agent.clone());
             (live.pid, agent)
         };
+        // One that stands still does not answer.
+        let link = link.filter(|_| task.pause.reason().is_none());
         let guest = match link {
             Some(agent) => tokio::time::timeout(ANSWER, agent.stats())
                 .await

@@ -105,6 +105,13 @@ impl Vms {
         patience: Duration,
     ) -> Result<(VmRow, Agent), EngineError> {
         let (row, task) = self.task(reference).await?;
+        if let Some(reason) = task.pause.reason() {
+            return Err(EngineError::Paused {
+                name: row.name,
+                verb,
+                reason,
+            });
+        }
         let link = task.live.borrow().link.clone();
         let Some(mut link) = link else {
             return Err(EngineError::WrongState {

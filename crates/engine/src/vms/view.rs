@@ -27,7 +27,7 @@ pub(crate) fn happening(row: &VmRow) -> api::Happening {
 }
 
 /// A row and what its folder holds.
-pub(crate) fn vm(row: VmRow, folder: &Path, pid: Option<u32>) -> api::Vm {
+pub(crate) fn vm(row: VmRow, folder: &Path, pid: Option<u32>, paused: Option<&str>) -> api::Vm {
     api::Vm {
         disk_used: rootfs::layer::allocated(&super::layer_path(folder)).unwrap_or(0),
         state: state(row.state),
@@ -43,6 +43,7 @@ pub(crate) fn vm(row: VmRow, folder: &Path, pid: Option<u32>) -> api::Vm {
         id: row.id,
         name: row.name,
         reason: row.reason,
+        paused: paused.map(str::to_owned),
         image: row.image,
         vcpu: row.vcpu,
         memory_mib: row.memory_mib,

@@ -42,6 +42,8 @@ pub struct Host {
     pub timeouts: Timeouts,
     pub mirrors: RegistryMirrors,
     pub networks: Networks,
+    /// Of disks that others use, too.
+    pub free_space_reserve: Option<u64>,
 }
 
 impl Host {
@@ -73,6 +75,7 @@ impl Host {
             timeouts: Timeouts::default(),
             mirrors: RegistryMirrors::default(),
             networks: Networks::default(),
+            free_space_reserve: Some(0),
         }
     }
 
@@ -92,6 +95,7 @@ impl Host {
             networks: self.networks.clone(),
             ca_certificates: None,
             registry_mirrors: self.mirrors.clone(),
+            free_space_reserve: self.free_space_reserve,
             defaults: Defaults {
                 image: "debian".into(),
                 vcpu: 1,

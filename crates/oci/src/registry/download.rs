@@ -70,7 +70,7 @@ impl Http {
             Ok(()) => growing.partial.publish(),
             Err(error) => {
                 // What has come well is kept: the next pull goes on from there. Not if there is no room for the rest.
-                if growing.received == 0 || error.is_full_disk() {
+                if growing.received == 0 || error.is_full_disk() || self.cancel.leaves_nothing() {
                     growing.partial.discard()?;
                 }
                 Err(error)

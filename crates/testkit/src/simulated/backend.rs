@@ -263,6 +263,14 @@ impl Machine for SimulatedMachine {
         Box::pin(std::future::ready(self.signal(Signal::STOP)))
     }
 
+    fn is_paused(&self) -> BoxFuture<'_, Result<bool, VmmError>> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        let stopped = stat
+            .rsplit_once(')')
+            .is_some_and(|(_, rest)| rest.trim_start().starts_with('T'));
+        Box::pin(std::future::ready(Ok(stopped)))
+    }
+
     fn resume(&self) -> BoxFuture<'_, Result<(), VmmError>> {
         Box::pin(std::future::ready(self.signal(Signal::CONT)))
     }

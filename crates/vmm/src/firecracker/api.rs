@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio::task::AbortHandle;
 
-use super::requests::Fault;
+use super::requests::{Fault, Instance};
 use crate::VmmError;
 
 /// How long an answer may take. Loading a kernel and writing a snapshot are answered when they are done.
@@ -90,6 +90,23 @@ impl Api {
         self.ask(Method::PATCH, path, body).await
     }
 
+    /// `GET /`, as far as whether the guest's processors stand still.
+    pub(super) async fn is_paused(&mut self) -> Result<bool, VmmError> {
+        let name = "`GET /`";
+        let answer = tokio::time::timeout(ANSWER, self.exchange(Method::GET, "/", &())).await;
+        match answer {
+            Ok(Ok((StatusCode::OK, body))) => serde_json::from_slice::<Instance>(&body)
+                .map(|instance| instance.state == "Paused")
+                .map_err(|error| failed(&format!("{name}: {error}"))),
+            Ok(Ok((status, body))) => Err(refused(name, status, &body)),
+            Ok(Err(error)) => Err(failed(&format!("{name}: {error}"))),
+            Err(_) => Err(failed(&format!(
+                "{name}: no answer within {} s",
+                ANSWER.as_secs()
+            ))),
+        }
+    }
+
     async fn ask(&mut self, method: Method, path: &str, body: &impl Serialize) -> Result<(), VmmError> {
         let name = format!("`{method} {path}`");
         match tokio::time::timeout(ANSWER, self.exchange(method, path, body)).await {
@@ -109,12 +126,17 @@ impl Api {
         path: &str,
         body: &impl Serialize,
     ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+        let body = match method {
+            // It refuses one that has a body.
+            Method::GET => Vec::new(),
+            _ => serde_json::to_vec(body)?,
+        };
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, "firecracker")
             .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(serde_json::to_vec(body)?.into()))?;
+            .body(Full::new(body.into()))?;
         // The connection may still be busy with the end of the last answer, on another thread.
         self.sender.ready().await?;
         let answer = self.sender.send_request(request).await?;

@@ -91,6 +91,15 @@ impl Machine for FirecrackerMachine {
         Box::pin(self.become_state(&VmState::PAUSED))
     }
 
+    fn is_paused(&self) -> BoxFuture<'_, Result<bool, VmmError>> {
+        Box::pin(async {
+            if self.processes.is_stopped() {
+                return Ok(true);
+            }
+            self.api().await?.is_paused().await
+        })
+    }
+
     fn resume(&self) -> BoxFuture<'_, Result<(), VmmError>> {
         Box::pin(self.become_state(&VmState::RESUMED))
     }

@@ -11,6 +11,13 @@ use super::world;
 use crate::command_line::command_line;
 use crate::{Drive, MachineSpec, NetworkDevice, RateLimit};
 
+/// What `GET /` answers, as much of it as is used here.
+#[derive(Debug, Deserialize)]
+pub(super) struct Instance {
+    /// `Not started`, `Running` or `Paused`.
+    pub(super) state: String,
+}
+
 /// `PUT /machine-config`. No CPU template: the guest sees the host's processor, as with QEMU, and upstream has
 /// deprecated the field.
 #[derive(Debug, Serialize)]

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::arguments::disk_node;
-use super::qmp::{Cause, Request, Session};
+use super::qmp::{Cause, Request, Session, Status};
 use super::{AGENT_SOCKET, QMP_SOCKET, end};
 use crate::processes::Processes;
 use crate::{Channel, Folder, Machine, VmmError};
@@ -53,6 +53,25 @@ impl QemuMachine {
     }
 
     async fn obey(&self, command: &'static str, arguments: serde_json::Value) -> Result<(), VmmError> {
+        self.ask(command, arguments).await.map(drop)
+    }
+
+    async fn is_paused(&self) -> Result<bool, VmmError> {
+        if self.processes.is_stopped() {
+            return Ok(true);
+        }
+        let status = self.ask("query-status", serde_json::json!({})).await?;
+        let status: Status = serde_json::from_value(status).map_err(|error| VmmError::Control {
+            message: format!("to `query-status`: {error}"),
+        })?;
+        Ok(!status.running)
+    }
+
+    async fn ask(
+        &self,
+        command: &'static str,
+        arguments: serde_json::Value,
+    ) -> Result<serde_json::Value, VmmError> {
         let gone = || VmmError::Control {
             message: "it was closed".to_owned(),
         };
@@ -116,6 +135,10 @@ impl Machine for QemuMachine {
 
     fn pause(&self) -> BoxFuture<'_, Result<(), VmmError>> {
         Box::pin(self.obey("stop", serde_json::json!({})))
+    }
+
+    fn is_paused(&self) -> BoxFuture<'_, Result<bool, VmmError>> {
+        Box::pin(self.is_paused())
     }
 
     fn resume(&self) -> BoxFuture<'_, Result<(), VmmError>> {

@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::VmmError;
 pub(super) use message::Cause;
-use message::{Event, Message, Status};
+pub(super) use message::Status;
+use message::{Event, Message};
 
 /// Longest line in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -32,7 +33,7 @@ pub(super) struct Request {
     /// Its arguments, an object.
     pub(super) arguments: Value,
     /// Gets the outcome.
-    pub(super) answer: oneshot::Sender<Result<(), VmmError>>,
+    pub(super) answer: oneshot::Sender<Result<Value, VmmError>>,
 }
 
 /// An open session. QEMU serves one at a time.
@@ -80,7 +81,7 @@ impl Session {
                 Some(request) = requests.recv() => {
                     let Request { command, arguments, answer } = request;
                     let outcome = in_time(self.command::<Value>(command, Some(arguments))).await;
-                    let _ = answer.send(outcome.map(|_| ()));
+                    let _ = answer.send(outcome);
                     continue;
                 }
             };

@@ -16,7 +16,7 @@ use crate::subject::{PRINTED, Subject};
 pub type Case = fn(&Subject) -> BoxFuture<'_, Result<(), VmmError>>;
 
 /// All of them, each with the sentence that the table shows.
-pub const CASES: [(&str, Case); 11] = [
+pub const CASES: [(&str, Case); 12] = [
     ("a machine runs until it is killed", |subject| {
         killed(subject).boxed()
     }),
@@ -38,6 +38,9 @@ pub const CASES: [(&str, Case); 11] = [
     }),
     ("a machine stands still and goes on", |subject| {
         paused(subject).boxed()
+    }),
+    ("a paused one is found again as such", |subject| {
+        paused_and_found(subject).boxed()
     }),
     ("another VM goes on from a snapshot", |subject| {
         snapshot(subject).boxed()
@@ -159,11 +162,48 @@ async fn network(subject: &Subject) -> Result<(), VmmError> {
 async fn paused(subject: &Subject) -> Result<(), VmmError> {
     let lab = Lab::new();
     let machine = start(subject, &lab).await?;
-    in_time(machine.pause()).await?;
+    assert!(!in_time(machine.is_paused()).await?);
+    for _ in 0..2 {
+        // Asked again, it is no other.
+        in_time(machine.pause()).await?;
+        until_paused(&machine, true).await?;
+    }
     in_time(machine.resume()).await?;
+    until_paused(&machine, false).await?;
+    // One whose VMM does not pause it is stopped by a signal, which leaves it no choice.
+    machine.signal(Signal::STOP)?;
+    until_paused(&machine, true).await?;
+    machine.signal(Signal::CONT)?;
+    until_paused(&machine, false).await?;
     in_time(machine.kill()).await?;
     nothing_is_left(&lab, machine.pid());
     Ok(())
+}
+
+async fn paused_and_found(subject: &Subject) -> Result<(), VmmError> {
+    let lab = Lab::new();
+    let machine = start(subject, &lab).await?;
+    in_time(machine.pause()).await?;
+    drop(machine);
+    let machine = subject.backend.find(&lab.folder).await?.unwrap();
+    until_paused(&machine, true).await?;
+    in_time(machine.resume()).await?;
+    until_paused(&machine, false).await?;
+    in_time(machine.pause()).await?;
+    in_time(machine.kill()).await?;
+    nothing_is_left(&lab, machine.pid());
+    Ok(())
+}
+
+/// A process that is sent a signal is not stopped before the call returns.
+async fn until_paused(machine: &Arc<dyn Machine>, paused: bool) -> Result<(), VmmError> {
+    in_time(async {
+        while machine.is_paused().await? != paused {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        Ok(())
+    })
+    .await
 }
 
 async fn snapshot(subject: &Subject) -> Result<(), VmmError> {

@@ -266,6 +266,7 @@ pub fn vm(name: &str, digit: char, state: VmState) -> Vm {
         name: name.into(),
         state,
         reason: None,
+        paused: None,
         image: "debian-minimal".into(),
         kernel: "debian-cloud 6.1.192".into(),
         vcpu: 2,

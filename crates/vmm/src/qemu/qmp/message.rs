@@ -69,8 +69,7 @@ struct Failure {
 #[derive(Debug, Deserialize)]
 pub(in crate::qemu) struct Status {
     /// Whether the guest's processors run.
-    #[serde(rename = "running")]
-    _running: bool,
+    pub(in crate::qemu) running: bool,
 }
 
 #[derive(Deserialize)]
