@@ -15,6 +15,9 @@ use crate::logs::{Keeper, vmm_log};
 use crate::text::last_lines;
 use crate::{Folder, VmmError};
 
+/// Rest between two looks at whether a process is stopped.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Which process the VMM is.
 pub(crate) const PROCESS_RECORD: &str = "process.json";
 /// How many of its log's last lines an early death is explained with.
@@ -142,6 +145,13 @@ impl Processes {
         // The name before it may hold anything, parentheses too.
         stat.rsplit_once(')')
             .is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    }
+
+    /// Ends once it has: of one that has just been sent the signal, or is sent it while it is asked something.
+    pub(crate) async fn until_stopped(&self) {
+        while !self.is_stopped() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), VmmError> {

@@ -93,10 +93,10 @@ impl Machine for FirecrackerMachine {
 
     fn is_paused(&self) -> BoxFuture<'_, Result<bool, VmmError>> {
         Box::pin(async {
-            if self.processes.is_stopped() {
-                return Ok(true);
+            tokio::select! {
+                paused = async { self.api().await?.is_paused().await } => paused,
+                () = self.processes.until_stopped() => Ok(true),
             }
-            self.api().await?.is_paused().await
         })
     }
 

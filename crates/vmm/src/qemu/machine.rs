@@ -57,10 +57,10 @@ impl QemuMachine {
     }
 
     async fn is_paused(&self) -> Result<bool, VmmError> {
-        if self.processes.is_stopped() {
-            return Ok(true);
-        }
-        let status = self.ask("query-status", serde_json::json!({})).await?;
+        let status = tokio::select! {
+            status = self.ask("query-status", serde_json::json!({})) => status?,
+            () = self.processes.until_stopped() => return Ok(true),
+        };
         let status: Status = serde_json::from_value(status).map_err(|error| VmmError::Control {
             message: format!("to `query-status`: {error}"),
         })?;
