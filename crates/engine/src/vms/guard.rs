@@ -10,7 +10,6 @@
 //! A VM writes if its disk has grown on the host since the last look: what it writes over takes no room.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -111,13 +110,8 @@ async fn let_go(shared: &Shared, id: &str, task: &Task) {
     };
     match task.pause.resume(&machine).await {
         Ok(true) => {
-            tell(
-                shared,
-                id,
-                None,
-                shared.reserve.of(Path::new(&shared.paths.vms())),
-            )
-            .await
+            let room = shared.reserve.of(&shared.paths.vms());
+            tell(shared, id, None, room).await;
         }
         Ok(false) => {}
         Err(error) => tracing::warn!(vm = id, %error, "a paused VM does not go on; trying again"),
