@@ -7,6 +7,7 @@ mod boot;
 mod command;
 mod copies;
 mod creating;
+mod datagrams;
 mod erofs;
 mod error;
 mod firecracker;
@@ -49,6 +50,8 @@ struct Arguments {
     writer: PathBuf,
     #[command(flatten)]
     firecracker: firecracker::Programs,
+    #[command(flatten)]
+    datagrams: datagrams::Programs,
     /// Measure only this, and leave the rest of the page as it is; may be given several times.
     #[arg(long, value_name = "WHAT")]
     only: Vec<What>,

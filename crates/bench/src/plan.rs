@@ -7,7 +7,8 @@ use crate::openssh::OpenSsh;
 use crate::sandbox::{Sandbox, Shown};
 use crate::section::Section;
 use crate::{
-    Arguments, boot, copies, creating, erofs, firecracker, forward, import, many, openssh, ways, workspace,
+    Arguments, boot, copies, creating, datagrams, erofs, firecracker, forward, import, many, openssh, ways,
+    workspace,
 };
 
 /// The VM that measurements look at and work in.
@@ -40,6 +41,8 @@ pub enum What {
     Import,
     /// A Firecracker's start and snapshot.
     Firecracker,
+    /// A guest's datagrams.
+    Datagrams,
 }
 
 /// What came of it.
@@ -58,7 +61,7 @@ fn seldom(runs: usize) -> usize {
 /// Measures what the arguments ask for.
 pub fn measure(arguments: &Arguments) -> Result<Measured, BenchError> {
     let wanted = |what| arguments.only.is_empty() || arguments.only.contains(&what);
-    let needs_vm = |what: &What| *what != What::Firecracker && wanted(*what);
+    let needs_vm = |what: &What| !matches!(what, What::Firecracker | What::Datagrams) && wanted(*what);
     let mut measured = Measured {
         vm: None,
         sections: Vec::new(),
@@ -75,6 +78,12 @@ pub fn measure(arguments: &Arguments) -> Result<Measured, BenchError> {
         eprintln!("a Firecracker");
         let sections = firecracker::measure(&arguments.bin, &arguments.firecracker, arguments.runs)?;
         measured.sections.extend(sections);
+    }
+    if wanted(What::Datagrams) {
+        eprintln!("a guest's datagrams");
+        measured
+            .sections
+            .push(datagrams::measure(&arguments.datagrams, arguments.runs)?);
     }
     Ok(measured)
 }

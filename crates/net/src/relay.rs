@@ -126,7 +126,7 @@ impl<'a> Relay<'a> {
         if verdict != Verdict::Pass {
             return Ok(());
         }
-        let sent = match self.place_of(flow, now)? {
+        let sent = match self.place_of(flow, now) {
             Ok(Some(place)) => match self.flows.at(place) {
                 Some(open) => {
                     open.sends(now);
@@ -146,30 +146,31 @@ impl<'a> Relay<'a> {
     }
 
     /// Where a flow is open, or is from now on.
-    fn place_of(&mut self, flow: Flow, now: Instant) -> io::Result<Result<Option<usize>, Errno>> {
+    fn place_of(&mut self, flow: Flow, now: Instant) -> Result<Option<usize>, Errno> {
         if let Some(place) = self.flows.find(&flow) {
-            return Ok(Ok(Some(place)));
+            return Ok(Some(place));
         }
         let address = match (flow.peer == RESOLVER, self.resolver) {
             (false, _) => flow.peer,
             (true, Some(resolver)) => resolver,
-            (true, None) => return Ok(Err(Errno::CONNREFUSED)),
+            (true, None) => return Err(Errno::CONNREFUSED),
         };
         if !self.flows.make_room(now) {
-            return Ok(Ok(None));
+            return Ok(None);
         }
-        let socket = match Socket::open(flow.kind, peer(flow.kind, address, flow.port)) {
-            Ok(socket) => socket,
-            Err(error) => return Ok(Err(error)),
-        };
+        let socket = Socket::open(flow.kind, peer(flow.kind, address, flow.port))?;
         let Some(place) = self.flows.open(flow, socket, now) else {
-            return Ok(Ok(None));
+            return Ok(None);
         };
         if let Some(open) = self.flows.at(place) {
             let data = epoll::EventData::new_u64(place as u64);
-            epoll::add(&self.events, open.socket.as_fd(), data, epoll::EventFlags::IN)?;
+            if let Err(error) = epoll::add(&self.events, open.socket.as_fd(), data, epoll::EventFlags::IN) {
+                // The host is short of something.
+                self.flows.close(place);
+                return Err(error);
+            }
         }
-        Ok(Ok(Some(place)))
+        Ok(Some(place))
     }
 
     /// What a socket has for the guest.

@@ -151,7 +151,8 @@ impl<S> Flows<S> {
         Some(self.first_end?.saturating_duration_since(now))
     }
 
-    fn close(&mut self, place: usize) {
+    /// Closes what is open there.
+    pub(super) fn close(&mut self, place: usize) {
         if let Some(open) = self.places[place].take() {
             self.by_flow.remove(&open.flow);
             self.free.push(place);
