@@ -51,7 +51,7 @@ struct Arguments {
     #[command(flatten)]
     firecracker: firecracker::Programs,
     #[command(flatten)]
-    datagrams: datagrams::Programs,
+    datagrams: datagrams::DatagramPrograms,
     /// Measure only this, and leave the rest of the page as it is; may be given several times.
     #[arg(long, value_name = "WHAT")]
     only: Vec<What>,

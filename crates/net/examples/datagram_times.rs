@@ -101,14 +101,10 @@ async fn measure(passt: &Path, exchanges: usize) {
         .arguments(["--fd", &number.to_string(), "--mtu", &plan.mtu.to_string()])
         .arguments(["--address", &plan.address.to_string()])
         .arguments(["--gateway", &plan.gateway.to_string()])
-        .arguments([
-            "--foreground",
-            "--ipv4-only",
-            "--interface",
-            "lo",
-            "--no-map-gw",
-            "--no-dhcp",
-        ]);
+        .arguments(["--netmask", &plan.prefix.to_string()])
+        .arguments(["--mac-addr", "52:55:0a:00:02:02", "--interface", "lo"])
+        .arguments(["--foreground", "--ipv4-only", "--no-map-gw", "--no-dhcp"])
+        .arguments(["--tcp-ports", "none", "--udp-ports", "none"]);
     let _passt = launch.start().await.unwrap();
     let network = UserNetwork {
         socket: socket.into(),
