@@ -1,6 +1,7 @@
 //! A daemon over simulated machines, for tests that kill it: it is `bangerd` in all but what it runs VMs on.
 //!
-//! Steps of starts fail, machines misbehave and the daemon itself dies, each by chance.
+//! Steps of starts fail, machines misbehave and the daemon itself dies, each by chance; or nothing goes wrong but what a
+//! test asks for, machine by machine.
 
 #[path = "../../engine/tests/support/sources.rs"]
 #[expect(dead_code, reason = "the engine's tests use more of it")]
@@ -25,6 +26,8 @@ use vmm::{Backend, Machine, MachineSpec, VmmError};
 const MACHINE: &str = "SIMULATED_VMM";
 /// What chance goes by.
 const SEED: &str = "SIMULATED_SEED";
+/// A folder whose `faults.json` is what the machines do wrong that start, where nothing is left to chance.
+const FAULTS: &str = "SIMULATED_FAULTS";
 /// Set where the daemon itself may die.
 const MORTAL: &str = "SIMULATED_MORTAL";
 
@@ -45,11 +48,17 @@ fn run() -> Result<(), DaemonError> {
     start_logging("info", &paths.daemon_log(), true)?;
     let agent = paths.state().join("agent");
     std::fs::write(&agent, "an agent").map_err(DaemonError::Announce)?;
-    let seed = variable(SEED).parse().expect("the test gives a seed");
+    let faults = std::env::var_os(FAULTS).map(PathBuf::from);
+    let calm = faults.is_some();
+    let seed = match calm {
+        true => 0,
+        false => variable(SEED).parse().expect("the test gives a seed"),
+    };
     let dice = Arc::new(Mutex::new(Dice::of(seed, std::process::id().into())));
     let machines = UnreliableBackend {
         machines: SimulatedBackend::with_binary(PathBuf::from(variable(MACHINE))),
         dice: Arc::clone(&dice),
+        faults,
     };
     let surroundings = Surroundings {
         agent,
@@ -58,6 +67,7 @@ fn run() -> Result<(), DaemonError> {
         faults: Arc::new(Mishaps {
             dice,
             mortal: std::env::var_os(MORTAL).is_some(),
+            calm,
         }),
         timeouts: Timeouts {
             ready: Duration::from_secs(3),
@@ -76,7 +86,7 @@ fn run() -> Result<(), DaemonError> {
             disk_size: 256 << 20,
             network: NetworkMode::None,
         },
-        idle_timeout: Duration::from_millis(500),
+        idle_timeout: Duration::from_millis(if calm { 600_000 } else { 500 }),
         uid: environment.uid(),
         paths,
     };
@@ -97,10 +107,14 @@ fn variable(name: &str) -> String {
 struct Mishaps {
     dice: Arc<Mutex<Dice>>,
     mortal: bool,
+    calm: bool,
 }
 
 impl Faults for Mishaps {
     fn hit<'a>(&'a self, point: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        if self.calm {
+            return Box::pin(std::future::ready(Ok(())));
+        }
         let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
         if self.mortal && dice.once_in(300) {
             let own = nix::unistd::Pid::this();
@@ -135,6 +149,8 @@ impl Machines for Unreliable {
 struct UnreliableBackend {
     machines: SimulatedBackend,
     dice: Arc<Mutex<Dice>>,
+    /// Where those of all machines stand, if not left to chance.
+    faults: Option<PathBuf>,
 }
 
 impl Backend for UnreliableBackend {
@@ -143,7 +159,10 @@ impl Backend for UnreliableBackend {
     }
 
     fn start<'a>(&'a self, spec: &'a MachineSpec) -> BoxFuture<'a, Result<Arc<dyn Machine>, VmmError>> {
-        let faults = faults(&mut self.dice.lock().unwrap_or_else(PoisonError::into_inner));
+        let faults = match &self.faults {
+            Some(folder) => MachineFaults::read(folder).expect("a test writes what can be read"),
+            None => faults(&mut self.dice.lock().unwrap_or_else(PoisonError::into_inner)),
+        };
         self.machines.fault_vm(&spec.id, faults);
         self.machines.start(spec)
     }

@@ -77,7 +77,8 @@ pub(crate) async fn ask(stream: Stream, ask: Ask) -> Result<(StatusCode, Bytes),
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(body))
         .map_err(protocol)?;
-    let response = send(stream, request).await?;
+    // Held until all is read, and no longer: a guest that goes on talks to nobody.
+    let (response, _driver) = send(stream, request).await?;
     collect(response).await
 }
 
@@ -95,7 +96,7 @@ pub(crate) async fn upgrade(
         .header(UPGRADE, protocol_name)
         .body(Full::new(body))
         .map_err(protocol)?;
-    let mut response = send(stream, request).await?;
+    let (mut response, _driver) = send(stream, request).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return collect(response).await.map(Err);
     }
@@ -134,11 +135,18 @@ where
     Ok((sender.send_request(request).await.map_err(protocol)?, driver))
 }
 
-async fn send(stream: Stream, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, AgentError> {
+/// An exchange whose connection may become something else. A guest that answers `100 Continue` for ever would keep
+/// the connection's task busy though nobody waits any more; so it ends with the caller, at whatever point.
+async fn send(
+    stream: Stream,
+    request: Request<Full<Bytes>>,
+) -> Result<(Response<Incoming>, Driver), AgentError> {
     let (mut sender, connection) = handshake(stream).await?;
-    // Ends with the exchange, or when the caller gives up and drops the sender.
-    tokio::spawn(connection.with_upgrades());
-    sender.send_request(request).await.map_err(protocol)
+    let driver = Driver(tokio::spawn(async {
+        // Seen by whoever waits for the answer.
+        let _ = connection.with_upgrades().await;
+    }));
+    Ok((sender.send_request(request).await.map_err(protocol)?, driver))
 }
 
 type Connection<B> = http1::Connection<TokioIo<Stream>, B>;

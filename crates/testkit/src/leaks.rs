@@ -137,7 +137,8 @@ pub fn end_processes_of(folder: &Path) {
 }
 
 /// Processes other than this one that have to do with `folder`. One that ends while it is looked at is none.
-fn processes_of(folder: &Path) -> Vec<Identity> {
+#[must_use]
+pub fn processes_of(folder: &Path) -> Vec<Identity> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };

@@ -18,7 +18,7 @@ mod machine;
 mod stream;
 
 pub use backend::SimulatedBackend;
-pub use faults::{Lie, MachineFaults};
+pub use faults::MachineFaults;
 pub use machine::{Options, run};
 
 /// Socket of a simulated machine's agent, in its folder.

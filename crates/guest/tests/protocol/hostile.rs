@@ -179,3 +179,45 @@ async fn answers_that_are_none_are_refused_within_bounds() {
         guest.abort();
     }
 }
+
+/// Whoever asked has left; what the guest still says must end with the connection.
+#[tokio::test]
+async fn a_guest_that_goes_on_for_ever_talks_to_nobody_once_the_host_has_left() {
+    for goes_on in [
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 102 Processing\r\na: b\r\n\r\n",
+    ] {
+        let place = Place::new();
+        let listener = UnixListener::bind(place.socket()).unwrap();
+        let (begun, asked) = tokio::sync::oneshot::channel();
+        let guest = tokio::spawn(async move {
+            let (mut watch, _) = listener.accept().await.unwrap();
+            let (mut stream, _) = async {
+                let mut line = [0; 14];
+                watch.read_exact(&mut line).await.unwrap();
+                watch.write_all(b"OK 1\n").await.unwrap();
+                listener.accept().await.unwrap()
+            }
+            .await;
+            let mut line = [0; 14];
+            stream.read_exact(&mut line).await.unwrap();
+            stream.write_all(b"OK 1\n").await.unwrap();
+            let mut head = [0; 1024];
+            let _ = stream.read(&mut head).await;
+            begun.send(()).unwrap();
+            // Ends when nobody takes it any more.
+            while stream.write_all(goes_on.repeat(100).as_bytes()).await.is_ok() {}
+            drop(watch);
+        });
+        let agent = Agent::connect(&place.vsock()).await.unwrap();
+        tokio::select! {
+            biased;
+            health = agent.health() => panic!("{health:?}"),
+            asked = asked => asked.unwrap(),
+        }
+        tokio::time::timeout(std::time::Duration::from_secs(30), guest)
+            .await
+            .expect("a connection that nobody waits for is closed")
+            .unwrap();
+    }
+}

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hostile::Lie;
+
 const FILE: &str = "faults.json";
 
 /// What a machine does wrong. The default is nothing.
@@ -30,22 +32,6 @@ pub struct MachineFaults {
     pub drops_exec_after: Option<u64>,
     /// Power requests are answered and not followed.
     pub ignores_power: bool,
-}
-
-/// An answer of an agent that is broken or hostile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Lie {
-    /// Bytes that are no HTTP, for ever.
-    Garbage,
-    /// An HTTP answer whose headers never end.
-    EndlessHeaders,
-    /// An HTTP answer whose body never ends.
-    EndlessBody,
-    /// An HTTP answer that says it is JSON and is not.
-    NotJson,
-    /// An HTTP answer that ends in its middle.
-    CutOff,
 }
 
 impl MachineFaults {

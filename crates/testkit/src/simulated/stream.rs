@@ -1,18 +1,23 @@
 //! One connection to a simulated machine: the handshake, the first look at the request, and what goes wrong then.
 
 use std::io;
+use std::time::Duration;
 
 use guest::{Problem, ProblemCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 
-use super::{Lie, MachineFaults};
+use super::MachineFaults;
+use crate::hostile;
 
 /// Longest first line: `CONNECT ` and a port.
 const LONGEST_LINE: usize = 32;
 /// Longest head of a request.
 const LONGEST_HEAD: usize = 64 * 1024;
+
+/// How long a lie goes on to a client that says nothing more.
+const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// Reads `CONNECT <port>\n`; `None` for anything else.
 pub async fn read_connect(stream: &mut UnixStream) -> Option<u32> {
@@ -47,8 +52,9 @@ pub async fn follow<F: Future<Output = ()> + Send + 'static>(
     };
     let is_exec = head.starts_with(b"POST /v1/exec ");
     // How a connection ends is the client's matter: he goes, or he gets what was asked for.
-    let _ = if let Some(lie) = faults.lies {
-        tell(&mut stream, lie).await
+    let lie = faults.lies.and_then(|lie| hostile::answer(lie, &head));
+    let _ = if let Some(lie) = lie {
+        tell(stream, lie).await
     } else if is_exec && faults.refuses_exec {
         refuse(&mut stream).await
     } else {
@@ -60,32 +66,23 @@ pub async fn follow<F: Future<Output = ()> + Send + 'static>(
     };
 }
 
-async fn tell(stream: &mut UnixStream, lie: Lie) -> io::Result<()> {
-    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
-    let (start, again) = match lie {
-        Lie::Garbage => (String::new(), Some(vec![0xa5; 4096])),
-        Lie::EndlessHeaders => (
-            OK.to_owned(),
-            Some(format!("x-more: {}\r\n", "x".repeat(100)).into_bytes()),
-        ),
-        Lie::EndlessBody => {
-            let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
-            (
-                format!("{OK}transfer-encoding: chunked\r\n\r\n"),
-                Some(chunk.into_bytes()),
-            )
-        }
-        Lie::NotJson => (format!("{OK}content-length: 9\r\n\r\n{{\"never\":"), None),
-        Lie::CutOff => (format!("{OK}content-length: 900\r\n\r\n{{"), None),
+/// Says what is no truth. What the client sends meanwhile is read: it may not see an answer before it has sent all.
+async fn tell(stream: UnixStream, lie: hostile::Answer) -> io::Result<()> {
+    let (mut from_client, mut to_client) = stream.into_split();
+    let hear = async {
+        let _ = tokio::io::copy(&mut from_client, &mut tokio::io::sink()).await;
     };
-    stream.write_all(start.as_bytes()).await?;
-    if let Some(bytes) = again {
-        // Ends when the client has had enough.
-        loop {
-            stream.write_all(&bytes).await?;
+    let say = lie.say(&mut to_client);
+    tokio::pin!(hear, say);
+    tokio::select! {
+        // The client is gone, or has closed its half: then it may still want to hear.
+        () = &mut hear => tokio::time::timeout(LAST_WORDS, say).await.unwrap_or(Ok(())),
+        said = &mut say => {
+            // Closing with input unread would take the answer back.
+            let _ = tokio::time::timeout(LAST_WORDS, hear).await;
+            said
         }
     }
-    stream.shutdown().await
 }
 
 async fn refuse(stream: &mut UnixStream) -> io::Result<()> {
