@@ -20,6 +20,7 @@ mod identity;
 mod images;
 mod kernels;
 mod machines;
+mod memory;
 mod notices;
 mod operations;
 mod plan;

@@ -152,6 +152,7 @@ impl Operations {
         }
         drop(live);
         self.running.send_modify(|count| *count -= 1);
+        crate::memory::give_back();
     }
 
     fn tell(&self, handle: &OperationHandle) {

@@ -371,6 +371,18 @@ impl OciError {
         }
     }
 
+    /// The bound that is configured, where what was left of it has been reached.
+    pub(crate) fn with_memory(mut self, limit: usize) -> Self {
+        if let Self::Entry {
+            fault: Fault::TooMuchMemory(bound),
+            ..
+        } = &mut self
+        {
+            *bound = limit;
+        }
+        self
+    }
+
     /// Whether there was no room left to write to.
     pub(crate) fn is_full_disk(&self) -> bool {
         let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];

@@ -44,6 +44,9 @@ pub enum Fault {
     /// More entries, with the directories that they need, than an image may have.
     #[error("more than {0} entries and directories above them")]
     TooManyEntries(u32),
+    /// Names take more memory than those of an image may.
+    #[error("names and links take more than the {} MiB of memory that an image may take", .0 >> 20)]
+    TooMuchMemory(usize),
     /// A later entry of the same layer puts something else in the place of a directory above it.
     #[error("a later entry of the same layer takes it back")]
     TakenBack,

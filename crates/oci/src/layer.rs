@@ -99,6 +99,10 @@ impl Layer {
         self.bytes
     }
 
+    pub(crate) fn compression(&self) -> Compression {
+        self.compression
+    }
+
     /// Digest of the unpacked archive, where the image tells it.
     #[must_use]
     pub fn diff_id(&self) -> Option<Digest> {

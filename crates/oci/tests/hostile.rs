@@ -224,6 +224,7 @@ fn limits_hold_over_all_layers_together() {
         entries: 3,
         names: 2,
         bytes: 4096,
+        ..unbounded
     };
     assert_eq!(flatten_within(&layers, &exact).unwrap().len(), 2);
 }

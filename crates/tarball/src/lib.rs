@@ -7,6 +7,7 @@
 
 mod entry;
 mod error;
+mod names;
 mod number;
 mod pax;
 mod reader;
@@ -14,6 +15,7 @@ mod sparse;
 
 pub use entry::{Entry, Kind, NAME_MAX, PATH_MAX, Timestamp, Xattr, shown};
 pub use error::{ArchiveError, Fault};
+pub use names::{Folders, NAME_COST, Names};
 pub use number::number;
 pub use reader::{Archive, Content, Member};
 pub use sparse::SparseMap;

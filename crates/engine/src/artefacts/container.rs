@@ -58,6 +58,14 @@ pub(crate) enum ContainerError {
     /// It cannot be written.
     #[error(transparent)]
     Erofs(#[from] ErofsError),
+    /// A layer has more than an image may hold.
+    #[error("layer {layer}: {source}")]
+    Bound {
+        /// The layer.
+        layer: String,
+        /// The entry and the bound.
+        source: ErofsError,
+    },
 }
 
 impl ContainerError {
@@ -183,7 +191,9 @@ pub(crate) fn write(
             return Err(cause_of(error, &mut entries));
         }
     }
-    // The last entry has come, and with it the word that every layer was what its digest says.
+    // The last entry has come, and with it the word that every layer was what its digest says. What was known of the
+    // layers makes room for what laying out the image takes.
+    drop(entries);
     Ok(builder.finish()?)
 }
 
@@ -194,7 +204,15 @@ fn cause_of(error: ErofsError, entries: &mut Flattened) -> ContainerError {
     {
         return cause.into();
     }
-    error.into()
+    match error {
+        source @ (ErofsError::TooMuchMemory { .. }
+        | ErofsError::TooManyEntries { .. }
+        | ErofsError::TooLarge { .. }) => ContainerError::Bound {
+            layer: entries.layer().to_owned(),
+            source,
+        },
+        error => error.into(),
+    }
 }
 
 /// Removes layers that were fetched for nothing from the cache: the disk has no room for them.

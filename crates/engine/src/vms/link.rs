@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use crate::EngineError;
 use crate::error::one_line;
 use crate::identity::Identity;
+use crate::memory;
 
 /// How long one answer of the agent may take while the link is made.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -105,6 +106,8 @@ async fn keep_up(channel: Channel, identity: Identity, state: watch::Sender<Link
                     "the link to the agent broke; making it anew"
                 );
                 state.send_modify(|state| state.agent = None);
+                drop(agent);
+                memory::give_back();
             }
             Err(error) => {
                 let trouble = one_line(&error);

@@ -1,11 +1,12 @@
 //! What the layers of an image have used of its [`Limits`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::Limits;
 use crate::cancel::Cancel;
 use crate::error::OciError;
+use crate::fault::Fault;
 use crate::layer::{Checked, Layer};
 
 /// Counters that all layers of an image share, whichever thread reads them.
@@ -15,6 +16,7 @@ pub(super) struct Budget {
     entries: AtomicU32,
     names: AtomicU64,
     bytes: Arc<AtomicU64>,
+    memory: AtomicUsize,
 }
 
 impl Budget {
@@ -24,6 +26,7 @@ impl Budget {
             entries: AtomicU32::new(0),
             names: AtomicU64::new(0),
             bytes: Arc::default(),
+            memory: AtomicUsize::new(0),
         }
     }
 
@@ -35,6 +38,20 @@ impl Budget {
     /// The bound on entries.
     pub(super) fn entries(&self) -> u32 {
         self.limits.entries
+    }
+
+    /// Holds what something takes of memory against the bound.
+    pub(super) fn check_memory(&self, bytes: usize) -> Result<(), Fault> {
+        match bytes > self.limits.memory {
+            true => Err(Fault::TooMuchMemory(self.limits.memory)),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts memory that is held to the end of all layers.
+    pub(super) fn hold_memory(&self, bytes: usize) -> Result<(), Fault> {
+        let held = self.memory.fetch_add(bytes, Ordering::Relaxed);
+        self.check_memory(held.saturating_add(bytes))
     }
 
     /// Counts one entry with that many bytes of names.

@@ -4,11 +4,12 @@
 //! layers name the directories above what they hold, and link within themselves (`single`). Where an entry's meaning
 //! depends on older layers (a parent that may be a link there, a hard link into one) or on a name that is hidden, it
 //! cannot be told in one pass. Then the headers of all layers are read, the final tree is made as unpacking layer after
-//! layer would make it, and the rest is given out from that plan (`planned`). Memory goes by the number of entries,
-//! never by their size.
+//! layer would make it, and the rest is given out from that plan (`planned`). Memory goes by the number of entries and
+//! their names, never by their size; it is counted and bounded.
 
 mod ahead;
 mod budget;
+mod paths;
 mod plan;
 mod planned;
 mod scan;
@@ -38,6 +39,8 @@ pub struct Limits {
     pub names: u64,
     /// Bytes of unpacked archives.
     pub bytes: u64,
+    /// Bytes of memory for the names: of one layer and what newer ones hide, or of all where merging needs a plan.
+    pub memory: usize,
 }
 
 impl Default for Limits {
@@ -46,6 +49,7 @@ impl Default for Limits {
             entries: 4_000_000,
             names: 512 << 20,
             bytes: 256 << 30,
+            memory: 160 << 20,
         }
     }
 }
@@ -151,6 +155,16 @@ impl Flattened {
         Ok(Some(Merged { entry, content }))
     }
 
+    /// The layer that is being read, by its name.
+    #[must_use]
+    pub fn layer(&self) -> &str {
+        let at = match &self.passes {
+            Passes::One(single) => single.left.saturating_sub(1),
+            Passes::Two(planned) => planned.layer(),
+        };
+        self.layers.get(at).map_or("", Layer::name)
+    }
+
     /// Whether the headers of all layers had to be read first, so that layers were unpacked twice.
     #[must_use]
     pub fn needed_a_plan(&self) -> bool {
@@ -167,7 +181,8 @@ impl Flattened {
             }
             let left = single.left;
             tracing::debug!(layer = self.layers[left - 1].name(), "merging needs a plan");
-            let planned = Planned::new(&self.layers, left, single.given(), &self.limits, &self.cancel)?;
+            let given = single.give_up();
+            let planned = Planned::new(&self.layers, left, given, &self.limits, &self.cancel)?;
             self.passes = Passes::Two(Box::new(planned));
         }
         match &mut self.passes {

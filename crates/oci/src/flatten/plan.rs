@@ -1,11 +1,9 @@
 //! The finished tree turned round: for each layer what is wanted of it, for each of those its names.
 
-use std::collections::HashMap;
-
-use tarball::Kind;
+use tarball::{Folders, Kind};
 
 use super::scan::ScannedKind;
-use super::tree::{Body, Id, ROOT, Tree};
+use super::tree::{Body, Id, ROOT, Source, Tree};
 
 /// What is to come out, and under which names.
 #[derive(Debug)]
@@ -13,80 +11,87 @@ pub(super) struct Plan {
     /// By layer: ordinals of members, ascending, and what they are.
     pub(super) wanted: Vec<Vec<(u32, Id)>>,
     places: Vec<Place>,
-    /// Further names, of hard links.
-    others: HashMap<Id, Vec<Name>>,
+    /// Further names, of hard links, by what they name.
+    others: Vec<(Id, Name)>,
+    names: Folders,
 }
 
 /// A name in a directory.
-type Name = (Id, Box<[u8]>);
+#[derive(Clone, Copy, Debug)]
+struct Name {
+    parent: Id,
+    /// What [`Folders::name`] knows it by.
+    mark: u32,
+}
 
 #[derive(Debug)]
 struct Place {
-    parent: Id,
-    name: Box<[u8]>,
+    name: Name,
     kind: ScannedKind,
     named: bool,
 }
 
 impl Plan {
     pub(super) fn new(tree: Tree, layers: usize) -> Self {
+        let names = tree.names.into_folders(tree.folders as usize);
         let mut sources = Vec::with_capacity(tree.nodes.len());
-        let mut folders = HashMap::new();
+        let mut folders = Vec::with_capacity(tree.nodes.len());
         let mut places = Vec::with_capacity(tree.nodes.len());
-        for (id, node) in (0..).zip(tree.nodes) {
+        for node in tree.nodes {
             sources.push(node.source);
-            let kind = match node.body {
-                Body::Directory { names, .. } => {
-                    folders.insert(id, names);
-                    ScannedKind::Directory
-                }
-                Body::Symlink(_) => ScannedKind::Symlink,
-                Body::Leaf(kind) => kind,
-                Body::Gone => ScannedKind::Other,
+            let (kind, folder) = match node.body {
+                Body::Directory { folder, .. } => (ScannedKind::Directory, folder),
+                Body::Symlink(_) => (ScannedKind::Symlink, 0),
+                Body::Leaf(kind) => (kind, 0),
             };
+            folders.push(folder);
             places.push(Place {
-                parent: ROOT,
-                name: Box::default(),
+                name: Name {
+                    parent: ROOT,
+                    mark: 0,
+                },
                 kind,
-                named: id == ROOT,
+                named: false,
             });
         }
+        places[ROOT as usize].named = true;
         let mut plan = Self {
             wanted: vec![Vec::new(); layers],
             places,
-            others: HashMap::new(),
+            others: Vec::new(),
+            names,
         };
-        plan.want(ROOT, &sources);
+        let want = |wanted: &mut Vec<Vec<(u32, Id)>>, id: Id| {
+            if let Some(Source { layer, ordinal }) = sources[id as usize] {
+                wanted[layer as usize].push((ordinal, id));
+            }
+        };
+        want(&mut plan.wanted, ROOT);
         let mut open = vec![ROOT];
-        while let Some(folder) = open.pop() {
-            for (name, id) in folders.remove(&folder).into_iter().flatten() {
+        while let Some(directory) = open.pop() {
+            for (mark, id) in plan.names.marks(folders[directory as usize]) {
+                let name = Name {
+                    parent: directory,
+                    mark,
+                };
                 let place = &mut plan.places[id as usize];
                 if place.named {
-                    plan.others.entry(id).or_default().push((folder, name));
+                    plan.others.push((id, name));
                     continue;
                 }
-                *place = Place {
-                    parent: folder,
-                    name,
-                    kind: place.kind,
-                    named: true,
-                };
+                place.name = name;
+                place.named = true;
                 if place.kind == ScannedKind::Directory {
                     open.push(id);
                 }
-                plan.want(id, &sources);
+                want(&mut plan.wanted, id);
             }
         }
+        plan.others.sort_by_key(|(id, _)| *id);
         for wanted in &mut plan.wanted {
             wanted.sort_unstable();
         }
         plan
-    }
-
-    fn want(&mut self, id: Id, sources: &[Option<(usize, u32)>]) {
-        if let Some((layer, ordinal)) = sources[id as usize] {
-            self.wanted[layer].push((ordinal, id));
-        }
     }
 
     /// Whether a member is of the kind that the first pass saw.
@@ -96,25 +101,24 @@ impl Plan {
 
     /// The path of an entry; the first of several.
     pub(super) fn path(&self, id: Id) -> Vec<u8> {
-        let place = &self.places[id as usize];
         match id {
             ROOT => b".".to_vec(),
-            _ => self.join(place.parent, &place.name),
+            _ => self.join(self.places[id as usize].name),
         }
     }
 
     /// One of the further paths of an entry.
     pub(super) fn other_path(&self, id: Id, index: usize) -> Option<Vec<u8>> {
-        let (parent, name) = self.others.get(&id)?.get(index)?;
-        Some(self.join(*parent, name))
+        let first = self.others.partition_point(|(other, _)| *other < id);
+        let (other, name) = self.others.get(first + index)?;
+        (*other == id).then(|| self.join(*name))
     }
 
-    fn join(&self, mut parent: Id, name: &[u8]) -> Vec<u8> {
-        let mut names = vec![name];
-        while parent != ROOT {
-            let place = &self.places[parent as usize];
-            names.push(&place.name);
-            parent = place.parent;
+    fn join(&self, mut name: Name) -> Vec<u8> {
+        let mut names = vec![self.names.name(name.mark)];
+        while name.parent != ROOT {
+            name = self.places[name.parent as usize].name;
+            names.push(self.names.name(name.mark));
         }
         names.reverse();
         names.join(&b'/')

@@ -3,7 +3,9 @@
 use tarball::{Archive, Entry, Kind, shown};
 
 use super::ahead::Ahead;
+use super::paths::Paths;
 use super::plan::Plan;
+use super::scan::Scan;
 use super::tree::{Id, Tree};
 use super::{Found, Limits, Open, scan};
 use crate::cancel::Cancel;
@@ -37,32 +39,38 @@ struct Links {
 impl Planned {
     /// Reads the headers of all layers, to give out the oldest `left` of them. Of the newest of those `given` has been
     /// given out before. It comes again, and so replaces itself; what would not, cannot be taken back.
-    pub(super) fn new<'g>(
+    pub(super) fn new(
         layers: &[Layer],
         left: usize,
-        given: impl Iterator<Item = &'g [u8]>,
+        given: Paths,
         limits: &Limits,
         cancel: &Cancel,
     ) -> Result<Self, OciError> {
         let mut tree = Tree::new(limits.entries);
-        for (index, (layer, scan)) in layers
-            .iter()
-            .zip(scan::scan_all(layers, limits, cancel)?)
-            .enumerate()
-        {
+        let whole = limits.memory;
+        let limits = &Limits {
+            memory: whole.saturating_sub(given.cost()),
+            ..*limits
+        };
+        let scans = scan::scan_all(layers, limits, cancel).map_err(|error| error.with_memory(whole))?;
+        let mut scanned: usize = scans.iter().map(Scan::cost).sum();
+        for (index, (layer, scan)) in (0..).zip(layers.iter().zip(scans)) {
             cancel.check()?;
-            tree.apply(index, &scan)
-                .map_err(|error| OciError::in_layer(layer.name(), error))?;
+            let memory = limits.memory.saturating_sub(scanned);
+            tree.apply(index, &scan, memory)
+                .map_err(|error| OciError::in_layer(layer.name(), error).with_memory(whole))?;
+            scanned -= scan.cost();
         }
-        for path in given {
-            if !tree.contains(path) {
+        for path in given.given() {
+            if !tree.contains(&path) {
                 return Err(OciError::Entry {
                     layer: layers[left - 1].name().to_owned(),
-                    entry: shown(path),
+                    entry: shown(&path),
                     fault: Fault::TakenBack,
                 });
             }
         }
+        drop(given);
         Ok(Self {
             plan: Plan::new(tree, layers.len()),
             left,
@@ -72,6 +80,11 @@ impl Planned {
             wanted: 0,
             links: None,
         })
+    }
+
+    /// The layer that is being read.
+    pub(super) fn layer(&self) -> usize {
+        self.layer
     }
 
     pub(super) fn step(&mut self, layers: &[Layer], cancel: &Cancel) -> Result<Option<Found>, OciError> {

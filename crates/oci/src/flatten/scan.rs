@@ -10,7 +10,7 @@ use super::budget::Budget;
 use crate::cancel::Cancel;
 use crate::error::OciError;
 use crate::fault::{EntryError, Fault};
-use crate::layer::Layer;
+use crate::layer::{Compression, Layer};
 
 /// What the tree needs to know of one layer.
 #[derive(Debug, Default)]
@@ -75,6 +75,11 @@ impl Scan {
         })
     }
 
+    /// Bytes that it takes.
+    pub(super) fn cost(&self) -> usize {
+        self.names.len() + self.members.len() * size_of::<Packed>()
+    }
+
     fn push(&mut self, scanned: Scanned<'_>) -> Result<(), Fault> {
         let length = |name: &[u8]| match u16::try_from(name.len()) {
             Ok(length) if usize::from(length) <= PATH_MAX => Ok(length),
@@ -92,11 +97,13 @@ impl Scan {
     }
 }
 
-/// Scans all layers, as many at once as there are processors.
+/// Scans all layers, as many at once as there are processors. Of those that zstd packed one at a time: unpacking one
+/// takes up to 128 MiB.
 pub(super) fn scan_all(layers: &[Layer], limits: &Limits, cancel: &Cancel) -> Result<Vec<Scan>, OciError> {
     let budget = Budget::new(*limits);
     let failed = AtomicBool::new(false);
     let next = AtomicUsize::new(0);
+    let alone = Mutex::new(());
     let done: Vec<Mutex<Option<Result<Scan, OciError>>>> = layers.iter().map(|_| Mutex::default()).collect();
     let work = || {
         loop {
@@ -104,7 +111,11 @@ pub(super) fn scan_all(layers: &[Layer], limits: &Limits, cancel: &Cancel) -> Re
             let Some(layer) = layers.get(index).filter(|_| !failed.load(Ordering::Relaxed)) else {
                 return;
             };
-            let scanned = scan(layer, &budget, cancel);
+            let scanned = {
+                let large = matches!(layer.compression(), Compression::Zstd);
+                let _one = large.then(|| alone.lock().unwrap_or_else(PoisonError::into_inner));
+                scan(layer, &budget, cancel)
+            };
             failed.fetch_or(scanned.is_err(), Ordering::Relaxed);
             *done[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(scanned);
         }
@@ -140,7 +151,10 @@ fn scan(layer: &Layer, budget: &Budget, cancel: &Cancel) -> Result<Scan, OciErro
             target,
             kind: ScannedKind::of(&entry.kind),
         };
-        scan.push(scanned).map_err(|fault| {
+        let pushed = scan
+            .push(scanned)
+            .and_then(|()| budget.hold_memory(entry.path.len() + target.len() + size_of::<Packed>()));
+        pushed.map_err(|fault| {
             OciError::in_layer(
                 layer.name(),
                 EntryError {

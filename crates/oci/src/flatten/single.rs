@@ -1,12 +1,11 @@
 //! One pass: each layer read once, newest first, entries given out as they come. It knows when it cannot know: where
 //! an entry's meaning depends on older layers or on what comes later, it says so and gives up.
 
-use std::collections::HashMap;
-
 use tarball::{Archive, ArchiveError, Kind, Member, shown};
 
 use super::ahead::Ahead;
 use super::budget::Budget;
+use super::paths::{Paths, Said};
 use super::tree::check_target;
 use super::upper::Upper;
 use super::whiteout::{Meaning, meaning};
@@ -39,25 +38,12 @@ pub(super) struct Single {
 /// What the layer at hand has shown so far.
 #[derive(Debug, Default)]
 struct Own {
-    paths: HashMap<Box<[u8]>, Path>,
+    paths: Paths,
     /// What whiteouts hide from older layers, and directories closed to them, once this layer is through.
     hidden: Vec<Box<[u8]>>,
     closed_below: Vec<Box<[u8]>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Path {
-    /// A directory that nobody has described; only in the oldest layer.
-    Implied,
-    Directory {
-        given: bool,
-    },
-    /// Something else, that newer layers hide.
-    Hidden,
-    /// Something else, given out.
-    Given,
-    /// One more name of something given out.
-    LinkTo(Box<[u8]>),
+    /// Bytes of those two, and of what they become.
+    whiteouts: usize,
 }
 
 /// An entry's place in the decision.
@@ -107,7 +93,12 @@ impl Single {
                 _ => b"",
             };
             self.budget.spend(entry.path.len() + target.len())?;
-            let verdict = self.judge(&member).map_err(|fault| {
+            let judged = self.judge(&member);
+            let verdict = judged.and_then(|verdict| {
+                self.budget.check_memory(self.cost())?;
+                Ok(verdict)
+            });
+            let verdict = verdict.map_err(|fault| {
                 OciError::in_layer(
                     layer.name(),
                     EntryError {
@@ -127,15 +118,17 @@ impl Single {
         }
     }
 
-    /// Paths that this layer has given out.
-    pub(super) fn given(&self) -> impl Iterator<Item = &[u8]> {
-        let given = self.own.paths.iter().filter(|(_, kind)| {
-            matches!(
-                kind,
-                Path::Directory { given: true } | Path::Given | Path::LinkTo(_)
-            )
-        });
-        given.map(|(path, _)| &**path)
+    /// Bytes of memory that names take, also while this layer's become what is hidden from older ones.
+    fn cost(&self) -> usize {
+        let times = if self.left > 1 { 2 } else { 1 };
+        self.own.paths.cost() * times + self.own.whiteouts + self.upper.cost()
+    }
+
+    /// Gives up; what is left is what this layer has given out.
+    pub(super) fn give_up(&mut self) -> Paths {
+        self.upper = Upper::default();
+        self.open = None;
+        std::mem::take(&mut self.own).paths
     }
 
     /// Whether a member is given out.
@@ -145,70 +138,70 @@ impl Single {
             Meaning::Nothing => return Ok(Verdict::Leave),
             Meaning::Entry(names) => names,
             Meaning::Hidden(names) => {
-                if !self
-                    .own
-                    .has_directory(names.split_last().map_or(&[], |(_, parents)| parents))
-                {
+                let parents = names.split_last().map_or(&[][..], |(_, parents)| parents);
+                if !self.own.paths.has_directory(parents) {
                     return Ok(Verdict::Unsure);
                 }
-                self.own.hidden.push(names.join(&b'/').into());
+                let path = self.own.whiteout(&names);
+                self.own.hidden.push(path);
                 return Ok(Verdict::Leave);
             }
             Meaning::Opaque(folder) => {
-                if !self.own.has_directory(&folder) {
+                if !self.own.paths.has_directory(&folder) {
                     return Ok(Verdict::Unsure);
                 }
-                self.own.closed_below.push(folder.join(&b'/').into());
+                let path = self.own.whiteout(&folder);
+                self.own.closed_below.push(path);
                 return Ok(Verdict::Leave);
             }
         };
-        let path: Box<[u8]> = names.join(&b'/').into();
+        let known = self.own.paths.said_of(&names);
         let Some((_, parents)) = names.split_last() else {
             return match entry.kind {
-                Kind::Directory if self.own.paths.contains_key(&path) => Ok(Verdict::Unsure),
-                Kind::Directory => Ok(self.directory(path, &names)),
+                Kind::Directory if known.is_some() => Ok(Verdict::Unsure),
+                Kind::Directory => Ok(self.directory(&names)),
                 _ => Err(Fault::RootNotDirectory),
             };
         };
         let oldest = self.left == 1;
-        let known = self.own.paths.get(&path);
-        if !(known.is_none() || known == Some(&Path::Implied) && entry.kind == Kind::Directory) {
+        if !(known.is_none() || known == Some(Said::Implied) && entry.kind == Kind::Directory) {
             return Ok(Verdict::Unsure);
         }
-        let known_parents = self.own.has_directory(parents) || oldest && self.imply(parents)?;
+        let known_parents = self.own.paths.has_directory(parents) || oldest && self.imply(parents)?;
         if !known_parents {
             return Ok(Verdict::Unsure);
         }
         if entry.kind == Kind::Directory {
-            return Ok(self.directory(path, &names));
+            return Ok(self.directory(&names));
         }
         let seen = self.upper.sees(&names);
         let mut kind = entry.kind.clone();
-        let mut found = if seen { Path::Given } else { Path::Hidden };
+        let mut found = if seen { Said::Given } else { Said::Hidden };
         match &mut kind {
             Kind::HardLink { target } if seen => {
-                let link: Box<[u8]> = components(target)?.join(&b'/').into();
-                let first = match self.own.paths.get(&link) {
-                    Some(Path::Given) => link,
-                    Some(Path::LinkTo(first)) => first.clone(),
+                let paths = &self.own.paths;
+                let link = paths.find(&components(target)?);
+                let first = match link.map(|link| (link, paths.said(link))) {
+                    Some((link, Said::Given)) => link,
+                    Some((_, Said::LinkTo(first))) => first,
                     _ => return Ok(Verdict::Unsure),
                 };
-                *target = first.to_vec();
-                found = Path::LinkTo(first);
+                *target = paths.names_of(first).join(&b'/');
+                found = Said::LinkTo(first);
             }
             Kind::Symlink { target } => check_target(target)?,
             _ => {}
         }
-        self.own.paths.insert(path, found);
+        self.own.paths.say(&names, found);
         Ok(match seen {
             true => Verdict::Give(names.join(&b'/'), kind),
             false => Verdict::Leave,
         })
     }
 
-    fn directory(&mut self, path: Box<[u8]>, names: &[&[u8]]) -> Verdict {
+    fn directory(&mut self, names: &[&[u8]]) -> Verdict {
         let given = self.upper.sees(names);
-        self.own.paths.insert(path, Path::Directory { given });
+        self.own.paths.say(names, Said::Directory { given });
         if !given {
             return Verdict::Leave;
         }
@@ -224,19 +217,11 @@ impl Single {
 
     /// Makes the directories above an entry of the oldest layer, unless something else is there.
     fn imply(&mut self, parents: &[&[u8]]) -> Result<bool, Fault> {
-        for length in (1..=parents.len()).rev() {
-            let path = parents[..length].join(&b'/');
-            match self.own.paths.get(path.as_slice()) {
-                Some(Path::Directory { .. } | Path::Implied) => return Ok(true),
-                Some(_) => return Ok(false),
-                None => {
-                    let spent = self.budget.spend(path.len());
-                    spent.map_err(|_| Fault::TooManyEntries(self.budget.entries()))?;
-                    self.own.paths.insert(path.into(), Path::Implied);
-                }
-            }
-        }
-        Ok(true)
+        let budget = &self.budget;
+        self.own.paths.imply(parents, |length| {
+            let spent = budget.spend(length);
+            spent.map_err(|_| Fault::TooManyEntries(budget.entries()))
+        })
     }
 
     /// Lets what the layer at hand hides take effect on older ones.
@@ -245,13 +230,14 @@ impl Single {
         if self.left == 1 {
             return;
         }
-        // What is no directory hides what older layers have below it, also where a newer directory hides it.
-        let others = own.paths.into_iter().filter_map(|(path, kind)| match kind {
-            Path::Directory { .. } | Path::Implied => None,
-            Path::Hidden | Path::Given | Path::LinkTo(_) => Some(path),
-        });
-        for path in own.hidden.into_iter().chain(others) {
+        for path in own.hidden {
             self.upper.close(&split(&path));
+        }
+        // What is no directory hides what older layers have below it, also where a newer directory hides it.
+        for (path, said) in own.paths.iter() {
+            if matches!(said, Said::Hidden | Said::Given | Said::LinkTo(_)) {
+                self.upper.close(&own.paths.names_of(path));
+            }
         }
         for path in own.closed_below {
             self.upper.close_below(&split(&path));
@@ -267,12 +253,11 @@ fn split(path: &[u8]) -> Vec<&[u8]> {
 }
 
 impl Own {
-    /// Whether this layer has said of a path that it is a directory. If it has, it has of all above it.
-    fn has_directory(&self, names: &[&[u8]]) -> bool {
-        names.is_empty()
-            || matches!(
-                self.paths.get(names.join(&b'/').as_slice()),
-                Some(Path::Directory { .. } | Path::Implied)
-            )
+    /// A path of older layers that a whiteout tells of, counted.
+    fn whiteout(&mut self, names: &[&[u8]]) -> Box<[u8]> {
+        let path: Box<[u8]> = names.join(&b'/').into();
+        // Kept, and then a name in what is hidden from older layers, with those above it if they are not there yet.
+        self.whiteouts += 2 * (size_of_val(&path) + 16 + path.len()) + Paths::COST;
+        path
     }
 }

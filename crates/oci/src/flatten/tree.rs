@@ -1,9 +1,9 @@
 //! The names of an image as layers are applied to it, oldest first, the way unpacking them onto a disk would go.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
-use tarball::{NAME_MAX, PATH_MAX, shown};
+use tarball::{NAME_MAX, Names, PATH_MAX, shown};
 
 use super::scan::{Scan, Scanned, ScannedKind};
 use super::whiteout::{Meaning, meaning};
@@ -22,24 +22,33 @@ const STEPS_MAX: u64 = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Node {
     /// The member that it is: layer and ordinal. A directory that no member describes has none.
-    pub(super) source: Option<(usize, u32)>,
-    /// Names that lead here.
-    links: u32,
+    pub(super) source: Option<Source>,
     pub(super) body: Body,
+}
+
+/// A member: its layer, and its ordinal there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) layer: u32,
+    pub(super) ordinal: u32,
 }
 
 #[derive(Debug)]
 pub(super) enum Body {
     Directory {
         parent: Id,
-        names: BTreeMap<Box<[u8]>, Id>,
+        /// What its names are found under. Another number is an empty folder.
+        folder: u32,
     },
     Symlink(Box<[u8]>),
     /// A regular file, a device or a pipe.
     Leaf(ScannedKind),
-    /// What was replaced or hidden.
-    Gone,
 }
+
+/// Bytes that an object takes: its node, and its place in the plan that becomes of the tree.
+const NODE_COST: usize = size_of::<Node>() + 48;
+/// Bytes that an allocation takes beside what it holds.
+const ALLOCATION: usize = 16;
 
 /// Directories of the layer that is being applied.
 type Own = HashSet<Vec<u8>>;
@@ -48,22 +57,34 @@ type Own = HashSet<Vec<u8>>;
 #[derive(Debug)]
 pub(super) struct Tree {
     pub(super) nodes: Vec<Node>,
+    pub(super) names: Names,
+    /// Folders that there have been.
+    pub(super) folders: u32,
     limit: u32,
     steps: u64,
+    /// Bytes of link targets, and of the directories of the layer that is being applied.
+    cost: usize,
+    memory: usize,
 }
 
 impl Tree {
     /// A tree of at most `limit` objects, replaced ones included.
     pub(super) fn new(limit: u32) -> Self {
         Self {
-            nodes: vec![Node::directory(ROOT)],
+            nodes: vec![Node::directory(ROOT, ROOT)],
+            names: Names::default(),
+            folders: 1,
             limit,
             steps: 0,
+            cost: 0,
+            memory: 0,
         }
     }
 
-    /// Applies the next layer.
-    pub(super) fn apply(&mut self, layer: usize, scan: &Scan) -> Result<(), EntryError> {
+    /// Applies the next layer, in at most `memory` bytes for all applied so far.
+    pub(super) fn apply(&mut self, layer: u32, scan: &Scan, memory: usize) -> Result<(), EntryError> {
+        self.memory = memory;
+        let before = self.cost;
         let at = |scanned: &Scanned<'_>| {
             let entry = shown(scanned.path);
             move |fault| EntryError { entry, fault }
@@ -76,19 +97,38 @@ impl Tree {
                 Meaning::Opaque(folder) => self.empty(&folder, &own),
                 Meaning::Hidden(names) => self.hide(&names, &own),
                 Meaning::Entry(names) if scanned.kind == ScannedKind::Directory => {
-                    own.insert(names.join(&b'/'));
+                    let path = names.join(&b'/');
+                    // The set's slots at its emptiest.
+                    self.cost += path.len() + ALLOCATION + 4 * size_of::<Vec<u8>>();
+                    self.check().map_err(at(&scanned))?;
+                    own.insert(path);
                 }
                 Meaning::Entry(_) | Meaning::Nothing => {}
             }
         }
+        let mut kept = 0;
         for (ordinal, scanned) in (0..).zip(scan.members()) {
             let names = components(scanned.path).map_err(at(&scanned))?;
             if let Meaning::Entry(names) = meaning(names).map_err(at(&scanned))? {
-                self.put(&names, &scanned, (layer, ordinal))
-                    .map_err(at(&scanned))?;
+                if scanned.kind == ScannedKind::Symlink {
+                    self.cost += scanned.target.len() + ALLOCATION;
+                    kept += scanned.target.len() + ALLOCATION;
+                }
+                let put = self.put(&names, &scanned, Source { layer, ordinal });
+                put.and_then(|()| self.check()).map_err(at(&scanned))?;
             }
         }
+        drop(own);
+        self.cost = before + kept;
         Ok(())
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        let cost = self.nodes.len() * NODE_COST + self.folders as usize * 8 + self.names.cost() + self.cost;
+        match cost > self.memory {
+            true => Err(Fault::TooMuchMemory(self.memory)),
+            false => Ok(()),
+        }
     }
 
     /// Whether there is something at a plain path.
@@ -97,7 +137,7 @@ impl Tree {
         names.try_fold(ROOT, |at, name| self.child(at, name)).is_some()
     }
 
-    fn put(&mut self, names: &[&[u8]], scanned: &Scanned<'_>, source: (usize, u32)) -> Result<(), Fault> {
+    fn put(&mut self, names: &[&[u8]], scanned: &Scanned<'_>, source: Source) -> Result<(), Fault> {
         let Some((name, parents)) = names.split_last() else {
             if scanned.kind != ScannedKind::Directory {
                 return Err(Fault::RootNotDirectory);
@@ -110,22 +150,19 @@ impl Tree {
         let body = match scanned.kind {
             ScannedKind::HardLink => {
                 let id = self.link_target(scanned.target)?;
-                if there != Some(id) {
-                    self.nodes[id as usize].links += 1;
-                    self.name(parent, name, id);
-                }
+                self.name(parent, name, id);
                 return Ok(());
             }
             ScannedKind::Directory => {
                 if let Some(id) = there
-                    && self.names(id).is_some()
+                    && self.is_directory(id)
                 {
                     self.nodes[id as usize].source = Some(source);
                     return Ok(());
                 }
                 Body::Directory {
                     parent,
-                    names: BTreeMap::new(),
+                    folder: self.new_folder(),
                 }
             }
             ScannedKind::Symlink => {
@@ -136,7 +173,6 @@ impl Tree {
         };
         let id = self.push(Node {
             source: Some(source),
-            links: 1,
             body,
         })?;
         self.name(parent, name, id);
@@ -151,9 +187,9 @@ impl Tree {
         let (name, parents) = names.split_last().ok_or_else(directory)?;
         let parent = self.walk(parents, false)?.ok_or_else(missing)?;
         let id = self.child(parent, name).ok_or_else(missing)?;
-        match self.names(id) {
-            Some(_) => Err(directory()),
-            None => Ok(id),
+        match self.is_directory(id) {
+            true => Err(directory()),
+            false => Ok(id),
         }
     }
 
@@ -166,10 +202,9 @@ impl Tree {
             return;
         }
         if let Ok(Some(parent)) = self.walk(parents, false)
-            && let Some(names) = self.names_mut(parent)
-            && let Some(id) = names.remove(*name)
+            && let Some(folder) = self.folder(parent)
         {
-            self.unlink(id);
+            self.names.remove(folder, name);
         }
     }
 
@@ -178,11 +213,10 @@ impl Tree {
         if self.replaces_a_link(folder, own) {
             return;
         }
-        if let Ok(Some(folder)) = self.walk(folder, false)
-            && let Some(names) = self.names_mut(folder)
-        {
-            for id in std::mem::take(names).into_values() {
-                self.unlink(id);
+        if let Ok(Some(at)) = self.walk(folder, false) {
+            let empty = self.new_folder();
+            if let Body::Directory { folder, .. } = &mut self.nodes[at as usize].body {
+                *folder = empty;
             }
         }
     }
@@ -193,7 +227,7 @@ impl Tree {
         let mut at = ROOT;
         for (index, name) in folder.iter().enumerate() {
             match self.child(at, name) {
-                Some(id) if self.names(id).is_some() => at = id,
+                Some(id) if self.is_directory(id) => at = id,
                 Some(_) => return own.contains(&folder[..=index].join(&b'/')),
                 None => return false,
             }
@@ -221,7 +255,8 @@ impl Tree {
                 if name.len() > NAME_MAX {
                     return Err(Fault::NameTooLong(name.len()));
                 }
-                let id = self.push(Node::directory(at))?;
+                let folder = self.new_folder();
+                let id = self.push(Node::directory(at, folder))?;
                 self.name(at, &name, id);
                 at = id;
                 continue;
@@ -244,7 +279,7 @@ impl Tree {
                         left.push_front(Cow::Owned(part));
                     }
                 }
-                Body::Leaf(_) | Body::Gone => return Err(Fault::ParentNotDirectory(shown(&name))),
+                Body::Leaf(_) => return Err(Fault::ParentNotDirectory(shown(&name))),
             }
         }
         Ok(Some(at))
@@ -252,24 +287,13 @@ impl Tree {
 
     /// Gives a node a name, over whatever had it.
     fn name(&mut self, parent: Id, name: &[u8], id: Id) {
-        let names = self.names_mut(parent).expect("walks end at directories");
-        if let Some(old) = names.insert(name.into(), id) {
-            self.unlink(old);
-        }
+        let folder = self.folder(parent).expect("walks end at directories");
+        self.names.set(folder, name, id);
     }
 
-    /// Takes a name from a node, and from all below it.
-    fn unlink(&mut self, id: Id) {
-        let mut gone = vec![id];
-        while let Some(id) = gone.pop() {
-            let node = &mut self.nodes[id as usize];
-            node.links -= 1;
-            if node.links == 0
-                && let Body::Directory { names, .. } = std::mem::replace(&mut node.body, Body::Gone)
-            {
-                gone.extend(names.into_values());
-            }
-        }
+    fn new_folder(&mut self) -> u32 {
+        self.folders += 1;
+        self.folders - 1
     }
 
     fn push(&mut self, node: Node) -> Result<Id, Fault> {
@@ -283,21 +307,19 @@ impl Tree {
     }
 
     fn child(&self, directory: Id, name: &[u8]) -> Option<Id> {
-        self.names(directory)?.get(name).copied()
+        self.names.get(self.folder(directory)?, name)
     }
 
-    fn names(&self, id: Id) -> Option<&BTreeMap<Box<[u8]>, Id>> {
+    /// What the names of a directory are found under.
+    fn folder(&self, id: Id) -> Option<u32> {
         match &self.nodes[id as usize].body {
-            Body::Directory { names, .. } => Some(names),
+            Body::Directory { folder, .. } => Some(*folder),
             _ => None,
         }
     }
 
-    fn names_mut(&mut self, id: Id) -> Option<&mut BTreeMap<Box<[u8]>, Id>> {
-        match &mut self.nodes[id as usize].body {
-            Body::Directory { names, .. } => Some(names),
-            _ => None,
-        }
+    fn is_directory(&self, id: Id) -> bool {
+        self.folder(id).is_some()
     }
 }
 
@@ -313,14 +335,10 @@ pub(super) fn check_target(target: &[u8]) -> Result<(), Fault> {
 
 impl Node {
     /// A directory that no member describes.
-    fn directory(parent: Id) -> Self {
+    fn directory(parent: Id, folder: u32) -> Self {
         Self {
             source: None,
-            links: 1,
-            body: Body::Directory {
-                parent,
-                names: BTreeMap::new(),
-            },
+            body: Body::Directory { parent, folder },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What newer layers have claimed or hidden, for layers that are read newest first.
 
-use std::collections::BTreeMap;
+use tarball::Names;
 
 /// An index into [`Upper::nodes`].
 type Id = u32;
@@ -9,12 +9,12 @@ const ROOT: Id = 0;
 /// Paths of the layers read so far. Everything on the way to a path of it is a directory.
 #[derive(Debug)]
 pub(super) struct Upper {
+    names: Names,
     nodes: Vec<Node>,
 }
 
 #[derive(Debug, Default)]
 struct Node {
-    names: BTreeMap<Box<[u8]>, Id>,
     state: State,
     /// What older layers have below it is hidden.
     closed: bool,
@@ -33,6 +33,7 @@ enum State {
 impl Default for Upper {
     fn default() -> Self {
         Self {
+            names: Names::default(),
             nodes: vec![Node::default()],
         }
     }
@@ -69,6 +70,11 @@ impl Upper {
         }
     }
 
+    /// Bytes that it takes.
+    pub(super) fn cost(&self) -> usize {
+        self.names.cost() + self.nodes.len() * size_of::<Node>()
+    }
+
     /// Whether nothing above a path is closed: below what is, nothing more needs to be.
     fn reaches(&self, names: &[&[u8]]) -> bool {
         self.walk(names).is_some()
@@ -76,28 +82,29 @@ impl Upper {
 
     /// The state of a path, if it has one; nothing where something above it is closed.
     fn walk(&self, names: &[&[u8]]) -> Option<Option<State>> {
-        let mut node = &self.nodes[ROOT as usize];
+        let mut at = ROOT;
         for name in names {
+            let node = &self.nodes[at as usize];
             if node.closed || node.state == State::Closed {
                 return None;
             }
-            match node.names.get(*name) {
-                Some(id) => node = &self.nodes[*id as usize],
+            match self.names.get(at, name) {
+                Some(id) => at = id,
                 None => return Some(None),
             }
         }
-        Some(Some(node.state))
+        Some(Some(self.nodes[at as usize].state))
     }
 
     fn node(&mut self, names: &[&[u8]]) -> &mut Node {
         let mut at = ROOT;
         for name in names {
-            at = match self.nodes[at as usize].names.get(*name) {
-                Some(id) => *id,
+            at = match self.names.get(at, name) {
+                Some(id) => id,
                 None => {
                     let id = Id::try_from(self.nodes.len()).expect("limits keep entries well below");
                     self.nodes.push(Node::default());
-                    self.nodes[at as usize].names.insert((*name).into(), id);
+                    self.names.set(at, name, id);
                     id
                 }
             };

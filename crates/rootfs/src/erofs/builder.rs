@@ -14,6 +14,9 @@ use super::image;
 use super::tree::{Body, Inode, ROOT, Tree};
 use super::xattr::XattrTable;
 
+/// Bytes that a kept tail takes beside its own.
+const TAIL_COST: usize = 16;
+
 /// Bounds on what an image may hold.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -24,6 +27,9 @@ pub struct Options {
     /// Most bytes of small files and last partial blocks that are kept in memory to be stored beside their inode.
     /// Beyond that they take a block of their own.
     pub tails: usize,
+    /// Most bytes of memory for what is known of all entries beside those: names, owners, times, extended attributes, and
+    /// where files with holes or packed ones have their data.
+    pub memory: usize,
     /// Whether a tar archive must end with the zero block that the format demands. Some writers of container layers
     /// leave it out; whoever reads those has a digest that tells a truncated one.
     pub end_marker: bool,
@@ -47,6 +53,8 @@ impl Default for Options {
             entries: 2_000_000,
             bytes: 256 << 30,
             tails: 128 << 20,
+            // A million files of ordinary names.
+            memory: 192 << 20,
             end_marker: true,
             compression: Compression::None,
         }
@@ -87,7 +95,7 @@ impl<'a> Builder<'a> {
         Ok(Self {
             out,
             writer: BlockWriter::new(out, options.compression).map_err(ErofsError::Write)?,
-            tree: Tree::new(options.entries),
+            tree: Tree::new(options.entries, options.memory),
             xattrs: XattrTable::default(),
             bytes: 0,
             tails: 0,
@@ -105,7 +113,9 @@ impl<'a> Builder<'a> {
         if let Kind::HardLink { target } = &entry.kind {
             return self.tree.link(&entry.path, &place, target);
         }
+        let before = self.xattrs.cost();
         let (xattrs, xattr_bytes) = self.xattrs.intern(&entry.path, &entry.xattrs)?;
+        self.tree.spend(&entry.path, self.xattrs.cost() - before)?;
         let (kind, body) = match &entry.kind {
             Kind::File { size } => (mode::FILE, self.store(entry, &mut data, *size, xattr_bytes)?),
             Kind::Symlink { target } => {
@@ -121,13 +131,7 @@ impl<'a> Builder<'a> {
                     self.store(entry, &mut target.as_slice(), size, xattr_bytes)?,
                 )
             }
-            Kind::Directory => (
-                mode::DIRECTORY,
-                Body::Directory {
-                    parent: ROOT,
-                    names: Default::default(),
-                },
-            ),
+            Kind::Directory => (mode::DIRECTORY, Body::Directory { parent: ROOT }),
             Kind::CharacterDevice { major, minor } => (mode::CHARACTER, device(entry, *major, *minor)?),
             Kind::BlockDevice { major, minor } => (mode::BLOCK, device(entry, *major, *minor)?),
             Kind::Fifo => (mode::FIFO, Body::Nothing),
@@ -146,7 +150,7 @@ impl<'a> Builder<'a> {
             gid: entry.gid,
             modified: entry.modified,
             xattrs,
-            links: 1,
+            links: 0,
             body,
         };
         self.tree.put(&entry.path, &place, inode)
@@ -185,7 +189,8 @@ impl<'a> Builder<'a> {
             .filter(|bytes| *bytes <= limit)
             .ok_or_else(too_large)?;
         let tail = (size % BLOCK_BYTES) as usize;
-        let keep = INODE + xattr_bytes + tail <= BLOCK && self.tails + tail <= self.options.tails;
+        let kept = tail + TAIL_COST;
+        let keep = INODE + xattr_bytes + tail <= BLOCK && self.tails + kept <= self.options.tails;
         let content = self.writer.store(data, size, keep).map_err(|error| match error {
             StoreError::Short => ErofsError::Truncated {
                 entry: shown(&entry.path),
@@ -198,7 +203,7 @@ impl<'a> Builder<'a> {
             StoreError::Full => too_large(),
         })?;
         if keep {
-            self.tails += tail;
+            self.tails += kept;
         }
         Ok(Body::Stored { size, content })
     }

@@ -20,9 +20,20 @@ pub(crate) enum Content {
     /// padded.
     Flat { block: u32, tail: Box<[u8]> },
     /// A file with holes, in runs of chunks; its last block is padded.
-    Chunked(Vec<Run>),
+    Chunked(Box<[Run]>),
     /// Chunk by chunk, some of them packed; the last block of one that is not is padded.
-    Compressed(Vec<Extent>),
+    Compressed(Box<[Extent]>),
+}
+
+impl Content {
+    /// Bytes that the map of a file takes in memory. Tails have a bound of their own.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Flat { .. } => 0,
+            Self::Chunked(runs) => size_of_val(&**runs),
+            Self::Compressed(extents) => size_of_val(&**extents),
+        }
+    }
 }
 
 /// Neighbouring chunks that are stored one after the other, or are all holes.
@@ -142,11 +153,11 @@ impl<'a> BlockWriter<'a> {
         }
         if packed {
             self.pad().map_err(StoreError::Write)?;
-            return Ok(Content::Compressed(extents));
+            return Ok(Content::Compressed(extents.into()));
         }
         if holes {
             self.pad().map_err(StoreError::Write)?;
-            return Ok(Content::Chunked(runs));
+            return Ok(Content::Chunked(runs.into()));
         }
         let tail = if keep_tail {
             (size % BLOCK_BYTES) as usize
@@ -214,4 +225,17 @@ fn append(runs: &mut Vec<Run>, block: u32) {
         }
     }
     runs.push(Run { chunks: 1, block });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_maps_of_files_with_holes_and_of_packed_ones_count_as_memory() {
+        let run = Run { chunks: 1, block: 7 };
+        assert_eq!(Content::Chunked([run; 1_000].into()).cost(), 8_000);
+        let extent = Extent::new(1, Some(1), CHUNK);
+        assert_eq!(Content::Compressed([extent; 1_000].into()).cost(), 8_000);
+    }
 }

@@ -97,6 +97,14 @@ pub enum ErofsError {
         /// The bound.
         limit: u32,
     },
+    /// Names, attributes and maps take more memory than the options allow.
+    #[error("`{entry}` makes names and attributes take more than the {} MiB of memory that an image may take", limit >> 20)]
+    TooMuchMemory {
+        /// The first entry too many.
+        entry: String,
+        /// The bound in bytes.
+        limit: usize,
+    },
     /// More file data than the options allow, or than the format can address.
     #[error("`{entry}` makes the files larger than the {limit} bytes that are allowed")]
     TooLarge {

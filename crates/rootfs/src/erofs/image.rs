@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use sha2::{Digest as _, Sha256};
+use tarball::Folders;
 
 use super::compressed;
 use super::content::{BlockWriter, Content, StoreError};
@@ -31,8 +32,8 @@ pub(crate) fn write(
     mut tree: Tree,
     xattrs: XattrTable,
 ) -> Result<(u64, u64), ErofsError> {
-    let order = order(&tree);
-    count_directory_links(&mut tree, &order);
+    let folders = std::mem::take(&mut tree.names).into_folders(tree.inodes.len());
+    let order = order(&mut tree.inodes, &folders);
     let xattrs = xattrs.place(order.iter().map(|id| &*tree.inodes[*id as usize].xattrs));
 
     let xattr_block = next_block(&writer)?;
@@ -42,7 +43,7 @@ pub(crate) fn write(
     let mut metadata_block = directory_block;
     for id in order {
         let inode = &tree.inodes[id as usize];
-        let planned = place(id, inode, &xattrs, &mut packer, &mut metadata_block)?;
+        let planned = place(id, inode, &folders, &xattrs, &mut packer, &mut metadata_block)?;
         plan.push(planned);
     }
     let blocks = metadata_block + packer.blocks();
@@ -54,6 +55,7 @@ pub(crate) fn write(
     }
     let numbers = Numbers {
         tree: &tree,
+        folders: &folders,
         offsets: &offsets,
     };
     let mut hash = Sha256::new();
@@ -63,10 +65,10 @@ pub(crate) fn write(
         .map_err(ErofsError::Write)?;
     let mut bytes = Vec::with_capacity(BLOCK);
     for planned in &plan {
-        let Body::Directory { parent, names } = &tree.inodes[planned.id as usize].body else {
+        let Body::Directory { parent } = &tree.inodes[planned.id as usize].body else {
             continue;
         };
-        let names = sorted(planned.id, *parent, names);
+        let names = sorted(planned.id, *parent, &folders);
         let whole = whole_directory_blocks(planned);
         for block in directory::blocks(&names).take(whole) {
             bytes.clear();
@@ -118,41 +120,31 @@ pub(crate) fn write(
     Ok((blocks * BLOCK_BYTES, plan.len() as u64))
 }
 
-/// Every inode that has a name, each once: a directory's children one after the other, then what is below them.
-fn order(tree: &Tree) -> Vec<InodeId> {
-    let mut seen = vec![false; tree.inodes.len()];
+/// Every inode that has a name, each once: a directory's children one after the other, then what is below them. Counts
+/// their links on the way: as many as there are names, of a directory two and one more for each directory in it.
+fn order(inodes: &mut [Inode], folders: &Folders) -> Vec<InodeId> {
     let mut order = vec![ROOT];
     let mut directories = vec![ROOT];
-    seen[ROOT as usize] = true;
+    inodes[ROOT as usize].links = 2;
     while let Some(directory) = directories.pop() {
-        let Body::Directory { names, .. } = &tree.inodes[directory as usize].body else {
-            continue;
-        };
         let first = directories.len();
-        for id in names.values() {
-            if !std::mem::replace(&mut seen[*id as usize], true) {
-                order.push(*id);
-                if matches!(tree.inodes[*id as usize].body, Body::Directory { .. }) {
-                    directories.push(*id);
-                }
+        for (_, id) in folders.of(directory) {
+            let inode = &mut inodes[id as usize];
+            if inode.links == 0 {
+                order.push(id);
+            }
+            if matches!(inode.body, Body::Directory { .. }) {
+                // It has one name: nothing links to directories.
+                directories.push(id);
+                inode.links = 2;
+                inodes[directory as usize].links += 1;
+            } else {
+                inode.links += 1;
             }
         }
         directories[first..].reverse();
     }
     order
-}
-
-/// A directory has two links and one more for each directory in it.
-fn count_directory_links(tree: &mut Tree, order: &[InodeId]) {
-    for id in order {
-        if let Body::Directory { parent, .. } = tree.inodes[*id as usize].body {
-            tree.inodes[*id as usize].links = 2;
-            if *id != ROOT {
-                // A parent comes before its children, so its own count is set.
-                tree.inodes[parent as usize].links += 1;
-            }
-        }
-    }
 }
 
 /// The next block of an image that may have become too large by now.
@@ -175,6 +167,7 @@ fn full() -> ErofsError {
 fn place(
     id: InodeId,
     inode: &Inode,
+    folders: &Folders,
     xattrs: &PlacedXattrs,
     packer: &mut Packer,
     next_directory_block: &mut u64,
@@ -208,8 +201,8 @@ fn place(
             0 => (Layout::Plain { block: *block }, *size, 0),
             length => (Layout::Inline { block: *block }, *size, length as u64),
         },
-        Body::Directory { parent, names } => {
-            let names = sorted(id, *parent, names);
+        Body::Directory { parent } => {
+            let names = sorted(id, *parent, folders);
             let (mut blocks, mut last) = (0, 0);
             for block in directory::blocks(&names) {
                 blocks += 1;
@@ -244,15 +237,10 @@ fn whole_directory_blocks(planned: &Planned) -> usize {
 }
 
 /// A directory's names with `.` and `..` where sorting puts them.
-fn sorted(
-    id: InodeId,
-    parent: InodeId,
-    names: &std::collections::BTreeMap<Box<[u8]>, InodeId>,
-) -> Vec<Name<'_>> {
-    let mut all: Vec<_> = names
-        .iter()
-        .map(|(name, inode)| Name { name, inode: *inode })
-        .collect();
+fn sorted(id: InodeId, parent: InodeId, folders: &Folders) -> Vec<Name<'_>> {
+    let names = folders.of(id);
+    let mut all = Vec::with_capacity(names.len() + 2);
+    all.extend(names.map(|(name, inode)| Name { name, inode }));
     for (name, inode) in [(&b"."[..], id), (b"..", parent)] {
         let at = all.partition_point(|other| other.name < name);
         all.insert(at, Name { name, inode });
@@ -263,6 +251,7 @@ fn sorted(
 /// Inode numbers as directories hold them.
 struct Numbers<'a> {
     tree: &'a Tree,
+    folders: &'a Folders,
     offsets: &'a [u64],
 }
 
@@ -321,8 +310,8 @@ fn encode_inode(
             out.resize(out.len().next_multiple_of(8), 0);
             compressed::encode(extents, planned.size, out);
         }
-        Body::Directory { parent, names } if matches!(planned.layout, Layout::Inline { .. }) => {
-            let names = sorted(planned.id, *parent, names);
+        Body::Directory { parent } if matches!(planned.layout, Layout::Inline { .. }) => {
+            let names = sorted(planned.id, *parent, numbers.folders);
             let last = directory::blocks(&names)
                 .last()
                 .expect("`.` and `..` are always there");

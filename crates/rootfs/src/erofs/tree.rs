@@ -1,8 +1,9 @@
 //! The tree as it grows: inodes and names, with later entries replacing earlier ones.
+//!
+//! All of it is in memory until the image is laid out, so it is counted and bounded: an archive of a few kilobytes can
+//! have millions of folders.
 
-use std::collections::BTreeMap;
-
-use tarball::{Timestamp, shown};
+use tarball::{Names, Timestamp, shown};
 
 use super::content::Content;
 use super::error::ErofsError;
@@ -15,6 +16,11 @@ pub(crate) type InodeId = u32;
 /// The root directory.
 pub(crate) const ROOT: InodeId = 0;
 
+/// Bytes that laying out the image takes for each inode: its place in the order, its plan, its offset.
+const LAYOUT_COST: usize = 64;
+/// Bytes that an allocation takes beside what it holds.
+const ALLOCATION: usize = 16;
+
 #[derive(Debug)]
 pub(crate) struct Inode {
     /// Permissions with the type's bits.
@@ -23,7 +29,7 @@ pub(crate) struct Inode {
     pub(crate) gid: u32,
     pub(crate) modified: Timestamp,
     pub(crate) xattrs: Box<[XattrId]>,
-    /// Names that lead here; for a directory set when the image is laid out.
+    /// Names that lead here; counted when the image is laid out.
     pub(crate) links: u32,
     pub(crate) body: Body,
 }
@@ -32,7 +38,6 @@ pub(crate) struct Inode {
 pub(crate) enum Body {
     Directory {
         parent: InodeId,
-        names: BTreeMap<Box<[u8]>, InodeId>,
     },
     /// A regular file or a symbolic link.
     Stored {
@@ -54,12 +59,20 @@ impl Inode {
             gid: 0,
             modified: Timestamp::default(),
             xattrs: Box::default(),
-            links: 1,
-            body: Body::Directory {
-                parent,
-                names: BTreeMap::new(),
-            },
+            links: 0,
+            body: Body::Directory { parent },
         }
+    }
+
+    /// Bytes that it takes, and that laying it out will take. What is kept of a file's data is counted elsewhere.
+    fn cost(&self) -> usize {
+        let xattrs = size_of_val(&*self.xattrs);
+        let body = match &self.body {
+            Body::Stored { content, .. } => content.cost(),
+            _ => 0,
+        };
+        let boxes = [xattrs, body].into_iter().filter(|bytes| *bytes > 0);
+        size_of::<Self>() + LAYOUT_COST + boxes.map(|bytes| bytes + ALLOCATION).sum::<usize>()
     }
 }
 
@@ -67,7 +80,11 @@ impl Inode {
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) inodes: Vec<Inode>,
+    pub(crate) names: Names,
     limit: u32,
+    /// Bytes that inodes take, and the most that they may take together with the names.
+    cost: usize,
+    memory: usize,
 }
 
 /// A place for an entry: the directory it goes to and its name there.
@@ -78,11 +95,14 @@ pub(crate) enum Place<'p> {
 }
 
 impl Tree {
-    /// A tree of at most `limit` inodes.
-    pub(crate) fn new(limit: u32) -> Self {
+    /// A tree of at most `limit` inodes and `memory` bytes.
+    pub(crate) fn new(limit: u32, memory: usize) -> Self {
         Self {
             inodes: vec![Inode::made_directory(ROOT)],
+            names: Names::default(),
             limit,
+            cost: 0,
+            memory,
         }
     }
 
@@ -94,17 +114,15 @@ impl Tree {
         };
         let mut at = ROOT;
         for parent in parents {
-            at = match self.child(at, parent) {
+            at = match self.names.get(at, parent) {
                 Some(id) => id,
                 None => {
                     let id = self.push(path, Inode::made_directory(at))?;
-                    self.names(at)
-                        .expect("walked directories only")
-                        .insert((*parent).into(), id);
+                    self.name(path, at, parent, id)?;
                     id
                 }
             };
-            if self.names(at).is_none() {
+            if !self.is_directory(at) {
                 return Err(ErofsError::ParentNotDirectory {
                     entry: shown(path),
                     parent: shown(parent),
@@ -118,7 +136,7 @@ impl Tree {
     pub(crate) fn find(&self, path: &[u8]) -> Result<Option<InodeId>, ErofsError> {
         let mut at = ROOT;
         for name in components(path)? {
-            match self.child(at, name) {
+            match self.names.get(at, name) {
                 Some(id) => at = id,
                 None => return Ok(None),
             }
@@ -130,29 +148,24 @@ impl Tree {
     pub(crate) fn put(&mut self, path: &[u8], place: &Place<'_>, mut inode: Inode) -> Result<(), ErofsError> {
         let there = match place {
             Place::Root => Some(ROOT),
-            Place::In { parent, name } => self.child(*parent, name),
+            Place::In { parent, name } => self.names.get(*parent, name),
         };
         if let (Some(id), Body::Directory { .. }) = (there, &inode.body)
-            && self.names(id).is_some()
+            && self.is_directory(id)
         {
             let old = &mut self.inodes[id as usize];
             let body = std::mem::replace(&mut old.body, Body::Nothing);
-            *old = Inode {
-                links: old.links,
-                body,
-                ..inode
-            };
+            *old = Inode { body, ..inode };
             return Ok(());
         }
         let Place::In { parent, name } = place else {
             return Err(ErofsError::RootNotDirectory { entry: shown(path) });
         };
-        if let Body::Directory { parent: up, .. } = &mut inode.body {
+        if let Body::Directory { parent: up } = &mut inode.body {
             *up = *parent;
         }
         let id = self.push(path, inode)?;
-        self.name(*parent, name, id);
-        Ok(())
+        self.name(path, *parent, name, id)
     }
 
     /// Gives the inode at `target` one more name.
@@ -163,7 +176,7 @@ impl Tree {
                 target: shown(target),
             });
         };
-        if self.names(id).is_some() {
+        if self.is_directory(id) {
             return Err(ErofsError::LinkToDirectory {
                 entry: shown(path),
                 target: shown(target),
@@ -172,15 +185,23 @@ impl Tree {
         let Place::In { parent, name } = place else {
             return Err(ErofsError::RootNotDirectory { entry: shown(path) });
         };
-        if self.child(*parent, name) == Some(id) {
-            return Ok(());
+        self.name(path, *parent, name, id)
+    }
+
+    /// Counts memory that something else of the image takes.
+    pub(crate) fn spend(&mut self, path: &[u8], bytes: usize) -> Result<(), ErofsError> {
+        self.cost += bytes;
+        match self.cost + self.names.cost() > self.memory {
+            true => Err(ErofsError::TooMuchMemory {
+                entry: shown(path),
+                limit: self.memory,
+            }),
+            false => Ok(()),
         }
-        self.inodes[id as usize].links += 1;
-        self.name(*parent, name, id);
-        Ok(())
     }
 
     fn push(&mut self, path: &[u8], inode: Inode) -> Result<InodeId, ErofsError> {
+        self.spend(path, inode.cost())?;
         match InodeId::try_from(self.inodes.len()) {
             Ok(id) if id < self.limit => {
                 self.inodes.push(inode);
@@ -193,41 +214,13 @@ impl Tree {
         }
     }
 
-    fn name(&mut self, parent: InodeId, name: &[u8], id: InodeId) {
-        let old = self
-            .names(parent)
-            .expect("places are in directories")
-            .insert(name.into(), id);
-        if let Some(old) = old {
-            self.unlink(old);
-        }
+    /// Gives an inode a name, over whatever had it. What no name leads to any more is not laid out.
+    fn name(&mut self, path: &[u8], parent: InodeId, name: &[u8], id: InodeId) -> Result<(), ErofsError> {
+        self.names.set(parent, name, id);
+        self.spend(path, 0)
     }
 
-    /// Takes a name from an inode, and from all below it.
-    fn unlink(&mut self, id: InodeId) {
-        let mut gone = vec![id];
-        while let Some(id) = gone.pop() {
-            let inode = &mut self.inodes[id as usize];
-            inode.links -= 1;
-            if inode.links == 0
-                && let Body::Directory { names, .. } = std::mem::replace(&mut inode.body, Body::Nothing)
-            {
-                gone.extend(names.into_values());
-            }
-        }
-    }
-
-    fn child(&self, parent: InodeId, name: &[u8]) -> Option<InodeId> {
-        match &self.inodes[parent as usize].body {
-            Body::Directory { names, .. } => names.get(name).copied(),
-            _ => None,
-        }
-    }
-
-    fn names(&mut self, id: InodeId) -> Option<&mut BTreeMap<Box<[u8]>, InodeId>> {
-        match &mut self.inodes[id as usize].body {
-            Body::Directory { names, .. } => Some(names),
-            _ => None,
-        }
+    fn is_directory(&self, id: InodeId) -> bool {
+        matches!(self.inodes[id as usize].body, Body::Directory { .. })
     }
 }

@@ -18,6 +18,9 @@ const PER_INODE: usize = 64 * 1024 * 3;
 const TOTAL: usize = 64 * 1024 * 1024;
 /// Attributes of all inodes, each counted as often as one has it: so many numbers stay in memory.
 const USES: usize = 1 << 22;
+/// Bytes that a distinct attribute takes beside those of its name and value: its record in the table and in the list that
+/// the table becomes, each at its emptiest, and two allocations.
+const ATTRIBUTE_COST: usize = 4 * (size_of::<Stored>() + 8) + 2 * 16;
 /// Shared attributes are counted in a byte.
 const SHARED_MOST: usize = 255;
 
@@ -134,6 +137,12 @@ impl XattrTable {
         }
         let bytes = if ids.is_empty() { 0 } else { bytes };
         Ok((ids.into(), bytes))
+    }
+
+    /// Bytes that it takes, and that placing will take. Each attribute is there once by itself, and encoded with those
+    /// that are shared.
+    pub(crate) fn cost(&self) -> usize {
+        self.ids.len() * ATTRIBUTE_COST + 2 * self.bytes
     }
 
     /// Decides what is shared: whatever more than one of `users` has.

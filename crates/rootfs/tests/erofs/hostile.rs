@@ -255,6 +255,39 @@ fn attributes_of_all_members_are_bounded_together() {
 }
 
 #[test]
+fn folders_and_attributes_are_counted_as_the_memory_that_they_take() {
+    let options = Options {
+        memory: 1 << 20,
+        ..Options::default()
+    };
+    // Each for itself, as an archive of hardly more than it shows.
+    let folders = (0..6).map(|number| {
+        let path = format!("{number}/{}f", "d/".repeat(1_900));
+        [pax(b'x', &[("path", path.as_bytes())]), file("f", b"")].concat()
+    });
+    let attributes = (0..12).map(|number| {
+        let names: Vec<_> = (0..500)
+            .map(|name| format!("SCHILY.xattr.user.{number}.{name}"))
+            .collect();
+        let records: Vec<_> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
+        [pax(b'x', &records), file(&number.to_string(), b"")].concat()
+    });
+    for archive in [folders.collect::<Vec<_>>(), attributes.collect()] {
+        let mut tar = archive.concat();
+        tar.extend([0; 1024]);
+        let error = Image::of_tar_with(tar.as_slice(), &options).err().unwrap();
+        assert!(
+            matches!(error, ErofsError::TooMuchMemory { .. })
+                && error
+                    .to_string()
+                    .ends_with("more than the 1 MiB of memory that an image may take"),
+            "{error}"
+        );
+        assert!(Image::of_tar(tar.as_slice()).is_ok());
+    }
+}
+
+#[test]
 fn as_many_attributes_as_an_inode_can_hold_are_kept() {
     let names: Vec<String> = (0..15_000)
         .map(|number| format!("SCHILY.xattr.user.{number}"))
