@@ -49,6 +49,9 @@ const MAX_FORWARDS: usize = 192;
 /// machine full of them can still be asked for its health and be shut down.
 const MAX_REQUESTS: usize = 32;
 
+/// Most bytes of a word that a guest says of itself: a version, a boot id, a state.
+const MAX_WORD: usize = 256;
+
 /// How long the news of a link's loss may take from its streams to its handles.
 const LOSS_NEWS: Duration = Duration::from_millis(50);
 
@@ -175,7 +178,14 @@ impl Agent {
     /// # Errors
     /// [`AgentError`] when the link or the agent fails.
     pub async fn health(&self) -> Result<Health, AgentError> {
-        http::decode(self.ask(Ask::plain(Method::GET, "/v1/health")).await?)
+        let health: Health = http::decode(self.ask(Ask::plain(Method::GET, "/v1/health")).await?)?;
+        // Both are kept, shown and stored.
+        for (what, text) in [("version", &health.version), ("boot id", &health.boot_id)] {
+            if text.len() > MAX_WORD {
+                return Err(AgentError::Protocol(format!("a {what} of {} bytes", text.len())));
+            }
+        }
+        Ok(health)
     }
 
     /// `GET /v1/ports`: what listens in the guest.
@@ -183,7 +193,7 @@ impl Agent {
     /// # Errors
     /// [`AgentError`] when the link or the agent fails.
     pub async fn ports(&self) -> Result<Listeners, AgentError> {
-        http::decode(self.ask(Ask::plain(Method::GET, "/v1/ports")).await?)
+        http::decode(self.ask(Ask::list(Method::GET, "/v1/ports")).await?)
     }
 
     /// `PUT /v1/configure`: gives the guest its identity.
@@ -233,7 +243,11 @@ impl Agent {
         let _permit = permit(&self.inner.commands).await?;
         let ask = Ask::plain(Method::GET, "/v1/boot");
         let stream = self.open().await?;
-        http::decode(self.unless_closed(http::ask(stream, ask)).await?)
+        let boot: Boot = http::decode(self.unless_closed(http::ask(stream, ask)).await?)?;
+        match boot.state.len() {
+            0..=MAX_WORD => Ok(boot),
+            length => Err(AgentError::Protocol(format!("a state of {length} bytes"))),
+        }
     }
 
     /// `POST /v1/exec`: starts a command. Dropping the stream hangs up on it.

@@ -260,7 +260,7 @@ impl Agent {
                 _agent: self.clone(),
             });
         }
-        let answer = http::collect(response).await?;
+        let answer = http::collect(response, http::MAX_LIST).await?;
         let status = answer.0;
         http::accepted(answer)?;
         Err(AgentError::Protocol(format!(
@@ -277,7 +277,7 @@ impl Agent {
         let path = format!("/v1/files?{}", query.to_query());
         let asked = async {
             let (response, _driver) = http::exchange(stream, Method::PUT, &path, tar).await?;
-            http::collect(response).await
+            http::collect(response, http::MAX_LIST).await
         };
         http::decode(self.unless_closed(asked).await?)
     }

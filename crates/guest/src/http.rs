@@ -1,7 +1,7 @@
 //! One HTTP/1.1 exchange over one stream, with bounds on everything that comes back.
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
@@ -22,7 +22,10 @@ const MAX_HEAD: usize = 64 << 10;
 const MAX_HEADERS: usize = 32;
 
 /// Most bytes of an answer's body.
-const MAX_BODY: usize = 1 << 20;
+pub(crate) const MAX_BODY: usize = 16 << 10;
+
+/// The same of one that is a list: of what listens, or of what was left out of a copy.
+pub(crate) const MAX_LIST: usize = 512 << 10;
 
 /// A byte stream to the agent.
 pub(crate) type Stream = Box<dyn Duplex>;
@@ -35,6 +38,8 @@ pub(crate) struct Ask {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     pub(crate) body: Bytes,
+    /// Most bytes of the answer's body.
+    pub(crate) most: usize,
 }
 
 impl Ask {
@@ -44,6 +49,15 @@ impl Ask {
             method,
             path,
             body: Bytes::new(),
+            most: MAX_BODY,
+        }
+    }
+
+    /// A request without a body that is answered by a list.
+    pub(crate) fn list(method: Method, path: &'static str) -> Self {
+        Self {
+            most: MAX_LIST,
+            ..Self::plain(method, path)
         }
     }
 
@@ -58,6 +72,7 @@ impl Ask {
             method,
             path,
             body: body.into(),
+            most: MAX_BODY,
         })
     }
 
@@ -71,7 +86,7 @@ impl Ask {
 
 /// Asks and gives the answer's status and body.
 pub(crate) async fn ask(stream: Stream, ask: Ask) -> Result<(StatusCode, Bytes), AgentError> {
-    let body = ask.body.clone();
+    let (body, most) = (ask.body.clone(), ask.most);
     let request = ask
         .request()
         .header(CONTENT_TYPE, "application/json")
@@ -79,7 +94,7 @@ pub(crate) async fn ask(stream: Stream, ask: Ask) -> Result<(StatusCode, Bytes),
         .map_err(protocol)?;
     // Held until all is read, and no longer: a guest that goes on talks to nobody.
     let (response, _driver) = send(stream, request).await?;
-    collect(response).await
+    collect(response, most).await
 }
 
 /// Asks for an upgrade to `protocol_name`; gives the stream, or the status and body of the answer that refused it.
@@ -98,7 +113,7 @@ pub(crate) async fn upgrade(
         .map_err(protocol)?;
     let (mut response, _driver) = send(stream, request).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return collect(response).await.map(Err);
+        return collect(response, MAX_BODY).await.map(Err);
     }
     hyper::upgrade::on(&mut response).await.map(Ok).map_err(protocol)
 }
@@ -164,11 +179,27 @@ where
         .map_err(protocol)
 }
 
-pub(crate) async fn collect(response: Response<Incoming>) -> Result<(StatusCode, Bytes), AgentError> {
+/// The status and body of an answer. The body is copied together as it comes: kept in pieces, one that comes byte by byte
+/// would take a hundred times its size.
+pub(crate) async fn collect(
+    response: Response<Incoming>,
+    most: usize,
+) -> Result<(StatusCode, Bytes), AgentError> {
     let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
-    body.map(|body| (status, body.to_bytes()))
-        .map_err(|error| AgentError::Protocol(error.to_string()))
+    let mut body = response.into_body();
+    let mut collected = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(protocol)?.into_data() else {
+            continue;
+        };
+        if collected.len() + data.len() > most {
+            return Err(AgentError::Protocol(format!(
+                "an answer of more than {most} bytes"
+            )));
+        }
+        collected.extend_from_slice(&data);
+    }
+    Ok((status, collected.freeze()))
 }
 
 /// The body of a success, or the problem that the agent states.

@@ -88,9 +88,9 @@ fn poll_host(
             }
         }
         match connection.poll_next_inbound(cx) {
-            // The agent opens no streams. Refuse by closing the one that it tried to open.
-            Poll::Ready(Some(Ok(stream))) => drop(stream),
-            Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+            // The agent opens no streams. What came with one that it did open would be kept until the guest reads that it
+            // was refused, which it need not.
+            Poll::Ready(Some(_) | None) => return Poll::Ready(()),
             Poll::Pending => return Poll::Pending,
         }
     }

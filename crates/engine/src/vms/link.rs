@@ -3,7 +3,7 @@
 //! A link that breaks (the guest rebooted, the agent was restarted) is made anew. A guest that has no identity
 //! yet gets it here, after a cold boot, a reboot and a restore alike.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use guest::{Agent, Channel, Configure};
 use tokio::sync::watch;
@@ -18,6 +18,9 @@ use crate::memory;
 const ANSWER: Duration = Duration::from_secs(10);
 /// Pause between two tries.
 const RETRY: Duration = Duration::from_millis(30);
+/// A link that broke sooner is made again later each time, up to the same: an agent that does nothing but break links, or
+/// say another boot id on each, is not to keep the daemon busy.
+const STEADY: Duration = Duration::from_secs(2);
 
 /// What is known of the link.
 #[derive(Clone, Debug, Default)]
@@ -90,9 +93,11 @@ impl Drop for Link {
 }
 
 async fn keep_up(channel: Channel, identity: Identity, state: watch::Sender<LinkState>) {
+    let mut rest = RETRY;
     loop {
         match make(&channel, &identity).await {
             Ok((agent, boot_id)) => {
+                let made = Instant::now();
                 state.send_modify(|state| {
                     *state = LinkState {
                         agent: Some(agent.clone()),
@@ -108,6 +113,10 @@ async fn keep_up(channel: Channel, identity: Identity, state: watch::Sender<Link
                 state.send_modify(|state| state.agent = None);
                 drop(agent);
                 memory::give_back();
+                rest = match made.elapsed() < STEADY {
+                    true => (rest * 2).min(STEADY),
+                    false => RETRY,
+                };
             }
             Err(error) => {
                 let trouble = one_line(&error);
@@ -119,7 +128,7 @@ async fn keep_up(channel: Channel, identity: Identity, state: watch::Sender<Link
                 });
             }
         }
-        tokio::time::sleep(RETRY).await;
+        tokio::time::sleep(rest).await;
     }
 }
 

@@ -17,9 +17,16 @@ use super::codec::{Decoder, HEADER, Header, Kind, MAX_PAYLOAD};
 /// what a small request waits for while others send much.
 const MAX_WAITING_OUT: usize = 2 * (MAX_PAYLOAD + HEADER);
 
-/// Received bytes that may wait while the session does not read: as much as the streams of one session may have
-/// on their way by the windows that they were given. Reached only by a peer that breaks its word.
-const MAX_WAITING_IN: usize = crate::mux::MAX_IN_FLIGHT;
+/// Received bytes that may wait at the agent while the session does not read: as much as the streams of one session may
+/// have on their way by the windows that they were given. So an agent always reads in the end, and its host's writes go on.
+const MAX_WAITING_AT_AGENT: usize = crate::mux::MAX_IN_FLIGHT;
+
+/// The same at the host. Less than a guest may have on its way: an agent that waits for the host to read is still reading
+/// itself, so that the host gets to. Reached only by a guest that does not: what it sends is not read any more, then.
+const MAX_WAITING_AT_HOST: usize = 1 << 20;
+
+/// An inbox that was larger than this is given back when it is empty.
+const KEPT_INBOX: usize = 128 << 10;
 
 /// One end of a port.
 ///
@@ -43,6 +50,7 @@ struct State<T> {
     decoder: Decoder,
     /// Bytes of the session, not read yet. A copy and not the frames: many small ones would each keep a buffer.
     inbox: BytesMut,
+    most_waiting_in: usize,
     /// Whole frames, not written yet; of the first, `head_written` bytes are.
     outbox: VecDeque<BytesMut>,
     waiting_out: usize,
@@ -58,7 +66,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Port<T> {
     /// A read of `io` that fails with [`io::ErrorKind::ConnectionAborted`] means that the host seems to be gone: it
     /// ends the session, not the port. End-of-file ends both.
     pub fn new(io: T) -> Self {
-        let mut state = State::new(io, Decoder::new(), None);
+        let mut state = State::new(io, Decoder::new(), None, MAX_WAITING_AT_AGENT);
         state.push_reset();
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -81,7 +89,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Port<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     /// The host's session on a port that it has for itself; `decoder` holds what came after the ACK.
     pub(super) fn over(io: T, decoder: Decoder, id: u64) -> Self {
-        let mut state = State::new(io, decoder, Some(id));
+        let mut state = State::new(io, decoder, Some(id), MAX_WAITING_AT_HOST);
         state.sort_frames();
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -96,11 +104,12 @@ fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
 }
 
 impl<T> State<T> {
-    fn new(io: T, decoder: Decoder, session: Option<u64>) -> Self {
+    fn new(io: T, decoder: Decoder, session: Option<u64>, most_waiting_in: usize) -> Self {
         Self {
             io,
             decoder,
             inbox: BytesMut::new(),
+            most_waiting_in,
             outbox: VecDeque::new(),
             waiting_out: 0,
             head_written: 0,
@@ -244,7 +253,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> State<T> {
             if let Poll::Ready(result) = self.poll_drain(cx) {
                 return Poll::Ready(result);
             }
-            if self.inbox.len() >= MAX_WAITING_IN || self.session.is_none() {
+            if self.inbox.len() >= self.most_waiting_in || self.session.is_none() {
                 return Poll::Pending;
             }
             match ready!(self.poll_fill(cx)) {
@@ -266,6 +275,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> futures::AsyncRead for Session<T> {
             if !state.inbox.is_empty() {
                 let count = state.inbox.len().min(buffer.len());
                 state.inbox.copy_to_slice(&mut buffer[..count]);
+                if state.inbox.is_empty() && state.inbox.capacity() > KEPT_INBOX {
+                    state.inbox = BytesMut::new();
+                }
                 return Poll::Ready(Ok(count));
             }
             ready!(state.poll_fill(cx))?;
