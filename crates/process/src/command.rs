@@ -338,6 +338,12 @@ impl Child {
         Ok(Some(ending))
     }
 
+    /// Its number on the host, while it has not been waited for.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.running.as_ref().map(|(pid, _)| *pid)
+    }
+
     /// Ends it at once, with all that it started.
     pub fn kill(&mut self) {
         if let Some((pid, descriptor)) = &self.running {

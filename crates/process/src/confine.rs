@@ -132,7 +132,7 @@ impl Confinement {
     }
 
     /// Started by root, the process becomes this user and group instead of one that owns nothing; 0 stays root, without
-    /// any right. Others stay who they are.
+    /// any right. Others stay who they are. Inside, users have the numbers that they have outside.
     pub fn become_user(&mut self, user: u32, group: u32) -> &mut Self {
         self.user = Some((user, group));
         self

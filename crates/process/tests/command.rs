@@ -175,6 +175,28 @@ fn a_part_of_what_is_shown_for_reading_can_be_written() {
 }
 
 #[test]
+fn who_keeps_its_number_inside_has_no_right_by_it() {
+    let place = Place::new();
+    let seen = says(place.within(
+        "part",
+        "id -u; id -g; stat -c %u file; touch /usr/x 2>/dev/null || echo no",
+    ));
+    let (user, group) = (getuid().as_raw(), rustix::process::getgid().as_raw());
+    assert_eq!(seen, format!("{user}\n{group}\n{user}\nno\n"));
+    let mut command = place.within("part", "echo; exec sleep 1000");
+    command.output(Stream::Pipe);
+    let mut child = command.spawn().unwrap();
+    child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id().unwrap())).unwrap();
+    for key in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(
+            status.contains(&format!("{key}:\t0000000000000000\n")),
+            "{status}"
+        );
+    }
+}
+
+#[test]
 fn root_can_have_a_program_run_as_the_owner_of_what_it_looks_at() {
     if !getuid().is_root() {
         // Others stay who they are, whatever is asked for.

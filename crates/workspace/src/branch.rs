@@ -1,7 +1,9 @@
 //! A guest's patch as a commit on a branch of its own: working tree and index of the host stay as they are.
 
-use std::ffi::OsStr;
+use std::fs::File;
 use std::path::Path;
+
+use process::Stream;
 
 use crate::apply::misfits;
 use crate::error::WorkspaceError;
@@ -27,19 +29,24 @@ pub fn to_branch(
     }
     let base = base.map(|base| repository.resolve(base)).transpose()?;
     let scratch = tempfile::tempdir().map_err(WorkspaceError::host("make", "a scratch folder"))?;
+    let folder = scratch.path().canonicalize();
+    let folder = folder.map_err(WorkspaceError::host("open", "a scratch folder"))?;
+    if let Some((user, group)) = repository.owner() {
+        std::os::unix::fs::chown(&folder, Some(user), Some(group))
+            .map_err(WorkspaceError::host("write", "a scratch folder"))?;
+    }
     let git = repository
-        .git
-        .clone()
-        .with("GIT_INDEX_FILE", scratch.path().join("index"));
+        .git_for_branches()?
+        .writing(&folder)
+        .with("GIT_INDEX_FILE", folder.join("index"));
     match &base {
         Some(base) => git.read("read the base", ["read-tree", base])?,
         None => git.read("read the base", ["read-tree", "--empty"])?,
     };
-    let arguments = ["apply", "--cached", "--whitespace=nowarn", "--"].map(OsStr::new);
-    let output = git.output(
-        "apply the patch",
-        arguments.into_iter().chain([patch.as_os_str()]),
-    )?;
+    // From stdin: the file may lie where this git sees nothing.
+    let patch = File::open(patch).map_err(WorkspaceError::host("read", "the patch"))?;
+    let arguments = ["apply", "--cached", "--whitespace=nowarn"];
+    let output = git.output_of("apply the patch", arguments, Stream::Given(patch.into()))?;
     if !output.status.success() {
         let files = misfits(&output.stderr);
         return Err(match files.is_empty() {

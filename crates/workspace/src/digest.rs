@@ -11,12 +11,11 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// By the name that git has for it; nothing if it has others by now.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        match name {
-            "sha1" => Some(Self::Sha1),
-            "sha256" => Some(Self::Sha256),
-            _ => None,
+    /// git's name for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
         }
     }
 

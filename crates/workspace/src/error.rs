@@ -31,9 +31,48 @@ pub enum WorkspaceError {
     NotARepository {
         /// The folder.
         path: PathBuf,
-        /// What git said.
-        said: String,
     },
+    /// A repository that another user could change, to have this one's git do something.
+    #[error("the repository `{path}` belongs to another user")]
+    ForeignOwner {
+        /// The working tree.
+        path: PathBuf,
+    },
+    /// A repository that uses other ones' objects.
+    #[error("the repository `{path}` borrows objects of `{from}`")]
+    Borrows {
+        /// The working tree.
+        path: PathBuf,
+        /// Where they lie.
+        from: String,
+    },
+    /// A setting that names a file outside of the repository.
+    #[error("`{path}` leads out of the repository: {key} = {value}")]
+    LeadsOut {
+        /// The file with the setting.
+        path: PathBuf,
+        /// The setting.
+        key: String,
+        /// What it says.
+        value: String,
+    },
+    /// A file of settings that git would not read either.
+    #[error("`{path}`, line {line}: this is no setting of git's")]
+    NoSetting {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A repository of a format that is not known here.
+    #[error("the repository's format is not known: {name}")]
+    Extension {
+        /// What it says of it.
+        name: String,
+    },
+    /// git could not be started, or not be confined.
+    #[error("cannot run git")]
+    Unstarted(#[source] process::ProcessError),
     /// A repository without a working tree.
     #[error("`{path}` is a bare repository: it has no files to send")]
     Bare {

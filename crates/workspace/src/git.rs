@@ -1,18 +1,23 @@
 //! git on the host, run so that nothing of a repository is executed: no hook, no helper, no driver, no transport.
 //!
-//! The user's own settings hold (ignored files, line endings, identity); those of the repository hold where they cannot
-//! name a program. Names and values go in as arguments after `--end-of-options`, over stdin, or not at all.
+//! Two walls: of the repository's settings git is given the harmless ones alone ([`crate::shadow`]), and it is confined to
+//! what it looks at ([`crate::sight`]). Names and values go in as arguments after `--end-of-options`, over stdin, or not
+//! at all.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{ExitStatus, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use process::{Bounds, Child, Command, Confinement, Cut, Ending, ProcessError, Stream};
 
 use crate::error::WorkspaceError;
-
-/// First version with all that is used here: `read-tree --reset` that overwrites, settings by environment.
-const NEEDED: (u32, u32) = (2, 34);
-const NEEDED_TEXT: &str = "2.34";
+use crate::host::Host;
+use crate::sight::Sight;
 
 /// Settings that win over any file's. A program named by one of these is never run.
 const SAFE: &[(&str, &str)] = &[
@@ -33,78 +38,53 @@ const SAFE: &[(&str, &str)] = &[
     ("submodule.recurse", "false"),
 ];
 
-/// Variables of git's that come through: which files of settings to read. The rest would lead it astray.
-const KEPT: &[&str] = &["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"];
-
 /// Most bytes of an answer: some millions of names. A few objects can be a commit of more files than fit any memory.
-const MOST: u64 = 256 << 20;
+const MOST: usize = 256 << 20;
 /// Most bytes of its complaints that are kept.
-const COMPLAINT: u64 = 64 << 10;
+const COMPLAINT: usize = 64 << 10;
+/// Most time for an answer: a hostile tree can have git wait for ever, by a pipe in a file's place.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Whether a git has run without being confined.
+static UNCONFINED: AtomicBool = AtomicBool::new(false);
+
+/// Why the gits that have looked at repositories so far were not confined, if they were not.
+#[must_use]
+pub fn unconfined() -> Option<String> {
+    let refused = || Confinement::refused().map(process::Refusal::reason);
+    UNCONFINED.load(Ordering::Relaxed).then(refused).flatten()
+}
 
 /// A way to run git in one folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Git {
+    host: Arc<Host>,
     folder: PathBuf,
     settings: Vec<(OsString, OsString)>,
     environment: Vec<(&'static str, OsString)>,
+    sight: Sight,
 }
 
 impl Git {
-    /// git in this folder; drivers that a repository names are not known yet: see [`Git::disarm`].
-    pub(crate) fn within(folder: &Path) -> Self {
+    /// git in a folder, which sees what it is shown.
+    pub(crate) fn within(host: &Arc<Host>, folder: &Path, sight: Sight) -> Self {
         let settings = SAFE.iter().map(|(key, value)| (key.into(), value.into()));
         Self {
+            host: Arc::clone(host),
             folder: folder.to_owned(),
             settings: settings.collect(),
             environment: Vec::new(),
+            sight,
         }
     }
 
-    /// Fails where git is missing or too old.
-    pub(crate) fn check_version(&self) -> Result<(), WorkspaceError> {
-        let output = self.read("tell its version", ["version"])?;
-        let text = String::from_utf8_lossy(&output).trim().to_owned();
-        let found = text.strip_prefix("git version ").unwrap_or(&text);
-        let mut numbers = found.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-        let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        if version < NEEDED {
-            return Err(WorkspaceError::OldGit {
-                found: found.to_owned(),
-                needed: NEEDED_TEXT,
-            });
-        }
-        Ok(())
+    pub(crate) fn host(&self) -> &Arc<Host> {
+        &self.host
     }
 
-    /// Takes the programs away from all filters that the repository's own settings define. Those of the user's
-    /// settings (Git LFS for one) stay.
-    pub(crate) fn disarm(&mut self) -> Result<(), WorkspaceError> {
-        let arguments = ["config", "-z", "--show-scope", "--get-regexp", r"^filter\."];
-        let output = self.output("read its settings", arguments)?;
-        // 1: there are none.
-        if !output.status.success() && output.status.code() != Some(1) {
-            return Err(failed("read its settings", &output));
-        }
-        let mut fields = output.stdout.split(|byte| *byte == 0);
-        while let (Some(scope), Some(entry)) = (fields.next(), fields.next()) {
-            if matches!(scope, b"global" | b"system" | b"command") {
-                continue;
-            }
-            let key = entry.split(|byte| *byte == b'\n').next().unwrap_or_default();
-            let Some(dot) = key.iter().rposition(|byte| *byte == b'.') else {
-                continue;
-            };
-            let driver = String::from_utf8_lossy(&key[..dot]).into_owned();
-            for (name, value) in [
-                ("clean", ""),
-                ("smudge", ""),
-                ("process", ""),
-                ("required", "false"),
-            ] {
-                self.set(format!("{driver}.{name}"), value);
-            }
-        }
-        Ok(())
+    /// Whom root becomes for it.
+    pub(crate) fn user(&self) -> Option<(u32, u32)> {
+        self.sight.user
     }
 
     /// Adds a setting that wins over any file's.
@@ -118,43 +98,66 @@ impl Git {
         self
     }
 
-    /// The same in another folder.
-    pub(crate) fn at(&self, folder: &Path) -> Self {
-        let mut other = self.clone();
-        folder.clone_into(&mut other.folder);
-        other
+    /// Lets it read a file or folder.
+    pub(crate) fn reading(mut self, path: &Path) -> Self {
+        self.sight.read.push(path.to_owned());
+        self
     }
 
+    /// Lets it write a file or folder.
+    pub(crate) fn writing(mut self, path: &Path) -> Self {
+        self.sight.written.push(path.to_owned());
+        self
+    }
+
+    /// A run of it, its streams not given yet.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new("git");
-        command.args(arguments).current_dir(&self.folder);
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("GIT_") && !KEPT.contains(&text.as_ref()) {
-                command.env_remove(&name);
+        let mut command = Command::new(&self.host.git);
+        command
+            .arguments(arguments)
+            .folder(&self.folder)
+            .confine(self.sight.confinement(&self.host))
+            .unconfined_if_refused()
+            .limit(Sight::limits())
+            .filter(Sight::system_calls());
+        command.variable("PATH", &self.host.path);
+        if let Some(home) = &self.host.home {
+            command.variable("HOME", home);
+        }
+        if let Some(zone) = std::env::var_os("TZ") {
+            command.variable("TZ", zone);
+        }
+        for (name, value) in [
+            ("TMPDIR", "/tmp"),
+            ("LC_ALL", "C"),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_OPTIONAL_LOCKS", "0"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_LITERAL_PATHSPECS", "1"),
+            ("GIT_NO_REPLACE_OBJECTS", "1"),
+            ("GIT_NO_LAZY_FETCH", "1"),
+            ("GIT_GRAFT_FILE", "/dev/null"),
+            ("GIT_ALLOW_PROTOCOL", "none"),
+        ] {
+            // Of several with one name, programs take the first.
+            if !self.environment.iter().any(|(own, _)| *own == name) {
+                command.variable(name, value);
             }
         }
-        command
-            .env("LC_ALL", "C")
-            .env("GIT_OPTIONAL_LOCKS", "0")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_LITERAL_PATHSPECS", "1")
-            .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_NO_LAZY_FETCH", "1")
-            .env("GIT_GRAFT_FILE", "/dev/null")
-            .env("GIT_ALLOW_PROTOCOL", "none")
-            .env("GIT_CONFIG_COUNT", self.settings.len().to_string());
+        command.variable("GIT_CONFIG_COUNT", self.settings.len().to_string());
         for (index, (key, value)) in self.settings.iter().enumerate() {
-            command.env(format!("GIT_CONFIG_KEY_{index}"), key);
-            command.env(format!("GIT_CONFIG_VALUE_{index}"), value);
+            command.variable(format!("GIT_CONFIG_KEY_{index}"), key);
+            command.variable(format!("GIT_CONFIG_VALUE_{index}"), value);
         }
-        for (name, value) in &self.environment {
-            command.env(name, value);
+        for (index, (name, value)) in self.environment.iter().enumerate() {
+            // The last one said counts.
+            if !self.environment[index + 1..]
+                .iter()
+                .any(|(later, _)| later == name)
+            {
+                command.variable(*name, value);
+            }
         }
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
         command
     }
 
@@ -164,34 +167,39 @@ impl Git {
         action: &'static str,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Output, WorkspaceError> {
-        let mut child = self
-            .command(arguments)
-            .spawn()
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => WorkspaceError::NoGit(error),
-                _ => WorkspaceError::host(action, "git")(error),
-            })?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let complaint = std::thread::spawn(move || first_of(stderr, COMPLAINT));
-        let mut printed = Vec::new();
-        let read = stdout.map_or(Ok(0), |stdout| stdout.take(MOST + 1).read_to_end(&mut printed));
-        if read.is_err() || printed.len() as u64 > MOST {
-            // It may have ended by itself; what failed is told below.
-            let _ = child.kill();
-        }
-        let status = child.wait().map_err(WorkspaceError::host(action, "git"))?;
-        let stderr = complaint.join().unwrap_or_default();
-        read.map_err(WorkspaceError::host(action, "git"))?;
-        if printed.len() as u64 > MOST {
-            return Err(WorkspaceError::Git {
-                action,
-                said: "it has too much to say".to_owned(),
-            });
-        }
-        Ok(Output {
-            status,
-            stdout: printed,
-            stderr,
+        self.output_of(action, arguments, Stream::Nothing)
+    }
+
+    /// The same with something to read.
+    pub(crate) fn output_of<A: AsRef<OsStr>>(
+        &self,
+        action: &'static str,
+        arguments: impl IntoIterator<Item = A>,
+        input: Stream,
+    ) -> Result<Output, WorkspaceError> {
+        let bounds = Bounds {
+            output: MOST,
+            errors: COMPLAINT,
+            time: PATIENCE,
+        };
+        let mut command = self.command(arguments);
+        command.input(input);
+        let finished = command.run(None, bounds).map_err(not_started)?;
+        note(finished.confined);
+        let cut = match finished.cut {
+            None => {
+                return Ok(Output {
+                    status: status(finished.ending),
+                    stdout: finished.output,
+                    stderr: finished.errors,
+                });
+            }
+            Some(Cut::Output) => "it has too much to say",
+            Some(Cut::Time) => "it did not come to an end",
+        };
+        Err(WorkspaceError::Git {
+            action,
+            said: cut.to_owned(),
         })
     }
 
@@ -218,21 +226,46 @@ impl Git {
         Ok((output.status.success() && !line.is_empty()).then(|| line.to_vec()))
     }
 
-    /// Starts it with a pipe at each end.
+    /// Starts it with a pipe at each end. Dropped, it is killed.
     pub(crate) fn spawn<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Child, WorkspaceError> {
         let mut command = self.command(arguments);
         command
-            .stdin(Stdio::piped())
-            .spawn()
-            .map_err(WorkspaceError::NoGit)
+            .input(Stream::Pipe)
+            .output(Stream::Pipe)
+            .errors(Stream::Pipe);
+        let child = command.spawn().map_err(not_started)?;
+        note(child.is_confined());
+        Ok(child)
     }
 }
 
+fn note(confined: bool) {
+    if !confined {
+        UNCONFINED.store(true, Ordering::Relaxed);
+    }
+}
+
+fn not_started(error: ProcessError) -> WorkspaceError {
+    match error {
+        ProcessError::Execute { source, .. } => WorkspaceError::NoGit(source),
+        error => WorkspaceError::Unstarted(error),
+    }
+}
+
+/// How it ended, in the standard library's words.
+pub(crate) fn status(ending: Ending) -> ExitStatus {
+    ExitStatus::from_raw(match ending {
+        Ending::Exited(code) => code << 8,
+        Ending::Signalled(signal) => signal,
+        Ending::Headless | Ending::Unknown => 1 << 8,
+    })
+}
+
 /// The beginning of what a program complains of; the rest is read and dropped.
-pub(crate) fn first_of(stderr: Option<ChildStderr>, most: u64) -> Vec<u8> {
+pub(crate) fn first_of(stderr: Option<impl Read>, most: u64) -> Vec<u8> {
     let mut first = Vec::new();
     if let Some(mut stderr) = stderr {
         // A complaint that cannot be read is an empty one.

@@ -8,20 +8,24 @@
 //!  working tree ◄─ apply ◄── patch::parse, risks ◄── export ─┘
 //! ```
 //!
-//! git runs on the host with every program of the repository's settings disarmed; the guest's `.git` is never looked
-//! at. The guest's side is git as well, driven through [`Guest`] by scripts whose values are arguments.
+//! git runs on the host without any setting of the repository's that names a program or leads elsewhere, and confined;
+//! the guest's `.git` is never looked at. The guest's side is git as well, driven through [`Guest`] by scripts whose values are arguments.
 
 mod apply;
-mod belongs;
+mod beneath;
 mod branch;
+mod config;
 mod digest;
 mod error;
 mod export;
 mod file;
 mod git;
 mod guest;
+mod host;
 mod index;
 mod inflate;
+mod inspect;
+mod layout;
 mod lists;
 mod metadata;
 mod pack;
@@ -33,6 +37,8 @@ mod received;
 mod repository;
 mod selection;
 mod settings;
+mod shadow;
+mod sight;
 mod status;
 mod tracked;
 
@@ -40,9 +46,10 @@ pub use apply::{Applied, Apply, Recovered, apply, recover};
 pub use branch::to_branch;
 pub use error::WorkspaceError;
 pub use export::{Base, LARGEST_PATCH, export};
+pub use git::unconfined;
 pub use guest::{Ended, Guest, Input};
 pub use parcel::Parcel;
 pub use prepare::{Destination, Prepared, Stamp, prepare};
 pub use pull::{Pulled, pull};
-pub use repository::{Head, Repository};
+pub use repository::{Head, Repository, Terms};
 pub use selection::{Choice, Mode, Selection};

@@ -1,7 +1,6 @@
 //! What the guest's scripts are told beside the files: lists of paths, each ended by NUL, and texts.
 
 use std::collections::{HashMap, HashSet};
-use std::os::unix::ffi::OsStrExt;
 
 use crate::digest::Format;
 use crate::error::WorkspaceError;
@@ -22,11 +21,11 @@ pub(crate) fn lists(
     let shallow = match (selection.mode, &selection.commit) {
         (Mode::Shallow | Mode::Metadata, Some(commit)) => format!("{commit}\n").into_bytes(),
         // A repository that is shallow itself stays so.
-        (Mode::Full, _) => common(repository, "shallow").unwrap_or_default(),
+        (Mode::Full, _) => repository.parts.shallow.clone().unwrap_or_default(),
         (Mode::Shallow | Mode::Metadata, None) => Vec::new(),
     };
     let settings = if before.is_none() {
-        settings::of(repository, selection.promisor.as_deref())?
+        settings::of(&repository.settings, selection.promisor.as_deref())
     } else {
         Vec::new()
     };
@@ -112,12 +111,6 @@ pub(crate) fn marks(selection: &Selection) -> String {
         digest.update(list);
     }
     digest.finish().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A file that all working trees of a repository share.
-fn common(repository: &Repository, name: &str) -> Option<Vec<u8>> {
-    let path = repository.git.line(["rev-parse", "--git-path", name]).ok()??;
-    std::fs::read(repository.top.join(std::ffi::OsStr::from_bytes(&path))).ok()
 }
 
 fn joined<'a>(paths: impl IntoIterator<Item = &'a Vec<u8>>) -> Vec<u8> {

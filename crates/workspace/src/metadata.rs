@@ -8,7 +8,7 @@ use crate::settings;
 impl Selection {
     /// A commit and the names in it, no file.
     pub(crate) fn of_metadata(repository: &Repository, from: Option<&str>) -> Result<Self, WorkspaceError> {
-        let promisor = settings::first_remote(repository)?.ok_or(WorkspaceError::NoRemote)?;
+        let promisor = settings::first_remote(&repository.settings).ok_or(WorkspaceError::NoRemote)?;
         let mut selection = Self::empty(repository);
         if let Some(reference) = from {
             selection.commit = Some(repository.resolve(reference)?);

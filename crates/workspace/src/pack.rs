@@ -1,13 +1,14 @@
 //! The objects that a guest lacks, as git packs them: a stream, no file on the host.
 
-use std::io::Write;
-use std::process::{Child, ChildStdout};
+use std::io::{PipeReader, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use process::Child;
+
 use crate::digest::Format;
 use crate::error::WorkspaceError;
-use crate::git::{first_of, said};
+use crate::git::{first_of, said, status};
 use crate::guest::Input;
 use crate::index::{Index, Indexer, Watched};
 use crate::repository::Repository;
@@ -38,7 +39,7 @@ impl Pack {
         repository: &Repository,
         selection: &Selection,
         had: Option<&str>,
-        format: Option<Format>,
+        format: Format,
     ) -> Result<Option<(Self, Input)>, WorkspaceError> {
         let commit = selection.commit.as_deref();
         if commit.is_none_or(|commit| had == Some(commit)) && selection.blobs.is_empty() {
@@ -65,7 +66,7 @@ impl Pack {
         // that the repository has are taken over.
         git.set("pack.window", "0");
         git.set("pack.compression", "1");
-        let format = format.filter(|_| selection.mode != Mode::Full);
+        let format = Some(format).filter(|_| selection.mode != Mode::Full);
         let mut arguments = vec!["pack-objects", "--revs", "--stdout", "-q"];
         if selection.mode == Mode::Metadata {
             arguments.push("--filter=blob:none");
@@ -101,7 +102,7 @@ impl Pack {
 
     /// Waits for its end, once the stream was read or dropped.
     pub(crate) fn finish(mut self) -> Result<Packed, WorkspaceError> {
-        let status = self.child.wait().map_err(WorkspaceError::NoGit)?;
+        let status = status(self.child.wait().map_err(WorkspaceError::NoGit)?);
         let complaint = self.complaint.join().unwrap_or_default();
         // Nobody took the stream: the one who did not says why.
         let unread =
@@ -134,7 +135,7 @@ fn failed(said: String) -> WorkspaceError {
     }
 }
 
-fn stream(stdout: ChildStdout, indexer: Option<Arc<Mutex<Indexer>>>) -> Input {
+fn stream(stdout: PipeReader, indexer: Option<Arc<Mutex<Indexer>>>) -> Input {
     match indexer {
         Some(indexer) => Box::new(Watched {
             pack: stdout,

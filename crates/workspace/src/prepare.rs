@@ -14,7 +14,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::digest::Format;
 use crate::error::{WorkspaceError, shown};
 use crate::guest::{DROP, EDIT, FINISH, Guest, Input, RECEIVE};
 use crate::index::Index;
@@ -169,12 +168,18 @@ impl Turn<'_> {
     /// Sends what objects there are to send; gives their index if it was made here.
     fn send_objects(&self, guest: &mut dyn Guest) -> Result<Option<Index>, WorkspaceError> {
         let Destination { path, before, force } = self.destination;
-        let format = self.repository.git.line(["rev-parse", "--show-object-format"])?;
-        let format = String::from_utf8(format.unwrap_or_default()).unwrap_or_default();
+        let format = self.repository.format();
         let had = before.and_then(|before| before.commit.as_deref());
         let forced = if force { "force" } else { "" };
         let receive = |guest: &mut dyn Guest, stream, objects| {
-            let arguments = [path, self.turn(), &format, had.unwrap_or("-"), objects, forced];
+            let arguments = [
+                path,
+                self.turn(),
+                format.name(),
+                had.unwrap_or("-"),
+                objects,
+                forced,
+            ];
             RECEIVE.run(guest, &arguments, stream, &mut io::sink())
         };
         // Those of the index that it was given already are not looked for again.
@@ -187,7 +192,7 @@ impl Turn<'_> {
         let pack = if given {
             None
         } else {
-            Pack::of(self.repository, self.selection, had, Format::named(&format))?
+            Pack::of(self.repository, self.selection, had, format)?
         };
         let Some((pack, stream)) = pack else {
             if self.turn() == "new" {

@@ -6,14 +6,16 @@
 //!
 //! The guest's repository is never fetched from: what comes is a pack, and the id that it says it has checked out.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
-use std::process::Stdio;
+use std::os::unix::fs::chown;
 
+use process::Stream;
 use tempfile::TempDir;
 
 use crate::error::WorkspaceError;
-use crate::git::{Git, failed};
+use crate::git::{Git, failed, said};
 use crate::guest::{Guest, PULL};
 use crate::patch::{Change, FileMode, Onto, Risk, parse_raw, risk};
 use crate::received::{self, LARGEST_CONTENT};
@@ -59,7 +61,7 @@ pub fn pull<'a>(
     path: &str,
     base: Option<&str>,
 ) -> Result<Option<Pulled<'a>>, WorkspaceError> {
-    let objects = repository.objects()?;
+    let objects = repository.objects();
     let cannot = |source| WorkspaceError::host("write", objects.display().to_string())(source);
     // git's own name for such a folder: what a killed program leaves, `git gc` removes.
     let quarantine = tempfile::Builder::new()
@@ -67,6 +69,11 @@ pub fn pull<'a>(
         .tempdir_in(&objects)
         .map_err(cannot)?;
     fs::create_dir(quarantine.path().join("pack")).map_err(cannot)?;
+    if let Some((user, group)) = repository.owner() {
+        for folder in [quarantine.path(), &quarantine.path().join("pack")] {
+            chown(folder, Some(user), Some(group)).map_err(cannot)?;
+        }
+    }
     let received = quarantine.path().join("received");
     let mut incoming = Incoming {
         line: Vec::new(),
@@ -95,7 +102,8 @@ pub fn pull<'a>(
         .git
         .clone()
         .with("GIT_OBJECT_DIRECTORY", quarantine.path())
-        .with("GIT_ALTERNATE_OBJECT_DIRECTORIES", &objects);
+        .with("GIT_ALTERNATE_OBJECT_DIRECTORIES", &objects)
+        .writing(quarantine.path());
     let pack = File::open(&received).map_err(WorkspaceError::host("read", "the pack"))?;
     received::check(BufReader::with_capacity(64 << 10, pack), tip.len() / 2)?;
     index(&git, &received)?;
@@ -130,14 +138,11 @@ fn index(git: &Git, received: &std::path::Path) -> Result<(), WorkspaceError> {
     // Larger ones go by in pieces; and as much of what deltas are made from is kept.
     git.set("core.bigFileThreshold", "16m");
     git.set("core.deltaBaseCacheLimit", "64m");
-    let mut command = git.command(["index-pack", "--stdin", "--strict", "--threads=1", &limit]);
-    let output = command
-        .stdin(Stdio::from(pack))
-        .output()
-        .map_err(WorkspaceError::NoGit)?;
+    let arguments = ["index-pack", "--stdin", "--strict", "--threads=1", &limit];
+    let output = git.output_of("unpack the commits", arguments, Stream::Given(pack.into()))?;
     if !output.status.success() {
         return Err(WorkspaceError::Objects {
-            why: crate::git::said(&output.stderr),
+            why: said(&output.stderr),
         });
     }
     Ok(())
@@ -157,7 +162,7 @@ fn check(git: &Git, tip: &str, base: Option<&str>) -> Result<(), WorkspaceError>
     )?;
     if !connected.status.success() {
         return Err(WorkspaceError::Objects {
-            why: crate::git::said(&connected.stderr),
+            why: said(&connected.stderr),
         });
     }
     if let Some(base) = base {
@@ -251,10 +256,7 @@ impl Pulled<'_> {
             .line(["rev-parse", "-q", "--verify", "--end-of-options", &full])?;
         let before = before.map(object).transpose()?;
         if let Some(before) = &before {
-            let used = repository
-                .git
-                .read("list working trees", ["worktree", "list", "--porcelain", "-z"])?;
-            let line = format!("branch {full}");
+            let used = repository.is_checked_out(&full)?;
             let git = repository
                 .git
                 .clone()
@@ -263,22 +265,21 @@ impl Pulled<'_> {
                 "compare the branch",
                 ["merge-base", "--is-ancestor", before, &self.tip],
             )?;
-            if used.split(|byte| *byte == 0).any(|used| used == line.as_bytes()) || !forward.status.success()
-            {
+            if used || !forward.status.success() {
                 return Err(taken());
             }
         }
         self.take_in()?;
         let before = before.unwrap_or_else(|| "0".repeat(self.tip.len()));
         repository
-            .git
+            .git_for_branches()?
             .read("make the branch", ["update-ref", &full, &self.tip, &before])?;
         Ok(())
     }
 
     /// Moves the packs, an index after its pack: nobody sees a pack without all of its objects.
     fn take_in(&self) -> Result<(), WorkspaceError> {
-        let objects = self.repository.objects()?.join("pack");
+        let objects = self.repository.objects().join("pack");
         let cannot = |source| WorkspaceError::host("write", objects.display().to_string())(source);
         fs::create_dir_all(&objects).map_err(cannot)?;
         let mut files: Vec<_> = fs::read_dir(self.quarantine.path().join("pack"))
@@ -289,12 +290,25 @@ impl Pulled<'_> {
             .collect();
         files.sort_by_key(|path| path.extension().is_some_and(|end| end == "idx"));
         for file in files {
-            if let Some(name) = file.file_name() {
+            // Written by a git that read what the guest sent.
+            let plain = file.symlink_metadata().map_err(cannot)?.is_file();
+            if let Some(name) = file.file_name().filter(|name| plain && is_of_a_pack(name)) {
                 fs::rename(&file, objects.join(name)).map_err(cannot)?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether a file's name is one that git gives to a pack or to what belongs to it.
+fn is_of_a_pack(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    let id = name.strip_prefix(b"pack-").unwrap_or_default();
+    let mut parts = id.splitn(2, |byte| *byte == b'.');
+    let hex = parts.next().unwrap_or_default();
+    matches!(hex.len(), 40 | 64)
+        && hex.iter().all(u8::is_ascii_hexdigit)
+        && matches!(parts.next(), Some(b"pack" | b"idx" | b"rev"))
 }
 
 /// A line, then a pack.

@@ -1,12 +1,26 @@
-//! Finding the repository that a path lies in, and where its head is.
+//! A repository of the user's with a working tree: found, looked through, and made ready for git to look at.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::belongs::belongs;
+use rustix::process::{getegid, geteuid};
+
+use crate::beneath::Folder;
+use crate::config::{About, Settings, User};
+use crate::digest::Format;
 use crate::error::{WorkspaceError, shown};
-use crate::git::{Git, said};
+use crate::git::Git;
+use crate::host::Host;
+use crate::inspect::{Parts, head, is_id, is_ref};
+use crate::layout::Layout;
+use crate::shadow::Shadow;
+use crate::sight::Sight;
+
+/// Most bytes of a file of refs.
+const LARGEST_REFS: u64 = 256 << 20;
 
 /// What is checked out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +31,16 @@ pub enum Head {
     Detached,
 }
 
+/// The user's word on a repository, and the user's folder for notes.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Objects that it borrows of other repositories (`git clone --shared`, `--reference`) may be used, and go along.
+    pub alternates: bool,
+    /// Where it is noted that a patch is being applied, for [`crate::recover`]: a folder of the user's alone. Without
+    /// one, an apply that is killed cannot be undone.
+    pub records: Option<PathBuf>,
+}
+
 /// A repository of the user's with a working tree.
 #[derive(Clone, Debug)]
 pub struct Repository {
@@ -24,79 +48,146 @@ pub struct Repository {
     /// The folder that all of its files lie in.
     pub top: PathBuf,
     pub(crate) folder: PathBuf,
+    /// Where its refs and objects lie.
+    pub(crate) common: PathBuf,
     /// What is checked out.
     pub head: Head,
     /// The commit that is checked out; none before the first one.
     pub commit: Option<String>,
+    /// The user's settings, and its own after them: none of these is believed by git.
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) records: Option<PathBuf>,
+    /// Whether files have attributes by rules that are in no tree.
+    pub(crate) has_attributes: bool,
+    shadow: Arc<Shadow>,
 }
 
 impl Repository {
+    /// Finds the repository that `path` lies in, on the plainest terms.
+    ///
+    /// # Errors
+    /// As [`Repository::find_on`].
+    pub fn find(path: &Path) -> Result<Self, WorkspaceError> {
+        Self::find_on(path, Terms::default())
+    }
+
     /// Finds the repository that `path` lies in.
     ///
     /// # Errors
-    /// No git, no such path, no repository, one without a working tree, or one that claims files outside of itself.
-    pub fn find(path: &Path) -> Result<Self, WorkspaceError> {
-        let asked = path.canonicalize().map_err(|source| WorkspaceError::Missing {
-            path: path.to_owned(),
-            source,
-        })?;
-        let within = if asked.is_dir() {
-            &asked
-        } else {
-            asked.parent().unwrap_or(&asked)
+    /// No git, no such path, no repository, one without a working tree, one of another user's, or one that leads
+    /// elsewhere: by its settings, or by a link in a place where git looks.
+    pub fn find_on(path: &Path, terms: Terms) -> Result<Self, WorkspaceError> {
+        let host = Host::find()?;
+        let layout = Layout::find(path)?;
+        let mut about = About {
+            folder: layout.folder.path.clone(),
+            branch: None,
+            remotes: Vec::new(),
+            home: host.home.clone(),
         };
-        let git = Git::within(within);
-        git.check_version()?;
-        let found = git.output("find the repository", ["rev-parse", "--show-toplevel"])?;
-        if !found.status.success() {
-            return Err(not_found(&git, path, &found.stderr));
+        // What stands there wrongly is said once it is known to be a repository of the user's.
+        let written = head(&layout.folder).unwrap_or_default();
+        let written = written.strip_prefix(b"ref: refs/heads/");
+        about.branch = written.map(<[u8]>::to_vec);
+        let mut reader = layout.reader(about);
+        let safe = host
+            .settings()
+            .iter()
+            .filter(|(_, setting)| setting.is("safe", "directory"));
+        let safe = safe.map(|(_, setting)| setting.value.as_deref().unwrap_or_default());
+        layout.check_owner(safe, host.home.as_deref())?;
+        let own = layout.settings(path, &mut reader)?;
+        let parts = Parts::of(&layout, &reader, &own, terms.alternates)?;
+        let user = User::of(&host, &reader.about)?;
+
+        let owner = owner_for_root(&layout.top.path);
+        let shadow = Arc::new(Shadow::of_repository(&parts, &own, &user, owner)?);
+        let common = layout.common().path.clone();
+        let mut sight = Sight {
+            read: vec![
+                layout.top.path.clone(),
+                layout.folder.path.clone(),
+                common.clone(),
+                shadow.path().to_owned(),
+            ],
+            written: Vec::new(),
+            programs: host.filters(&user.settings),
+            user: owner,
+        };
+        sight.read.extend(parts.borrowed.iter().cloned());
+        sight.read.sort_unstable();
+        sight.read.dedup();
+        let filters = user.settings.0.iter().any(|setting| setting.section == b"filter");
+        let mut git = Git::within(&host, &layout.top.path, sight)
+            .with("GIT_DIR", shadow.path())
+            .with("GIT_WORK_TREE", &layout.top.path)
+            .with("GIT_CONFIG_GLOBAL", shadow.path().join("user/config"));
+        git.set("core.excludesFile", shadow.path().join("user/ignore"));
+        git.set("core.attributesFile", shadow.path().join("user/attributes"));
+        if filters {
+            // git-lfs keeps what it looked at, and would do so in the repository.
+            let scratch = shadow.scratch("filters")?;
+            git.set("lfs.storage", &scratch);
+            git = git.writing(&scratch);
         }
-        let top = canonical(path_of(found.stdout))?;
-        let folder = ["rev-parse", "--absolute-git-dir"];
-        let folder = canonical(path_of(git.read("find the repository", folder)?))?;
-        // `core.worktree` may say anything; a tree that does not lead back to this repository is not its own.
-        let back = Git::within(&top).output("find the repository", ["rev-parse", "--absolute-git-dir"])?;
-        let back = back
-            .status
-            .success()
-            .then(|| canonical(path_of(back.stdout)))
-            .transpose()?;
-        if !asked.starts_with(&top) || !top.join(".git").exists() || back.as_ref() != Some(&folder) {
-            return Err(WorkspaceError::ForeignTree {
-                path: path.to_owned(),
-                claimed: top,
-            });
-        }
-        let mut git = git.at(&top);
-        if !belongs(&git, &top, &folder)? {
-            return Err(WorkspaceError::ForeignRepository {
-                path: path.to_owned(),
-                repository: folder,
-            });
-        }
-        git.disarm()?;
-        let head = match git.line(["symbolic-ref", "-q", "HEAD"])? {
+
+        let head = match parts.branch() {
+            Some(name) if name.ends_with(b"/.invalid") => git.line(["symbolic-ref", "-q", "HEAD"])?,
+            name => name.map(<[u8]>::to_vec),
+        };
+        let head = match head {
             Some(name) => Head::Branch(branch(&name)?),
             None => Head::Detached,
         };
         let commit = git.line(["rev-parse", "-q", "--verify", "HEAD^{commit}"])?;
-        let commit = commit.map(object).transpose()?;
         Ok(Self {
             git,
-            top,
-            folder,
+            top: layout.top.path.clone(),
+            folder: layout.folder.path.clone(),
+            common,
             head,
-            commit,
+            commit: commit.map(object).transpose()?,
+            settings: Arc::new(user.settings.and(&own)),
+            has_attributes: !user.attributes.is_empty() || parts.have_attributes(),
+            parts: Arc::new(parts),
+            records: terms.records,
+            shadow,
         })
     }
 
-    /// The commit that is checked out at a working tree's top; none before the first one, or where there is none.
+    /// The commit that is checked out at a working tree's top; none before the first one, or where there is none. Nothing
+    /// is executed, and only the files of its refs are read.
     ///
     /// # Errors
-    /// git does not run.
+    /// It is no repository, or one that leads elsewhere.
     pub fn head_of(top: &Path) -> Result<Option<String>, WorkspaceError> {
-        let line = Git::within(top).line(["rev-parse", "-q", "--verify", "HEAD^{commit}"])?;
-        line.map(object).transpose()
+        let layout = Layout::find(top)?;
+        if layout.common().stat(Path::new("reftable"))?.is_some() {
+            // Only git reads its refs.
+            return Self::find(top).map(|repository| repository.commit);
+        }
+        let written = head(&layout.folder)?;
+        let Some(name) = written.strip_prefix(b"ref: ") else {
+            return object(written).map(Some);
+        };
+        let common = layout.common();
+        if !is_ref(name) {
+            return Ok(None);
+        }
+        let path = Path::new(OsStr::from_bytes(name));
+        if let Some(text) = common.read(path, 4096)? {
+            let id = text.trim_ascii_end();
+            return Ok(is_id(id).then(|| String::from_utf8_lossy(id).into_owned()));
+        }
+        let packed = common.read("packed-refs", LARGEST_REFS)?.unwrap_or_default();
+        let mut lines = packed.split(|byte| *byte == b'\n');
+        let id = lines.find_map(|line| {
+            let mut words = line.splitn(2, |byte| *byte == b' ');
+            let id = words.next().filter(|id| is_id(id))?;
+            (words.next()? == name).then(|| String::from_utf8_lossy(id).into_owned())
+        });
+        Ok(id)
     }
 
     /// The commit that a reference of the user's means.
@@ -143,43 +234,85 @@ impl Repository {
     }
 
     /// The folder of its objects.
-    pub(crate) fn objects(&self) -> Result<PathBuf, WorkspaceError> {
-        let line = self
-            .git
-            .read("find its objects", ["rev-parse", "--git-path", "objects"])?;
-        canonical(self.top.join(path_of(line)))
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.common.join("objects")
+    }
+
+    /// How its objects are named.
+    pub(crate) fn format(&self) -> Format {
+        match self.settings.get("extensions", "objectformat") {
+            Some(b"sha256") => Format::Sha256,
+            _ => Format::Sha1,
+        }
+    }
+
+    /// Whom files that git is to work on have to belong to, where that is somebody else than this process.
+    pub(crate) fn owner(&self) -> Option<(u32, u32)> {
+        self.git.user()
+    }
+
+    /// git that can make objects, and a branch with its reflog, and still writes nothing else of the repository: no
+    /// setting, no hook, no file of the working tree.
+    pub(crate) fn git_for_branches(&self) -> Result<Git, WorkspaceError> {
+        let common = Folder::open(&self.common)?;
+        let mut git = self.git.clone().writing(self.shadow.path());
+        if common.check_tree(Path::new("logs"))? {
+            let link = self.shadow.path().join("logs");
+            match symlink(self.common.join("logs"), &link) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(WorkspaceError::host("make", link.display().to_string())(error));
+                }
+                _ => git = git.writing(&self.common.join("logs")),
+            }
+        }
+        for part in ["refs", "objects", "reftable"] {
+            if self.common.join(part).is_dir() {
+                git = git.writing(&self.common.join(part));
+            }
+        }
+        // Where no settings say who the user is, the host may.
+        let known = |name| self.settings.get("user", name).is_some();
+        if !(known("name") && known("email"))
+            && let Some((name, email)) = self.git.host().identity()
+        {
+            for variable in ["GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"] {
+                git = git.with(variable, &name);
+            }
+            for variable in ["GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"] {
+                git = git.with(variable, &email);
+            }
+        }
+        Ok(git)
+    }
+
+    /// Whether a branch, by its whole name, is checked out in any working tree of the repository.
+    pub(crate) fn is_checked_out(&self, full: &str) -> Result<bool, WorkspaceError> {
+        let common = Folder::open(&self.common)?;
+        let trees = common.names(Path::new("worktrees"))?;
+        if self.settings.get("extensions", "refstorage") == Some(b"reftable") {
+            // Heads of other working trees are not read there.
+            let own = matches!(&self.head, Head::Branch(name) if full == format!("refs/heads/{name}"));
+            return Ok(own || !trees.is_empty());
+        }
+        let heads = trees
+            .iter()
+            .map(|name| Path::new("worktrees").join(OsStr::from_bytes(name)).join("HEAD"));
+        for path in heads.chain([PathBuf::from("HEAD")]) {
+            let text = common.read(&path, 4096)?.unwrap_or_default();
+            let name = text.strip_prefix(b"ref:").unwrap_or_default();
+            if name.trim_ascii() == full.as_bytes() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
-fn not_found(git: &Git, path: &Path, stderr: &[u8]) -> WorkspaceError {
-    let path = path.to_owned();
-    let said = said(stderr);
-    // git is told not to enter bare repositories that it finds by itself, and names them when it refuses.
-    let bare = said.contains("must be run in a work tree") || said.contains("bare repository");
-    let owned = git.folder_is_bare();
-    if bare || owned {
-        return WorkspaceError::Bare { path };
-    }
-    WorkspaceError::NotARepository { path, said }
-}
-
-impl Git {
-    fn folder_is_bare(&self) -> bool {
-        let bare = self.line(["--git-dir=.", "rev-parse", "--is-bare-repository"]);
-        matches!(bare, Ok(Some(line)) if line == b"true")
-    }
-}
-
-pub(crate) fn path_of(mut line: Vec<u8>) -> PathBuf {
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    }
-    OsString::from_vec(line).into()
-}
-
-fn canonical(path: PathBuf) -> Result<PathBuf, WorkspaceError> {
-    path.canonicalize()
-        .map_err(|source| WorkspaceError::Missing { path, source })
+/// Whom root becomes to look at what belongs to somebody else.
+fn owner_for_root(top: &Path) -> Option<(u32, u32)> {
+    let found = top.metadata().ok()?;
+    let own = (geteuid().as_raw(), getegid().as_raw());
+    (geteuid().is_root() && found.uid() != own.0).then(|| (found.uid(), found.gid()))
 }
 
 fn branch(full: &[u8]) -> Result<String, WorkspaceError> {

@@ -177,7 +177,7 @@ impl Selection {
         selection.files = files;
         selection.submodules = checked_out(&repository.top, submodules);
         selection.edited.sort_unstable();
-        selection.sparse = sparse(repository)?;
+        selection.sparse = sparse(repository);
         selection.pointers = selection.pointers_of(repository)?;
         Ok(selection)
     }
@@ -249,6 +249,11 @@ impl Selection {
 
     /// How many files of Git LFS go as they are in the repository.
     fn pointers_of(&self, repository: &Repository) -> Result<usize, WorkspaceError> {
+        // Who has no attributes has no such files.
+        let is_rules = |path: &Vec<u8>| path == b".gitattributes" || path.ends_with(b"/.gitattributes");
+        if !repository.has_attributes && !self.files.iter().any(is_rules) {
+            return Ok(0);
+        }
         let git = repository.git.clone().with("GIT_LITERAL_PATHSPECS", "0");
         let listed = git.read("look for Git LFS", ["ls-files", "-z", "--", ":(attr:filter=lfs)"])?;
         let edited: HashSet<&[u8]> = self.edited.iter().map(Vec::as_slice).collect();
@@ -329,11 +334,7 @@ fn checked_out(top: &Path, submodules: Vec<Tracked>) -> Vec<Vec<u8>> {
 }
 
 /// The patterns of a sparse checkout, if this is one.
-fn sparse(repository: &Repository) -> Result<Option<Vec<u8>>, WorkspaceError> {
-    let git = &repository.git;
-    let on = git.line(["config", "--type=bool", "core.sparseCheckout"])?;
-    if on.as_deref() != Some(b"true") {
-        return Ok(None);
-    }
-    Ok(std::fs::read(repository.folder.join("info/sparse-checkout")).ok())
+fn sparse(repository: &Repository) -> Option<Vec<u8>> {
+    let on = repository.settings.is_on("core", "sparsecheckout");
+    repository.parts.sparse.clone().filter(|_| on)
 }

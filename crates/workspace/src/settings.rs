@@ -2,9 +2,7 @@
 //!
 //! A short list of keys, each with a form of its own; nothing that names a program, a credential or a path of the host.
 
-use crate::error::WorkspaceError;
-use crate::git::Git;
-use crate::repository::Repository;
+use crate::config::Settings;
 
 /// How the working tree is to be read, so that the same files count as changed inside as outside.
 const WORDS: &[(&str, &str)] = &[
@@ -15,23 +13,24 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 /// The text of a file of git's settings. `promisor` is the remote that has objects which the guest is not given.
-pub(crate) fn of(repository: &Repository, promisor: Option<&str>) -> Result<Vec<u8>, WorkspaceError> {
-    let git = &repository.git;
+pub(crate) fn of(settings: &Settings, promisor: Option<&str>) -> Vec<u8> {
     let mut text = String::new();
+    let value = |section, key: &str| {
+        let value = settings.get(section, &key.to_ascii_lowercase())?;
+        std::str::from_utf8(value).ok()
+    };
     for key in ["name", "email"] {
-        let found = git.line(["config", "--get", &format!("user.{key}")])?;
-        if let Some(value) = found.and_then(|value| String::from_utf8(value).ok()) {
-            text.push_str(&format!("[user]\n\t{key} = {}\n", quoted(&value)));
+        if let Some(value) = value("user", key) {
+            text.push_str(&format!("[user]\n\t{key} = {}\n", quoted(value)));
         }
     }
     for (section, key) in WORDS {
-        let found = git.line(["config", "--get", &format!("{section}.{key}")])?;
-        let word = found.and_then(|value| String::from_utf8(value).ok());
+        let word = value(section, key).filter(|word| !word.is_empty());
         if let Some(word) = word.filter(|word| word.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
             text.push_str(&format!("[{section}]\n\t{key} = {word}\n"));
         }
     }
-    for (name, url) in remotes(git)? {
+    for (name, url) in remotes(settings) {
         let fetch = quoted(&format!("+refs/heads/*:refs/remotes/{name}/*"));
         text.push_str(&format!(
             "[remote \"{name}\"]\n\turl = {}\n\tfetch = {fetch}\n",
@@ -45,66 +44,45 @@ pub(crate) fn of(repository: &Repository, promisor: Option<&str>) -> Result<Vec<
              [remote \"{name}\"]\n\tpromisor = true\n\tpartialCloneFilter = blob:none\n"
         ));
     }
-    submodules(git, &mut text)?;
-    Ok(text.into_bytes())
+    for (name, url) in named(settings, "submodule") {
+        let url = quoted(&url);
+        text.push_str(&format!(
+            "[submodule \"{name}\"]\n\tactive = true\n\turl = {url}\n"
+        ));
+    }
+    text.into_bytes()
 }
 
 /// The remote that a guest would fetch from: `origin`, or else the first.
-pub(crate) fn first_remote(repository: &Repository) -> Result<Option<String>, WorkspaceError> {
-    let remotes = remotes(&repository.git)?;
+pub(crate) fn first_remote(settings: &Settings) -> Option<String> {
+    let remotes = remotes(settings);
     let origin = remotes.iter().find(|(name, _)| name == "origin");
     let found = origin.or(remotes.first());
-    Ok(found.map(|(name, _)| name.clone()))
+    found.map(|(name, _)| name.clone())
 }
 
 /// The remotes that make sense in a guest, each with its address.
-fn remotes(git: &Git) -> Result<Vec<(String, String)>, WorkspaceError> {
-    let output = git.output(
-        "read its remotes",
-        ["config", "-z", "--get-regexp", r"^remote\..*\.url$"],
-    )?;
+fn remotes(settings: &Settings) -> Vec<(String, String)> {
     let mut remotes: Vec<(String, String)> = Vec::new();
-    for entry in output.stdout.split(|byte| *byte == 0) {
-        let entry = std::str::from_utf8(entry).unwrap_or_default();
-        let Some((key, url)) = entry.split_once('\n') else {
-            continue;
-        };
-        let name = key
-            .strip_prefix("remote.")
-            .and_then(|key| key.strip_suffix(".url"));
-        let (Some(name), Some(url)) = (name.filter(|name| is_plain(name)), without_credentials(url)) else {
-            continue;
-        };
+    for (name, url) in named(settings, "remote") {
         // Only the first address of each: the others are for pushing.
-        if remotes.iter().all(|(known, _)| known != name) {
-            remotes.push((name.to_owned(), url));
+        if remotes.iter().all(|(known, _)| *known != name) {
+            remotes.push((name, url));
         }
     }
-    Ok(remotes)
+    remotes
 }
 
-/// Which submodules are in use, and where they came from.
-fn submodules(git: &Git, text: &mut String) -> Result<(), WorkspaceError> {
-    let output = git.output(
-        "read its submodules",
-        ["config", "-z", "--get-regexp", r"^submodule\..*\.url$"],
-    )?;
-    for entry in output.stdout.split(|byte| *byte == 0) {
-        let entry = std::str::from_utf8(entry).unwrap_or_default();
-        let Some((key, url)) = entry.split_once('\n') else {
-            continue;
-        };
-        let name = key
-            .strip_prefix("submodule.")
-            .and_then(|key| key.strip_suffix(".url"));
-        if let (Some(name), Some(url)) = (name.filter(|name| is_plain(name)), without_credentials(url)) {
-            let url = quoted(&url);
-            text.push_str(&format!(
-                "[submodule \"{name}\"]\n\tactive = true\n\turl = {url}\n"
-            ));
-        }
-    }
-    Ok(())
+/// What a section says of addresses, by plain names: remotes, and which submodules are in use.
+fn named(settings: &Settings, section: &str) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    settings
+        .each(section, "url")
+        .filter_map(|(name, url)| {
+            let name = text(name).filter(|name| is_plain(name))?;
+            Some((name, without_credentials(&text(url)?)?))
+        })
+        .collect()
 }
 
 /// A value that git reads back as it is (git-config(1), "Values").

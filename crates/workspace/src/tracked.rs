@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::Output;
 
 use crate::error::WorkspaceError;
-use crate::git::{Git, failed, first_of};
+use crate::git::{Git, failed, first_of, status};
 use crate::repository::Repository;
 
 /// Most bytes of a link's target.
@@ -82,11 +82,11 @@ pub(crate) fn fed<T>(
     };
     if read.is_err() {
         // It may have ended by itself; what failed is told below.
-        let _ = child.kill();
+        child.kill();
     }
     // A git that does not read on says why itself.
     let _ = writer.join();
-    let status = child.wait().map_err(WorkspaceError::host(action, "git"))?;
+    let status = status(child.wait().map_err(WorkspaceError::host(action, "git"))?);
     let stderr = complaint.join().unwrap_or_default();
     let read = read.map_err(WorkspaceError::host(action, "git"))?;
     if !status.success() {

@@ -134,6 +134,9 @@ pub struct ChoiceArgs {
     /// List the files that would go, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Use the objects that the repository borrows of others (`git clone --shared`, `--reference`).
+    #[arg(long)]
+    pub allow_alternates: bool,
 }
 
 /// Where the workspace lies in the guest.

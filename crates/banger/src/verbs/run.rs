@@ -157,8 +157,9 @@ fn plan(args: &RunArgs) -> Result<Option<Plan>, Failure> {
             from,
             include_untracked,
             dry_run,
+            allow_alternates,
         } = &args.choice;
-        if branch.is_some() || from.is_some() || *include_untracked || *dry_run {
+        if branch.is_some() || from.is_some() || *include_untracked || *dry_run || *allow_alternates {
             let failure = Failure::usage("there is no repository whose files could go: a PATH is missing");
             return Err(failure.with_hint("`banger vm run .` takes the one of the current folder"));
         }

@@ -27,6 +27,20 @@ pub fn failed(vm: &str, error: &WorkspaceError) -> Failure {
 fn hint(vm: &str, error: &WorkspaceError) -> Option<(String, u8)> {
     use WorkspaceError as E;
     let hint = match error {
+        E::ForeignOwner { path } => {
+            format!("`git config --global --add safe.directory {}` trusts it", path.display())
+        }
+        E::Borrows { .. } => {
+            "--allow-alternates takes them along, if they are yours to share; without: `git repack -ad`, then remove \
+             .git/objects/info/alternates"
+                .to_owned()
+        }
+        E::LeadsOut { .. } => {
+            "only your own settings may: `git config --global` sets one, `git config --unset` removes this one"
+                .to_owned()
+        }
+        E::NoSetting { .. } => "`git config --list` in the repository shows what git makes of it".to_owned(),
+        E::Extension { .. } => "`git clone` it, and name the clone".to_owned(),
         E::NoGit(_) | E::OldGit { .. } => "install git on this host, or a newer one".to_owned(),
         E::Missing { .. } => "name a folder of this host; a command comes after `--`".to_owned(),
         E::NotARepository { .. } => {

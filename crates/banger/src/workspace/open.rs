@@ -1,21 +1,38 @@
 //! Finding the user's repository, with the files that it had before whatever was killed while it changed them.
 
 use std::path::Path;
+use std::sync::Once;
 
-use workspace::{Recovered, Repository, recover};
+use config::{Environment, Paths};
+use workspace::{Recovered, Repository, Terms, recover, unconfined};
 
 use super::failed;
 use crate::failure::Failure;
 use crate::render;
 
 /// Finds the repository that a path lies in. Where an apply was killed, its files are put back first, and that is said.
-/// `vm` is for hints.
+/// `vm` is for hints; `borrowing` is the user's word that it may use objects of other repositories.
 ///
 /// # Errors
 /// There is none, or its files cannot be put back.
-pub fn open(path: &Path, vm: &str) -> Result<Repository, Failure> {
+pub fn open(path: &Path, vm: &str, borrowing: bool) -> Result<Repository, Failure> {
     let fail = |error| failed(vm, &error);
-    let repository = Repository::find(path).map_err(fail)?;
+    let paths = Paths::personal(&Environment::of_process())
+        .map_err(|error| Failure::new(format!("cannot keep notes of repositories: {error}")))?;
+    let terms = Terms {
+        alternates: borrowing,
+        records: Some(paths.state().join("applies")),
+    };
+    let repository = Repository::find_on(path, terms).map_err(fail)?;
+    static SAID: Once = Once::new();
+    if let Some(reason) = unconfined() {
+        SAID.call_once(|| {
+            render::warning(&format!(
+                "git looks at {} without a sandbox of its own: {reason}",
+                repository.top.display()
+            ));
+        });
+    }
     if let Some(recovered) = recover(&repository).map_err(fail)? {
         say(&repository, &recovered);
     }

@@ -57,6 +57,9 @@ pub struct Asked {
     pub branch: Option<String>,
     /// A commit in the place of the working tree.
     pub from: Option<String>,
+    /// The objects that the repository borrows, too. Notes of earlier versions do not have it.
+    #[serde(default)]
+    pub alternates: bool,
 }
 
 /// Bytes of a path, as text where they are that.

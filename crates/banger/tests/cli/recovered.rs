@@ -1,7 +1,7 @@
 //! What a killed `vm workspace apply` left.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::support::Workshop;
 
@@ -15,7 +15,16 @@ fn files_of_an_apply_that_was_killed_are_put_back_by_the_next_verb() {
         let private = fs::Permissions::from_mode(0o700);
         fs::create_dir_all(stage.join("old")).unwrap();
         fs::set_permissions(&stage, private).unwrap();
-        fs::write(stage.join("plan"), "banger apply 1\0file 1 - README\0end\0").unwrap();
+        let found = fs::metadata(&stage).unwrap();
+        let text = format!(
+            "banger apply 2\0stage {} {} {}\0file 1 - README\0end\0",
+            found.dev(),
+            found.ino(),
+            stage.display()
+        );
+        let notes = scene.daemon.folder().join(".local/state/banger/applies");
+        fs::create_dir_all(&notes).unwrap();
+        fs::write(notes.join("apply-x"), text).unwrap();
         fs::rename(scene.top.join("README"), stage.join("old/0")).unwrap();
         let ran = match verb {
             "status" => scene.daemon.run(&["vm", "workspace", "status", "box"]),

@@ -18,7 +18,7 @@ const COUNT: u32 = 0x0f00_0000;
 pub(super) const RANGES: (u32, u32) = (FIRST + COUNT, 0xfe);
 /// Who owns nothing, where this process itself knows fewer ids.
 const NOBODY: u32 = 65534;
-/// Who it is inside. Not 0, for which the system would make exceptions.
+/// Who it is inside, unless it is to look like outside. Not 0, for which the system would make exceptions.
 const INSIDE: u32 = 1000;
 
 /// Ids of a confined process.
@@ -29,6 +29,8 @@ pub(crate) struct Ids {
     pub(super) privileged: bool,
     /// Who to become, for the privileged.
     pub(super) other: Option<Other>,
+    /// Who it knows itself as, in a user namespace.
+    inside: (u32, u32),
     /// Lines for `/proc/self/uid_map` and `gid_map` (`user_namespaces(7)`).
     pub(super) uid_map: String,
     pub(super) gid_map: String,
@@ -57,11 +59,14 @@ impl Ids {
             None => Other::choose(confinement)?,
         };
         let (uid, gid) = other.as_ref().map_or((uid, gid), |other| (other.uid, other.gid));
+        let (uid, gid) = (uid.as_raw(), gid.as_raw());
+        let inside = confinement.user.map_or((INSIDE, INSIDE), |_| (uid, gid));
         Ok(Self {
             privileged,
             other,
-            uid_map: format!("{INSIDE} {} 1", uid.as_raw()),
-            gid_map: format!("{INSIDE} {} 1", gid.as_raw()),
+            inside,
+            uid_map: format!("{} {uid} 1", inside.0),
+            gid_map: format!("{} {gid} 1", inside.1),
         })
     }
 
@@ -70,7 +75,7 @@ impl Ids {
         match &self.other {
             Some(other) => other.uid.as_raw(),
             None if self.privileged => 0,
-            None => INSIDE,
+            None => self.inside.0,
         }
     }
 }

@@ -24,8 +24,8 @@ pub(super) const WORKSPACES: Scenario = Scenario {
     name: "workspaces",
     shows: "vm workspace: what would go, other branches, commits and places, checks, merges, work in the way",
     uses: &[
-        "vm run -d --branch --from --include-untracked --dry-run --network --no-config",
-        "vm workspace prepare --mode --branch --from --include-untracked --dry-run --guest-path -q --force",
+        "vm run -d --branch --from --include-untracked --dry-run --allow-alternates --network --no-config",
+        "vm workspace prepare --mode --branch --from --include-untracked --dry-run --allow-alternates --guest-path -q --force",
         "vm workspace diff --guest-path",
         "vm workspace export --guest-path --base -o",
         "vm workspace apply --guest-path --check --3way --branch --allow-risky -q",
@@ -162,6 +162,12 @@ fn workspaces(home: &Home) {
     let listed = home.succeeds(&["vm", "run", path, "--include-untracked", "--dry-run"]);
     assert_eq!(listed, ".gitignore\nREADME\nnotes\nsrc/main.c\nstaged\n");
     fails(&["vm", "run", path, "-d", "--from", "none", "--branch", "x"]);
+    git(home.path(), &["clone", "-q", "--shared", "site", "borrowing"]);
+    let borrowing = home.path().join("borrowing");
+    let borrowing = borrowing.to_str().unwrap();
+    fails(&["vm", "run", borrowing, "--dry-run"]);
+    let listed = home.succeeds(&["vm", "run", borrowing, "--dry-run", "--allow-alternates"]);
+    assert!(listed.contains("README\n"), "{listed}");
     let run = ["vm", "run", path, "-d", "--network", "none", "--name", "box"];
     home.succeeds(&[&run[..], &["--no-config"]].concat());
 
@@ -226,6 +232,15 @@ fn workspaces(home: &Home) {
             .contains("+new\n")
     );
 
+    let borrowed = [
+        "vm",
+        "workspace",
+        "prepare",
+        "box",
+        borrowing,
+        "--allow-alternates",
+    ];
+    home.succeeds(&[&borrowed[..], &["--guest-path", "/root/borrowed", "-q"]].concat());
     let prepare = ["vm", "workspace", "prepare", "box", path];
     home.succeeds(&[&prepare[..], &["--include-untracked", "--force", "-q"]].concat());
     assert_eq!(inside(home, "cat notes"), "not tracked\n");

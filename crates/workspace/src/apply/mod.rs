@@ -6,12 +6,13 @@
 //!
 //! git works in the stage only, a folder of our own with none of the repository's settings, so that no filter, hook or
 //! attribute of anybody's runs. What is staged lies on the tree's own disk: a full disk shows before the tree is
-//! touched. What the swap is about to do is written down there first, so that a program that is killed leaves nothing
-//! that [`recover`] cannot put back.
+//! touched. What the swap is about to do is noted in a folder of the user's first, so that a program that is killed
+//! leaves nothing that [`recover`] cannot put back.
 
 mod place;
 mod plan;
 mod put_back;
+mod record;
 mod recover;
 mod room;
 mod stage;

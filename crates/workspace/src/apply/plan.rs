@@ -1,10 +1,9 @@
-//! What a swap is about to do, written down beside the staged files: whoever finds it after the program was killed can
+//! What a swap is about to do, written down among the user's notes: whoever finds it after the program was killed can
 //! make the tree what it was.
 //!
 //! Records, each ended by a NUL; numbers are decimal, a path is the rest:
 //!
 //! ```text
-//! banger apply 1
 //! was MODE PATH                   a folder that is there
 //! not PATH                        a folder that will be made
 //! file HAD MADE PATH              HAD: 1 or 0, whether there is a file; MADE: the staged one's identity, or -
@@ -12,26 +11,16 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, openat, renameat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, statat};
 use rustix::io::Errno;
 
 use super::stage::{Outcome, Stage, parent};
 use crate::error::{WorkspaceError, shown};
 use crate::patch::name;
 
-/// Its name in the stage. It is there while a swap is under way.
-const NAME: &str = "plan";
-/// Its name while it is written.
-const UNFINISHED: &str = "plan.new";
-const FIRST: &[u8] = b"banger apply 1";
 const LAST: &[u8] = b"end";
-
-/// Most bytes of one that is read.
-const LARGEST: u64 = 256 << 20;
 
 /// What tells a file from another that took its place, or from itself once changed: inode, size, time of the last
 /// change, rights. A rename leaves all of them.
@@ -113,43 +102,14 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Writes it into a stage: all of it is there, or nothing.
-    pub(super) fn write(&self, stage: BorrowedFd<'_>) -> io::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mut file = fs::File::from(openat(stage, UNFINISHED, flags, Mode::RUSR | Mode::WUSR)?);
-        file.write_all(&self.encode())?;
-        file.sync_data()?;
-        renameat(stage, UNFINISHED, stage, NAME)?;
-        Ok(())
-    }
-
-    /// Reads the one that a stage has; none if no swap was under way.
-    pub(super) fn read(stage: BorrowedFd<'_>) -> io::Result<Option<Self>> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(stage, NAME, flags, Mode::empty()) {
-            Ok(file) => fs::File::from(file),
-            Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(errno.into()),
-        };
-        let mut text = Vec::new();
-        file.take(LARGEST).read_to_end(&mut text)?;
-        let plan = Self::decode(&text);
-        plan.map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
-    }
-
-    /// Takes it away: what it plans is done, or undone.
-    pub(super) fn remove(stage: BorrowedFd<'_>) -> io::Result<()> {
-        Ok(unlinkat(stage, NAME, AtFlags::empty())?)
-    }
-
-    fn encode(&self) -> Vec<u8> {
+    /// As text.
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut text = Vec::new();
         let mut record = |words: &[u8], path: &[u8]| {
             text.extend_from_slice(words);
             text.extend_from_slice(path);
             text.push(0);
         };
-        record(FIRST, b"");
         for (path, rights) in &self.folders {
             match rights {
                 Some(mode) => record(format!("was {} ", mode.bits()).as_bytes(), path),
@@ -164,12 +124,9 @@ impl Plan {
         text
     }
 
-    /// Whole and of our form, or nothing: it lies in a folder that may have come from anywhere.
-    fn decode(text: &[u8]) -> Option<Self> {
+    /// Whole and of our form, or nothing.
+    pub(super) fn decode(text: &[u8]) -> Option<Self> {
         let mut records = text.strip_suffix(b"\0")?.split(|byte| *byte == 0);
-        if records.next()? != FIRST {
-            return None;
-        }
         let mut plan = Self::default();
         let sound = |path: &[u8]| name::check(path).is_ok().then(|| path.to_vec());
         loop {
@@ -272,7 +229,7 @@ mod tests {
             "file 1 - ",
             "else",
         ] {
-            let text = format!("banger apply 1\0{record}\0end\0");
+            let text = format!("{record}\0end\0");
             assert_eq!(Plan::decode(text.as_bytes()), None, "{record}");
         }
     }
@@ -283,7 +240,7 @@ mod tests {
             record in "(was|not|file|end)( [-0-9,]{1,12}){0,3} ?[ -~\0]{0,20}",
             end in proptest::collection::vec(any::<u8>(), 0..40),
         ) {
-            let text = [b"banger apply 1\0", record.as_bytes(), &end, b"\0end\0"].concat();
+            let text = [record.as_bytes(), &end, b"\0end\0"].concat();
             if let Some(plan) = Plan::decode(&text) {
                 prop_assert_eq!(Plan::decode(&plan.encode()), Some(plan));
             }

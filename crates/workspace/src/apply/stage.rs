@@ -9,15 +9,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use process::Stream;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, open, openat, readlinkat, statat};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::place::{KEPT, PREFIX, Turn, beside};
+use super::plan::Plan;
+use super::record::Record;
+use crate::config::{Setting, Settings};
+use crate::digest::Format;
 use crate::error::{WorkspaceError, shown};
 use crate::git::{Git, failed};
 use crate::patch::{FileMode, Patch};
 use crate::repository::Repository;
+use crate::shadow::Shadow;
+use crate::sight::Sight;
 
 /// A folder of a tree, opened without following a link.
 const FOLDER: OFlags = OFlags::PATH
@@ -49,7 +56,9 @@ pub(super) struct Stage {
     /// The working tree's top.
     pub(super) top: OwnedFd,
     folder: TempDir,
-    /// Given back after the folder is gone.
+    /// The user's note of it, taken away after the folder.
+    record: Option<Record>,
+    /// Given back after all of it is gone.
     _turn: Turn,
     originals: Vec<Original>,
 }
@@ -72,9 +81,14 @@ impl Stage {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(beside(repository))
             .map_err(WorkspaceError::host("make a folder in", here))?;
+        let record = repository.records.as_ref().map(|records| {
+            Record::begin(records, folder.path())
+                .map_err(WorkspaceError::host("write", records.display().to_string()))
+        });
         let mut stage = Self {
             top,
             folder,
+            record: record.transpose()?,
             _turn: turn,
             originals: Vec::new(),
         };
@@ -147,7 +161,20 @@ impl Stage {
 
     /// Leaves the folder with its plan to the next that looks; says where it is.
     pub(super) fn leave(self) -> PathBuf {
+        if let Some(record) = self.record {
+            record.keep();
+        }
         self.folder.keep()
+    }
+
+    /// Notes what is about to be done; nothing, once it is done or undone.
+    pub(super) fn note(&self, plan: &Plan) -> Result<(), WorkspaceError> {
+        match &self.record {
+            Some(record) => record
+                .note(plan)
+                .map_err(WorkspaceError::host("write", "a note of what is applied")),
+            None => Ok(()),
+        }
     }
 
     /// Copies one file or link; nothing if there is none.
@@ -200,35 +227,54 @@ impl Stage {
         three_way: bool,
     ) -> Result<(), WorkspaceError> {
         let new = self.folder.path().join("new");
-        let git = Git::within(&new)
+        let new = new
+            .canonicalize()
+            .map_err(WorkspaceError::host("open", self.shown()))?;
+        let format = repository.format();
+        let mut settings = Vec::new();
+        for (key, value) in [
+            ("core.repositoryformatversion", "1"),
+            ("extensions.objectformat", format.name()),
+        ] {
+            // Other versions of git than those that know both take it for damaged.
+            if format == Format::Sha256 {
+                settings.extend(Setting::of_key(key.as_bytes(), Some(value.into())));
+            }
+        }
+        let shadow = Shadow::empty(&Settings(settings), repository.owner())?;
+        if let Some((user, group)) = repository.owner() {
+            give(&new, user, group).map_err(WorkspaceError::host("write", self.shown()))?;
+        }
+        let sight = Sight {
+            written: vec![new.clone(), shadow.path().to_owned()],
+            user: repository.owner(),
+            ..Sight::default()
+        };
+        let mut git = Git::within(repository.git.host(), &new, sight)
             .with("GIT_CONFIG_GLOBAL", "/dev/null")
-            .with("GIT_CONFIG_SYSTEM", "/dev/null")
-            .with("GIT_CONFIG_NOSYSTEM", "1")
-            .with("GIT_ATTR_NOSYSTEM", "1");
-        let bare = self.folder.path().join("git");
-        let format = repository
-            .git
-            .line(["rev-parse", "--show-object-format"])?
-            .unwrap_or_default();
-        let format = format!("--object-format={}", String::from_utf8_lossy(&format));
-        let quiet = ["init", "-q", "--template=", &format, "--bare"].map(OsStr::new);
-        git.read("make a stage", quiet.into_iter().chain([bare.as_os_str()]))?;
-        let mut git = git.with("GIT_DIR", &bare).with("GIT_WORK_TREE", &new);
+            .with("GIT_ATTR_NOSYSTEM", "1")
+            .with("GIT_DIR", shadow.path())
+            .with("GIT_WORK_TREE", &new);
         git.set("core.bare", "false");
-        for key in ["core.autocrlf", "core.eol"] {
-            if let Some(value) = repository.git.line(["config", "--get", key])? {
-                git.set(key, OsStr::from_bytes(&value));
+        for key in ["autocrlf", "eol"] {
+            if let Some(value) = repository.settings.get("core", key) {
+                git.set(format!("core.{key}"), OsStr::from_bytes(value));
             }
         }
         let mut arguments = vec!["apply", "--whitespace=nowarn"];
         if three_way {
-            git = git.with("GIT_ALTERNATE_OBJECT_DIRECTORIES", repository.objects()?);
+            git = git
+                .with("GIT_ALTERNATE_OBJECT_DIRECTORIES", repository.objects())
+                .reading(&repository.objects());
+            for borrowed in &repository.parts.borrowed {
+                git = git.reading(borrowed);
+            }
             git.read("stage the files", ["add", "--all", "--force", "."])?;
             arguments.push("--3way");
         }
-        let mut arguments: Vec<&OsStr> = arguments.into_iter().map(OsStr::new).collect();
-        arguments.extend([OsStr::new("--"), patch.as_os_str()]);
-        let output = git.output("apply the patch", arguments)?;
+        // From stdin: the file may lie where this git sees nothing.
+        let patch = fs::File::open(patch).map_err(WorkspaceError::host("read", "the patch"))?;
+        let output = git.output_of("apply the patch", arguments, Stream::Given(patch.into()))?;
         let mut files = misfits(&output.stderr);
         if three_way {
             let listed = git.read(
@@ -286,6 +332,17 @@ impl Stage {
             })
             .collect()
     }
+}
+
+/// Gives a tree to who is to work on it.
+fn give(path: &Path, user: u32, group: u32) -> io::Result<()> {
+    std::os::unix::fs::lchown(path, Some(user), Some(group))?;
+    if path.symlink_metadata()?.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give(&entry?.path(), user, group)?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives a changed file the rights that it had, but for those to run it, which the patch may change.

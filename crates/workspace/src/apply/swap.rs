@@ -13,7 +13,7 @@ use crate::error::{WorkspaceError, shown};
 /// Asked before each change of the tree; a test has it fail, or kill the program.
 pub(super) type Watch<'a> = &'a mut dyn FnMut() -> Result<(), WorkspaceError>;
 
-/// Replaces all of them, or none. A program that is killed in between leaves the plan in the stage: see
+/// Replaces all of them, or none. A program that is killed in between leaves the plan: see
 /// [`super::recover`].
 pub(super) fn swap(
     stage: Stage,
@@ -24,7 +24,7 @@ pub(super) fn swap(
     let own = stage.open()?;
     let Err(failure) = changes(&stage, plan, outcomes, watch) else {
         // From here on there is nothing to put back.
-        return Plan::remove(own.as_fd()).map_err(WorkspaceError::host("write", stage.shown()));
+        return stage.note(&Plan::default());
     };
     let put_back = put_back(stage.top.as_fd(), own.as_fd(), plan, &mut || Ok(()));
     match put_back {
@@ -49,8 +49,7 @@ pub(super) fn changes(
     outcomes: &[Outcome],
     watch: Watch<'_>,
 ) -> Result<(), WorkspaceError> {
-    let written = plan.write(stage.open()?.as_fd());
-    written.map_err(WorkspaceError::host("write", stage.shown()))?;
+    stage.note(plan)?;
     take_all(stage, plan, outcomes, watch)?;
     put_all(stage, plan, watch)
 }

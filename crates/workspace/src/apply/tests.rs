@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::recover::recover_watched;
 use super::*;
 use crate::patch::parse;
+use crate::repository::Terms;
 
 /// Says to a copy of this test where it works, and before which change it dies.
 const SCENE: &str = "BANGER_TEST_SCENE";
@@ -72,6 +73,15 @@ fn lay(top: &Path, files: &[(&str, &str)]) {
     }
 }
 
+/// The repository, for whose applies there are notes.
+fn found(top: &Path) -> Repository {
+    let terms = Terms {
+        records: Some(top.with_file_name("records")),
+        ..Terms::default()
+    };
+    Repository::find_on(top, terms).unwrap()
+}
+
 struct Scene(TempDir);
 
 impl Scene {
@@ -128,7 +138,7 @@ impl Scene {
 fn apply_at(folder: &Path, watch: Watch<'_>) -> Result<Applied, WorkspaceError> {
     let patch = folder.join("patch");
     let parsed = parse(fs::read(&patch).unwrap().as_slice()).unwrap();
-    let repository = Repository::find(&folder.join("host")).unwrap();
+    let repository = found(&folder.join("host"));
     apply_watched(&repository, &parsed, &patch, Apply::default(), watch)
 }
 
@@ -159,7 +169,7 @@ fn a_tree_whose_apply_was_killed_before_any_change_is_put_back() {
         let scene = Scene::new();
         let before = scene.state();
         let lived = scene.killed_at(deaths, name);
-        let recovered = recover(&Repository::find(&scene.top()).unwrap()).unwrap();
+        let recovered = recover(&found(&scene.top())).unwrap();
         if lived {
             assert_eq!(recovered, None);
             assert_eq!(
@@ -183,7 +193,7 @@ fn a_tree_whose_apply_was_killed_before_any_change_is_put_back() {
 #[test]
 fn putting_back_can_be_killed_too_and_begun_anew() {
     if let Some((scene, mut watch)) = doomed() {
-        let repository = Repository::find(&scene.join("host")).unwrap();
+        let repository = found(&scene.join("host"));
         recover_watched(&repository, &mut watch).unwrap().unwrap();
         return;
     }
@@ -194,7 +204,7 @@ fn putting_back_can_be_killed_too_and_begun_anew() {
         let before = scene.state();
         half_applied(&scene);
         let lived = scene.killed_at(deaths, name);
-        recover(&Repository::find(&scene.top()).unwrap()).unwrap();
+        recover(&found(&scene.top())).unwrap();
         assert_eq!(scene.state(), before, "killed before change {deaths}");
         if lived {
             break;
@@ -209,7 +219,7 @@ fn half_applied(scene: &Scene) {
     let last = changes();
     let patch = scene.patch();
     let parsed = parse(patch_of_git().as_bytes()).unwrap();
-    let repository = Repository::find(&scene.top()).unwrap();
+    let repository = found(&scene.top());
     let mut stage = Stage::of(&repository, &parsed).unwrap();
     stage.apply(&repository, &patch, false).unwrap();
     let outcomes = stage.outcomes(&parsed).unwrap();
@@ -261,9 +271,7 @@ fn what_was_changed_after_a_kill_stays_and_what_was_there_before_is_kept() {
     let scene = Scene::new();
     half_applied(&scene);
     fs::write(scene.top().join("README"), "by the user, since\n").unwrap();
-    let recovered = recover(&Repository::find(&scene.top()).unwrap())
-        .unwrap()
-        .unwrap();
+    let recovered = recover(&found(&scene.top())).unwrap().unwrap();
     assert_eq!(recovered.left, ["README"]);
     assert_eq!(
         fs::read_to_string(scene.top().join("README")).unwrap(),
@@ -272,13 +280,13 @@ fn what_was_changed_after_a_kill_stays_and_what_was_there_before_is_kept() {
     assert_eq!(fs::read_to_string(scene.top().join("file")).unwrap(), "file\n");
     let kept = recovered.kept.unwrap();
     assert_eq!(fs::read_to_string(kept.join("old/0")).unwrap(), "one\n");
-    assert_eq!(recover(&Repository::find(&scene.top()).unwrap()).unwrap(), None);
+    assert_eq!(recover(&found(&scene.top())).unwrap(), None);
 }
 
 #[test]
 fn an_apply_under_way_is_left_alone_and_a_second_one_is_told() {
     let scene = Scene::new();
-    let repository = Repository::find(&scene.top()).unwrap();
+    let repository = found(&scene.top());
     let parsed = parse(patch_of_git().as_bytes()).unwrap();
     let stage = Stage::of(&repository, &parsed).unwrap();
     assert_eq!(recover(&repository).unwrap(), None);
@@ -296,14 +304,50 @@ fn a_folder_of_a_repositorys_that_looks_like_a_stage_is_not_believed() {
     fs::create_dir_all(stage.join("old")).unwrap();
     fs::write(stage.join("plan"), "banger apply 1\0file 1 - evil\0end\0").unwrap();
     fs::write(stage.join("old/0"), "evil\n").unwrap();
-    let repository = Repository::find(&scene.top()).unwrap();
+    let repository = found(&scene.top());
     assert_eq!(recover(&repository).unwrap(), None);
     assert!(!scene.top().join("evil").exists());
-    // One with the rights of ours, whose parts are links: nothing behind them is touched.
+    // One with the rights of ours, as earlier versions believed it.
     fs::set_permissions(&stage, fs::Permissions::from_mode(0o700)).unwrap();
-    fs::rename(stage.join("old"), scene.0.path().join("elsewhere")).unwrap();
-    std::os::unix::fs::symlink(scene.0.path().join("elsewhere"), stage.join("old")).unwrap();
-    recover(&repository).unwrap_err();
-    assert!(scene.0.path().join("elsewhere/0").exists());
+    assert_eq!(recover(&repository).unwrap(), None);
     assert!(!scene.top().join("evil").exists());
+    assert!(stage.join("old/0").exists());
+}
+
+#[test]
+fn a_note_leads_to_the_folder_that_was_noted_and_to_no_other_in_its_place() {
+    for replace in [true, false] {
+        let scene = Scene::new();
+        half_applied(&scene);
+        let records = || fs::read_dir(scene.0.path().join("records")).unwrap().count();
+        assert_eq!(records(), 1);
+        let stage = fs::read_dir(scene.top().join(".git")).unwrap();
+        let stage = stage
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.to_string_lossy().contains(".banger-apply-"))
+            .unwrap();
+        let aside = scene.0.path().join("aside");
+        fs::rename(&stage, &aside).unwrap();
+        if replace {
+            fs::create_dir_all(stage.join("old")).unwrap();
+            fs::write(stage.join("old/0"), "evil\n").unwrap();
+        } else {
+            std::os::unix::fs::symlink(&aside, &stage).unwrap();
+        }
+        let before = scene.state();
+        assert_eq!(recover(&found(&scene.top())).unwrap(), None);
+        assert_eq!(scene.state(), before);
+        assert_eq!(fs::read_to_string(aside.join("old/0")).unwrap(), "one\n");
+        // What it was about is gone.
+        assert_eq!(records(), 0);
+    }
+}
+
+#[test]
+fn no_note_is_left_of_an_apply_that_came_to_its_end() {
+    let scene = Scene::new();
+    apply_at(scene.0.path(), &mut || Ok(())).unwrap();
+    let failed = apply_at(scene.0.path(), &mut || Err(WorkspaceError::Answer("enough")));
+    failed.unwrap_err();
+    assert_eq!(fs::read_dir(scene.0.path().join("records")).unwrap().count(), 0);
 }

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::symlink;
 
 use workspace::{
-    Apply, Base, Choice, Destination, Ended, Guest, LARGEST_PATCH, Parcel, Repository, Selection,
+    Apply, Base, Choice, Destination, Ended, Guest, LARGEST_PATCH, Parcel, Repository, Selection, Terms,
     WorkspaceError, export, prepare,
 };
 
@@ -287,7 +287,14 @@ fn replaced_objects_grafts_and_alternates_change_nothing() {
     let clone = scene.path("clone");
     git(&scene.path(""), &["clone", "-q", "--shared", "host", "clone"]);
     std::fs::remove_dir_all(scene.top().join(".git/refs/replace")).unwrap();
-    let repository = Repository::find(&clone).unwrap();
+    // Only on the user's word.
+    let refused = Repository::find(&clone).unwrap_err();
+    assert!(matches!(refused, WorkspaceError::Borrows { .. }), "{refused}");
+    let terms = Terms {
+        alternates: true,
+        ..Terms::default()
+    };
+    let repository = Repository::find_on(&clone, terms).unwrap();
     let choice = Choice {
         mode: workspace::Mode::Full,
         ..Choice::default()

@@ -8,6 +8,7 @@ mod edits;
 mod going_in;
 mod hostile;
 mod large;
+mod leading_out;
 mod patches;
 mod planted;
 mod pulling;

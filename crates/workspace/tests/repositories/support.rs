@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use workspace::patch::{Onto, Patch, Risk, parse};
 use workspace::{
     Applied, Apply, Base, Choice, Destination, Ended, Guest, LARGEST_PATCH, Parcel, Prepared, Repository,
-    Selection, WorkspaceError, apply, export, prepare,
+    Selection, Terms, WorkspaceError, apply, export, prepare,
 };
 
 /// Two folders: a host's repository and a guest.
@@ -126,7 +126,11 @@ impl Scene {
     }
 
     pub fn find(&self) -> Repository {
-        Repository::find(&self.top()).unwrap()
+        let terms = Terms {
+            records: Some(self.path("records")),
+            ..Terms::default()
+        };
+        Repository::find_on(&self.top(), terms).unwrap()
     }
 
     pub fn select(&self, choice: &Choice) -> Selection {

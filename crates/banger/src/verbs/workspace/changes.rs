@@ -77,7 +77,8 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
     };
     let name = entered.name.clone();
     let fail = move |error: WorkspaceError| failed(&name, &error);
-    let repository = open(&top, &entered.name)?;
+    let borrowing = record.is_some_and(|record| record.asked.alternates);
+    let repository = open(&top, &entered.name, borrowing)?;
     let base = match &args.branch {
         // A branch begins at the commit, without what was not committed here.
         Some(_) => Base::Commit,

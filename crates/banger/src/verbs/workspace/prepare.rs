@@ -38,13 +38,14 @@ impl Plan {
             untracked: choice.include_untracked,
             branch: choice.branch.clone(),
             from: choice.from.clone(),
+            alternates: choice.allow_alternates,
         };
         Self::asked(path, asked, vm, DEEPEST)
     }
 
     fn asked(path: &Path, asked: Asked, vm: &str, deeper: usize) -> Result<Self, Failure> {
         let fail = |error| failed(vm, &error);
-        let repository = open(path, vm)?;
+        let repository = open(path, vm, asked.alternates)?;
         let choice = Choice {
             mode: match (asked.full, asked.metadata) {
                 (true, _) => Mode::Full,

@@ -36,7 +36,7 @@ pub async fn pull(place: &Place, args: &PullWorkspaceArgs) -> Result<u8, Failure
         return Err(unknown(&entered, &path).with_hint(hint));
     };
     let fail = |error| failed(&entered.name, &error);
-    let repository = open(&record.repository, &entered.name)?;
+    let repository = open(&record.repository, &entered.name, record.asked.alternates)?;
     let branch = args
         .branch
         .clone()

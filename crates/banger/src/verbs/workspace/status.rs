@@ -62,7 +62,7 @@ pub async fn status(place: &Place, args: &StatusArgs) -> Result<u8, Failure> {
 
 async fn of(entered: &Entered, record: &Record, signals: &mut Signals) -> Result<Status, Failure> {
     // A repository that is gone is told of below.
-    if let Err(failure) = open(&record.repository, &entered.name)
+    if let Err(failure) = open(&record.repository, &entered.name, record.asked.alternates)
         && record.repository.exists()
     {
         render::warning(failure.message());

@@ -93,7 +93,7 @@ impl Ground {
             gone: HashSet::new(),
             links: Vec::new(),
             aliases: HashMap::new(),
-            named: Named::by(repository)?,
+            named: Named::by(repository),
             repositories: RefCell::default(),
             steps: Cell::new(STEPS),
             nothing: Rc::default(),

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::error::WorkspaceError;
 use crate::repository::Repository;
 
 /// Settings whose values are no paths.
@@ -30,23 +29,20 @@ pub(super) struct Named {
 }
 
 impl Named {
-    pub(super) fn by(repository: &Repository) -> Result<Self, WorkspaceError> {
-        let settings = ["config", "-z", "--show-scope", "--list"];
-        let printed = repository.git.read("read its settings", settings)?;
-        Ok(Self::of(&printed, repository.top.as_os_str().as_bytes()))
+    pub(super) fn by(repository: &Repository) -> Self {
+        let top = repository.top.as_os_str().as_bytes();
+        Self::of(&repository.settings.listed(), top)
     }
 
     fn of(printed: &[u8], top: &[u8]) -> Self {
         let mut named = Self::default();
-        let mut fields = printed.split(|byte| *byte == 0);
-        while let (Some(scope), Some(entry)) = (fields.next(), fields.next()) {
+        for entry in printed.split(|byte| *byte == 0) {
             let mut parts = entry.splitn(2, |byte| *byte == b'\n');
             let (Some(key), Some(value)) = (parts.next(), parts.next()) else {
                 continue;
             };
             let section = key.split(|byte| *byte == b'.').next().unwrap_or_default();
-            // Those of ours, which name nothing.
-            if scope == b"command" || OTHERS.iter().any(|other| other.as_bytes() == section) {
+            if OTHERS.iter().any(|other| other.as_bytes() == section) {
                 continue;
             }
             let is_folder = matches!(key, b"core.hookspath" | b"init.templatedir");
@@ -110,10 +106,10 @@ mod tests {
 
     #[test]
     fn what_settings_name_is_found_and_what_they_do_not_is_not() {
-        let printed = b"local\0core.hookspath\ndev/git\0local\0include.path\n../conf/git\0\
-            local\0filter.x.clean\npython3 ./tools/clean.py --all %f\0global\0core.attributesfile\n/top/attributes\0\
-            local\0alias.t\n!sh -c 'tools/t.sh'\0local\0remote.x.url\n../other\0\
-            command\0core.pager\ncat\0local\0core.bare\nfalse\0local\0merge.x.driver\n/usr/bin/x %A\0local\0a.b\0";
+        let printed = b"core.hookspath\ndev/git\0include.path\n../conf/git\0\
+            filter.x.clean\npython3 ./tools/clean.py --all %f\0core.attributesfile\n/top/attributes\0\
+            alias.t\n!sh -c 'tools/t.sh'\0remote.x.url\n../other\0\
+            core.bare\nfalse\0merge.x.driver\n/usr/bin/x %A\0a.b\0";
         let named = Named::of(printed, b"/top");
         for path in [
             "dev/git/pre-commit",
@@ -125,15 +121,7 @@ mod tests {
         ] {
             assert!(named.holds(path.as_bytes()), "{path}");
         }
-        for path in [
-            "other",
-            "cat",
-            "dev/gitx",
-            "conf",
-            "tools",
-            "usr/bin/x",
-            "src/main.c",
-        ] {
+        for path in ["other", "dev/gitx", "conf", "tools", "usr/bin/x", "src/main.c"] {
             assert!(!named.holds(path.as_bytes()), "{path}");
         }
     }

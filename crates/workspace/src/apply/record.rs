@@ -1,0 +1,174 @@
+//! That a patch is being applied, noted in a folder of the user's: where the stage lies, which folder it is, and the plan.
+//!
+//! The stage lies beside the working tree, where anything may lie that came with the repository. So nothing in it is
+//! believed for its name or its looks: what a record says is this program's own word, and the stage is known by the
+//! number that its file system has for it.
+//!
+//! ```text
+//! banger apply 2
+//! stage DEVICE INODE PATH
+//! the plan
+//! ```
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, Stat, fstat, open};
+use rustix::process::geteuid;
+use tempfile::NamedTempFile;
+
+use super::plan::Plan;
+
+const FIRST: &[u8] = b"banger apply 2";
+/// How the names of records begin.
+const PREFIX: &str = "apply-";
+
+/// Most bytes of one that is read.
+const LARGEST: u64 = 256 << 20;
+
+/// The note of one stage. Dropped, it is taken away.
+#[derive(Debug)]
+pub(super) struct Record {
+    path: PathBuf,
+    pub(super) stage: PathBuf,
+    device: u64,
+    inode: u64,
+    kept: bool,
+}
+
+impl Record {
+    /// Notes a stage that was just made, and that nothing has been changed yet.
+    pub(super) fn begin(folder: &Path, stage: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let opened = open_folder(stage)?;
+        let found = fstat(&opened)?;
+        let name = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .rand_bytes(16)
+            .tempfile_in(folder)?;
+        let (_, path) = name.keep().map_err(|error| error.error)?;
+        let record = Self {
+            path,
+            stage: stage.to_owned(),
+            device: found.st_dev,
+            inode: found.st_ino,
+            kept: false,
+        };
+        record.write(&Plan::default(), false)?;
+        Ok(record)
+    }
+
+    /// Notes what is about to be done, so that it is there after a crash of the host, too.
+    pub(super) fn note(&self, plan: &Plan) -> io::Result<()> {
+        self.write(plan, true)
+    }
+
+    fn write(&self, plan: &Plan, synced: bool) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let mut file = NamedTempFile::new_in(folder)?;
+        file.write_all(&self.encode(plan))?;
+        if synced {
+            file.as_file().sync_data()?;
+        }
+        file.persist(&self.path)?;
+        if synced {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the note to the next that looks.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+
+    /// All notes in a folder, those that nobody can read left out.
+    pub(super) fn all(folder: &Path) -> io::Result<Vec<(Self, Plan)>> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name().as_bytes().starts_with(PREFIX.as_bytes()) {
+                all.extend(Self::read(&entry.path())?);
+            }
+        }
+        Ok(all)
+    }
+
+    fn read(path: &Path) -> io::Result<Option<(Self, Plan)>> {
+        let mut text = Vec::new();
+        match File::open(path) {
+            Ok(file) => file.take(LARGEST).read_to_end(&mut text)?,
+            // Done meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Self::decode(path, &text))
+    }
+
+    /// The stage, if it is the folder that was noted and this user's own.
+    pub(super) fn open_stage(&self) -> io::Result<Option<OwnedFd>> {
+        let Ok(opened) = open_folder(&self.stage) else {
+            return Ok(None);
+        };
+        let found: Stat = fstat(opened.as_fd())?;
+        let same = found.st_dev == self.device && found.st_ino == self.inode;
+        let own = found.st_uid == geteuid().as_raw() || geteuid().is_root();
+        Ok((same && own).then_some(opened))
+    }
+
+    fn encode(&self, plan: &Plan) -> Vec<u8> {
+        let mut text = FIRST.to_vec();
+        text.push(0);
+        text.extend_from_slice(format!("stage {} {} ", self.device, self.inode).as_bytes());
+        text.extend_from_slice(self.stage.as_os_str().as_bytes());
+        text.push(0);
+        text.extend(plan.encode());
+        text
+    }
+
+    fn decode(path: &Path, text: &[u8]) -> Option<(Self, Plan)> {
+        let rest = text.strip_prefix(FIRST)?.strip_prefix(b"\0stage ")?;
+        let end = rest.iter().position(|byte| *byte == 0)?;
+        let (words, plan) = (&rest[..end], &rest[end + 1..]);
+        let mut words = words.splitn(3, |byte| *byte == b' ');
+        let mut number = || std::str::from_utf8(words.next()?).ok()?.parse().ok();
+        let (device, inode) = (number()?, number()?);
+        let stage = PathBuf::from(std::ffi::OsStr::from_bytes(words.next()?));
+        let record = Self {
+            path: path.to_owned(),
+            stage,
+            device,
+            inode,
+            // Whoever reads it says when it is done.
+            kept: true,
+        };
+        Some((record, Plan::decode(plan)?))
+    }
+
+    /// Takes a note away that was read.
+    pub(super) fn forget(mut self) {
+        self.kept = false;
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?)
+}

@@ -1,0 +1,128 @@
+//! A repository's own settings, with the files that they include as far as those are the repository's, too.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::condition::About;
+use super::parse::parse;
+use super::{Setting, Settings};
+use crate::beneath::Folder;
+use crate::error::{WorkspaceError, shown};
+
+/// Most bytes of a file of settings.
+const LARGEST: u64 = 8 << 20;
+/// Most files within each other, as with git.
+const DEEPEST: usize = 10;
+/// Most settings, and most files of them.
+const MOST: usize = 200_000;
+const MOST_FILES: usize = 100;
+
+/// Reads files below some folders alone.
+pub(crate) struct Reader<'a> {
+    /// The working tree, the repository's folder, the one that its linked working trees share: canonical paths.
+    pub(crate) roots: Vec<&'a Folder>,
+    pub(crate) about: About,
+}
+
+impl Reader<'_> {
+    /// All that the files say, one after the other, and what they include.
+    pub(crate) fn settings(&mut self, files: &[PathBuf]) -> Result<Settings, WorkspaceError> {
+        for file in files {
+            // They may be asked for before the place where they stand.
+            let plain = self.parsed(file)?.unwrap_or_default();
+            self.about
+                .remotes
+                .extend(plain.each("remote", "url").map(|(_, url)| url.to_vec()));
+        }
+        let mut all = Settings::default();
+        let mut left = MOST_FILES;
+        for file in files {
+            self.add(file, 0, &mut left, &mut all)?;
+        }
+        Ok(all)
+    }
+
+    fn add(
+        &self,
+        file: &Path,
+        depth: usize,
+        left: &mut usize,
+        all: &mut Settings,
+    ) -> Result<(), WorkspaceError> {
+        let too_many = || WorkspaceError::NoFile {
+            path: file.to_owned(),
+            why: "includes too many settings".to_owned(),
+        };
+        *left = left
+            .checked_sub(1)
+            .filter(|_| depth <= DEEPEST)
+            .ok_or_else(too_many)?;
+        for setting in self.parsed(file)?.unwrap_or_default().0 {
+            if let Some(path) = self.about.included(&setting, file) {
+                let path = self.place(path, file, &setting)?;
+                self.add(&path, depth + 1, left, all)?;
+            }
+            all.0.push(setting);
+            if all.0.len() > MOST {
+                return Err(too_many());
+            }
+        }
+        Ok(())
+    }
+
+    fn parsed(&self, file: &Path) -> Result<Option<Settings>, WorkspaceError> {
+        let Some(text) = self.read(file, LARGEST)? else {
+            return Ok(None);
+        };
+        parse(&text).map(Some).map_err(|line| WorkspaceError::NoSetting {
+            path: file.to_owned(),
+            line,
+        })
+    }
+
+    /// Reads a file of the repository's by its whole path; nothing if there is none.
+    pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, WorkspaceError> {
+        // Longest first: a linked working tree's folder may lie below another one.
+        let root = self
+            .roots
+            .iter()
+            .filter_map(|root| Some((root, path.strip_prefix(&root.path).ok()?)))
+            .min_by_key(|(_, below)| below.as_os_str().len());
+        match root {
+            Some((root, below)) => root.read(below, limit),
+            None => Ok(None),
+        }
+    }
+
+    /// Where the path in a setting's value leads, if that is below the repository. A path that is not from the root is
+    /// beside `file`.
+    pub(crate) fn place(
+        &self,
+        value: &[u8],
+        file: &Path,
+        setting: &Setting,
+    ) -> Result<PathBuf, WorkspaceError> {
+        let path = self.about.path(value, file).and_then(|path| plain(&path));
+        path.filter(|path| self.roots.iter().any(|root| path.starts_with(&root.path)))
+            .ok_or_else(|| WorkspaceError::LeadsOut {
+                path: file.to_owned(),
+                key: shown(&[&*setting.section, b".", &setting.name].concat()),
+                value: shown(value),
+            })
+    }
+}
+
+/// The path without `.` and `..`, by its text: the roots are canonical, and no link is followed below them.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    (plain.is_absolute() && !plain.as_os_str().as_bytes().contains(&0)).then_some(plain)
+}

@@ -1,0 +1,259 @@
+//! Where a working tree and its repository lie, and whether they are each other's: found out without git, which would
+//! believe what it reads.
+//!
+//! A repository that came from anywhere can hold a `.git` that leads to another one of the user's, or borrow another
+//! one's commits: what is private there would go along as if it were its own.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
+
+use crate::beneath::{Folder, owner};
+use crate::config::{About, Reader, Settings, check_extensions};
+use crate::error::WorkspaceError;
+
+/// Most bytes of a file that says where something lies.
+const LARGEST: u64 = 4096;
+
+/// A working tree and its repository.
+///
+/// ```text
+/// .git a folder            it is that folder, and its refs and objects are its own
+/// .git leads elsewhere     a linked working tree: <common>/worktrees/NAME, whose file `gitdir` leads back
+///                          a submodule: core.worktree leads back
+///                          a separate one: a folder that is nobody's `.git`
+/// ```
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) top: Folder,
+    /// What belongs to this working tree: head and index.
+    pub(crate) folder: Folder,
+    /// What all working trees of the repository share, where that is another folder.
+    pub(crate) shared: Option<Folder>,
+    /// Whether `.git` is a file.
+    by_file: bool,
+}
+
+impl Layout {
+    /// Finds the repository that `path` lies in.
+    pub(crate) fn find(path: &Path) -> Result<Self, WorkspaceError> {
+        let asked = path.canonicalize().map_err(|source| WorkspaceError::Missing {
+            path: path.to_owned(),
+            source,
+        })?;
+        let within = if asked.is_dir() {
+            &asked
+        } else {
+            asked.parent().unwrap_or(&asked)
+        };
+        let disk = |path: &Path| path.metadata().ok().map(|found| found.dev());
+        for top in within
+            .ancestors()
+            .take_while(|folder| disk(folder) == disk(within))
+        {
+            let own = top.join(".git");
+            match own.symlink_metadata() {
+                Ok(found) if found.is_dir() && is_repository(&own) => return Self::whole(path, top),
+                Ok(found) if found.is_file() => return Self::by_file(path, top),
+                // Whatever is behind it is not this tree's own.
+                Ok(found) if found.is_symlink() && own.exists() => {
+                    return Err(foreign(path, own.canonicalize().unwrap_or(own)));
+                }
+                _ => {}
+            }
+            if is_repository(top) {
+                return Err(WorkspaceError::Bare {
+                    path: path.to_owned(),
+                });
+            }
+        }
+        Err(WorkspaceError::NotARepository {
+            path: path.to_owned(),
+        })
+    }
+
+    /// `.git` is the repository.
+    fn whole(path: &Path, top: &Path) -> Result<Self, WorkspaceError> {
+        let folder = Folder::open(&top.join(".git"))?;
+        if let Some(elsewhere) = folder.read("commondir", LARGEST)? {
+            return Err(foreign(path, folder.path.join(path_of(elsewhere))));
+        }
+        Ok(Self {
+            top: Folder::open(top)?,
+            folder,
+            shared: None,
+            by_file: false,
+        })
+    }
+
+    /// `.git` says where the repository lies.
+    fn by_file(path: &Path, top: &Path) -> Result<Self, WorkspaceError> {
+        let top = Folder::open(top)?;
+        let text = top.read(".git", LARGEST)?.unwrap_or_default();
+        let none = || WorkspaceError::NotARepository {
+            path: path.to_owned(),
+        };
+        let written = text.strip_prefix(b"gitdir: ").ok_or_else(none)?;
+        let place = top.path.join(path_of(written.to_vec()));
+        let place = place.canonicalize().map_err(|_| none())?;
+        if !is_repository(&place) {
+            return Err(none());
+        }
+        let folder = Folder::open(&place)?;
+        let Some(elsewhere) = folder.read("commondir", LARGEST)? else {
+            return Ok(Self {
+                top,
+                folder,
+                shared: None,
+                by_file: true,
+            });
+        };
+        let shared = folder.path.join(path_of(elsewhere));
+        let shared = shared.canonicalize().map_err(|_| foreign(path, shared))?;
+        let linked = folder.path.parent() == Some(&shared.join("worktrees"));
+        if !linked || !leads_back(&folder, &top)? {
+            return Err(foreign(path, folder.path));
+        }
+        Ok(Self {
+            top,
+            folder,
+            shared: Some(Folder::open(&shared)?),
+            by_file: true,
+        })
+    }
+
+    /// The folder of refs and objects.
+    pub(crate) fn common(&self) -> &Folder {
+        self.shared.as_ref().unwrap_or(&self.folder)
+    }
+
+    /// A reader of the repository's settings.
+    pub(crate) fn reader(&self, about: About) -> Reader<'_> {
+        let mut roots = vec![&self.top, &self.folder];
+        roots.extend(&self.shared);
+        Reader { roots, about }
+    }
+
+    /// The repository's settings, after what they say of the two folders has been checked.
+    pub(crate) fn settings(&self, path: &Path, reader: &mut Reader<'_>) -> Result<Settings, WorkspaceError> {
+        let mut files = vec![self.common().path.join("config")];
+        let mut settings = reader.settings(&files)?;
+        if settings.is_on("extensions", "worktreeconfig") {
+            files.push(self.folder.path.join("config.worktree"));
+            settings = reader.settings(&files)?;
+        }
+        check_extensions(&settings)?;
+        // Of a linked working tree's these are the repository's, and say nothing of it.
+        if self.shared.is_none() {
+            if settings.is_on("core", "bare") {
+                return Err(WorkspaceError::Bare {
+                    path: path.to_owned(),
+                });
+            }
+            self.check_tree(path, &settings)?;
+        }
+        Ok(settings)
+    }
+
+    fn check_tree(&self, path: &Path, settings: &Settings) -> Result<(), WorkspaceError> {
+        let claimed = settings.get("core", "worktree").map(|claimed| {
+            let claimed = self.folder.path.join(path_of(claimed.to_vec()));
+            claimed.canonicalize().unwrap_or(claimed)
+        });
+        match claimed {
+            Some(claimed) if claimed != self.top.path => Err(WorkspaceError::ForeignTree {
+                path: path.to_owned(),
+                claimed,
+            }),
+            None if self.by_file && self.folder.path.file_name() == Some(".git".as_ref()) => {
+                Err(foreign(path, self.folder.path.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what belongs to another user, as git does: `trusted` are the values of the user's own `safe.directory`.
+    pub(crate) fn check_owner<'a>(
+        &self,
+        trusted: impl Iterator<Item = &'a [u8]>,
+        home: Option<&Path>,
+    ) -> Result<(), WorkspaceError> {
+        let user = geteuid().as_raw();
+        let on_behalf = std::env::var("SUDO_UID").ok().and_then(|text| text.parse().ok());
+        let is_own = |path: &Path| {
+            let found = owner(path);
+            found == Some(user) || user == 0 && found.is_some() && found == on_behalf
+        };
+        let own = self.top.path.join(".git");
+        if is_own(&own) && is_own(&self.top.path) && is_own(&self.folder.path) {
+            return Ok(());
+        }
+        let mut safe = false;
+        for value in trusted {
+            let text = OsStr::from_bytes(value);
+            safe = match value {
+                b"" => false,
+                b"*" => true,
+                _ => {
+                    let whole = match (value.strip_prefix(b"~/"), home) {
+                        (Some(rest), Some(home)) => home.join(OsStr::from_bytes(rest)),
+                        _ => PathBuf::from(text),
+                    };
+                    let below = whole.to_str().and_then(|whole| whole.strip_suffix("/*"));
+                    safe || match below {
+                        Some(folder) => {
+                            self.top.path.starts_with(folder) && self.top.path != Path::new(folder)
+                        }
+                        None => {
+                            whole == self.top.path
+                                || whole.canonicalize().is_ok_and(|path| path == self.top.path)
+                        }
+                    }
+                }
+            };
+        }
+        if safe {
+            return Ok(());
+        }
+        Err(WorkspaceError::ForeignOwner {
+            path: self.top.path.clone(),
+        })
+    }
+}
+
+/// Whether a folder looks like a repository: as little as git asks for.
+fn is_repository(folder: &Path) -> bool {
+    let is_folder = |name: &str| folder.join(name).is_dir();
+    let whole = is_folder("objects") && is_folder("refs");
+    let linked = folder.join("commondir").symlink_metadata().is_ok();
+    folder.join("HEAD").symlink_metadata().is_ok() && (whole || linked)
+}
+
+/// Whether the file by which a linked working tree is known to its repository names this one.
+fn leads_back(folder: &Folder, top: &Folder) -> Result<bool, WorkspaceError> {
+    let Some(written) = folder.read("gitdir", LARGEST)? else {
+        return Ok(false);
+    };
+    let named = folder.path.join(path_of(written));
+    // Where the tree lies is compared over the links that led to it, the file itself as it is.
+    let parent = named.parent().and_then(|parent| parent.canonicalize().ok());
+    Ok(named.file_name() == Some(".git".as_ref()) && parent.as_ref() == Some(&top.path))
+}
+
+fn foreign(path: &Path, repository: PathBuf) -> WorkspaceError {
+    WorkspaceError::ForeignRepository {
+        path: path.to_owned(),
+        repository,
+    }
+}
+
+/// The path that a file or an answer of git's says.
+pub(crate) fn path_of(mut line: Vec<u8>) -> PathBuf {
+    while matches!(line.last(), Some(b'\n' | b'\r')) {
+        line.pop();
+    }
+    OsString::from_vec(line).into()
+}
