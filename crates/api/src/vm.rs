@@ -100,6 +100,9 @@ pub struct Vm {
     pub vmm_reason: String,
     /// Process id of the VMM while there is one.
     pub pid: Option<u32>,
+    /// What bounds the VMM while there is one: its control group, if it has one, and the limits of its process.
+    #[serde(default)]
+    pub limits: Option<String>,
     /// The guest's boot id while it runs.
     pub boot_id: Option<String>,
     /// Deleted when the client that made it goes.

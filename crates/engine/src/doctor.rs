@@ -3,6 +3,7 @@
 mod checks;
 mod confinement;
 mod firecracker;
+mod groups;
 mod stored;
 
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ impl Doctor {
         all.extend([
             checks::kvm(),
             confinement::confinement(),
+            groups::groups(),
             checks::agent(&self.agent),
             checks::passt(self.passt.as_deref()),
             checks::mke2fs(),

@@ -235,6 +235,7 @@ impl Command {
             namespaces: confinement.as_ref().map_or(0, Plan::namespaces),
             confinement,
             wire: None,
+            group: None,
             limits: self.limits.plan(),
             filters: self
                 .filter

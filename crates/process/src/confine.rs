@@ -225,6 +225,7 @@ impl Confinement {
             namespaces,
             confinement: Some(plan),
             wire: None,
+            group: None,
             limits: Vec::new(),
             filters: Vec::new(),
             ends_with_parent: false,

@@ -20,6 +20,7 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, pidfd_
 use seccompiler::BpfProgram;
 
 use crate::confine::{Broken, Plan, enter};
+use crate::group::Group;
 use crate::limits;
 use crate::restrict::{self, restrict};
 use crate::wire::{FIRST_PART, WirePlan, lay};
@@ -45,6 +46,8 @@ pub(crate) struct Image {
     pub(crate) confinement: Option<Plan>,
     /// To be laid into a network namespace that the child begins in.
     pub(crate) wire: Option<WirePlan>,
+    /// The child is born there where the host lets it.
+    pub(crate) group: Option<Group>,
     pub(crate) limits: limits::Plan,
     pub(crate) filters: Vec<BpfProgram>,
     /// Killed when the thread that forked ends, also once its program runs.
@@ -90,6 +93,7 @@ const NO_PART: u32 = 0;
 /// Must stay on the thread that forked: the system ties the child's life to it.
 pub(crate) struct Waiting<'a> {
     pid: u32,
+    born_in_group: bool,
     confinement: Option<&'a Plan>,
     descriptor: Option<OwnedFd>,
     go: io::PipeWriter,
@@ -132,9 +136,16 @@ pub(crate) fn fork(image: &Image) -> Result<Waiting<'_>, Failure> {
     let mask = SigSet::all()
         .thread_swap_mask(SigmaskHow::SIG_SETMASK)
         .map_err(io::Error::from)?;
+    let birthplace = image.group.as_ref().and_then(Group::birthplace);
+    let mut born_in_group = birthplace.is_some();
     // SAFETY: the child calls only async-signal-safe functions, on memory made before, and never returns.
     let forked = unsafe {
-        match split(prepared.image.namespaces) {
+        let mut forked = split(image.namespaces, birthplace.map(|group| group.as_raw_fd()));
+        if forked < 0 && born_in_group {
+            born_in_group = false;
+            forked = split(image.namespaces, None);
+        }
+        match forked {
             0 => become_program(&prepared),
             forked => forked,
         }
@@ -159,6 +170,7 @@ pub(crate) fn fork(image: &Image) -> Result<Waiting<'_>, Failure> {
         Ok(descriptor) => {
             let waiting = Waiting {
                 pid: forked.unsigned_abs(),
+                born_in_group,
                 confinement,
                 descriptor: Some(descriptor),
                 go,
@@ -177,12 +189,32 @@ pub(crate) fn fork(image: &Image) -> Result<Waiting<'_>, Failure> {
     }
 }
 
+/// `CLONE_INTO_CGROUP` (linux/sched.h).
+const INTO_GROUP: u64 = 1 << 33;
+
 /// Forks, into new namespaces if there are to be any. By `clone(2)` the child is the first process of its pid
-/// namespace itself, and the number that comes back is the host's. (The C library's `fork` cannot pass flags.)
+/// namespace itself, and the number that comes back is the host's. (The C library's `fork` cannot pass flags.) Into a
+/// control group, where one is given, by `clone3(2)`, from Linux 5.7 on.
 ///
 /// # Safety
 /// As `fork(2)` in a process with threads: the child may only call what is async-signal-safe.
-unsafe fn split(namespaces: c_int) -> libc::pid_t {
+unsafe fn split(namespaces: c_int, group: Option<RawFd>) -> libc::pid_t {
+    if let Some(group) = group {
+        // SAFETY: a structure of numbers, for which zero is none.
+        let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+        arguments.flags = INTO_GROUP | u64::from(namespaces.cast_unsigned());
+        arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+        arguments.cgroup = u64::from(group.cast_unsigned());
+        // SAFETY: without a stack and `CLONE_VM` this is a fork.
+        let forked = unsafe {
+            libc::syscall(
+                libc::SYS_clone3,
+                &raw const arguments,
+                size_of::<libc::clone_args>(),
+            )
+        };
+        return libc::pid_t::try_from(forked).unwrap_or(-1);
+    }
     if namespaces == 0 {
         // SAFETY: the caller's.
         return unsafe { libc::fork() };
@@ -213,6 +245,11 @@ fn pointers(texts: &[CString]) -> Vec<*const c_char> {
 impl Waiting<'_> {
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Whether it is in the group of its image.
+    pub(crate) fn is_born_in_group(&self) -> bool {
+        self.born_in_group
     }
 
     /// Lets the child execute its program, and gives the descriptor of the process when it does.

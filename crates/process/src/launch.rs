@@ -17,7 +17,8 @@ use crate::confine::Plan;
 use crate::fork::{Failure, Image, fork};
 use crate::wire::{Wire, WirePlan};
 use crate::{
-    Confinement, Handle, Identity, Limits, ProcessError, Refusal, SystemCalls, remove_record, write_record,
+    Confinement, Group, Handle, Identity, Limits, ProcessError, Refusal, SystemCalls, remove_record,
+    write_record,
 };
 
 /// A program to start apart from this process.
@@ -40,6 +41,7 @@ pub struct Launch {
     confinement: Option<Confinement>,
     alone: bool,
     wire: Option<Wire>,
+    group: Option<Group>,
     limits: Limits,
     filter: Option<SystemCalls>,
 }
@@ -72,6 +74,7 @@ impl Launch {
             confinement: None,
             alone: false,
             wire: None,
+            group: None,
             limits: Limits::default(),
             filter: None,
         }
@@ -180,6 +183,13 @@ impl Launch {
         self
     }
 
+    /// Has the program run in these control groups. Where the host does not let it, it runs all the same:
+    /// [`Started::refused_group`] tells.
+    pub fn group(&mut self, group: Group) -> &mut Self {
+        self.group = Some(group);
+        self
+    }
+
     /// Limits what the program may take, confined or not.
     pub fn limit(&mut self, limits: Limits) -> &mut Self {
         self.limits = limits;
@@ -226,6 +236,10 @@ impl Launch {
         let mut waiting = fork(&image).map_err(no_process)?;
         let identity = Identity::of(waiting.pid())
             .map_err(|error| no_process(waiting.why_it_failed().unwrap_or(error.into())))?;
+        let refused_group = match &image.group {
+            Some(group) if !waiting.is_born_in_group() => group.take_in(identity.pid).err(),
+            _ => None,
+        };
         if let Some(Preparation(prepare)) = preparation {
             prepare(&identity).map_err(cannot_fork)?;
         }
@@ -245,6 +259,7 @@ impl Launch {
         Ok(Started {
             handle: Some(handle),
             record,
+            refused_group,
         })
     }
 
@@ -298,6 +313,7 @@ impl Launch {
             namespaces: namespaces(confinement.as_ref(), self.alone),
             confinement,
             wire: self.wire.map(WirePlan::new),
+            group: self.group,
             limits: self.limits.plan(),
             filters: self.filter.map(SystemCalls::into_programs).unwrap_or_default(),
             ends_with_parent: false,
@@ -351,6 +367,7 @@ pub(crate) fn c_string(text: &OsStr) -> Result<CString, ProcessError> {
 pub struct Started {
     handle: Option<Handle>,
     record: Option<PathBuf>,
+    refused_group: Option<io::Error>,
 }
 
 impl Started {
@@ -359,6 +376,11 @@ impl Started {
         self.handle
             .as_ref()
             .expect("it is taken only by `keep` and `drop`, which end this value")
+    }
+
+    /// Why it is not in the control groups that it was to be in.
+    pub fn refused_group(&self) -> Option<&io::Error> {
+        self.refused_group.as_ref()
     }
 
     /// Lets it run on.

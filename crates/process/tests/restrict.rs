@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::libc;
-use process::{Call, Confinement, Ending, Kind, Launch, Limits, SystemCalls};
+use process::{Call, Confinement, Ending, Group, Kind, Launch, Limits, SystemCalls};
 use rustix::process::getuid;
 use tempfile::TempDir;
 
@@ -329,4 +329,52 @@ async fn a_program_that_never_ends_has_so_much_time_on_a_processor() {
     })
     .await;
     assert_eq!(ending, Ending::Signalled(libc::SIGXCPU), "{text}");
+}
+
+/// The hierarchy of the second version, which may count nothing here.
+fn hierarchy() -> std::path::PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let place = fields.find_map(|fields| (fields[2] == "cgroup2").then(|| fields[1].into()));
+    place.expect("no control groups of version 2 are mounted here")
+}
+
+async fn born_in(group: File, confined: Confined) -> (String, bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut launch = Launch::new("/bin/sleep", folder.path(), folder.path().join("process.json"));
+    launch.argument("1000").group(Group::unified(group.into()));
+    if confined == Confined::Yes {
+        let mut confinement = Confinement::new(7);
+        confinement.show_programs();
+        launch.confine(confinement);
+    }
+    let started = launch.start().await.unwrap();
+    let pid = started.handle().identity().pid;
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let refused = started.refused_group().is_some();
+    let handle = started.keep();
+    handle.kill(process::Signal::KILL).unwrap();
+    handle.wait().await.unwrap();
+    (groups, refused)
+}
+
+#[tokio::test]
+async fn a_program_is_born_in_its_control_group_or_runs_without() {
+    let name = format!("banger-test-{}", std::process::id());
+    let group = hierarchy().join(&name);
+    for confined in [Confined::Yes, Confined::No] {
+        if getuid().is_root() {
+            fs::create_dir(&group).unwrap();
+            let (groups, refused) = born_in(File::open(&group).unwrap(), confined).await;
+            // The last process leaves it a moment after its end.
+            while fs::remove_dir(&group).is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert!(groups.contains(&name), "{groups}");
+            assert!(!refused);
+        }
+        // What is no group at all.
+        let (groups, refused) = born_in(File::open("/").unwrap(), confined).await;
+        assert!(refused && !groups.contains(&name), "{groups}");
+    }
 }

@@ -33,6 +33,7 @@ use futures::future::BoxFuture;
 
 use crate::{Backend, Folder, Machine, MachineSpec, VmmError};
 pub use jail::Jailer;
+pub(crate) use jail::has_control_groups;
 pub(crate) use machine::find;
 pub use version::concern;
 pub use version::{Unfit, Version, supported, version};

@@ -17,6 +17,7 @@ mod choose;
 mod command_line;
 pub mod firecracker;
 mod folder;
+pub mod groups;
 pub mod kvm;
 mod limits;
 mod logs;

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Address space is what a process has mapped, not what it uses: these are bounds on what has been broken into, with much
-//! room for what has not. Memory itself is bounded by control groups, where there are any.
+//! room for what has not. Memory itself is bounded by [control groups](crate::groups), where there are any.
 
 use process::{Kind, Launch, Limits, SystemCalls};
 
@@ -26,7 +26,7 @@ pub const LARGEST_DISK: u64 = 8 << 40;
 const MIB: u64 = 1 << 20;
 /// What QEMU makes of the guest's code, in emulation, at most, in MiB (`tb-size` of `-accel tcg`): its own default, on a
 /// host that has memory for it.
-const TRANSLATED_MIB: u64 = 1024;
+pub(crate) const TRANSLATED_MIB: u64 = 1024;
 /// Programs, libraries and heaps, the stacks of QEMU's 64 threads for disks among them.
 const QEMU_OWN: u64 = 2048 * MIB;
 const FIRECRACKER_OWN: u64 = 1024 * MIB;
@@ -37,8 +37,8 @@ const PROCESSOR: u64 = 16 * MIB;
 const HEAPS: (&str, &str) = ("MALLOC_ARENA_MAX", "8");
 
 /// Threads beside one a processor.
-const QEMU_THREADS: u32 = 96;
-const FIRECRACKER_THREADS: u32 = 16;
+pub(crate) const QEMU_THREADS: u32 = 96;
+pub(crate) const FIRECRACKER_THREADS: u32 = 16;
 const OPEN_FILES: u64 = 4096;
 
 /// Whose the threads of a VMM are, for the host to count.

@@ -13,7 +13,7 @@ use process::{
 
 use crate::logs::{Keeper, vmm_log};
 use crate::text::last_lines;
-use crate::{Folder, VmmError};
+use crate::{Folder, VmmError, groups};
 
 /// Rest between two looks at whether a process is stopped.
 const LOOK: Duration = Duration::from_millis(20);
@@ -56,6 +56,9 @@ impl Starting {
         folder: &Folder,
         ready: impl Future<Output = Result<T, VmmError>>,
     ) -> Result<(Processes, T), VmmError> {
+        if let Some(error) = self.process.refused_group() {
+            groups::refused(folder, error);
+        }
         let error = tokio::select! {
             // What a VMM says last comes before its end.
             biased;

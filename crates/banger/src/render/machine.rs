@@ -58,6 +58,7 @@ pub fn show(vm: &Vm) -> String {
         ("ports", ports(vm)),
         ("vmm", vm.vmm.clone()),
         ("pid", vm.pid.map_or_else(|| "-".into(), |pid| pid.to_string())),
+        ("limits", some(&vm.limits)),
         ("boot id", some(&vm.boot_id)),
         ("created", vm.created_at.to_string()),
         (

@@ -53,6 +53,7 @@ pub(crate) fn vm(row: VmRow, folder: &Path, pid: Option<u32>, paused: Option<&st
         // What is known of a release may be newer than the start.
         vmm_reason: vmm::concern(&row.vmm).unwrap_or(row.vmm_reason),
         vmm: row.vmm,
+        limits: pid.map(|_| vmm::groups::in_force(folder)),
         pid,
         boot_id: row.boot_id,
         ephemeral: row.ephemeral,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use process::Ending;
 
+use crate::groups;
 use crate::logs::vmm_log;
 use crate::text::last_lines;
 
@@ -15,6 +16,9 @@ pub(super) fn why(ending: Ending, folder: &Path) -> String {
     match ending {
         Ending::Exited(0) => return "the guest powered off or reset".into(),
         Ending::Headless => return format!("Firecracker was ended after {ending}"),
+        Ending::Signalled(_) if groups::ran_out_of_memory(folder) => {
+            return format!("Firecracker was ended by {ending}: its control group was out of memory");
+        }
         Ending::Signalled(_) => return format!("Firecracker was ended by {ending}"),
         Ending::Exited(_) | Ending::Unknown => {}
     }

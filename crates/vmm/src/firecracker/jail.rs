@@ -146,6 +146,11 @@ fn let_read(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode | 0o444))
 }
 
+/// Whether the machine in this folder is in a jail on a host that counts what jails take.
+pub(crate) fn has_control_groups(folder: &Path) -> bool {
+    folder.join(WORLD).is_symlink() && ControlGroups::of_host() != ControlGroups::None
+}
+
 /// Removes the jail that a VM's folder leads to, after its process has ended. Fine if there is none.
 pub(super) fn remove(folder: &Folder) -> Result<(), VmmError> {
     if let Ok(root) = folder.path().join(WORLD).read_link() {

@@ -13,6 +13,7 @@ use super::api::Api;
 use super::requests::{ChangedDrive, VmState};
 use super::world::{self, AGENT, API, WORLD, in_folder};
 use super::{end, jail, snapshot};
+use crate::groups;
 use crate::processes::Processes;
 use crate::{Channel, Folder, Machine, VmmError};
 
@@ -121,5 +122,6 @@ pub(crate) fn find(folder: Folder) -> Result<Option<Arc<dyn Machine>>, VmmError>
 
 /// Removes Firecracker's world, its jail too if it has one; what links in it lead to stays.
 pub(super) fn remove_traces(folder: &Folder) -> Result<(), VmmError> {
+    groups::remove(folder.path());
     jail::remove(folder)
 }

@@ -14,6 +14,7 @@ use super::requests::{
 };
 use super::world::{self, API, LOG, METRICS, in_folder};
 use super::{Firecracker, Version, snapshot};
+use crate::groups::{self, Share};
 use crate::limits::{Counted, limit_firecracker};
 use crate::logs::Keeper;
 use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
@@ -101,6 +102,11 @@ async fn run(
         None => None,
     };
     let (name, record) = (identifier(&spec.id), folder.path().join(PROCESS_RECORD));
+    // In a jail, the jailer makes one.
+    let group = match walls {
+        Walls::Jail => None,
+        Walls::Confinement | Walls::None => groups::make(folder, spec, Share::of_firecracker(spec)).await,
+    };
     let (mut launch, jail) = match (&firecracker.jailer, walls) {
         (Some(jailer), Walls::Jail) => {
             let jail = jailer.make(&binary, &name, &parts, folder)?;
@@ -119,6 +125,9 @@ async fn run(
             (launch, None)
         }
     };
+    if let Some(group) = group {
+        launch.group(group);
+    }
     if let Some(wire) = wire {
         launch.wire(match &jail {
             // The jailer changes the user by itself.

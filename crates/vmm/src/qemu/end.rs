@@ -5,6 +5,7 @@ use std::path::Path;
 use process::Ending;
 
 use super::qmp::Cause;
+use crate::groups;
 use crate::logs::vmm_log;
 use crate::text::last_lines;
 
@@ -15,6 +16,9 @@ pub(super) fn why(cause: Option<Cause>, ending: Ending, folder: &Path) -> String
         (Some(Cause::GuestPanic), _) => return "the guest's kernel panicked".into(),
         (Some(Cause::HostQmpQuit), _) => return "QEMU was told to quit".into(),
         (_, Ending::Headless) => return format!("QEMU was ended after {ending}"),
+        (_, Ending::Signalled(_)) if groups::ran_out_of_memory(folder) => {
+            return format!("QEMU was ended by {ending}: its control group was out of memory");
+        }
         (_, Ending::Signalled(_)) => return format!("QEMU was ended by {ending}"),
         (Some(Cause::HostSignal | Cause::Other) | None, _) => {}
     }

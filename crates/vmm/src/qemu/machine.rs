@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use super::arguments::disk_node;
 use super::qmp::{Cause, Request, Session, Status};
 use super::{AGENT_SOCKET, QMP_SOCKET, end};
+use crate::groups;
 use crate::processes::Processes;
 use crate::{Channel, Folder, Machine, VmmError};
 
@@ -169,8 +170,9 @@ pub(crate) fn find(folder: Folder) -> Result<Option<Arc<dyn Machine>>, VmmError>
     Ok(Some(Arc::new(QemuMachine::new(folder, processes, session))))
 }
 
-/// Removes QEMU's sockets.
+/// Removes QEMU's sockets and its control group.
 pub(super) fn remove_traces(folder: &Folder) -> Result<(), VmmError> {
+    groups::remove(folder.path());
     [AGENT_SOCKET, QMP_SOCKET]
         .into_iter()
         .try_for_each(|name| folder.remove(name))

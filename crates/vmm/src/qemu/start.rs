@@ -9,6 +9,7 @@ use super::confine::{INITRAMFS, KERNEL, confinement};
 use super::machine::{QemuMachine, remove_traces};
 use super::qmp::Session;
 use super::{AGENT_SOCKET, QMP_SOCKET, Qemu};
+use crate::groups::{self, Share};
 use crate::limits::{Counted, limit_qemu};
 use crate::logs::{Inlets, Keeper};
 use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
@@ -48,7 +49,10 @@ async fn run(
     confine: Confine,
 ) -> Result<(Processes, Session), VmmError> {
     let (keeper, inlets) = Keeper::prepare(&qemu.log_keeper, folder)?;
-    let launch = prepare(qemu, spec, folder, inlets, confine)?;
+    let mut launch = prepare(qemu, spec, folder, inlets, confine)?;
+    if let Some(group) = groups::make(folder, spec, Share::of_qemu(spec, qemu.acceleration)).await {
+        launch.group(group);
+    }
     let starting = Starting::start(&qemu.binary, launch, keeper).await?;
     let socket = folder.socket(QMP_SOCKET);
     starting.until(folder, Session::open(&socket)).await
