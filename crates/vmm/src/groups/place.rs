@@ -12,6 +12,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
 use rustix::process::geteuid;
 use tokio::sync::OnceCell;
 
@@ -132,6 +133,7 @@ impl Host {
             if let Some(bound) = bound_above(&folder, &own) {
                 return Err(format!("this daemon is bounded itself, by {}", bound.display()));
             }
+            changeable(&folder)?;
             return Ok(Way::Two(folder.join(OURS)));
         }
         let mut folders = Vec::new();
@@ -140,6 +142,7 @@ impl Host {
             let below = folder.join(below.trim_start_matches('/'));
             // In a container, the group's name may be that of the host.
             let own = if below.is_dir() { below } else { folder };
+            changeable(&own)?;
             folders.push((name, own.join(OURS)));
         }
         let found = |name: &&str| folders.iter().any(|(found, _)| found == *name);
@@ -171,6 +174,12 @@ impl Host {
             Way::One(folders) => Ok(Place::One(folders)),
         }
     }
+}
+
+/// Whether groups can be made in this one: in a container, often not.
+fn changeable(group: &Path) -> Result<(), String> {
+    let access = rustix::fs::access(group, Access::WRITE_OK);
+    access.map_err(|error| format!("no group can be made in {} ({error})", group.display()))
 }
 
 /// How groups are had.
@@ -273,11 +282,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
         let groups = root.join("cgroup");
-        for made in [
-            root.join("proc/self"),
-            groups.join("memory/inner"),
-            groups.join("limited/inner"),
-        ] {
+        let below = ["memory/inner", "limited/inner", "pids", "cpu,cpuacct"].map(|name| groups.join(name));
+        for made in below.into_iter().chain([root.join("proc/self")]) {
             fs::create_dir_all(made).unwrap();
         }
         fs::write(groups.join("cgroup.controllers"), "cpuset cpu io memory pids\n").unwrap();
