@@ -1,4 +1,4 @@
-//! The control groups that a started process is in from its first instruction on (`cgroups(7)`).
+//! The control groups that a started process is in (`cgroups(7)`).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,7 +29,8 @@ impl Group {
         }
     }
 
-    /// Those of version 1, one for each thing that is counted. A process is moved there before its program runs.
+    /// Those of version 1, one for each thing that is counted. A process is moved there while its program begins; the
+    /// start is over when it has been.
     #[must_use]
     pub fn legacy(folders: Vec<OwnedFd>) -> Self {
         Self {

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use nix::libc::{self, c_int};
 use tokio::runtime;
@@ -236,10 +237,6 @@ impl Launch {
         let mut waiting = fork(&image).map_err(no_process)?;
         let identity = Identity::of(waiting.pid())
             .map_err(|error| no_process(waiting.why_it_failed().unwrap_or(error.into())))?;
-        let refused_group = match &image.group {
-            Some(group) if !waiting.is_born_in_group() => group.take_in(identity.pid).err(),
-            _ => None,
-        };
         if let Some(Preparation(prepare)) = preparation {
             prepare(&identity).map_err(cannot_fork)?;
         }
@@ -248,13 +245,20 @@ impl Launch {
                 let _ = remove_record(record, &identity);
             }
         };
-        if let Some(record) = &record {
-            write_record(record, &identity).inspect_err(|_| forget())?;
-        }
-        let descriptor = waiting
-            .release()
-            .inspect_err(|_| forget())
-            .map_err(cannot_execute)?;
+        // To move a process, the system waits for all processors, some ten milliseconds.
+        let to_move = image.group.as_ref().filter(|_| !waiting.is_born_in_group());
+        let (released, refused_group) = thread::scope(|scope| {
+            let mover = to_move.map(|group| scope.spawn(|| group.take_in(identity.pid).err()));
+            let written = record
+                .as_ref()
+                .map_or(Ok(()), |record| write_record(record, &identity));
+            let released = written.and_then(|()| waiting.release().map_err(cannot_execute));
+            // Until here nobody has waited for the process, so its pid is its own.
+            let refused =
+                mover.map(|mover| mover.join().unwrap_or_else(|_| Some(io::ErrorKind::Other.into())));
+            (released, refused.flatten())
+        });
+        let descriptor = released.inspect_err(|_| forget())?;
         let handle = Handle::child(identity, descriptor, runtime);
         Ok(Started {
             handle: Some(handle),
