@@ -80,7 +80,7 @@ impl Daemon {
             paths: paths.clone(),
             agent: surroundings.agent.clone(),
             machines: Arc::clone(&surroundings.machines),
-            passt: surroundings.networks.passt.clone(),
+            networks: surroundings.networks.clone(),
             default_image: surroundings.defaults.image.clone(),
         };
         let engine = Engine::open(Parts {

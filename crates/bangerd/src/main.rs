@@ -73,8 +73,13 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
                     let base = config.jailer_chroot_base.clone();
                     base.unwrap_or_else(|| paths.state().join("jail"))
                 }),
+                confine: match config.confinement {
+                    config::Confinement::Required => vmm::Confine::Required,
+                    config::Confinement::Unconfined => vmm::Confine::WherePossible,
+                },
             },
             passt: config.passt_bin.clone(),
+            insecure_builtin: config.network.insecure_builtin,
             disk_limit: vmm::RateLimit {
                 bytes_per_second: config.limits.disk_bandwidth,
                 operations_per_second: config.limits.disk_operations,
@@ -94,6 +99,7 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
                 .iter()
                 .filter_map(|network| Subnet::of(network.first(), network.prefix()))
                 .collect(),
+            insecure_builtin: config.network.insecure_builtin,
         },
         ca_certificates,
         registry_mirrors: config.registry_mirrors.clone(),

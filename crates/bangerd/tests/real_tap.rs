@@ -63,6 +63,7 @@ async fn daemon() {
             open: allowed
                 .map(|network| Subnet::of(network.first(), network.prefix()).unwrap())
                 .collect(),
+            insecure_builtin: false,
         },
         ca_certificates: None,
         registry_mirrors: config::RegistryMirrors::default(),

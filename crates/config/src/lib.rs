@@ -22,7 +22,7 @@ pub use networks::{Ipv4Network, NetworkSettings};
 pub use paths::{Paths, PathsError};
 pub use registry_mirrors::{RegistryMirror, RegistryMirrors};
 pub use settings::{
-    Compression, Config, GuestSettings, HostShape, ImageSettings, LimitSettings, LogLevel, Network,
-    RecipeSettings, VmDefaults, VmmChoice,
+    Compression, Config, Confinement, GuestSettings, HostShape, ImageSettings, LimitSettings, LogLevel,
+    Network, RecipeSettings, VmDefaults, VmmChoice,
 };
 pub use values::{DiskSize, MemorySize, Size, ValueError, VcpuCount, VmName};

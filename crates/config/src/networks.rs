@@ -11,6 +11,9 @@ pub struct NetworkSettings {
     /// Private networks, and networks that this host is on, that guests may reach.
     #[serde(default)]
     pub allow: Vec<Ipv4Network>,
+    /// Whether VMs use the VMM's own network where there is no passt; from there they reach this host's loopback.
+    #[serde(default)]
+    pub insecure_builtin: bool,
 }
 
 /// A network of IPv4 addresses that may be opened to guests.

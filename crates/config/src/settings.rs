@@ -28,6 +28,8 @@ pub struct Config {
     pub jailer_enabled: bool,
     /// Where jails are made; `jail` among the daemon's own files if `None`.
     pub jailer_chroot_base: Option<PathBuf>,
+    /// Whether VMMs run where this host does not let them be confined.
+    pub confinement: Confinement,
     /// passt; found on `PATH` if `None`.
     pub passt_bin: Option<PathBuf>,
     /// Key that ssh logs in to guests with; one of banger's own if `None`.
@@ -107,6 +109,17 @@ pub enum VmmChoice {
     Qemu,
     /// Firecracker, also where KVM does not look usable.
     Firecracker,
+}
+
+/// `confinement`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confinement {
+    /// A VM whose VMM cannot be confined does not start.
+    #[default]
+    Required,
+    /// It runs with all rights of its user.
+    Unconfined,
 }
 
 /// `[vm_defaults] network`.
@@ -253,6 +266,8 @@ pub(crate) struct ConfigFile {
     jailer_enabled: bool,
     #[serde(default, deserialize_with = "absolute_path")]
     jailer_chroot_base: Option<PathBuf>,
+    #[serde(default)]
+    confinement: Confinement,
     #[serde(default, deserialize_with = "program")]
     passt_bin: Option<PathBuf>,
     #[serde(default, deserialize_with = "absolute_path")]
@@ -303,6 +318,7 @@ impl ConfigFile {
             jailer_bin: self.jailer_bin,
             jailer_enabled: self.jailer_enabled,
             jailer_chroot_base: self.jailer_chroot_base,
+            confinement: self.confinement,
             passt_bin: self.passt_bin,
             ssh_key_path: self.ssh_key_path,
             default_image_name: self

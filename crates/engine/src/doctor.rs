@@ -12,7 +12,7 @@ use std::sync::Arc;
 use api::{Check, CheckState};
 use config::Paths;
 
-use crate::Machines;
+use crate::{Machines, Networks};
 
 /// What the checks look at.
 #[derive(Clone, Debug)]
@@ -23,8 +23,8 @@ pub struct Doctor {
     pub agent: PathBuf,
     /// What machines run on.
     pub machines: Arc<dyn Machines>,
-    /// passt, if not the one on `PATH`.
-    pub passt: Option<PathBuf>,
+    /// How VMs get their networks.
+    pub networks: Networks,
     /// The image of a VM for which none is named.
     pub default_image: String,
 }
@@ -37,10 +37,10 @@ impl Doctor {
         all.extend(firecracker::firecracker(&*self.machines));
         all.extend([
             checks::kvm(),
-            confinement::confinement(),
+            confinement::confinement(self.machines.confine()),
             groups::groups(),
             checks::agent(&self.agent),
-            checks::passt(self.passt.as_deref()),
+            checks::passt(&self.networks),
             checks::mke2fs(),
             checks::image_tools(),
             checks::user_namespaces(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use api::{ApiError, ErrorCode};
 
 use crate::vms::nearest;
+use crate::walls::{Wall, allow_user_namespaces};
 
 /// A failure of an engine call.
 #[derive(Debug, thiserror::Error)]
@@ -197,10 +198,10 @@ pub enum EngineError {
     #[error(transparent)]
     Vmm(#[from] vmm::VmmError),
     /// There is nothing to make a network with.
-    #[error("passt was not found, and {vmm} has no network of its own")]
+    #[error("{passt} was not found, and a VM's network goes through it")]
     PasstMissing {
-        /// The VMM.
-        vmm: String,
+        /// Name or path that was looked for.
+        passt: String,
     },
     /// The network failed.
     #[error(transparent)]
@@ -493,11 +494,16 @@ impl EngineError {
             Self::Vmm(vmm::VmmError::JailerNeedsRoot) => {
                 Some("run the daemon as root, or leave `jailer_enabled` out of the configuration".into())
             }
-            Self::PasstMissing { .. } => Some(
-                "install passt (on Debian: apt-get install passt), start it with `--network none`, or set \
-                 `vmm = \"qemu\"`"
-                    .into(),
-            ),
+            Self::PasstMissing { .. } => Some(format!(
+                "install passt (on Debian: apt-get install passt) or mend `passt_bin`, or start it with `--network \
+                 none`; `{}` in config.toml lets QEMU's own network do, which leads to this host's loopback",
+                Wall::Passt.key()
+            )),
+            Self::Vmm(vmm::VmmError::Confine { .. }) => Some(format!(
+                "{}; `{}` in config.toml lets VMMs run with all rights of their user",
+                allow_user_namespaces(),
+                Wall::VmmNamespaces.key()
+            )),
             Self::Vmm(vmm::VmmError::Taps { .. } | vmm::VmmError::Card { .. }) => Some(
                 "let this user open /dev/net/tun (sudo modprobe tun; sudo chmod 666 /dev/net/tun), start it with \
                  `--network none`, or set `vmm = \"qemu\"`"

@@ -86,12 +86,9 @@ impl Images {
     pub async fn pull(&self, request: PullImage) -> Result<OperationHandle, EngineError> {
         let artefacts = &self.shared.artefacts;
         let bare = !request.reference.contains([':', '/', '@']);
-        if bare
-            && !artefacts.is_in_catalog(&request.reference)
-            && let Err(error) = artefacts.refresh("image", &request.reference).await
-        {
-            // A registry may have it all the same.
-            tracing::warn!(error = %crate::error::one_line(&error), "cannot learn what is published now");
+        if bare && !artefacts.is_in_catalog(&request.reference) {
+            // Whose the name is only the catalog can say: a registry is not asked in its place.
+            artefacts.refresh("image", &request.reference).await?;
         }
         if artefacts.is_in_catalog(&request.reference) {
             return self.pull_from_catalog(request).await;

@@ -28,6 +28,7 @@ mod room;
 mod space;
 mod ssh;
 mod vms;
+mod walls;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -78,6 +79,8 @@ pub struct Networks {
     pub program: Option<PathBuf>,
     /// Private networks, and networks of this host, that guests may reach.
     pub open: Vec<Subnet>,
+    /// Whether VMs use the VMM's own network where there is no passt.
+    pub insecure_builtin: bool,
 }
 
 /// What an engine is made of.

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use vmm::{Backend, Machine, RateLimit};
+use vmm::{Backend, Confine, Machine, RateLimit};
 
 use crate::EngineError;
+use crate::walls::{Answer, Wall};
 
 /// The VMM for a start.
 #[derive(Clone, Debug)]
@@ -59,6 +60,11 @@ pub trait Machines: fmt::Debug + Send + Sync {
         RateLimit::default()
     }
 
+    /// Whether VMMs run where this host does not let them be confined.
+    fn confine(&self) -> Confine {
+        Confine::Required
+    }
+
     /// What is to be said of the Firecracker that is installed; `None` where there is none.
     fn firecracker(&self) -> Option<Result<String, EngineError>> {
         None
@@ -77,14 +83,18 @@ pub struct HostMachines {
     pub binaries: vmm::Binaries,
     /// passt, if not the one on `PATH`.
     pub passt: Option<PathBuf>,
+    /// Whether a VMM's own network will do where there is no passt.
+    pub insecure_builtin: bool,
     /// How fast each of a VM's disks may be used.
     pub disk_limit: RateLimit,
 }
 
 impl HostMachines {
-    /// The choice, unless it is one by itself of a VMM that has no networks without passt, and there is none.
+    /// The choice, unless it is one by itself of a VMM that has no networks without passt, there is none, and the
+    /// configuration lets another VMM's own network do.
     fn with_passt(&self, choice: Choice) -> Choice {
-        if self.wanted == vmm::Wanted::Auto && net::find_passt(self.passt.as_deref()).is_none() {
+        let builtin = Wall::Passt.answer(self.insecure_builtin) != Answer::Refuse;
+        if builtin && self.wanted == vmm::Wanted::Auto && net::find_passt(self.passt.as_deref()).is_none() {
             let other = || vmm::choose(vmm::Wanted::Qemu, &self.binaries).ok();
             return choice.without_passt(|| other().map(|(backend, _)| backend));
         }
@@ -105,6 +115,10 @@ impl Machines for HostMachines {
 
     fn disk_limit(&self) -> RateLimit {
         self.disk_limit
+    }
+
+    fn confine(&self) -> Confine {
+        self.binaries.confine
     }
 
     fn firecracker(&self) -> Option<Result<String, EngineError>> {

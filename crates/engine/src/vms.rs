@@ -45,7 +45,7 @@ use crate::notices::Notices;
 use crate::operations::{OperationHandle, Operations};
 use crate::room::Reserve;
 use crate::ssh::SshKeys;
-use crate::{Defaults, EngineError, Machines, Networks};
+use crate::{Defaults, EngineError, Machines, Networks, walls};
 use actor::{Command, Live};
 use pause::Pause;
 
@@ -141,9 +141,13 @@ impl Shared {
         operation: &OperationHandle,
     ) -> Result<start::Inputs, EngineError> {
         let choice = self.machines.choose_again(&row.vmm)?;
+        let left_out = walls::left_out(&*self.machines, &self.networks, &*choice.backend, row.network);
+        let mut reasons = vec![choice.reason];
+        reasons.extend(left_out.iter().cloned());
+        reasons.retain(|reason| !reason.is_empty());
         let update = store::VmUpdate {
             vmm: Some(choice.backend.name().to_owned()),
-            vmm_reason: Some(choice.reason),
+            vmm_reason: Some(reasons.join("; ")),
             ..store::VmUpdate::default()
         };
         self.store.vms().update(&row.id, update).await?;
@@ -164,6 +168,7 @@ impl Shared {
             backend: choice.backend,
             networks: self.networks.clone(),
             disk_limit: self.machines.disk_limit(),
+            left_out,
             ready_within: self.timeouts.ready,
             kernel,
             image,

@@ -424,7 +424,7 @@ async fn a_bundle_that_is_not_what_the_catalog_says_is_refused_and_leaves_nothin
 }
 
 #[tokio::test]
-async fn a_catalog_that_cannot_be_had_is_told_where_it_is_needed_and_only_there() {
+async fn a_catalog_that_cannot_be_read_is_an_error_and_nobody_else_is_asked() {
     let published = Published::new();
     published.replace("catalog.json", br#"{"schema_version": 9}"#.to_vec());
     let host = Host::new();
@@ -440,8 +440,24 @@ async fn a_catalog_that_cannot_be_had_is_told_where_it_is_needed_and_only_there(
     published.remove("catalog.json");
     let error = engine.kernels().available().await.unwrap_err().to_api();
     assert!(error.message.ends_with("is not served: status 404"), "{error}");
-    // What is embedded is looked for all the same: it fails at the mirror, which is none.
-    let error = pull_kernel(&engine, "debian-cloud").await.unwrap_err();
-    assert!(error.message.contains("cannot reach the mirror"), "{error}");
+    // What is embedded is not made in the place of what may be published under its name.
+    for error in [
+        pull_kernel(&engine, "debian-cloud").await.unwrap_err(),
+        pull_image(&engine, "debian-minimal").await.unwrap_err(),
+        // Nor is a registry asked for what may be published, and what may not.
+        pull_image(&engine, "box").await.unwrap_err(),
+        pull_image(&engine, "misspelt").await.unwrap_err(),
+    ] {
+        assert!(error.message.ends_with("is not served: status 404"), "{error}");
+        assert!(!error.message.contains("docker.io"), "{error}");
+    }
+    for broken in ["", "[]", "{\"schema_version\": 1", "<html>"] {
+        published.replace("catalog.json", broken.as_bytes().to_vec());
+        let error = pull_image(&engine, "box").await.unwrap_err();
+        assert!(
+            error.message.starts_with("cannot look for image `box`: "),
+            "{broken}: {error}"
+        );
+    }
     assert_eq!(left(&host), Vec::<String>::new());
 }

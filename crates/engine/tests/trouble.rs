@@ -147,9 +147,8 @@ async fn a_missing_vmm_is_named_with_what_to_install() {
 }
 
 #[tokio::test]
-async fn a_missing_passt_is_an_error_where_the_vmm_has_no_network_of_its_own() {
+async fn a_missing_passt_is_an_error_unless_the_vmms_own_network_is_let_do() {
     let mut host = Host::new();
-    host.backend = host.backend.clone().without_built_in_network();
     host.networks.passt = Some("/nowhere/passt".into());
     let engine = host.engine().await;
     let leaks = host.leaks();
@@ -159,7 +158,7 @@ async fn a_missing_passt_is_an_error_where_the_vmm_has_no_network_of_its_own() {
     };
     let error = engine
         .vms()
-        .create(request)
+        .create(request.clone())
         .await
         .unwrap()
         .wait()
@@ -168,12 +167,51 @@ async fn a_missing_passt_is_an_error_where_the_vmm_has_no_network_of_its_own() {
     assert!(
         error
             .message
-            .ends_with("passt was not found, and simulated has no network of its own"),
+            .ends_with("/nowhere/passt was not found, and a VM's network goes through it"),
         "{error:?}"
     );
-    assert!(error.hint.unwrap().contains("apt-get install passt"));
+    let hint = error.hint.unwrap();
+    assert!(hint.contains("apt-get install passt") && hint.contains("[network] insecure_builtin = true"));
     assert_eq!(engine.vms().list().await.unwrap(), []);
     leaks.assert_none_since().await;
+    drop(engine);
+
+    // One that has none is no better for being let do.
+    host.networks.insecure_builtin = true;
+    let mut bare = Host::new();
+    bare.backend = bare.backend.clone().without_built_in_network();
+    bare.networks = host.networks.clone();
+    let engine = bare.engine().await;
+    let error = engine.vms().create(request.clone()).await.unwrap().wait().await;
+    assert!(
+        error
+            .unwrap_err()
+            .message
+            .contains("/nowhere/passt was not found")
+    );
+    drop(engine);
+
+    let engine = host.engine().await;
+    let operation = engine.vms().create(request).await.unwrap();
+    let mut events = operation.events();
+    operation.wait().await.unwrap();
+    let mut warnings = Vec::new();
+    while let Some(event) = events.next().await {
+        if let api::Event::Warning { message } = event {
+            warnings.push(message);
+        }
+    }
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("loopback") && warnings[0].contains("insecure_builtin"),
+        "{warnings:?}"
+    );
+    let shown = engine.vms().show("a").await.unwrap();
+    assert!(
+        shown.vmm_reason.contains("insecure_builtin"),
+        "{}",
+        shown.vmm_reason
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::firecracker::{self, Firecracker, Jailer, WORLD};
 use crate::kvm::{self, NoKvm};
 use crate::qemu::{self, Acceleration, Qemu};
 use crate::spec::{TAPS, taps};
-use crate::{Backend, Folder, Machine, VmmError};
+use crate::{Backend, Confine, Folder, Machine, VmmError};
 
 /// Names of the binaries on `PATH`.
 const QEMU: &str = "qemu-system-x86_64";
@@ -45,6 +45,8 @@ pub struct Binaries {
     pub jailer: Option<PathBuf>,
     /// Where jails are made; Firecracker runs without any if there is no such place.
     pub jails: Option<PathBuf>,
+    /// Whether they run where they cannot be confined.
+    pub confine: Confine,
 }
 
 /// The VMM for a start, and why it is this one (empty where there is nothing to say).
@@ -99,7 +101,9 @@ fn qemu(
         None => Acceleration::Kvm,
         Some(_) => Acceleration::Tcg,
     };
-    Ok(Arc::new(Qemu::new(binary, acceleration)))
+    Ok(Arc::new(
+        Qemu::new(binary, acceleration).with_confinement(binaries.confine),
+    ))
 }
 
 /// One of a release that guests are run on, in jails if they are asked for.
@@ -113,7 +117,7 @@ fn walled_firecracker(binaries: &Binaries, path: Option<&OsStr>) -> Result<Firec
         )),
         None => None,
     };
-    Ok(firecracker.with_jailer(jailer))
+    Ok(firecracker.with_jailer(jailer).with_confinement(binaries.confine))
 }
 
 /// An error with its causes, in one line.

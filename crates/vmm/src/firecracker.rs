@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use crate::{Backend, Folder, Machine, MachineSpec, VmmError};
+use crate::{Backend, Confine, Folder, Machine, MachineSpec, VmmError};
 pub use jail::Jailer;
 pub(crate) use jail::has_control_groups;
 pub(crate) use machine::find;
@@ -47,6 +47,7 @@ pub struct Firecracker {
     name: String,
     log_keeper: PathBuf,
     jailer: Option<Jailer>,
+    confine: Confine,
 }
 
 impl Firecracker {
@@ -60,6 +61,7 @@ impl Firecracker {
             // Not the path of this program: an update may have put another one there.
             log_keeper: "/proc/self/exe".into(),
             jailer: None,
+            confine: Confine::Required,
         }
     }
 
@@ -72,6 +74,12 @@ impl Firecracker {
     #[must_use]
     pub fn with_jailer(self, jailer: Option<Jailer>) -> Self {
         Self { jailer, ..self }
+    }
+
+    /// Says whether machines run where they cannot be confined; by default they do not.
+    #[must_use]
+    pub fn with_confinement(self, confine: Confine) -> Self {
+        Self { confine, ..self }
     }
 
     /// Has another program than this one keep the logs; it must call [`crate::keep_logs_if_asked`].

@@ -15,6 +15,7 @@
 
 mod choose;
 mod command_line;
+mod confine;
 pub mod firecracker;
 mod folder;
 pub mod groups;
@@ -30,6 +31,7 @@ mod version;
 use folder::Folder;
 
 pub use choose::{Binaries, Wanted, choose, choose_again, find, installed_firecracker};
+pub use confine::Confine;
 pub use firecracker::{Firecracker, concern};
 pub use limits::LARGEST_DISK;
 pub use logs::{Follower, LogKind, console_log, keep_logs_if_asked, metrics_log, vmm_log};

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use crate::{Backend, Folder, Machine, MachineSpec, VmmError};
+use crate::{Backend, Confine, Folder, Machine, MachineSpec, VmmError};
 pub use confine::confinable;
 pub(crate) use machine::find;
 pub use version::version;
@@ -39,6 +39,7 @@ pub struct Qemu {
     acceleration: Acceleration,
     log_keeper: PathBuf,
     attaches: bool,
+    confine: Confine,
 }
 
 impl Qemu {
@@ -50,6 +51,7 @@ impl Qemu {
             // Not the path of this program: an update may have put another one there.
             log_keeper: "/proc/self/exe".into(),
             attaches: false,
+            confine: Confine::Required,
         }
     }
 
@@ -61,6 +63,12 @@ impl Qemu {
             attaches: true,
             ..self
         }
+    }
+
+    /// Says whether machines run where they cannot be confined; by default they do not.
+    #[must_use]
+    pub fn with_confinement(self, confine: Confine) -> Self {
+        Self { confine, ..self }
     }
 
     /// Has another program than this one keep the logs; it must call [`crate::keep_logs_if_asked`].

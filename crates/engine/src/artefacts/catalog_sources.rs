@@ -105,6 +105,8 @@ impl CatalogSources {
         Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Learns what is published, if anything may be. Where that fails, nothing else is asked for a name: only the catalog
+    /// can say whose it is.
     fn refresh_with(&self, cancel: &Cancel) -> Result<(), CatalogError> {
         let Some(published) = &self.published else {
             return Ok(());
@@ -197,9 +199,9 @@ impl Sources for CatalogSources {
         cancel: &CancellationToken,
     ) -> Result<Made, SourceError> {
         bridged(progress, cancel, |sink, cancel| {
-            let refreshed = self.refresh_with(cancel);
+            self.refresh_with(cancel).map_err(told)?;
             let catalog = self.catalog();
-            let entry = known(catalog.kernel(name), name, refreshed)?;
+            let entry = known(catalog.kernel(name), name)?;
             entry.arch.check(name).map_err(told)?;
             let found = self.open(entry.bundle.as_ref(), entry.source.is_some(), &sink, cancel)?;
             if let (Some(bundle), Some(reference)) = (found, &entry.bundle) {
@@ -239,9 +241,9 @@ impl Sources for CatalogSources {
     ) -> Result<Made, SourceError> {
         let mut out = file.try_clone().map_err(SourceError::file("open", name))?;
         bridged(progress, cancel, |sink, cancel| {
-            let refreshed = self.refresh_with(cancel);
+            self.refresh_with(cancel).map_err(told)?;
             let catalog = self.catalog();
-            let entry = known(catalog.image(name), name, refreshed)?;
+            let entry = known(catalog.image(name), name)?;
             entry.arch.check(name).map_err(told)?;
             let found = self.open(entry.bundle.as_ref(), entry.source.is_some(), &sink, cancel)?;
             if let (Some(bundle), Some(reference)) = (found, &entry.bundle) {
@@ -311,24 +313,10 @@ impl CatalogSources {
     }
 }
 
-/// The entry; where there is none, since what is published could not be learnt, that is told.
-fn known<'c, E>(
-    entry: Option<&'c E>,
-    name: &str,
-    refreshed: Result<(), CatalogError>,
-) -> Result<&'c E, SourceError> {
-    match (entry, refreshed) {
-        (Some(entry), refreshed) => {
-            if let Err(error) = refreshed {
-                tracing::warn!(error = %one_line(&error), "cannot learn what is published now");
-            }
-            Ok(entry)
-        }
-        (None, Err(error)) => Err(told(error)),
-        (None, Ok(())) => Err(SourceError::Unknown {
-            name: name.to_owned(),
-        }),
-    }
+fn known<'c, E>(entry: Option<&'c E>, name: &str) -> Result<&'c E, SourceError> {
+    entry.ok_or_else(|| SourceError::Unknown {
+        name: name.to_owned(),
+    })
 }
 
 pub(super) fn told(error: CatalogError) -> SourceError {

@@ -70,13 +70,7 @@ impl Artefacts {
         let bare = !text.contains([':', '/', '@']);
         let known = self.is_in_catalog(text);
         if bare || known {
-            match self.refresh("image", text).await {
-                // What is published may boot another kernel; but what this version carries will do.
-                Err(error) if known => {
-                    tracing::warn!(error = %crate::error::one_line(&error), "cannot learn what is published now");
-                }
-                refreshed => refreshed?,
-            }
+            self.refresh("image", text).await?;
         }
         if bare || self.is_in_catalog(text) {
             return Ok(Wanted {

@@ -8,8 +8,9 @@ use api::{Check, CheckState};
 use config::Paths;
 
 use super::check;
-use crate::Machines;
 use crate::error::one_line;
+use crate::walls::{Answer, Wall};
+use crate::{Machines, Networks};
 
 /// Free space in bytes below which a check warns, and fails.
 const LITTLE: u64 = 5 << 30;
@@ -75,14 +76,31 @@ pub(super) fn agent(agent: &Path) -> Check {
     }
 }
 
-pub(super) fn passt(configured: Option<&Path>) -> Check {
-    match net::find_passt(configured) {
-        Some(path) => check("passt", CheckState::Pass, path.display().to_string(), None),
-        None => check(
-            "passt",
+pub(super) fn passt(networks: &Networks) -> Check {
+    const NAME: &str = "passt";
+    if let Some(path) = net::find_passt(networks.passt.as_deref()) {
+        return check(NAME, CheckState::Pass, path.display().to_string(), None);
+    }
+    let missing = match &networks.passt {
+        Some(passt) => format!("{} was not found", passt.display()),
+        None => "not found".to_owned(),
+    };
+    let hint = Some("apt-get install passt, and leave `passt_bin` out of config.toml");
+    match Wall::Passt.answer(networks.insecure_builtin) {
+        Answer::Refuse => check(
+            NAME,
+            CheckState::Fail,
+            format!("{missing}: no VM with a network starts"),
+            hint,
+        ),
+        Answer::Warn | Answer::Tell => check(
+            NAME,
             CheckState::Warn,
-            "not found: VMs use the VMM's own network, from which they reach services on this host's loopback",
-            Some("apt-get install passt"),
+            format!(
+                "{missing}: VMs use QEMU's own network, from which they reach services on this host's loopback ({})",
+                Wall::Passt.key()
+            ),
+            hint,
         ),
     }
 }

@@ -1,52 +1,40 @@
 //! Whether VMMs are confined on this host, and the setting that keeps them from it.
 
-use std::fs;
-use std::path::Path;
-
 use api::{Check, CheckState};
+use vmm::Confine;
 
 use super::check;
+use crate::walls::{Answer, Wall, allow_user_namespaces};
 
 const NAME: &str = "confinement";
 
-/// Settings by which hosts refuse user namespaces, the value that does, and how it is changed.
-const SETTINGS: [(&str, &str, &str); 3] = [
-    (
-        "kernel/apparmor_restrict_unprivileged_userns",
-        "1",
-        "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0 (for good: a file in /etc/sysctl.d)",
-    ),
-    (
-        "kernel/unprivileged_userns_clone",
-        "0",
-        "sudo sysctl kernel.unprivileged_userns_clone=1 (for good: a file in /etc/sysctl.d)",
-    ),
-    (
-        "user/max_user_namespaces",
-        "0",
-        "sudo sysctl user.max_user_namespaces=15000 (for good: a file in /etc/sysctl.d)",
-    ),
-];
-
-pub(super) fn confinement() -> Check {
+pub(super) fn confinement(confine: Confine) -> Check {
     let refused = vmm::qemu::confinable().map_err(|refusal| refusal.reason());
-    result(refused, Path::new("/proc/sys"))
+    result(refused, confine)
 }
 
-fn result(refused: Result<(), String>, settings: &Path) -> Check {
+fn result(refused: Result<(), String>, confine: Confine) -> Check {
     let Err(reason) = refused else {
         let message = "VMMs see nothing of this host and have no rights on it";
         return check(NAME, CheckState::Pass, message, None);
     };
-    let is = |name: &str, value: &str| {
-        fs::read_to_string(settings.join(name)).is_ok_and(|text| text.trim() == value)
-    };
-    let hint = SETTINGS.iter().find(|(name, value, _)| is(name, value)).map_or(
-        "let user namespaces be made; in a container, run it with the right to (CAP_SYS_ADMIN)",
-        |(_, _, hint)| hint,
-    );
-    let message = format!("{reason}; VMMs run with all rights of their user");
-    check(NAME, CheckState::Warn, message, Some(hint))
+    match Wall::VmmNamespaces.answer(confine == Confine::WherePossible) {
+        Answer::Refuse => check(
+            NAME,
+            CheckState::Fail,
+            format!("{reason}; no VM starts"),
+            Some(allow_user_namespaces()),
+        ),
+        Answer::Warn | Answer::Tell => check(
+            NAME,
+            CheckState::Warn,
+            format!(
+                "{reason}; VMMs run with all rights of their user ({})",
+                Wall::VmmNamespaces.key()
+            ),
+            Some(allow_user_namespaces()),
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -54,22 +42,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_setting_that_refuses_user_namespaces_is_named() {
-        let settings = tempfile::tempdir().unwrap();
-        assert_eq!(result(Ok(()), settings.path()).state, CheckState::Pass);
-        let refused = || result(Err("cannot make namespaces: no".into()), settings.path());
-        assert_eq!(refused().state, CheckState::Warn);
-        assert!(refused().message.starts_with("cannot make namespaces: no; "));
-        assert!(refused().hint.unwrap().contains("container"));
-        fs::create_dir_all(settings.path().join("user")).unwrap();
-        let limit = settings.path().join("user/max_user_namespaces");
-        for (value, named) in [("96365\n", false), ("0\n", true)] {
-            fs::write(&limit, value).unwrap();
-            assert_eq!(
-                refused().hint.unwrap().contains("max_user_namespaces"),
-                named,
-                "{value}"
-            );
+    fn a_host_that_refuses_to_confine_fails_unless_that_is_configured() {
+        let refused = || Err("cannot make namespaces: no".to_owned());
+        for (refused, confine, state, told) in [
+            (Ok(()), Confine::Required, CheckState::Pass, "VMMs see nothing"),
+            (
+                Ok(()),
+                Confine::WherePossible,
+                CheckState::Pass,
+                "VMMs see nothing",
+            ),
+            (
+                refused(),
+                Confine::Required,
+                CheckState::Fail,
+                "cannot make namespaces: no; no VM starts",
+            ),
+            (
+                refused(),
+                Confine::WherePossible,
+                CheckState::Warn,
+                "cannot make namespaces: no; VMMs run with all rights of their user (confinement = \"unconfined\")",
+            ),
+        ] {
+            let found = result(refused, confine);
+            assert_eq!(found.state, state, "{}", found.message);
+            assert!(found.message.starts_with(told), "{}", found.message);
+            assert_eq!(found.hint.is_some(), state != CheckState::Pass);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::faults::Faults;
 use crate::identity::Identity;
 use crate::operations::OperationHandle;
 use crate::plan::{self, Step};
-use crate::{EngineError, Machines, Networks, console};
+use crate::{EngineError, Machines, Networks, console, walls};
 
 /// Which of a machine's drives is the one that it writes to.
 pub(crate) fn writable_drive(boot: Boot) -> usize {
@@ -47,6 +47,8 @@ pub(crate) struct Inputs {
     pub(crate) machines: Arc<dyn Machines>,
     pub(crate) identity: Identity,
     pub(crate) networks: Networks,
+    /// Walls that are missing and that the configuration lets be missing, a line each.
+    pub(crate) left_out: Vec<String>,
     pub(crate) ready_within: Duration,
 }
 
@@ -63,6 +65,9 @@ pub(crate) async fn start(
     operation: &OperationHandle,
     faults: &dyn Faults,
 ) -> Result<Started, EngineError> {
+    for line in &inputs.left_out {
+        operation.warn(line.as_str());
+    }
     let steps: [Box<dyn Step<Start>>; 4] = [
         Box::new(ConnectNetwork),
         Box::new(StartMachine),
@@ -71,7 +76,6 @@ pub(crate) async fn start(
     ];
     let mut start = Start {
         inputs,
-        operation: operation.clone(),
         network: None,
         machine: None,
         link: None,
@@ -102,7 +106,6 @@ pub(crate) async fn start(
 /// What the steps hand on.
 struct Start {
     inputs: Inputs,
-    operation: OperationHandle,
     network: Option<NetworkDevice>,
     machine: Option<Arc<dyn Machine>>,
     link: Option<Link>,
@@ -166,16 +169,13 @@ impl Step<Start> for ConnectNetwork {
                         mtu: net::user_plan().mtu,
                     }
                 }
-                None if !start.inputs.backend.has_built_in_network() => {
-                    let vmm = start.inputs.backend.name().to_owned();
-                    return Err(EngineError::PasstMissing { vmm });
+                None if walls::uses_builtin(&start.inputs.networks, &*start.inputs.backend) => {
+                    NetworkDevice::BuiltIn { mac }
                 }
                 None => {
-                    start.operation.warn(
-                        "passt was not found: the VM uses the VMM's own network, from which it reaches services \
-                         on this host's loopback; install passt (on Debian: apt-get install passt)",
-                    );
-                    NetworkDevice::BuiltIn { mac }
+                    let configured = start.inputs.networks.passt.as_ref();
+                    let passt = configured.map_or("passt".to_owned(), |passt| passt.display().to_string());
+                    return Err(EngineError::PasstMissing { passt });
                 }
             });
             Ok(())

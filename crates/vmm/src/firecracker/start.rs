@@ -18,7 +18,7 @@ use crate::groups::{self, Share};
 use crate::limits::{Counted, limit_firecracker};
 use crate::logs::Keeper;
 use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
-use crate::{Folder, Machine, MachineSpec, NetworkDevice, VmmError};
+use crate::{Confine, Folder, Machine, MachineSpec, NetworkDevice, VmmError};
 
 /// How to speak to it, and how it speaks.
 const ARGUMENTS: [&str; 9] = [
@@ -64,7 +64,8 @@ pub(super) async fn start(
         Walls::Confinement
     };
     let mut started = run(firecracker, spec, snapshot, &folder, walls).await;
-    if let (Err(VmmError::Confine { source, .. }), None) = (&started, &spec.network) {
+    let needs_confinement = firecracker.confine == Confine::Required || spec.network.is_some();
+    if let (Err(VmmError::Confine { source, .. }), false) = (&started, needs_confinement) {
         let reason = source.reason();
         tracing::warn!(
             vm = spec.id,

@@ -14,21 +14,21 @@ use crate::limits::{Counted, limit_qemu};
 use crate::logs::{Inlets, Keeper};
 use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
 use crate::spec::TAPS;
-use crate::{Folder, Machine, MachineSpec, NetworkDevice, VmmError};
+use crate::{Confine, Folder, Machine, MachineSpec, NetworkDevice, VmmError};
 
-/// Whether QEMU is confined.
+/// What stands between QEMU and the host, beside its own filters and limits.
 #[derive(Clone, Copy, Debug)]
-enum Confine {
-    Yes,
-    No,
+enum Walls {
+    Confinement,
+    None,
 }
 
 /// Starts the machine.
 pub(super) async fn start(qemu: &Qemu, spec: &MachineSpec) -> Result<Arc<dyn Machine>, VmmError> {
     let folder = Folder::open(&spec.folder)?;
     folder.close_to_others()?;
-    let mut started = run(qemu, spec, &folder, Confine::Yes).await;
-    let needs_confinement = qemu.attaches && spec.network.is_some();
+    let mut started = run(qemu, spec, &folder, Walls::Confinement).await;
+    let needs_confinement = qemu.confine == Confine::Required || (qemu.attaches && spec.network.is_some());
     if let (Err(VmmError::Confine { source, .. }), false) = (&started, needs_confinement) {
         let reason = source.reason();
         tracing::warn!(
@@ -36,7 +36,7 @@ pub(super) async fn start(qemu: &Qemu, spec: &MachineSpec) -> Result<Arc<dyn Mac
             reason,
             "this host lets no process be confined: QEMU runs with all rights of its user"
         );
-        started = run(qemu, spec, &folder, Confine::No).await;
+        started = run(qemu, spec, &folder, Walls::None).await;
     }
     let (processes, session) = started.inspect_err(|_| tidy(&folder))?;
     Ok(Arc::new(QemuMachine::started(folder, processes, session)))
@@ -46,10 +46,10 @@ async fn run(
     qemu: &Qemu,
     spec: &MachineSpec,
     folder: &Folder,
-    confine: Confine,
+    walls: Walls,
 ) -> Result<(Processes, Session), VmmError> {
     let (keeper, inlets) = Keeper::prepare(&qemu.log_keeper, folder)?;
-    let mut launch = prepare(qemu, spec, folder, inlets, confine)?;
+    let mut launch = prepare(qemu, spec, folder, inlets, walls)?;
     if let Some(group) = groups::make(folder, spec, Share::of_qemu(spec, qemu.acceleration)).await {
         launch.group(group);
     }
@@ -64,7 +64,7 @@ fn prepare(
     spec: &MachineSpec,
     folder: &Folder,
     inlets: Inlets,
-    confine: Confine,
+    walls: Walls,
 ) -> Result<Launch, VmmError> {
     let spawn = |source| cannot_execute(&qemu.binary, source);
     let (network, wire) = match &spec.network {
@@ -78,8 +78,8 @@ fn prepare(
         open(path, true)?;
     }
     let mut launch = Launch::new(&binary, folder.path(), folder.path().join(PROCESS_RECORD));
-    let (kernel, initramfs) = match confine {
-        Confine::Yes => {
+    let (kernel, initramfs) = match walls {
+        Walls::Confinement => {
             let mut confinement = confinement(qemu.acceleration, &binary, spec, folder)?;
             if wire.is_some() {
                 confinement.device(TAPS);
@@ -87,7 +87,7 @@ fn prepare(
             launch.confine(confinement);
             (KERNEL.into(), INITRAMFS.into())
         }
-        Confine::No => (spec.kernel.clone(), spec.initramfs.clone()),
+        Walls::None => (spec.kernel.clone(), spec.initramfs.clone()),
     };
     let mut drives = Vec::new();
     for drive in &spec.drives {
@@ -109,9 +109,9 @@ fn prepare(
     if let Some(wire) = wire {
         launch.wire(wire);
     }
-    let counted = match confine {
-        Confine::Yes => Counted::Apart,
-        Confine::No => Counted::WithUser,
+    let counted = match walls {
+        Walls::Confinement => Counted::Apart,
+        Walls::None => Counted::WithUser,
     };
     limit_qemu(&mut launch, spec, qemu.acceleration, counted);
     launch

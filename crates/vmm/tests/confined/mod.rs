@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use vmm::{Backend, Drive, MachineSpec, NetworkDevice, RateLimit};
+use vmm::{Backend, Confine, Drive, MachineSpec, NetworkDevice, RateLimit, VmmError};
 
 use crate::common::{Lab, in_time, run_again};
 use crate::kernel::{Then, kernel};
@@ -119,7 +119,7 @@ async fn by_a_plain_user() {
 }
 
 #[tokio::test]
-#[ignore = "run by where_user_namespaces_are_refused_qemu_runs_unconfined"]
+#[ignore = "run by where_user_namespaces_are_refused_no_qemu_runs_unless_that_is_configured"]
 async fn without_namespaces() {
     let refusal = vmm::qemu::confinable().unwrap_err();
     assert_eq!(
@@ -127,7 +127,12 @@ async fn without_namespaces() {
         "cannot make namespaces: No space left on device (os error 28)"
     );
     let lab = Lab::new();
-    let machine = qemu().start(&closed_spec(&lab)).await.unwrap();
+    let spec = closed_spec(&lab);
+    let error = qemu().start(&spec).await.unwrap_err();
+    assert!(matches!(error, VmmError::Confine { .. }), "{error}");
+    assert_eq!(lab.left(), Vec::<String>::new(), "nothing of it ran");
+    let allowed = qemu().with_confinement(Confine::WherePossible);
+    let machine = allowed.start(&spec).await.unwrap();
     assert_eq!(
         namespace(&machine.pid().to_string(), "mnt"),
         namespace("self", "mnt")
@@ -149,10 +154,32 @@ fn a_plain_user_confines_qemu_as_well() {
 
 /// In a user namespace, whose own limit is no matter for the host.
 #[test]
-fn where_user_namespaces_are_refused_qemu_runs_unconfined() {
+fn where_user_namespaces_are_refused_no_qemu_runs_unless_that_is_configured() {
     let how = "exec unshare --user --map-root-user sh -euc 'echo 0 > /proc/sys/user/max_user_namespaces; \
                exec setpriv --bounding-set -all \"$@\"' sh \"$@\"";
     run_again(&["/bin/sh"], how, "confined::without_namespaces");
+}
+
+#[tokio::test]
+#[ignore = "run by root_confines_qemu_without_user_namespaces"]
+async fn by_root_without_namespaces() {
+    vmm::qemu::confinable().unwrap();
+    let lab = Lab::new();
+    let machine = qemu().start(&closed_spec(&lab)).await.unwrap();
+    let pid = machine.pid();
+    assert_eq!(status(pid, "CapEff"), "0000000000000000");
+    assert_ne!(namespace(&pid.to_string(), "mnt"), namespace("self", "mnt"));
+    assert_ne!(namespace(&pid.to_string(), "net"), namespace("self", "net"));
+    in_time(machine.kill()).await.unwrap();
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+/// Root's rights do what a user namespace is for: the wall is not missing.
+#[test]
+fn root_confines_qemu_without_user_namespaces() {
+    let how = "exec unshare --user --map-root-user sh -euc 'echo 0 > /proc/sys/user/max_user_namespaces; \
+               exec \"$@\"' sh \"$@\"";
+    run_again(&["/bin/sh"], how, "confined::by_root_without_namespaces");
 }
 
 #[tokio::test]
