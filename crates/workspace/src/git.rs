@@ -51,7 +51,11 @@ static UNCONFINED: AtomicBool = AtomicBool::new(false);
 /// Why the gits that have looked at repositories so far were not confined, if they were not.
 #[must_use]
 pub fn unconfined() -> Option<String> {
-    let refused = || Confinement::refused().map(process::Refusal::reason);
+    let refused = || {
+        let reason = Confinement::refused()?.reason();
+        // Without the system's numbers.
+        Some(reason.split(" (os error").next().unwrap_or_default().to_owned())
+    };
     UNCONFINED.load(Ordering::Relaxed).then(refused).flatten()
 }
 

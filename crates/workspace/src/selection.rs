@@ -67,6 +67,18 @@ pub struct Selection {
     pub pointers: usize,
 }
 
+/// How the working tree differs from the index, and that from the head.
+const STATUS: [&str; 8] = [
+    "status",
+    "--porcelain=v2",
+    "-z",
+    "--untracked-files=all",
+    "--ignored=no",
+    "--no-renames",
+    "--ignore-submodules=dirty",
+    "--no-ahead-behind",
+];
+
 /// One entry of the index.
 struct Tracked {
     absent: bool,
@@ -145,24 +157,22 @@ impl Selection {
 
     fn of_tree(repository: &Repository, choice: &Choice) -> Result<Self, WorkspaceError> {
         let git = &repository.git;
-        let listed = git.read("list the files", ["ls-files", "-s", "-t", "-z"])?;
-        let tracked = index(&listed)?;
+        // Neither waits for the other.
+        let (listed, status) = std::thread::scope(|scope| {
+            let listed = scope.spawn(|| git.read("list the files", ["ls-files", "-s", "-t", "-z"]));
+            let status = git.read("look for changes", STATUS);
+            let listed = listed.join();
+            (
+                listed.unwrap_or(Err(WorkspaceError::Answer("no list of its files"))),
+                status,
+            )
+        });
+        let tracked = index(&listed?)?;
         if choice.mode == Mode::Shallow {
             refuse_submodules(&tracked)?;
         }
-        let status = [
-            "status",
-            "--porcelain=v2",
-            "-z",
-            "--untracked-files=all",
-            "--ignored=no",
-            "--no-renames",
-            "--ignore-submodules=dirty",
-            "--no-ahead-behind",
-        ];
-        let status = git.read("look for changes", status)?;
         let mut selection = Self::empty(repository);
-        for entry in status::parse(&status)? {
+        for entry in status::parse(&status?)? {
             selection.add(&repository.top, entry, choice.untracked);
         }
         let deleted: HashSet<&[u8]> = selection.deleted.iter().map(Vec::as_slice).collect();

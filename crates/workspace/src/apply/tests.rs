@@ -108,6 +108,8 @@ impl Scene {
     fn killed_at(&self, change: usize, work: &str) -> bool {
         let mut copy = Command::new(std::env::current_exe().unwrap());
         copy.args(["--exact", work]).env(SCENE, self.0.path());
+        // What a killed program leaves goes with the scene.
+        copy.env("TMPDIR", self.0.path());
         let ended = copy.env(CHANGE, change.to_string()).output().unwrap();
         ended.status.success()
     }

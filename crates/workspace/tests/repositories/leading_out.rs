@@ -49,7 +49,6 @@ fn a_link_in_any_place_where_git_looks_is_refused_and_nothing_behind_it_goes() {
         "info/sparse-checkout",
         "info/exclude",
         "info/attributes",
-        "info/alternates-are-not-here-but-this-is-no-place-that-is-read",
         "objects/info/alternates",
         "objects/pack/pack-0.pack",
         "objects/00/11111111111111111111111111111111111111",
@@ -57,7 +56,9 @@ fn a_link_in_any_place_where_git_looks_is_refused_and_nothing_behind_it_goes() {
         "refs/tags/deep/er",
         "commondir",
     ] {
-        for target in ["../../secret", "/dev/zero", "HEAD"] {
+        let targets = ["../../secret", "/dev/zero", "HEAD"];
+        let read_here = matches!(place, "info/sparse-checkout" | "config");
+        for target in targets.into_iter().take(if read_here { 3 } else { 1 }) {
             let scene = with_a_secret();
             scene.git(&["config", "core.sparseCheckout", "true"]);
             let place = scene.top().join(".git").join(place);
@@ -65,11 +66,7 @@ fn a_link_in_any_place_where_git_looks_is_refused_and_nothing_behind_it_goes() {
             let _ = fs::remove_file(&place);
             symlink(target, &place).unwrap();
             let what = format!("{} -> {target}", place.display());
-            if what.contains("no-place-that-is-read") {
-                scene.prepare();
-            } else {
-                refused(&scene, &what);
-            }
+            refused(&scene, &what);
         }
     }
 }
@@ -429,7 +426,6 @@ fn a_host_that_confines_nothing_refuses_the_same_and_says_that_it_does_not() {
         "leading_out::a_link_in_any_place_where_git_looks_is_refused_and_nothing_behind_it_goes",
         "leading_out::a_driver_runs_nothing_whatever_bytes_its_name_has",
         "leading_out::objects_that_are_borrowed_go_only_on_the_users_word",
-        "hostile::no_setting_of_a_repository_runs_anything",
         "hostile::hooks_and_included_settings_run_nothing",
         "pulling::commits_come_with_their_messages_and_the_files_of_the_host_stay",
     ];
