@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo test conformance lifecycles fuzz lint coverage coverage-html coverage-total bench man openapi smoke smoke-list smoke-one install-hooks
+.PHONY: help setup build run demo test conformance lifecycles fuzz abuse lint coverage coverage-html coverage-total bench man openapi smoke smoke-list smoke-one install-hooks
 
 ARGS ?=
 
@@ -32,6 +32,9 @@ lifecycles: ## Random lifecycles of simulated VMs; ARGS="20000 7": how many, and
 
 fuzz: ## Hostile input for each fuzz target, ARGS seconds each; then the decoders' properties at length
 	@scripts/fuzz $(ARGS)
+
+abuse: ## Hostile guests lie to each verb at random; ARGS="600 7": seconds, and the seed
+	@scripts/abuse $(ARGS)
 
 lint: ## rustfmt, clippy, shellcheck, cargo-deny, check-docs: any warning fails
 	@scripts/lint

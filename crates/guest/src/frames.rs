@@ -166,6 +166,8 @@ impl Frame {
     /// # Errors
     /// [`FrameError`] for a stream that breaks, ends inside a frame or does not decode.
     pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Self>, FrameError> {
+        // Thousands of small frames may be there already: whoever reads them gives way to what else there is to do.
+        tokio::task::consume_budget().await;
         let mut kind = [0u8; 1];
         if stream.read(&mut kind).await? == 0 {
             return Ok(None);
@@ -190,6 +192,9 @@ impl Frame {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -257,5 +262,22 @@ mod tests {
             Err(FrameError::Malformed(6))
         ));
         assert!(matches!(read_all(&[1, 0, 0, 0, 3, 1]), Err(FrameError::Io(_))));
+    }
+
+    #[tokio::test]
+    async fn frames_without_end_leave_others_their_turn() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let asks = Arc::clone(&stop);
+        tokio::spawn(async move { asks.store(true, Ordering::Relaxed) });
+        let flood = output_header(Output::Stdout, 0).repeat(100_000);
+        let mut flood = flood.as_slice();
+        let mut read = 0;
+        while !stop.load(Ordering::Relaxed) {
+            assert!(
+                Frame::read(&mut flood).await.unwrap().is_some(),
+                "after {read} frames"
+            );
+            read += 1;
+        }
     }
 }

@@ -13,10 +13,14 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
+use crate::head::{Allowance, UntilAnswered};
 use crate::{AgentError, Problem};
 
 /// Most bytes of an answer's head; also the size of what hyper reads ahead.
 const MAX_HEAD: usize = 64 << 10;
+
+/// Most bytes that are read until an answer has begun: its head, `1xx` heads before it, and what hyper reads ahead.
+const MAX_BEFORE: usize = 4 * MAX_HEAD;
 
 /// Most header lines of an answer.
 const MAX_HEADERS: usize = 32;
@@ -141,42 +145,48 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let request = Request::builder().method(method).uri(path).header(HOST, "agent");
-    let (mut sender, connection) = handshake(stream).await?;
+    let (mut sender, connection, allowance) = handshake(stream).await?;
     let driver = Driver(tokio::spawn(async {
         // Seen by whoever waits for the answer.
         let _ = connection.await;
     }));
     let request = request.body(body).map_err(protocol)?;
-    Ok((sender.send_request(request).await.map_err(protocol)?, driver))
+    let response = sender.send_request(request).await.map_err(protocol)?;
+    allowance.lift();
+    Ok((response, driver))
 }
 
-/// An exchange whose connection may become something else. A guest that answers `100 Continue` for ever would keep
-/// the connection's task busy though nobody waits any more; so it ends with the caller, at whatever point.
+/// An exchange whose connection may become something else. It ends with the caller, at whatever point: a guest that
+/// goes on would keep the connection's task busy though nobody waits any more.
 async fn send(
     stream: Stream,
     request: Request<Full<Bytes>>,
 ) -> Result<(Response<Incoming>, Driver), AgentError> {
-    let (mut sender, connection) = handshake(stream).await?;
+    let (mut sender, connection, allowance) = handshake(stream).await?;
     let driver = Driver(tokio::spawn(async {
         // Seen by whoever waits for the answer.
         let _ = connection.with_upgrades().await;
     }));
-    Ok((sender.send_request(request).await.map_err(protocol)?, driver))
+    let response = sender.send_request(request).await.map_err(protocol)?;
+    allowance.lift();
+    Ok((response, driver))
 }
 
-type Connection<B> = http1::Connection<TokioIo<Stream>, B>;
+type Connection<B> = http1::Connection<TokioIo<UntilAnswered>, B>;
 
-async fn handshake<B>(stream: Stream) -> Result<(http1::SendRequest<B>, Connection<B>), AgentError>
+async fn handshake<B>(stream: Stream) -> Result<(http1::SendRequest<B>, Connection<B>, Allowance), AgentError>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    http1::Builder::new()
+    let (stream, allowance) = UntilAnswered::new(stream, MAX_BEFORE);
+    let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(protocol)
+        .map_err(protocol)?;
+    Ok((sender, connection, allowance))
 }
 
 /// The status and body of an answer. The body is copied together as it comes: kept in pieces, one that comes byte by byte

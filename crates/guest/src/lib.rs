@@ -13,6 +13,7 @@ mod error;
 pub mod files;
 pub mod forward;
 pub mod frames;
+mod head;
 mod http;
 pub mod link;
 mod listeners;

@@ -222,7 +222,7 @@ pub fn answer(lie: Lie, head: &[u8]) -> Option<Answer> {
         let asked = query.split('&').find_map(|pair| pair.strip_prefix("path="));
         let name = asked.unwrap_or_default().trim_end_matches('/').rsplit('/').next();
         if let Some(archive) = archives::of(lie, name.unwrap_or_default().as_bytes()) {
-            return Some(answers::archive(archive));
+            return Some(answers::archive(&archive));
         }
     }
     answers::of(lie, method, path)

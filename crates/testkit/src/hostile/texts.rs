@@ -7,5 +7,5 @@ pub const ESCAPES: &str =
 
 /// As long as an answer may be, about.
 pub(super) fn long() -> String {
-    "A".repeat(900_000)
+    "A".repeat(400_000)
 }
