@@ -12,12 +12,16 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 
 /// Length of what stands before the payload.
 pub(crate) const HEAD: usize = 10;
 /// No message is longer: the longest packet, and what stands before it.
 pub(crate) const LONGEST: usize = HEAD + 65_535;
+/// What may be under way, in bytes as the kernel counts them; as much as any process may ask for by default. Answers come in
+/// bursts, and the relay waits for nothing.
+const UNDER_WAY: usize = 212_992;
 /// The relay's first message: from now on it relays.
 const READY: &[u8] = b"ready";
 
@@ -93,12 +97,12 @@ pub(crate) fn parse(message: &[u8]) -> Option<(Flow, What, &[u8])> {
 
 /// Both ends of a new one.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )?)
+    let kind = SocketType::SEQPACKET;
+    let (one, other) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+    for end in [&one, &other] {
+        set_socket_send_buffer_size(end, UNDER_WAY)?;
+    }
+    Ok((one, other))
 }
 
 /// Says that it is ready.
