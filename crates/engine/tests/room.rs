@@ -15,6 +15,7 @@ use engine::Engine;
 use serde_json::json;
 use support::registry::{Registry, TestImage, layer};
 use support::{Host, becomes, delete, run, vm};
+use testkit::MachineFaults;
 
 const MIB: u64 = 1 << 20;
 /// Of a disk of 64 MiB.
@@ -211,6 +212,44 @@ fn a_paused_vm_is_stopped_killed_and_deleted_like_any_other() {
         for name in ["stopped", "ended", "killed"] {
             delete(&engine, name).await;
         }
+    });
+}
+
+#[test]
+fn a_vm_that_was_to_end_and_stayed_is_paused_like_any_other() {
+    let name = "a_vm_that_was_to_end_and_stayed_is_paused_like_any_other";
+    on_a_little_disk(name, async |host, disk| {
+        let engine = host.engine().await;
+        host.backend.fault_next(MachineFaults {
+            ignores_term: true,
+            ..MachineFaults::default()
+        });
+        let vm = run(&engine, "a").await;
+        let vms = engine.vms();
+        let kill = vms.kill("a", KillSignal::Term).await.unwrap();
+        kill.cancel();
+        assert_eq!(kill.wait().await.unwrap_err().code, ErrorCode::Cancelled);
+        let writer = Writer::of(&host, &vm);
+        let filler = fill(&disk);
+        is_paused(&engine, "a", true).await;
+        drop(writer);
+
+        // While it is on its way out it goes on, and is killed if it takes half the reserve.
+        let kill = vms.kill("a", KillSignal::Term).await.unwrap();
+        is_paused(&engine, "a", false).await;
+        let more = disk.join("more");
+        fs::write(&more, vec![1; 8 << 20]).unwrap();
+        let writer = Writer::of(&host, &vm);
+        tokio::time::timeout(Duration::from_secs(15), kill.wait())
+            .await
+            .expect("it does not wait until the signal is given up")
+            .unwrap();
+        becomes(&engine, "a", VmState::Stopped).await;
+        drop(writer);
+        for file in [filler, more] {
+            fs::remove_file(file).unwrap();
+        }
+        delete(&engine, "a").await;
     });
 }
 

@@ -12,3 +12,4 @@ mod publish;
 pub mod qcow2;
 pub mod seed;
 mod sparse_copy;
+pub mod written;

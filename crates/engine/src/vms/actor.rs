@@ -312,19 +312,28 @@ impl Actor {
         let stage = operation.stage("stop", "shutting down");
         state::begin_stop(&self.shared, &self.id).await?;
         self.pause.exempt(&running.machine).await;
-        let how = stop::shut_down(
+        let shut_down = stop::shut_down(
             &running.machine,
             &running.link,
             &self.shared.timeouts,
             &self.hurry,
         )
-        .await?;
+        .await;
+        let how = self.unless_it_stays(shut_down).await?;
         self.after_machine(reason).await?;
         if let Some(warning) = how.warning() {
             operation.warn(warning);
         }
         stage.done(how.detail());
         Ok(())
+    }
+
+    /// The outcome of what was to end the machine: where it has not, the disk is guarded from it again.
+    async fn unless_it_stays<T>(&self, ended: Result<T, EngineError>) -> Result<T, EngineError> {
+        if ended.is_err() {
+            self.pause.no_longer_exempt().await;
+        }
+        ended
     }
 
     /// Starts the VM where the host's disk has room for what it writes.
@@ -359,7 +368,8 @@ impl Actor {
             // A process that is stopped takes no other signal.
             self.pause.exempt(&running.machine).await;
         }
-        stop::end(&running.machine, name, signal, operation).await?;
+        let ended = stop::end(&running.machine, name, signal, operation, &self.hurry).await;
+        self.unless_it_stays(ended).await?;
         self.after_machine(Some(format!("ended by {signal}, as asked for")))
             .await?;
         stage.done("ended");
@@ -393,7 +403,7 @@ impl Actor {
             &self.hurry,
         )
         .await;
-        let outcome = match shut_down {
+        let outcome = match self.unless_it_stays(shut_down).await {
             Ok(_) => self.after_machine(None).await,
             Err(error) => Err(error),
         };

@@ -7,13 +7,15 @@
 //!                                 go on ◄───┤ pause      │ a VM that is being shut down is killed
 //! ```
 //!
-//! A VM writes if its disk has grown on the host since the last look: what it writes over takes no room.
+//! A VM writes if its disk has grown on the host since the last look: what it writes over takes no room. Where that cannot
+//! be said of the file system, it writes if it has changed its disk at all ([`rootfs::written`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::future::join_all;
+use rootfs::written::{self, Written};
 
 use super::pause::FULL_DISK;
 use super::{Shared, Task, layer_path, view};
@@ -35,20 +37,20 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
 }
 
 async fn look_again_and_again(shared: &Weak<Shared>) {
-    let mut taken = HashMap::new();
+    let mut seen = HashMap::new();
     let mut rest = SELDOM;
     loop {
         tokio::time::sleep(rest).await;
         let Some(shared) = shared.upgrade() else { return };
-        rest = look(&shared, &mut taken).await;
+        rest = look(&shared, &mut seen).await;
     }
 }
 
-/// Looks once; `taken` is what each VM's disk took the last time. Gives the time until the next look.
-async fn look(shared: &Shared, taken: &mut HashMap<String, u64>) -> Duration {
+/// Looks once; `seen` is how each VM's disk was the last time. Gives the time until the next look.
+async fn look(shared: &Shared, seen: &mut HashMap<String, Written>) -> Duration {
     let running = shared.running();
     if running.is_empty() {
-        taken.clear();
+        seen.clear();
         return SELDOM;
     }
     let vms = shared.paths.vms();
@@ -56,12 +58,13 @@ async fn look(shared: &Shared, taken: &mut HashMap<String, u64>) -> Duration {
     let mut now = HashMap::new();
     for (id, _) in &running {
         let disk = layer_path(&shared.paths.vm(id));
-        now.insert(id.clone(), rootfs::layer::allocated(&disk).unwrap_or(0));
+        now.insert(id.clone(), Written::of(&disk).unwrap_or_default());
     }
-    // Of one that is seen for the first time that is not known yet.
-    let grows = |id: &str| taken.get(id).is_some_and(|before| now.get(id) > Some(before));
     if room.is_short() {
-        let writers = running.iter().filter(|(id, _)| grows(id));
+        let in_place = written::is_in_place(&vms);
+        // Of one that is seen for the first time that is not known yet.
+        let writes = |id: &str| Some(now.get(id)?.takes_room_since(*seen.get(id)?, in_place));
+        let writers = running.iter().filter(|(id, _)| writes(id) == Some(true));
         join_all(writers.map(|(id, task)| hold(shared, id, task, room))).await;
     } else if room.free
         >= room
@@ -71,7 +74,7 @@ async fn look(shared: &Shared, taken: &mut HashMap<String, u64>) -> Duration {
         let paused = running.iter().filter(|(_, task)| task.pause.reason().is_some());
         join_all(paused.map(|(id, task)| let_go(shared, id, task))).await;
     }
-    *taken = now;
+    *seen = now;
     next(room)
 }
 

@@ -93,6 +93,18 @@ impl Pause {
         }
     }
 
+    /// What would have ended the machine has not: from now on it may be paused as before.
+    pub(crate) async fn no_longer_exempt(&self) {
+        let _change = self.change.lock().await;
+        self.hold.send_if_modified(|hold| {
+            let was = *hold == Hold::Exempt;
+            if was {
+                *hold = Hold::No;
+            }
+            was
+        });
+    }
+
     /// Finds out whether an earlier daemon paused a machine.
     pub(crate) async fn take_up(&self, machine: &Arc<dyn Machine>) {
         let _change = self.change.lock().await;

@@ -82,13 +82,16 @@ pub(crate) async fn shut_down(
     Ok(Ended::Killed)
 }
 
-/// Ends the machine by a signal to its VMM and waits until it is gone.
+/// Ends the machine by a signal to its VMM and waits until it is gone; kills it where `hurry` comes first.
 pub(crate) async fn end(
     machine: &Arc<dyn Machine>,
     name: String,
     signal: KillSignal,
     operation: &OperationHandle,
+    hurry: &Notify,
 ) -> Result<(), EngineError> {
+    let mut hurried = std::pin::pin!(hurry.notified());
+    hurried.as_mut().enable();
     let asked = match signal {
         KillSignal::Kill => return Ok(machine.kill().await?),
         KillSignal::Term => Signal::TERM,
@@ -98,6 +101,7 @@ pub(crate) async fn end(
     tokio::select! {
         biased;
         _ = machine.wait() => Ok(()),
+        () = &mut hurried => Ok(machine.kill().await?),
         () = operation.cancellation().cancelled() => Err(EngineError::Cancelled),
         () = tokio::time::sleep(MOVED) => Err(EngineError::Unmoved { name, signal, waited: MOVED }),
     }

@@ -32,6 +32,8 @@ pub struct MachineFaults {
     pub drops_exec_after: Option<u64>,
     /// Power requests are answered and not followed.
     pub ignores_power: bool,
+    /// `SIGTERM` does not end the process.
+    pub ignores_term: bool,
 }
 
 impl MachineFaults {

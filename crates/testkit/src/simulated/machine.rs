@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -33,6 +34,11 @@ pub async fn run(options: Options) -> io::Result<()> {
     if let Some(message) = faults.dies_at_start {
         return Err(io::Error::other(message));
     }
+    // As long as it is kept, the signal comes here and nowhere else.
+    let _term = faults
+        .ignores_term
+        .then(|| signal(SignalKind::terminate()))
+        .transpose()?;
     let socket = options.folder.join(AGENT_SOCKET);
     // An earlier machine of this folder may have left one.
     let _ = std::fs::remove_file(&socket);
