@@ -23,9 +23,11 @@ pub struct Ipv4Network {
     prefix: u8,
 }
 
+const METADATA: &str = "a cloud keeps its machines' credentials there";
+
 /// Networks that nothing opens: the host itself, where clouds keep a machine's credentials, the guests' own, and what
 /// is for many at once.
-const NEVER: [(Ipv4Addr, u8, &str); 5] = [
+const NEVER: [(Ipv4Addr, u8, &str); 8] = [
     (Ipv4Addr::new(127, 0, 0, 0), 8, "it is this host's loopback"),
     (Ipv4Addr::new(0, 0, 0, 0), 8, "it stands for this host itself"),
     (
@@ -33,6 +35,9 @@ const NEVER: [(Ipv4Addr, u8, &str); 5] = [
         16,
         "link-local addresses stay closed",
     ),
+    (Ipv4Addr::new(100, 100, 100, 200), 32, METADATA),
+    (Ipv4Addr::new(192, 0, 0, 192), 32, METADATA),
+    (Ipv4Addr::new(168, 63, 129, 16), 32, METADATA),
     (Ipv4Addr::new(10, 0, 2, 0), 24, "it is the guests' own"),
     (Ipv4Addr::new(224, 0, 0, 0), 3, "it is no network of single hosts"),
 ];
@@ -123,6 +128,8 @@ mod tests {
             ("127.0.0.53/32", "loopback"),
             ("0.0.0.0/8", "this host"),
             ("169.254.169.254/32", "link-local"),
+            ("100.100.100.200/32", "credentials"),
+            ("168.63.129.16/32", "credentials"),
             ("10.0.2.3/32", "guests' own"),
             ("239.0.0.0/8", "single hosts"),
             ("255.255.255.255/32", "single hosts"),

@@ -82,10 +82,17 @@ impl Policy {
     }
 }
 
+/// Where cloud machines find their credentials, beside the link-local addresses: Alibaba's, Oracle's first and Azure's.
+const METADATA: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(192, 0, 0, 192),
+    Ipv4Addr::new(168, 63, 129, 16),
+];
+
 /// passt before 2024 hands these to the system as they are: the loopback, "this host" (which Linux takes for the
-/// loopback), and link-local addresses, where clouds keep a machine's credentials.
+/// loopback), link-local addresses, where most clouds keep a machine's credentials, and where the others do.
 fn leads_to_this_host(to: Ipv4Addr) -> bool {
-    to.is_loopback() || to.octets()[0] == 0 || to.is_link_local()
+    to.is_loopback() || to.octets()[0] == 0 || to.is_link_local() || METADATA.contains(&to)
 }
 
 /// Nobody else is on it; the host may be on a network of the same addresses.
@@ -112,6 +119,9 @@ mod tests {
             [0, 0, 0, 0],
             [0, 1, 2, 3],
             [169, 254, 169, 254],
+            [100, 100, 100, 200],
+            [192, 0, 0, 192],
+            [168, 63, 129, 16],
         ] {
             assert_eq!(judge(to), Verdict::Refuse, "{to:?}");
         }
@@ -183,6 +193,8 @@ mod tests {
             [127, 0, 0, 1],
             [0, 0, 0, 0],
             [169, 254, 169, 254],
+            [100, 100, 100, 200],
+            [168, 63, 129, 16],
             [10, 0, 2, 2],
             [10, 0, 2, 3],
         ] {

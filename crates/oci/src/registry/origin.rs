@@ -9,7 +9,7 @@
 //!
 //! From a registry elsewhere neither leads to this machine or its network link: [`super::outside`].
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ureq::http::Uri;
 
@@ -21,8 +21,18 @@ use crate::reference::DEFAULT_REGISTRY;
 /// The token server of [`DEFAULT_REGISTRY`].
 const DOCKER_REALM: &str = "auth.docker.io";
 
-/// Where cloud machines find their credentials over IPv6, beside the link-local addresses.
-const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// Where cloud machines find their credentials, beside the link-local addresses: Alibaba's, Oracle's first and Azure's.
+const METADATA: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(192, 0, 0, 192),
+    Ipv4Addr::new(168, 63, 129, 16),
+];
+/// The same over IPv6: Amazon's, Google's and Oracle's.
+const METADATA_V6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+];
 
 /// Scheme, host and port.
 pub(super) fn origin(uri: &Uri) -> (String, String) {
@@ -126,7 +136,7 @@ pub(super) fn is_local_address(address: &str) -> bool {
 }
 
 /// Whether an address is this machine's own or one that never leaves its network link: loopback, unspecified,
-/// link-local (where clouds keep a machine's credentials), multicast, broadcast.
+/// link-local (where most clouds keep a machine's credentials), multicast, broadcast; or where other clouds keep them.
 pub(super) fn is_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -135,6 +145,7 @@ pub(super) fn is_local(address: IpAddr) -> bool {
                 || v4.is_link_local()
                 || v4.is_multicast()
                 || v4.is_broadcast()
+                || METADATA.contains(&v4)
         }
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
             Some(v4) => is_local(v4.into()),
@@ -143,7 +154,7 @@ pub(super) fn is_local(address: IpAddr) -> bool {
                     || v6.is_unspecified()
                     || v6.is_unicast_link_local()
                     || v6.is_multicast()
-                    || v6 == METADATA
+                    || METADATA_V6.contains(&v6)
             }
         },
     }
@@ -245,6 +256,12 @@ mod tests {
             "[::ffff:127.0.0.1]",
             "[::ffff:169.254.169.254]",
             "[fd00:ec2::254]",
+            "[fd20:ce::254]",
+            "[fd00:c1::a9fe:a9fe]",
+            "100.100.100.200",
+            "192.0.0.192",
+            "168.63.129.16",
+            "[::ffff:100.100.100.200]",
         ] {
             assert!(is_local_name(local), "{local}");
         }
