@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use process::{Ending, Handle, Launch, ProcessError, Signal, Started, read_record, remove_record};
+use process::{Ending, Handle, Launch, Limits, ProcessError, Signal, Started, read_record, remove_record};
 
 use crate::addresses::{GATEWAY, GUEST, MTU, PREFIX};
 use crate::messages::Messages;
@@ -21,6 +21,9 @@ const LOG: &str = "passt.log";
 const GATEWAY_MAC: &str = "52:55:0a:00:02:02";
 /// passt keeps its log below this many bytes.
 const LARGEST_LOG: u32 = 256 << 10;
+/// Descriptors that passt has, two for each connection: a guest that opens connections without end takes so many of the
+/// host's and no more.
+const DESCRIPTORS: u64 = 8192;
 /// passt starts in milliseconds; a busy machine gets its time.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// Who closes a socket is about to end.
@@ -132,6 +135,10 @@ async fn start_passt(
     socket: UnixStream,
 ) -> Result<Started, NetError> {
     let mut launch = Launch::new(passt, folder, record);
+    launch.limit(Limits {
+        open_files: Some(DESCRIPTORS),
+        ..Limits::default()
+    });
     launch.output(messages.writer().map_err(NetError::Messages)?);
     let number = launch.pass(socket.into());
     launch.arguments(["--fd", &number.to_string()]);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
 mod closed;
+mod connections;
 mod datagrams;
 mod pings;
 mod support;
