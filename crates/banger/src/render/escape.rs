@@ -3,12 +3,36 @@
 use std::fmt::Write;
 
 /// Whether a terminal, or a reader's eye, could be misled by this character: control characters of both ranges, those
-/// that change the direction of text (Unicode TR 9), and those that show nothing, by which two names look the same.
+/// that change the direction of text (Unicode TR 9), ends of lines and notes between them, and those that show nothing, by
+/// which two names look the same ([`SHOW_NOTHING`]).
 fn is_dangerous(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}')
+        || SHOW_NOTHING
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&c))
 }
+
+/// Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties), what is not assigned yet included.
+const SHOW_NOTHING: [(char, char); 17] = [
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{202a}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fff8}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
 
 fn push_escaped(c: char, text: &mut String) {
     match c {
@@ -152,6 +176,10 @@ mod tests {
             one_line("a\u{200b}\u{feff}\u{ad}\u{e0041}\u{2060}"),
             r"a\u{200b}\u{feff}\xad\u{e0041}\u{2060}"
         );
+        // Fillers, joiners, variants: wherever in Unicode what shows nothing is.
+        for c in "\u{34f}\u{115f}\u{17b4}\u{180b}\u{180f}\u{3164}\u{fe0f}\u{ffa0}\u{fff0}\u{1bca0}\u{1d173}\u{e0100}".chars() {
+            assert_eq!(one_line(&format!("a{c}b")), format!("a\\u{{{:x}}}b", u32::from(c)));
+        }
     }
 
     #[test]
