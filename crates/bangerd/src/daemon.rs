@@ -214,6 +214,9 @@ pub enum DaemonError {
     /// Others could put a socket of theirs where the daemon is to listen.
     #[error("cannot listen: {0}")]
     Folder(#[source] FolderError),
+    /// Others could choose which folders the daemon keeps its files in.
+    #[error("cannot keep files there: {0}")]
+    Way(#[source] FolderError),
     /// The configuration file is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -279,6 +282,9 @@ impl DaemonError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Paths(error) => error.hint(),
+            Self::Way(_) => {
+                Some("HOME, XDG_STATE_HOME and XDG_CACHE_HOME are to be your own: for root, sudo -H".into())
+            }
             Self::Folder(_) => Some("set XDG_RUNTIME_DIR to a folder of your own".into()),
             Self::Config(error) => error.hint(),
             Self::Store(error) | Self::Engine(EngineError::Store(error)) => error.hint(),

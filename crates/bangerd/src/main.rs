@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use api::client::Trust;
 use bangerd::{Daemon, DaemonError, Surroundings, start_logging};
 use clap::Parser;
 use config::{Config, Environment, Paths};
@@ -47,6 +48,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonError> {
     let paths = Paths::personal(environment)?;
+    // Before anything is made or closed there: another user's link could lead it to any folder of this one's.
+    for folder in [paths.state(), paths.cache()] {
+        Trust::of_process().check_way(folder).map_err(DaemonError::Way)?;
+    }
     paths.prepare()?;
     let config = Config::load(&paths.config_file(), environment)?;
     start_logging(config.log_level.as_str(), &paths.daemon_log(), arguments.announce)?;

@@ -67,6 +67,31 @@ impl Trust {
         way.end()
     }
 
+    /// Checks the way to a folder that need not be there yet, and that may be a link of the user's own at its end: others
+    /// can neither put another folder in its place nor choose where it is made.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn check_way(self, folder: &Path) -> Result<(), FolderError> {
+        let absolute = std::path::absolute(folder).map_err(|source| FolderError::Open {
+            path: folder.to_owned(),
+            source,
+        })?;
+        let mut way = Way::new(self, &absolute)?;
+        way.link_at_end = true;
+        loop {
+            match way.step() {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                // From here on it is made by the user, in a folder that has been checked.
+                Err(FolderError::Open { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     fn owns(self, uid: u32) -> bool {
         self.admits(uid) || (uid == OVERFLOW && self.host_is_overflow)
     }
@@ -132,6 +157,8 @@ struct Way {
     /// Names that are still to be walked, the next one last.
     ahead: Vec<OsString>,
     links: usize,
+    /// Whether a link may be the last step.
+    link_at_end: bool,
 }
 
 impl Way {
@@ -142,6 +169,7 @@ impl Way {
             path: "/".into(),
             ahead: Vec::new(),
             links: 0,
+            link_at_end: false,
         };
         way.push(absolute);
         Ok(way)
@@ -174,7 +202,7 @@ impl Way {
                 self.at = found;
                 self.path = path;
             }
-            FileType::Symlink if !self.ahead.is_empty() => {
+            FileType::Symlink if self.link_at_end || !self.ahead.is_empty() => {
                 self.check_owner(&stat, &path)?;
                 self.links += 1;
                 if self.links > MOST_LINKS {

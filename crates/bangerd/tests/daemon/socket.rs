@@ -140,3 +140,27 @@ fn migrations_are_told_by_the_exit_code() {
     let checked = command(fresh.path(), &["--check-migrations"]).output().unwrap();
     assert_eq!(checked.status.code(), Some(1), "{checked:?}");
 }
+
+#[test]
+fn a_home_that_others_can_change_leads_the_daemon_to_no_other_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let (home, elsewhere) = (root.path().join("home"), root.path().join("elsewhere"));
+    for folder in [&home.join(".local/state"), &elsewhere] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let open = |path: &Path, bits| fs::set_permissions(path, fs::Permissions::from_mode(bits)).unwrap();
+    open(&elsewhere, 0o755);
+    std::os::unix::fs::symlink(&elsewhere, home.join(".local/state/banger")).unwrap();
+    open(&home, 0o777);
+
+    let ended = command(&home, &["--announce"]).output().unwrap();
+    assert!(!ended.status.success());
+    let said = String::from_utf8(ended.stderr).unwrap();
+    let line = format!(
+        "bangerd: cannot keep files there: {} has mode 0777",
+        home.display()
+    );
+    assert!(said.starts_with(&line), "{said}");
+    assert_eq!(mode(&elsewhere), 0o755);
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+}

@@ -183,3 +183,25 @@ fn the_hosts_folders_count_as_roots_only_where_they_have_no_number() {
         assert!(!trust.admits(OVERFLOW), "a daemon of that uid is anybody's");
     }
 }
+
+#[test]
+fn a_way_leads_over_the_users_own_links_to_where_nothing_is_yet_and_past_no_stranger() {
+    let root = tempfile::tempdir().unwrap();
+    let outer = folder(root.path().join("outer"), 0o700);
+    symlink("outer", root.path().join("link")).unwrap();
+    for way in ["outer", "link", "link/new/newer", "new"] {
+        own().check_way(&root.path().join(way)).unwrap();
+    }
+    fs::set_permissions(&outer, fs::Permissions::from_mode(0o777)).unwrap();
+    let error = own().check_way(&outer.join("new")).unwrap_err();
+    assert!(matches!(error, FolderError::OpenToOthers { .. }), "{error:?}");
+    fs::set_permissions(&outer, fs::Permissions::from_mode(0o700)).unwrap();
+
+    let theirs = folder(root.path().join("theirs"), 0o755);
+    symlink("/", theirs.join("link")).unwrap();
+    let trust = stranger_to(&theirs);
+    for way in ["link", "new", "link/new"] {
+        let error = trust.check_way(&theirs.join(way)).unwrap_err();
+        assert!(matches!(error, FolderError::ForeignOwner { .. }), "{error:?}");
+    }
+}
