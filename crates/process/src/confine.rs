@@ -31,6 +31,7 @@ use std::sync::OnceLock;
 pub(crate) use enter::{Broken, enter};
 pub(crate) use plan::Plan;
 pub use range::{IdRange, NoRange};
+use rustix::io::Errno;
 
 use crate::fork::{Failure, Image, fork};
 
@@ -110,6 +111,20 @@ impl Refusal {
     pub fn reason(&self) -> String {
         format!("{self}: {}", self.source)
     }
+
+    /// Whether it is for want of something that this process may have the next moment: descriptors, processes, memory. That
+    /// says nothing of what the host lets be done.
+    #[must_use]
+    pub fn is_want(&self) -> bool {
+        const WANTS: [Errno; 5] = [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::AGAIN,
+            Errno::NOMEM,
+            Errno::INTR,
+        ];
+        Errno::from_io_error(&self.source).is_some_and(|error| WANTS.contains(&error))
+    }
 }
 
 impl Confinement {
@@ -180,11 +195,17 @@ impl Confinement {
         self
     }
 
-    /// Why this host confines nothing, if it does not. Found out once, by a process that sees programs alone.
+    /// Why this host confines nothing, if it does not. Found out once, by a process that sees programs alone; where such a
+    /// process is not to be had for the moment, nothing is found out.
     #[must_use]
     pub fn refused() -> Option<&'static Refusal> {
-        let try_out = || Self::new(0).show_programs().try_out().err();
-        REFUSED.get_or_init(try_out).as_ref()
+        if let Some(known) = REFUSED.get() {
+            return known.as_ref();
+        }
+        match Self::new(0).show_programs().try_out() {
+            Err(refusal) if refusal.is_want() => None,
+            tried => REFUSED.get_or_init(|| tried.err()).as_ref(),
+        }
     }
 
     /// Whether [`Confinement::refused`] has been found out, to that effect.

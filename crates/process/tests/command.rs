@@ -262,6 +262,40 @@ fn on_a_host_that_confines_nothing() {
 }
 
 #[test]
+fn what_is_wanting_for_a_moment_is_no_host_that_confines_nothing() {
+    run_as("exec \"$@\"", "in_want_of_descriptors");
+}
+
+#[test]
+#[ignore = "run by what_is_wanting_for_a_moment_is_no_host_that_confines_nothing"]
+fn in_want_of_descriptors() {
+    let mut taken = Vec::new();
+    while let Ok(file) = fs::File::open("/dev/null") {
+        taken.push(file);
+    }
+    let refusal = programs().try_out().unwrap_err();
+    assert!(refusal.is_want(), "{refusal:?}");
+    assert!(Confinement::refused().is_none());
+    if getuid().is_root() {
+        let range = process::IdRange::find(0);
+        assert!(matches!(range, Err(process::NoRange::Unread { .. })), "{range:?}");
+    }
+    // Enough for it to get halfway.
+    for room in 1..12 {
+        taken.pop();
+        let mut command = confined("true");
+        command.unconfined_if_refused();
+        if let Ok(finished) = command.run(None, BOUNDS) {
+            assert!(finished.confined, "with room for {room}");
+        }
+    }
+    drop(taken);
+    let mut command = confined("true");
+    command.unconfined_if_refused();
+    assert!(command.run(None, BOUNDS).unwrap().confined);
+}
+
+#[test]
 fn a_confinement_that_cannot_be_made_is_an_error_where_the_host_confines_others() {
     assert!(Confinement::refused().is_none());
     let mut confinement = programs();

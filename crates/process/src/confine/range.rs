@@ -45,6 +45,14 @@ pub enum NoRange {
     /// Root of a container, which has too few itself.
     #[error("this system's root has no range of {SIZE} ids to give away")]
     TooFew,
+    /// It cannot be found out.
+    #[error("cannot read {file}: {source}")]
+    Unread {
+        /// What says it.
+        file: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
 }
 
 impl IdRange {
@@ -80,8 +88,11 @@ impl IdRange {
     }
 
     fn of_root(number: u64) -> Result<Self, NoRange> {
-        let known = ["/proc/self/uid_map", "/proc/self/gid_map"]
-            .map(|map| fs::read_to_string(map).unwrap_or_default());
+        let mut known = Vec::new();
+        for file in ["/proc/self/uid_map", "/proc/self/gid_map"] {
+            // Not to know of a range is not to have none: without one, root's builds would run with less around them.
+            known.push(fs::read_to_string(file).map_err(|source| NoRange::Unread { file, source })?);
+        }
         let slot =
             u32::try_from(number % u64::from(RANGES.1)).expect("it is less than a number of that size");
         let first = RANGES.0 + slot * SIZE;
