@@ -214,10 +214,10 @@ mod tests {
 
     #[test]
     fn every_kind_compiles_alone_and_with_all_others() {
-        for kind in Kind::ALL {
+        for kind in Kind::OF_VMM {
             assert!(!SystemCalls::deny(&[kind]).programs.is_empty(), "{kind:?}");
         }
-        let all = SystemCalls::deny(&Kind::ALL).programs;
+        let all = SystemCalls::deny(&Kind::OF_VMM).programs;
         let longest = all.iter().map(Vec::len).max().unwrap();
         assert!(longest < 1000, "{longest}");
     }

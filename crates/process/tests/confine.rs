@@ -183,6 +183,13 @@ async fn look_at_a_confined_process() {
         place.says("head -c 3000000 /dev/zero 2>/dev/null > /scratch/big; head -c 3000000 /dev/urandom 2>/dev/null > /scratch/big || echo full").await,
         "full\n"
     );
+    // Empty files take none of its bytes, but memory of the host's.
+    assert_eq!(
+        place
+            .says("i=0; while [ $i -lt 3000 ] && true 2>/dev/null > /scratch/empty$i; do i=$((i+1)); done; [ $i -lt 3000 ] && echo full")
+            .await,
+        "full\n"
+    );
     assert_eq!(place.says("unshare -U true 2>/dev/null || echo no").await, "no\n");
     assert_eq!(fs::read_to_string(place.path("shared/new")).unwrap(), "x\n");
     if getuid().is_root() {

@@ -9,7 +9,7 @@
 //!  longest file      the largest disk there is         the same
 //!  open files        4096                              the same
 //!  threads           one a processor, 96               one a processor, 16
-//!  system calls      all but process::Kind::ALL        the same; in a jail, those that the jailer makes stay
+//!  system calls      all but process::Kind::OF_VMM     the same, and memfd; in a jail, those that the jailer makes stay
 //! ```
 //!
 //! Address space is what a process has mapped, not what it uses: these are bounds on what has been broken into, with much
@@ -41,6 +41,16 @@ pub(crate) const QEMU_THREADS: u32 = 96;
 pub(crate) const FIRECRACKER_THREADS: u32 = 16;
 const OPEN_FILES: u64 = 4096;
 
+/// Firecracker keeps the queue of its vsock in a file without a name.
+const OF_FIRECRACKER: [Kind; 6] = [
+    Kind::Kernel,
+    Kind::Processes,
+    Kind::Mounts,
+    Kind::Namespaces,
+    Kind::Sockets,
+    Kind::Unmapped,
+];
+
 /// Whose the threads of a VMM are, for the host to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counted {
@@ -65,7 +75,7 @@ pub(crate) fn limit_qemu(
     launch
         .variable(HEAPS.0, HEAPS.1)
         .limit(limits(spec, own, QEMU_THREADS, counted))
-        .filter(SystemCalls::deny(&Kind::ALL));
+        .filter(SystemCalls::deny(&Kind::OF_VMM));
 }
 
 /// Puts the launch of a Firecracker under its limits.
@@ -73,7 +83,7 @@ pub(crate) fn limit_firecracker(launch: &mut Launch, spec: &MachineSpec, counted
     let own = FIRECRACKER_OWN + u64::from(spec.vcpu) * PROCESSOR;
     launch
         .limit(limits(spec, own, FIRECRACKER_THREADS, counted))
-        .filter(SystemCalls::deny(&Kind::ALL));
+        .filter(SystemCalls::deny(&OF_FIRECRACKER));
 }
 
 /// Puts the launch of a jailer, and so of the Firecracker that it becomes, under its limits. The jailer mounts, changes
@@ -82,7 +92,12 @@ pub(crate) fn limit_jailer(launch: &mut Launch, spec: &MachineSpec) {
     let own = FIRECRACKER_OWN + u64::from(spec.vcpu) * PROCESSOR;
     launch
         .limit(limits(spec, own, FIRECRACKER_THREADS, Counted::Apart))
-        .filter(SystemCalls::deny(&[Kind::Kernel, Kind::Processes, Kind::Sockets]));
+        .filter(SystemCalls::deny(&[
+            Kind::Kernel,
+            Kind::Processes,
+            Kind::Sockets,
+            Kind::Unmapped,
+        ]));
 }
 
 fn limits(spec: &MachineSpec, own: u64, threads: u32, counted: Counted) -> Limits {

@@ -32,6 +32,8 @@ pub(crate) type Broken = (u32, Errno);
 const HOST_NAME: &[u8] = b"banger";
 /// Room for the folders and empty files of the root itself.
 pub(super) const ROOT_SIZE: &CStr = c"256k";
+/// How many these are: hosts have some hundreds of things to show.
+pub(super) const ROOT_ENTRIES: &CStr = c"4096";
 
 /// Confines this process, which was just forked into [`Plan::namespaces`], after it has got its network card if it is
 /// to have one.
@@ -92,17 +94,19 @@ fn map_ids(plan: &Plan, proc: &OwnedFd) -> Result<(), Errno> {
 fn make_root() -> Result<OwnedFd, Errno> {
     // What is mounted from here on stays in this namespace, and what the host mounts later out of it.
     mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    let root = empty(ROOT_SIZE, c"0755")?;
+    let root = empty(ROOT_SIZE, ROOT_ENTRIES, c"0755")?;
     // Over the old root, where it hides nothing: paths still begin below it.
     move_mount(&root, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     fchdir(&root)?;
     Ok(root)
 }
 
-/// A file system in memory that is mounted nowhere yet.
-pub(super) fn empty(size: &CStr, mode: &CStr) -> Result<OwnedFd, Errno> {
+/// A file system in memory that is mounted nowhere yet. Each of its entries takes memory of the kernel's, which its size
+/// does not count.
+pub(super) fn empty(size: &CStr, entries: &CStr, mode: &CStr) -> Result<OwnedFd, Errno> {
     let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, c"size", size)?;
+    fsconfig_set_string(&context, c"nr_inodes", entries)?;
     fsconfig_set_string(&context, c"mode", mode)?;
     fsconfig_create(&context)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -156,7 +160,12 @@ pub(super) fn take(step: &Step, root: &OwnedFd, in_tree: bool) -> Result<(), Err
             }
             place(opened.get().ok_or(Errno::BADF)?, at)
         }
-        Step::Scratch { at, size, mode } => place(&empty(size, mode)?, at),
+        Step::Scratch {
+            at,
+            size,
+            entries,
+            mode,
+        } => place(&empty(size, entries, mode)?, at),
         Step::Processes { at } => match processes() {
             Ok(mount) => place(&mount, at),
             // A container that hides parts of its own from its root. The folder stays empty.

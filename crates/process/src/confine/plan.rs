@@ -46,6 +46,7 @@ pub(super) enum Step {
     Scratch {
         at: CString,
         size: CString,
+        entries: CString,
         mode: &'static CStr,
     },
     Processes {
@@ -74,6 +75,10 @@ impl Step {
         }
     }
 }
+
+/// How many files a folder in memory may have, whose size says nothing of empty ones: so many, and one for so many bytes.
+const FEWEST_ENTRIES: u64 = 1024;
+const BYTES_AN_ENTRY: u64 = 1024;
 
 /// Which part of the work failed, as the child tells it: one of these, or `STEPS` and the number of the step.
 pub(super) const IDS: u32 = 1;
@@ -215,9 +220,11 @@ impl Tree {
                     self.folders_to(&at, &name)?;
                 }
                 let size = CString::new(bytes.to_string())?;
+                let entries = CString::new((FEWEST_ENTRIES + bytes / BYTES_AN_ENTRY).to_string())?;
                 let step = Step::Scratch {
                     at: target,
                     size,
+                    entries,
                     mode,
                 };
                 self.push(step, &name);

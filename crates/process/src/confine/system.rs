@@ -24,7 +24,8 @@ use rustix::process::{Gid, Uid, fchdir, umask};
 use rustix::thread::{CapabilitySet, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::enter::{
-    Broken, ROOT_SIZE, empty, forbid_further_namespaces, keep_rights, leave, open_folder, open_source, take,
+    Broken, ROOT_ENTRIES, ROOT_SIZE, empty, forbid_further_namespaces, keep_rights, leave, open_folder,
+    open_source, take,
 };
 use super::plan::{IDS, LEAVE, Plan, RIGHTS, ROOT, STEPS, Step};
 use super::{Confinement, IdRange, Rights, What};
@@ -206,7 +207,7 @@ pub(super) fn enter(plan: &Plan, system: &SystemPlan) -> Result<(), Broken> {
     let root = match system.root.as_ref().and_then(Step::opened) {
         Some(tree) => tree,
         None => {
-            memory = empty(ROOT_SIZE, c"0755").map_err(|error| (ROOT, error))?;
+            memory = empty(ROOT_SIZE, ROOT_ENTRIES, c"0755").map_err(|error| (ROOT, error))?;
             &memory
         }
     };

@@ -24,16 +24,32 @@ pub enum Kind {
     /// Sockets of other families than Unix and IP: AF_VSOCK, AF_NETLINK, AF_PACKET, AF_ALG, … (`EAFNOSUPPORT`); of IP,
     /// other protocols than TCP, UDP and ICMP (`EPROTONOSUPPORT`).
     Sockets,
+    /// Memory, and objects of the kernel's, that stay where no process has them mapped, so that no limit of a process counts
+    /// them: System V's shared memory, queues and semaphores, POSIX's queues. Told as missing (`ENOSYS`). For a VMM; what
+    /// builds software may need them.
+    Unmapped,
+    /// The same in files that have no name and are in memory (`ENOSYS`).
+    Unnamed,
 }
 
 impl Kind {
-    /// All of them.
+    /// All that no program needs which banger confines; but [`Kind::Unmapped`] and [`Kind::Unnamed`].
     pub const ALL: [Self; 5] = [
         Self::Kernel,
         Self::Processes,
         Self::Mounts,
         Self::Namespaces,
         Self::Sockets,
+    ];
+    /// What no VMM needs: each there is.
+    pub const OF_VMM: [Self; 7] = [
+        Self::Kernel,
+        Self::Processes,
+        Self::Mounts,
+        Self::Namespaces,
+        Self::Sockets,
+        Self::Unmapped,
+        Self::Unnamed,
     ];
 
     /// Its calls, each with the error that it fails with.
@@ -43,6 +59,8 @@ impl Kind {
             Self::Kernel => all(KERNEL, libc::ENOSYS),
             Self::Processes => all(PROCESSES, libc::EPERM),
             Self::Mounts => all(MOUNTS, libc::EPERM),
+            Self::Unmapped => all(UNMAPPED, libc::ENOSYS),
+            Self::Unnamed => all(UNNAMED, libc::ENOSYS),
             Self::Namespaces => {
                 let clones = NAMESPACES.map(|flag| Call::from(libc::SYS_clone).masked(0, flag, flag));
                 let mut calls = all(&[libc::SYS_unshare, libc::SYS_setns], libc::EPERM);
@@ -172,4 +190,13 @@ const MOUNTS: &[c_long] = &[
     libc::SYS_open_tree,
     OPEN_TREE_ATTRIBUTES,
     libc::SYS_mount_setattr,
+];
+
+const UNNAMED: &[c_long] = &[libc::SYS_memfd_create, libc::SYS_memfd_secret];
+
+const UNMAPPED: &[c_long] = &[
+    libc::SYS_shmget,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
 ];

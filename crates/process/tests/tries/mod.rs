@@ -130,6 +130,17 @@ pub const DENIED: &[Try] = &[
         ],
         libc::EPROTONOSUPPORT,
     ),
+    plain("memfd_create", libc::SYS_memfd_create, libc::ENOSYS),
+    plain("memfd_secret", libc::SYS_memfd_secret, libc::ENOSYS),
+    (
+        "shmget",
+        libc::SYS_shmget,
+        [libc::IPC_PRIVATE as usize, 4096, 0o600, 0, 0, 0],
+        libc::ENOSYS,
+    ),
+    plain("msgget", libc::SYS_msgget, libc::ENOSYS),
+    plain("semget", libc::SYS_semget, libc::ENOSYS),
+    plain("mq_open", libc::SYS_mq_open, libc::ENOSYS),
     #[cfg(target_arch = "x86_64")]
     plain(
         "io_uring_setup by its other number",
