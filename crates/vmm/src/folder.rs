@@ -46,13 +46,6 @@ impl Folder {
         &self.path
     }
 
-    /// Another descriptor of it.
-    pub(crate) fn duplicate(&self) -> Result<OwnedFd, VmmError> {
-        self.descriptor
-            .try_clone()
-            .map_err(|error| self.error("open", "", error))
-    }
-
     /// Waits until the keeper has read all that the VMM of this folder said, and is gone from it.
     pub(crate) async fn until_logs_are_kept(&self) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -170,6 +170,8 @@ async fn a_real_qemu_runs_under_its_limits_with_room_to_spare() {
     assert_eq!(limit(pid, "Max core file size"), "1");
     let filters: usize = status(pid, "Seccomp_filters").parse().unwrap();
     assert!(filters > OURS, "{filters}");
+    no_folder_leads_up(pid);
+    no_folder_leads_up(keeper_of(std::process::id()).unwrap());
     in_time(machine.kill()).await.unwrap();
 }
 
@@ -190,6 +192,8 @@ async fn a_real_firecracker_runs_under_its_limits_with_room_to_spare() {
     assert_eq!(limit(pid, "Max processes"), "17");
     let filters: usize = status(pid, "Seccomp_filters").parse().unwrap();
     assert!(filters > OURS, "{filters}");
+    no_folder_leads_up(pid);
+    no_folder_leads_up(keeper_of(std::process::id()).unwrap());
     in_time(machine.kill()).await.unwrap();
 }
 
@@ -199,6 +203,14 @@ fn limits_and_filters_need_no_user_namespaces() {
     let how = "exec unshare --user --map-root-user sh -euc 'echo 0 > /proc/sys/user/max_user_namespaces; \
                exec setpriv --bounding-set -all \"$@\"' sh \"$@\"";
     run_again(&["/bin/sh"], how, "without_namespaces");
+}
+
+/// From a folder of the host that is open, a way leads up to all others, whatever a process has for its root.
+fn no_folder_leads_up(pid: u32) {
+    for descriptor in fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
+        let up = descriptor.unwrap().path().join("../".repeat(20));
+        assert!(!up.join("etc/passwd").exists(), "{}", up.display());
+    }
 }
 
 fn keeper_of(this: u32) -> Option<u32> {

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, IoSlice, PipeWriter, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -32,7 +33,7 @@ impl Keeper {
         )
         .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_vm-log-keeper"))
-            .arg("banger-vm-logs")
+            .args(["banger-vm-logs", "/"])
             .stdin(Stdio::null())
             .stdout(end)
             .stderr(Stdio::null())
@@ -41,13 +42,13 @@ impl Keeper {
         Self { child, socket }
     }
 
-    fn send(&self, descriptors: &[BorrowedFd<'_>]) {
+    fn send(&self, name: &[u8], descriptors: &[BorrowedFd<'_>]) {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut rights = SendAncillaryBuffer::new(&mut space);
         assert!(rights.push(SendAncillaryMessage::ScmRights(descriptors)));
         sendmsg(
             &self.socket,
-            &[IoSlice::new(b"k")],
+            &[IoSlice::new(name)],
             &mut rights,
             SendFlags::NOSIGNAL,
         )
@@ -56,10 +57,10 @@ impl Keeper {
 
     /// Has the logs in `folder` kept. Gives the console's pipe, and what the keeper says to it.
     fn keep(&self, folder: &Path) -> (PipeWriter, String) {
-        let folder = File::open(folder).unwrap();
+        let name = folder.strip_prefix("/").unwrap().as_os_str().as_bytes();
         let (mut answer, answer_end) = io::pipe().unwrap();
         let (console_end, console) = io::pipe().unwrap();
-        self.send(&[folder.as_fd(), answer_end.as_fd(), console_end.as_fd()]);
+        self.send(name, &[answer_end.as_fd(), console_end.as_fd()]);
         drop((answer_end, console_end));
         let mut said = String::new();
         answer.read_to_string(&mut said).unwrap();
@@ -159,8 +160,8 @@ fn logs_that_cannot_be_kept_are_told_and_the_others_go_on() {
     let keeper = Keeper::new();
     let (_console, said) = keeper.keep(Path::new("/proc/self"));
     assert!(!said.is_empty() && said != "ready\n", "{said}");
-    // Half of what there is to be handed over.
-    keeper.send(&[File::open(root.path()).unwrap().as_fd()]);
+    // A name, and nothing to keep.
+    keeper.send(b"tmp", &[]);
     let (_console, said) = keeper.keep(root.path());
     assert_eq!(said, "ready\n");
     drop(_console);

@@ -1,15 +1,18 @@
 //! The process that keeps the logs of a daemon's machines. It is handed each machine's pipes over a socket, reads them
 //! until their VMM has ended, and ends when the daemon has and the last of them too.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_setfl, flock, openat};
+use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_setfl, flock, open};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -20,8 +23,10 @@ use super::{LOGS, READY, VERB};
 const CHUNK: usize = 1 << 16;
 /// Pause after each read. A serial port gives a byte at a time: without it, each byte would wake this process.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Descriptors beside the pipes: the VM's folder, and where to answer.
-const OTHERS: usize = 2;
+/// Descriptors beside the pipes: where to answer.
+const OTHERS: usize = 1;
+/// Longest name of a folder (`NAME_MAX`).
+const LONGEST_NAME: usize = 255;
 /// What a thread needs that moves bytes.
 const STACK: usize = 64 << 10;
 /// How often, and how soon after each other, a lock is tried that whoever looks at it has for a moment.
@@ -36,7 +41,8 @@ pub fn keep_logs_if_asked() -> Option<ExitCode> {
     if std::env::args_os().nth(1)? != VERB {
         return None;
     }
-    Some(match serve(rustix::stdio::stdout()) {
+    let machines = PathBuf::from(std::env::args_os().nth(2)?);
+    Some(match serve(rustix::stdio::stdout(), &machines) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cannot keep the logs of VMs: {error}");
@@ -46,14 +52,14 @@ pub fn keep_logs_if_asked() -> Option<ExitCode> {
 }
 
 /// Takes machines until the daemon's end of the socket is closed, then waits for the end of the last one.
-fn serve(daemon: impl AsFd) -> io::Result<()> {
+fn serve(daemon: impl AsFd, machines: &Path) -> io::Result<()> {
     allow_many_files();
     thread::scope(|scope| {
         while let Some(job) = Job::receive(&daemon)? {
             // One that cannot be had is told of by the answer that is closed with the job.
             let _ = thread::Builder::new()
                 .stack_size(STACK)
-                .spawn_scoped(scope, move || job.keep());
+                .spawn_scoped(scope, move || job.keep(machines));
         }
         Ok(())
     })
@@ -72,7 +78,8 @@ fn allow_many_files() {
 
 /// One machine's logs.
 struct Job {
-    folder: OwnedFd,
+    /// Its folder's, among the machines'.
+    name: OsString,
     answer: File,
     /// In the order of [`LOGS`]; a VMM may have less to say.
     pipes: Vec<OwnedFd>,
@@ -81,25 +88,26 @@ struct Job {
 impl Job {
     /// The next one; `None` where the daemon is gone.
     fn receive(daemon: impl AsFd) -> io::Result<Option<Self>> {
-        let mut said = [0];
+        let mut said = [0; LONGEST_NAME];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(OTHERS + LOGS.len()))];
         loop {
             let mut handed = RecvAncillaryBuffer::new(&mut space);
             let mut into = [IoSliceMut::new(&mut said)];
-            match recvmsg(&daemon, &mut into, &mut handed, RecvFlags::CMSG_CLOEXEC) {
+            let length = match recvmsg(&daemon, &mut into, &mut handed, RecvFlags::CMSG_CLOEXEC) {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
                 Ok(received) if received.bytes == 0 => return Ok(None),
-                Ok(_) => {}
-            }
+                Ok(received) => received.bytes,
+            };
             let rights = handed.drain().filter_map(|message| match message {
                 RecvAncillaryMessage::ScmRights(rights) => Some(rights),
                 _ => None,
             });
             let mut descriptors = rights.flatten();
-            if let (Some(folder), Some(answer)) = (descriptors.next(), descriptors.next()) {
+            if let Some(answer) = descriptors.next() {
+                let name = said.get(..length).unwrap_or_default();
                 return Ok(Some(Self {
-                    folder,
+                    name: OsStr::from_bytes(name).to_owned(),
                     answer: answer.into(),
                     pipes: descriptors.collect(),
                 }));
@@ -108,13 +116,13 @@ impl Job {
         }
     }
 
-    fn keep(self) {
+    fn keep(self, machines: &Path) {
         let Self {
-            folder,
+            name,
             mut answer,
             pipes,
         } = self;
-        let begun = begin(&folder, pipes);
+        let begun = begin(&machines.join(name), pipes);
         // Whether the daemon still listens is its own matter: what the VMM says is read all the same.
         let _ = match &begun {
             Ok(_) => answer.write_all(READY.as_bytes()),
@@ -134,10 +142,9 @@ impl Job {
 }
 
 /// Each pipe with its log, and what says that they are being kept, for as long as it is open.
-fn begin(folder: &OwnedFd, pipes: Vec<OwnedFd>) -> io::Result<(OwnedFd, Vec<(File, Kept)>)> {
-    // Opened anew: the lock belongs to what was opened, and the daemon shares the one that it handed over.
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = openat(folder, ".", flags, Mode::empty())?;
+fn begin(folder: &Path, pipes: Vec<OwnedFd>) -> io::Result<(OwnedFd, Vec<(File, Kept)>)> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = open(folder, flags, Mode::empty())?;
     lock(&folder);
     let mut logs = Vec::new();
     for (pipe, log) in pipes.into_iter().zip(LOGS) {

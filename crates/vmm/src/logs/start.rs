@@ -1,10 +1,12 @@
 //! Handing a machine's pipes to the log keeper, which is started with a daemon's first machine.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -26,8 +28,12 @@ const LONGEST_EXCUSE: u64 = 4096;
 /// How soon one is asked again that is busy with others.
 const AGAIN: Duration = Duration::from_millis(1);
 
-/// The keepers of this process: one, where it is not a test that has several programs for it.
-static RUNNING: LazyLock<Mutex<HashMap<PathBuf, Running>>> = LazyLock::new(Mutex::default);
+/// Where a confined keeper sees the machines' folders.
+const MACHINES: &str = "/machines";
+
+/// The keepers of this process, by their program and what the machines' folders lie in: one, where it is not a test that
+/// has several.
+static RUNNING: LazyLock<Mutex<HashMap<(PathBuf, PathBuf), Running>>> = LazyLock::new(Mutex::default);
 
 /// A keeper. It sees the end of this process by its socket, and needs no record: it ends by itself.
 struct Running {
@@ -45,7 +51,10 @@ pub(crate) struct Inlets {
 /// What a keeper is to be handed of one machine.
 pub(crate) struct Keeper {
     program: PathBuf,
-    folder: OwnedFd,
+    /// What the machine's folder lies in, and its name there. No descriptor of it: from one, a way leads up to the host's
+    /// root, whatever the keeper itself is shown.
+    machines: PathBuf,
+    name: OsString,
     /// The reading ends, in the order of [`LOGS`].
     pipes: Vec<OwnedFd>,
 }
@@ -72,9 +81,13 @@ impl Keeper {
         let (console_end, console) = io::pipe().map_err(cannot_start(program))?;
         let mut pipes = vec![console_end.into()];
         pipes.extend(others);
+        let (Some(machines), Some(name)) = (folder.path().parent(), folder.path().file_name()) else {
+            return Err(cannot_start(program)(io::ErrorKind::InvalidInput.into()));
+        };
         let keeper = Self {
             program: program.to_owned(),
-            folder: folder.duplicate()?,
+            machines: machines.to_owned(),
+            name: name.to_owned(),
             pipes,
         };
         Ok((keeper, console.into()))
@@ -102,16 +115,17 @@ impl Keeper {
         let (answer, answer_end) = io::pipe()?;
         {
             let mut running = RUNNING.lock().await;
-            if anew || !running.contains_key(&self.program) {
-                let started = Running::start(&self.program).await?;
-                running.insert(self.program.clone(), started);
+            let which = (self.program.clone(), self.machines.clone());
+            if anew || !running.contains_key(&which) {
+                let started = Running::start(&self.program, &self.machines).await?;
+                running.insert(which.clone(), started);
             }
-            let Some(running) = running.get(&self.program) else {
+            let Some(running) = running.get(&which) else {
                 return Ok(None);
             };
-            let mut descriptors = vec![self.folder.as_fd(), answer_end.as_fd()];
+            let mut descriptors = vec![answer_end.as_fd()];
             descriptors.extend(self.pipes.iter().map(AsFd::as_fd));
-            if !running.send(&descriptors).await? {
+            if !running.send(self.name.as_bytes(), &descriptors).await? {
                 return Ok(None);
             }
         }
@@ -124,17 +138,21 @@ impl Keeper {
 }
 
 impl Running {
-    async fn start(program: &Path) -> io::Result<Self> {
+    async fn start(program: &Path, machines: &Path) -> io::Result<Self> {
         let (socket, end) = socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
             SocketFlags::CLOEXEC,
             None,
         )?;
-        let mut started = launch(program, end.try_clone()?, Confined::Yes)?.start().await;
-        if let Err(ProcessError::Confine { .. }) = started {
-            // A host without user namespaces. Whether that will do is said of the VMM, not of what it says.
-            started = launch(program, end, Confined::No)?.start().await;
+        let mut started = launch(program, machines, end.try_clone()?, Confined::Yes)?
+            .start()
+            .await;
+        // A host without user namespaces. Whether that will do is said of the VMM, not of what it says.
+        if let Err(ProcessError::Confine { .. }) = &started
+            && Confinement::refused().is_some()
+        {
+            started = launch(program, machines, end, Confined::No)?.start().await;
         }
         let started = started.map_err(io::Error::other)?;
         Ok(Self {
@@ -144,8 +162,8 @@ impl Running {
     }
 
     /// Whether it was there to be sent anything.
-    async fn send(&self, descriptors: &[BorrowedFd<'_>]) -> io::Result<bool> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2 + LOGS.len()))];
+    async fn send(&self, name: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<bool> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1 + LOGS.len()))];
         loop {
             let sent = {
                 let mut rights = SendAncillaryBuffer::new(&mut space);
@@ -153,7 +171,7 @@ impl Running {
                     return Err(io::Error::other("too many descriptors"));
                 }
                 let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-                sendmsg(&self.socket, &[IoSlice::new(b"k")], &mut rights, flags)
+                sendmsg(&self.socket, &[IoSlice::new(name)], &mut rights, flags)
             };
             match sent {
                 Ok(_) => return Ok(true),
@@ -172,25 +190,30 @@ enum Confined {
     No,
 }
 
-/// A keeper reads what guests write: it sees no file but the folders that it is handed, and programs.
-fn launch(program: &Path, socket: OwnedFd, confined: Confined) -> io::Result<Launch> {
+/// A keeper reads what guests write: it sees no file but those of the machines, and programs.
+fn launch(program: &Path, machines: &Path, socket: OwnedFd, confined: Confined) -> io::Result<Launch> {
     let nowhere = File::options().write(true).open("/dev/null")?;
     let mut launch = Launch::unrecorded_of_opened(File::open(program)?.into(), program, "/");
     launch
         .argument(VERB)
+        .argument(match confined {
+            Confined::Yes => Path::new(MACHINES),
+            Confined::No => machines,
+        })
         .output(socket)
         .errors(nowhere.into())
         .limit(Limits {
             file_size: Some(LONGEST_LOG),
             ..Limits::default()
         })
-        .filter(SystemCalls::deny(&Kind::ALL));
+        .filter(SystemCalls::deny(&Kind::OF_VMM));
     if confined == Confined::Yes {
         let mut confinement = Confinement::new(0);
         // The folders are this user's.
         let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
         confinement
             .show_programs()
+            .show_writable(machines, MACHINES)
             .become_user(user.as_raw(), group.as_raw());
         launch.confine(confinement);
     }
