@@ -18,6 +18,8 @@ pub enum Stage {
     Customize,
     /// The tree is written out.
     Pack,
+    /// No part of the work: the detail is a line that the user should read, whatever becomes of it.
+    Warning,
 }
 
 impl Stage {
@@ -31,6 +33,7 @@ impl Stage {
             Self::Configure => "configure",
             Self::Customize => "customize",
             Self::Pack => "pack",
+            Self::Warning => "warning",
         }
     }
 }
@@ -61,6 +64,13 @@ impl Progress {
             detail: String::new(),
             done: None,
             total: None,
+        }
+    }
+
+    pub(crate) fn warning(line: String) -> Self {
+        Self {
+            detail: line,
+            ..Self::of(Stage::Warning)
         }
     }
 }

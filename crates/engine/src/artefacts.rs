@@ -22,7 +22,7 @@ use store::{Boot, Store};
 use tokio_util::sync::CancellationToken;
 
 pub use catalog_sources::CatalogSources;
-pub use sources::{Known, KnownKernel, Made, Progress, SourceError, Sources};
+pub use sources::{Known, KnownKernel, Made, Progress, Report, SourceError, Sources};
 
 use crate::EngineError;
 use crate::operations::{OperationHandle, Stage};
@@ -280,8 +280,11 @@ impl Artefacts {
         let token = cancel.clone();
         let label = name.to_owned();
         let made = tokio::task::spawn_blocking(move || {
-            let report = |what: &str, done: Option<u64>, total: Option<u64>| {
-                stage.progress(&format!("{label}  {what}"), done, total);
+            let report = |report: Report<'_>| match report {
+                Report::Progress(what, done, total) => {
+                    stage.progress(&format!("{label}  {what}"), done, total);
+                }
+                Report::Warning(line) => stage.warn(line),
             };
             let made = maker(&*sources, &report, &token);
             made.map(|made| (stage, guard, made))

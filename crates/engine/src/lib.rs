@@ -37,7 +37,7 @@ use std::sync::Arc;
 use config::Paths;
 use store::Store;
 
-pub use artefacts::{CatalogSources, Known, KnownKernel, Made, Progress, SourceError, Sources};
+pub use artefacts::{CatalogSources, Known, KnownKernel, Made, Progress, Report, SourceError, Sources};
 pub use doctor::Doctor;
 pub use error::{EngineError, one_line};
 pub use export::Export;

@@ -371,6 +371,12 @@ impl Stage {
         self.report(StageState::Running, detail, done, total);
     }
 
+    /// Says a line that the user should read, and the daemon's log keeps.
+    pub(crate) fn warn(&self, line: &str) {
+        tracing::warn!(operation = self.operation.id(), "{line}");
+        self.operation.warn(line);
+    }
+
     /// Ends it well.
     pub(crate) fn done(mut self, detail: &str) {
         self.open = false;

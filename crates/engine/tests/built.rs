@@ -3,7 +3,7 @@
 
 mod support;
 
-use api::{ApiError, BuildImage, CreateVm, ErrorCode, Image, ImageKind};
+use api::{ApiError, BuildImage, CreateVm, ErrorCode, Event, Image, ImageKind};
 use engine::Engine;
 use support::{Host, delete, vm};
 
@@ -49,6 +49,27 @@ async fn an_image_is_built_and_built_again_and_its_vms_keep_what_they_have() {
     assert_eq!(files(&host), 1);
     engine.images().delete("mine").await.unwrap();
     assert_eq!(files(&host), 0);
+}
+
+#[tokio::test]
+async fn what_a_build_does_without_is_said_once_to_its_user() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let request = BuildImage {
+        recipe: recipe("jq"),
+        file: None,
+        kernel: None,
+    };
+    let operation = engine.images().build("mine", request).await.unwrap();
+    operation.wait().await.unwrap();
+    let mut events = operation.events();
+    let mut warnings = Vec::new();
+    while let Some(event) = events.next().await {
+        if let Event::Warning { message } = event {
+            warnings.push(message);
+        }
+    }
+    assert_eq!(warnings, ["something of this host is missing"]);
 }
 
 #[tokio::test]

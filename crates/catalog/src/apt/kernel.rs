@@ -67,7 +67,7 @@ pub fn fetch_kernel(
     let sources = Host::this().sources(settings, suite, std::slice::from_ref(component))?;
     let host = host_configuration(cancel)?;
     let folder = Arc::new(WorkDir::new(work)?);
-    let apt = AptRoot::new(&folder, &sources, suite, &host, Lists::Packages)?;
+    let apt = AptRoot::new(&folder, &sources, suite, &host, Lists::Packages, progress)?;
     apt.update(progress, cancel)?;
     let record = find_kernel(&apt, package, cancel)?;
     let deb = download(&apt, &folder, &record, progress, cancel)?;

@@ -53,19 +53,20 @@ pub(crate) struct AptRoot {
 }
 
 impl AptRoot {
-    /// Writes the root into a work folder.
+    /// Writes the root into a work folder; says what the host does not let hold its programs.
     pub(crate) fn new(
         folder: &Arc<WorkDir>,
         sources: &[Source],
         suite: &str,
         host: &str,
         lists: Lists,
+        progress: &ProgressSink,
     ) -> Result<Self, CatalogError> {
         if let Some(refusal) = Confinement::refused() {
-            tracing::warn!(
-                reason = refusal.reason(),
-                "apt and dpkg-deb cannot be confined; they run under their limits and filters alone"
-            );
+            progress(Progress::warning(format!(
+                "apt and dpkg-deb cannot be confined ({}): they run under their limits and filters alone",
+                refusal.reason()
+            )));
         }
         let root = folder.folder("apt")?;
         for name in [

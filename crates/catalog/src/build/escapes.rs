@@ -43,7 +43,7 @@ impl Place {
     fn new() -> Self {
         let place = tempfile::tempdir().unwrap();
         let folder = WorkDir::new(place.path()).unwrap();
-        let room = Room::find(folder.path()).unwrap();
+        let room = Room::find(folder.path(), &(Arc::new(|_| {}) as ProgressSink)).unwrap();
         let range = room.range();
         assert!(range.is_some(), "this host refuses user namespaces");
         Self::with(place, folder, range)

@@ -69,8 +69,8 @@ pub fn build(
     let sources = Host::this().sources(settings, &recipe.suite, &components)?;
     let host = host_configuration(cancel)?;
     let folder = Arc::new(WorkDir::new(work)?);
-    let room = Room::find(folder.path())?;
-    let apt = AptRoot::new(&folder, &sources, &recipe.suite, &host, Lists::Releases)?;
+    let room = Room::find(folder.path(), progress)?;
+    let apt = AptRoot::new(&folder, &sources, &recipe.suite, &host, Lists::Releases, progress)?;
     apt.update(progress, cancel)?;
     let date = apt.release_date()?;
 

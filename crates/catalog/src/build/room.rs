@@ -14,6 +14,8 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
@@ -21,6 +23,7 @@ use process::{Command, Confinement, IdRange, Kind, Limits, NoRange, SystemCalls}
 
 use crate::apt::HostFiles;
 use crate::error::CatalogError;
+use crate::progress::{Progress, ProgressSink};
 use crate::tool::{find, search_path};
 use crate::workdir::WorkDir;
 
@@ -49,19 +52,24 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// For what is made in `folder`, with what this host lets be done.
-    pub(crate) fn find(folder: &Path) -> Result<Self, CatalogError> {
-        let number = folder
+    /// For what is made in `folder`, with what this host lets be done; what it does not is said.
+    pub(crate) fn find(folder: &Path, progress: &ProgressSink) -> Result<Self, CatalogError> {
+        let first = folder
             .metadata()
             .map_err(|source| CatalogError::file("read", folder, source))?
             .ino();
+        // Another one for each build of this process, and, as a rule, of another process.
+        static FIRST: OnceLock<u64> = OnceLock::new();
+        static BUILDS: AtomicU64 = AtomicU64::new(0);
+        let first = *FIRST.get_or_init(|| first);
+        let number = first.wrapping_add(BUILDS.fetch_add(1, Ordering::Relaxed));
         let (room, refused) = Self::look(number)?;
         if let Some(reason) = refused {
-            tracing::warn!(
-                reason,
-                "no user namespace to build an image in: packages and commands run as root of this host, in a root of \
-                 their own, with few rights and a filter of system calls"
+            let warning = format!(
+                "no user namespace to build an image in ({reason}): packages and commands run as root of this host, in a \
+                 root of their own, with few rights and a filter of system calls"
             );
+            progress(Progress::warning(warning));
         }
         Ok(room)
     }
@@ -72,15 +80,22 @@ impl Room {
         if !is_root {
             find("newuidmap", "uidmap")?;
         }
+        // What is wanting for the moment is no reason to build with less around it.
+        let not_now = |reason| CatalogError::NotConfined {
+            tool: "the build",
+            reason,
+        };
         let reason = match IdRange::find(number) {
             Ok(range) => match Confinement::system(Some(range)).try_out() {
                 Ok(()) => return Ok((Self { range: Some(range) }, None)),
+                Err(refusal) if refusal.is_want() => return Err(not_now(refusal.reason())),
                 Err(refusal) => refusal.reason(),
             },
             Err(NoRange::NotGiven { user, file }) => {
                 return Err(CatalogError::NoSubordinateIds { user, file });
             }
-            Err(error) => error.to_string(),
+            Err(error @ NoRange::Unread { .. }) => return Err(not_now(error.to_string())),
+            Err(error @ NoRange::TooFew) => error.to_string(),
         };
         if is_root {
             Ok((Self { range: None }, Some(reason)))

@@ -23,7 +23,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::bundles::{broken, fetched, image_of_bundle, kernel_of_bundle};
-use super::sources::{Known, KnownKernel, Made, Progress, SourceError, Sources};
+use super::sources::{Known, KnownKernel, Made, Progress, Report, SourceError, Sources};
 use crate::EngineError;
 use crate::error::one_line;
 
@@ -164,7 +164,7 @@ impl Sources for CatalogSources {
         if self.published.is_none() {
             return Ok(());
         }
-        bridged(&|_, _, _| {}, cancel, |_, cancel| {
+        bridged(&|_| {}, cancel, |_, cancel| {
             self.refresh_with(cancel).map_err(told)
         })
     }
@@ -209,7 +209,7 @@ impl Sources for CatalogSources {
             }
             let package =
                 catalog::apt::fetch_kernel(entry, &self.settings, &self.work, &sink, cancel).map_err(told)?;
-            progress("unpack", None, None);
+            progress(Report::Progress("unpack", None, None));
             let mut tar = package.open(cancel).map_err(told)?;
             let imported = kernel::import(&mut tar, folder).map_err(kernel_failed)?;
             tar.finish().map_err(told)?;
@@ -378,8 +378,15 @@ fn bridged<T>(
         thread::Builder::new()
             .name("artefact progress".to_owned())
             .spawn_scoped(scope, move || {
+                let mut words;
                 for report in reports {
-                    progress(&words(&report), report.done, report.total);
+                    progress(match report.stage {
+                        catalog::Stage::Warning => Report::Warning(&report.detail),
+                        _ => {
+                            words = in_words(&report);
+                            Report::Progress(&words, report.done, report.total)
+                        }
+                    });
                 }
             })
             .map_err(spawn_failed)?;
@@ -396,7 +403,7 @@ fn bridged<T>(
     })
 }
 
-fn words(report: &catalog::Progress) -> String {
+fn in_words(report: &catalog::Progress) -> String {
     match report.detail.as_str() {
         "" => report.stage.to_string(),
         detail => format!("{} {detail}", report.stage),
@@ -436,7 +443,7 @@ mod tests {
         (work, sources)
     }
 
-    fn silent(_: &str, _: Option<u64>, _: Option<u64>) {}
+    fn silent(_: Report<'_>) {}
 
     /// A mirror that takes connections and never answers; tells when somebody came.
     fn silent_mirror() -> (String, mpsc::Receiver<std::net::TcpStream>) {
@@ -498,8 +505,11 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let token = CancellationToken::new();
         let stages = Mutex::new(Vec::new());
-        let report =
-            |what: &str, _: Option<u64>, _: Option<u64>| stages.lock().unwrap().push(what.to_owned());
+        let report = |report: Report<'_>| {
+            if let Report::Progress(what, ..) = report {
+                stages.lock().unwrap().push(what.to_owned());
+            }
+        };
         let canceller = token.clone();
         let error = thread::scope(|scope| {
             scope.spawn(move || {
@@ -513,6 +523,29 @@ mod tests {
         assert_eq!(error.to_string(), "cancelled");
         assert!(stages.lock().unwrap().contains(&"lists".to_owned()));
         assert_eq!(std::fs::read_dir(work.path().join("work")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_warning_of_the_catalogs_is_none_of_its_stages() {
+        let said = Mutex::new(Vec::new());
+        let report = |report: Report<'_>| said.lock().unwrap().push(format!("{report:?}"));
+        bridged(&report, &CancellationToken::new(), |sink, _| {
+            for stage in [catalog::Stage::Lists, catalog::Stage::Warning] {
+                sink(catalog::Progress {
+                    stage,
+                    detail: "a line".into(),
+                    done: None,
+                    total: None,
+                });
+            }
+            Ok(())
+        })
+        .unwrap();
+        let said = said.into_inner().unwrap();
+        assert_eq!(
+            said,
+            [r#"Progress("lists a line", None, None)"#, r#"Warning("a line")"#]
+        );
     }
 
     #[test]

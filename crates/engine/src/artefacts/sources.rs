@@ -11,8 +11,17 @@ use rootfs::erofs::Compression;
 use rootfs::probe::FileSystem;
 use tokio_util::sync::CancellationToken;
 
-/// How far a maker is: what it does, how much of how much.
-pub type Progress<'a> = dyn Fn(&str, Option<u64>, Option<u64>) + Send + Sync + 'a;
+/// What a maker says while it works.
+#[derive(Clone, Copy, Debug)]
+pub enum Report<'a> {
+    /// How far it is: what it does, how much of how much.
+    Progress(&'a str, Option<u64>, Option<u64>),
+    /// A line that the user should read.
+    Warning(&'a str),
+}
+
+/// Hears what a maker says.
+pub type Progress<'a> = dyn Fn(Report<'_>) + Send + Sync + 'a;
 
 /// Something a source can make.
 #[derive(Clone, Debug, PartialEq, Eq)]

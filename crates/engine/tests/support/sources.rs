@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use catalog::Recipe;
-use engine::{Known, KnownKernel, Made, Progress, SourceError, Sources};
+use engine::{Known, KnownKernel, Made, Progress, Report, SourceError, Sources};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -112,7 +112,7 @@ impl Sources for SimulatedSources {
         cancel: &CancellationToken,
     ) -> Result<Made, SourceError> {
         assert_eq!(name, "cloud");
-        progress("fetching", Some(1), Some(2));
+        progress(Report::Progress("fetching", Some(1), Some(2)));
         self.work(&self.no_kernels, cancel)?;
         for file in ["vmlinux", "modules.erofs"] {
             fs::write(folder.join(file), file).expect("the folder is writable");
@@ -135,7 +135,7 @@ impl Sources for SimulatedSources {
         cancel: &CancellationToken,
     ) -> Result<Made, SourceError> {
         assert_eq!(name, "debian");
-        progress("building", None, None);
+        progress(Report::Progress("building", None, None));
         self.work(&self.no_images, cancel)?;
         file.write_all(ROOTFS).expect("the file is writable");
         self.images_made.fetch_add(1, Ordering::SeqCst);
@@ -150,7 +150,8 @@ impl Sources for SimulatedSources {
         progress: &Progress<'_>,
         cancel: &CancellationToken,
     ) -> Result<Made, SourceError> {
-        progress("building", None, None);
+        progress(Report::Warning("something of this host is missing"));
+        progress(Report::Progress("building", None, None));
         self.work(&self.no_images, cancel)?;
         let content = format!("{recipe:?}");
         file.write_all(content.as_bytes()).expect("the file is writable");
