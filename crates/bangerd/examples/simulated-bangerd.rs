@@ -197,5 +197,6 @@ fn faults(dice: &mut Dice) -> MachineFaults {
         refuses_exec: dice.once_in(30),
         drops_exec_after: dice.once_in(30).then_some(2),
         ignores_power: dice.once_in(30),
+        ignores_term: false,
     }
 }
