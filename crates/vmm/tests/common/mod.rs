@@ -148,14 +148,31 @@ impl Lab {
 }
 
 impl Drop for Lab {
-    /// A test that fails leaves no machine behind.
+    /// A test that fails leaves no machine behind, and none leaves the control groups of one that ended by itself.
     fn drop(&mut self) {
-        if self.owned.is_none() || !std::thread::panicking() {
+        if self.owned.is_none() {
             return;
         }
         let record = process::read_record(&self.folder.join("process.json"));
-        if let Some(handle) = record.ok().flatten().and_then(|machine| machine.open()) {
+        if std::thread::panicking()
+            && let Some(handle) = record.ok().flatten().and_then(|machine| machine.open())
+        {
             let _ = handle.kill(process::Signal::KILL);
+        }
+        let groups = fs::read_to_string(self.folder.join("control-groups")).unwrap_or_default();
+        for group in groups.lines().map(Path::new) {
+            // A process that was just killed leaves it a moment later.
+            for _ in 0..100 {
+                match fs::remove_dir(group) {
+                    Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                    _ => break,
+                }
+            }
+            if let Some(parent) = group.parent().filter(|parent| parent.ends_with("banger")) {
+                let _ = fs::remove_dir(parent);
+            }
         }
     }
 }
