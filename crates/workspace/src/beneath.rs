@@ -25,6 +25,9 @@ const WITHIN: ResolveFlags = ResolveFlags::BENEATH
 /// Most entries of a tree of folders that is looked through.
 const MOST_ENTRIES: usize = 20_000_000;
 
+/// Files of a working tree that git reads as they are there.
+const RULES: [&str; 3] = [".gitattributes", ".gitignore", ".gitmodules"];
+
 /// A folder that is open, and its path for messages.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -115,6 +118,35 @@ impl Folder {
             })?;
         }
         Ok(true)
+    }
+
+    /// Looks below it for what git would wait at: a pipe or a device in the place of a file by which a tree says how git is
+    /// to read it, or in a repository inside of it. What cannot be looked into is passed over, as git does.
+    pub(crate) fn check_rules(&self) -> Result<(), WorkspaceError> {
+        let mut folders = vec![(PathBuf::from("."), false)];
+        let mut left = MOST_ENTRIES;
+        while let Some((folder, within)) = folders.pop() {
+            let mut found = None;
+            let looked = self.each(&folder, &mut |name, kind| {
+                left = left.saturating_sub(1);
+                let is_repository = name == ".git";
+                let is_rule = within || RULES.iter().any(|rule| name == *rule);
+                match kind {
+                    // Its own was looked through before.
+                    FileType::Directory if is_repository && folder == Path::new(".") => {}
+                    FileType::Directory if left > 0 => {
+                        folders.push((folder.join(name), within || is_repository));
+                    }
+                    FileType::Fifo | FileType::CharacterDevice if is_rule => found = Some(folder.join(name)),
+                    _ => {}
+                }
+                Ok(())
+            });
+            if let (Ok(()), Some(path)) = (looked, found) {
+                return Err(self.no_file(path.strip_prefix(".").unwrap_or(&path), NO_FILE));
+            }
+        }
+        Ok(())
     }
 
     /// The names in a folder, of what is there.

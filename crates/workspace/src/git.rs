@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use process::{Bounds, Child, Command, Confinement, Cut, Ending, ProcessError, Stream};
 
+use crate::beneath::Folder;
 use crate::error::WorkspaceError;
 use crate::host::Host;
 use crate::sight::Sight;
@@ -44,6 +45,11 @@ const MOST: usize = 256 << 20;
 const COMPLAINT: usize = 64 << 10;
 /// Most time for an answer: a hostile tree can have git wait for ever, by a pipe in a file's place.
 const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// How long a git may look at a tree before the tree is looked through for what it may be waiting for.
+const SOON: Duration = Duration::from_secs(3);
+const TOO_MUCH: &str = "it has too much to say";
+const ENDLESS: &str = "it did not come to an end";
 
 /// Whether a git has run without being confined.
 static UNCONFINED: AtomicBool = AtomicBool::new(false);
@@ -198,8 +204,8 @@ impl Git {
                     stderr: finished.errors,
                 });
             }
-            Some(Cut::Output) => "it has too much to say",
-            Some(Cut::Time) => "it did not come to an end",
+            Some(Cut::Output) => TOO_MUCH,
+            Some(Cut::Time) => ENDLESS,
         };
         Err(WorkspaceError::Git {
             action,
@@ -218,6 +224,57 @@ impl Git {
             return Err(failed(action, &output));
         }
         Ok(output.stdout)
+    }
+
+    /// What it prints of a working tree. Where that takes long, the tree is looked through meanwhile: a pipe in a file's
+    /// place is waited for without end.
+    pub(crate) fn read_tree<A: AsRef<OsStr>>(
+        &self,
+        action: &'static str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Vec<u8>, WorkspaceError> {
+        let mut child = self.spawn(arguments)?;
+        child.stdin = None;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let cut = |why: &str| WorkspaceError::Git {
+            action,
+            said: why.to_owned(),
+        };
+        let (ending, stdout, stderr) = std::thread::scope(|scope| {
+            let most = MOST as u64 + 1;
+            let output = scope.spawn(move || {
+                let mut text = Vec::new();
+                // Dropped after it, so that a git with more to say ends.
+                let read = stdout.map(|stdout| stdout.take(most).read_to_end(&mut text));
+                read.transpose().map(|_| text)
+            });
+            let complaint = scope.spawn(move || first_of(stderr, COMPLAINT as u64));
+            let ending = wait_watched(&mut child, action, || Folder::open(&self.folder)?.check_rules());
+            if !matches!(ending, Ok(Some(_))) {
+                child.kill();
+            }
+            (
+                ending,
+                output.join().unwrap_or_else(|_| Ok(Vec::new())),
+                complaint.join().unwrap_or_default(),
+            )
+        });
+        let status = status(ending?.ok_or_else(|| cut(ENDLESS))?);
+        let stdout = stdout.map_err(WorkspaceError::host(action, "git"))?;
+        if stdout.len() > MOST {
+            return Err(cut(TOO_MUCH));
+        }
+        if !status.success() {
+            return Err(failed(
+                action,
+                &Output {
+                    status,
+                    stdout,
+                    stderr,
+                },
+            ));
+        }
+        Ok(stdout)
     }
 
     /// One line that it prints, nothing if it fails.
@@ -243,6 +300,32 @@ impl Git {
         let child = command.spawn().map_err(not_started)?;
         note(child.is_confined());
         Ok(child)
+    }
+}
+
+/// Waits for a git, and looks once where it takes long. Nothing, if it does not come to an end.
+fn wait_watched(
+    child: &mut Child,
+    action: &'static str,
+    look: impl FnOnce() -> Result<(), WorkspaceError>,
+) -> Result<Option<Ending>, WorkspaceError> {
+    let cannot = WorkspaceError::host(action, "git");
+    let begin = Instant::now();
+    let mut look = Some(look);
+    loop {
+        let until = if look.is_some() { SOON } else { PATIENCE };
+        let left = until.saturating_sub(begin.elapsed());
+        match child.wait_for(left) {
+            Ok(Some(ending)) => return Ok(Some(ending)),
+            Ok(None) => {}
+            Err(error) => return Err(cannot(error)),
+        }
+        if begin.elapsed() >= until {
+            match look.take() {
+                Some(look) => look()?,
+                None => return Ok(None),
+            }
+        }
     }
 }
 

@@ -160,7 +160,7 @@ impl Selection {
         // Neither waits for the other.
         let (listed, status) = std::thread::scope(|scope| {
             let listed = scope.spawn(|| git.read("list the files", ["ls-files", "-s", "-t", "-z"]));
-            let status = git.read("look for changes", STATUS);
+            let status = git.read_tree("look for changes", STATUS);
             let listed = listed.join();
             (
                 listed.unwrap_or(Err(WorkspaceError::Answer("no list of its files"))),
@@ -265,7 +265,7 @@ impl Selection {
             return Ok(0);
         }
         let git = repository.git.clone().with("GIT_LITERAL_PATHSPECS", "0");
-        let listed = git.read("look for Git LFS", ["ls-files", "-z", "--", ":(attr:filter=lfs)"])?;
+        let listed = git.read_tree("look for Git LFS", ["ls-files", "-z", "--", ":(attr:filter=lfs)"])?;
         let edited: HashSet<&[u8]> = self.edited.iter().map(Vec::as_slice).collect();
         let paths = listed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
         Ok(paths.filter(|path| !edited.contains(path)).count())

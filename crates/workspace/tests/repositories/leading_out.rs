@@ -126,6 +126,30 @@ fn what_is_no_file_is_refused_and_nobody_waits_for_it() {
 }
 
 #[test]
+fn a_pipe_that_git_would_wait_at_is_refused_wherever_it_is_in_the_tree() {
+    for place in [".gitignore", ".gitattributes", "new/.gitignore", "new/.git/HEAD"] {
+        let scene = with_a_secret();
+        let path = scene.top().join(place);
+        let _ = fs::remove_file(&path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        if let Some(inner) = path.parent().filter(|inner| inner.ends_with(".git")) {
+            for folder in ["objects", "refs"] {
+                fs::create_dir(inner.join(folder)).unwrap();
+            }
+        }
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        // Written again, it is read again, and with it the rules for its line ends.
+        scene.write("README", &scene.read("README"));
+        let repository = Repository::find(&scene.top()).unwrap();
+        let error = Selection::of(&repository, &Choice::default()).unwrap_err();
+        assert!(
+            matches!(&error, WorkspaceError::NoFile { path: named, .. } if *named == path),
+            "{place}: {error}"
+        );
+    }
+}
+
+#[test]
 fn a_file_without_end_is_refused_in_bounded_memory() {
     for (place, size) in [
         ("config", 9 << 20),
