@@ -8,15 +8,18 @@ use process::Stream;
 use crate::apply::misfits;
 use crate::error::WorkspaceError;
 use crate::git::failed;
+use crate::patch::Patch;
 use crate::repository::{Repository, object};
 
-/// Makes the branch `name` at a commit that is `base` with the patch applied. Gives the commit.
+/// Makes the branch `name` at a commit that is `base` with the patch applied, which is given as it was parsed and as the
+/// file that it was parsed from. Gives the commit.
 ///
 /// # Errors
 /// There is such a branch, the host has no such base, or the patch does not fit it; nothing is made then.
 pub fn to_branch(
     repository: &Repository,
-    patch: &Path,
+    patch: &Patch,
+    file: &Path,
     base: Option<&str>,
     name: &str,
     message: &str,
@@ -43,10 +46,11 @@ pub fn to_branch(
         Some(base) => git.read("read the base", ["read-tree", base])?,
         None => git.read("read the base", ["read-tree", "--empty"])?,
     };
+    patch.check_claims(&git, file)?;
     // From stdin: the file may lie where this git sees nothing.
-    let patch = File::open(patch).map_err(WorkspaceError::host("read", "the patch"))?;
+    let file = File::open(file).map_err(WorkspaceError::host("read", "the patch"))?;
     let arguments = ["apply", "--cached", "--whitespace=nowarn"];
-    let output = git.output_of("apply the patch", arguments, Stream::Given(patch.into()))?;
+    let output = git.output_of("apply the patch", arguments, Stream::Given(file.into()))?;
     if !output.status.success() {
         let files = misfits(&output.stderr);
         return Err(match files.is_empty() {

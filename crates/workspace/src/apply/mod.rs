@@ -74,7 +74,7 @@ fn apply_watched(
     }
     room::check(repository, patch, file)?;
     let mut stage = Stage::of(repository, patch)?;
-    stage.apply(repository, file, how.three_way)?;
+    stage.apply(repository, patch, file, how.three_way)?;
     let outcomes = stage.outcomes(patch)?;
     let files = outcomes.len();
     if !how.check {

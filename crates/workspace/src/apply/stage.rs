@@ -223,7 +223,8 @@ impl Stage {
     pub(super) fn apply(
         &self,
         repository: &Repository,
-        patch: &Path,
+        patch: &Patch,
+        file: &Path,
         three_way: bool,
     ) -> Result<(), WorkspaceError> {
         let new = self.folder.path().join("new");
@@ -270,11 +271,12 @@ impl Stage {
                 git = git.reading(borrowed);
             }
             git.read("stage the files", ["add", "--all", "--force", "."])?;
+            patch.check_claims(&git, file)?;
             arguments.push("--3way");
         }
         // From stdin: the file may lie where this git sees nothing.
-        let patch = fs::File::open(patch).map_err(WorkspaceError::host("read", "the patch"))?;
-        let output = git.output_of("apply the patch", arguments, Stream::Given(patch.into()))?;
+        let file = fs::File::open(file).map_err(WorkspaceError::host("read", "the patch"))?;
+        let output = git.output_of("apply the patch", arguments, Stream::Given(file.into()))?;
         let mut files = misfits(&output.stderr);
         if three_way {
             let listed = git.read(

@@ -223,7 +223,7 @@ fn half_applied(scene: &Scene) {
     let parsed = parse(patch_of_git().as_bytes()).unwrap();
     let repository = found(&scene.top());
     let mut stage = Stage::of(&repository, &parsed).unwrap();
-    stage.apply(&repository, &patch, false).unwrap();
+    stage.apply(&repository, &parsed, &patch, false).unwrap();
     let outcomes = stage.outcomes(&parsed).unwrap();
     let plan = Plan::of(&stage, &outcomes).unwrap();
     let mut left = last - 1;

@@ -15,18 +15,26 @@ use crate::inflate::Inflate;
 const DIGITS: &[u8; 85] =
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~";
 /// Most bytes of a line.
-const LINE: usize = 52;
+pub(super) const LINE: usize = 52;
 
-/// Reads both halves: the new version from the old one, and back. Gives the size of the new version; `id` is its name.
+/// Reads both halves: the new version from the old one, and back. Gives the size of the new version, and where its data
+/// begins if that is a delta; `id` is its name.
 pub(super) fn read<R: BufRead>(
     lines: &mut Lines<R>,
     budget: &mut Budget,
     path: &[u8],
     id: Option<&[u8]>,
-) -> Result<u64, WorkspaceError> {
-    let size = half(lines, budget, path, id)?;
+) -> Result<(u64, Option<Data>), WorkspaceError> {
+    let found = half(lines, budget, path, id)?;
     half(lines, budget, path, None)?;
-    Ok(size)
+    Ok(found)
+}
+
+/// Where binary data is in a patch, and how long it is unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Data {
+    pub(super) place: u64,
+    pub(super) length: u64,
 }
 
 fn half<R: BufRead>(
@@ -34,7 +42,7 @@ fn half<R: BufRead>(
     budget: &mut Budget,
     path: &[u8],
     id: Option<&[u8]>,
-) -> Result<u64, WorkspaceError> {
+) -> Result<(u64, Option<Data>), WorkspaceError> {
     let (is_delta, length) = match lines.after(b"literal ")? {
         Some(length) => (false, length),
         None => match lines.after(b"delta ")? {
@@ -47,6 +55,7 @@ fn half<R: BufRead>(
     }
     let length: u64 = String::from_utf8_lossy(&length).parse().unwrap_or(u64::MAX);
     budget.spend(length.saturating_mul(OF_A_BYTE), path)?;
+    let place = lines.place();
     let mut digest = id.filter(|_| !is_delta).map(|id| {
         let format = if id.len() == 40 {
             Format::Sha1
@@ -95,11 +104,11 @@ fn half<R: BufRead>(
             return Err(lines.bad("binary data is another than its id says"));
         }
     }
-    Ok(made)
+    Ok((made, is_delta.then_some(Data { place, length })))
 }
 
 /// A letter for the number of bytes, then five digits for every four of them.
-fn decode(line: &[u8]) -> Option<([u8; LINE], usize)> {
+pub(super) fn decode(line: &[u8]) -> Option<([u8; LINE], usize)> {
     let (&letter, digits) = line.split_first()?;
     let count = match letter {
         b'A'..=b'Z' => letter - b'A' + 1,

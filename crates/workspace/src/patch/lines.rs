@@ -87,6 +87,11 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
+    /// Where in the patch the line after the last one begins.
+    pub(super) fn place(&self) -> u64 {
+        self.read
+    }
+
     /// Makes the next call give the last line again.
     pub(super) fn give_back(&mut self) {
         self.given_back = true;

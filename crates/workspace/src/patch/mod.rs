@@ -6,6 +6,7 @@
 
 mod binary;
 mod bounds;
+mod delta;
 mod lines;
 pub(crate) mod name;
 mod parse;
@@ -18,7 +19,10 @@ pub use parse::parse;
 pub(crate) use raw::parse as parse_raw;
 pub use risk::{Onto, Risk, RiskKind, Weight};
 
+use std::path::Path;
+
 use crate::error::{WorkspaceError, shown};
+use crate::git::Git;
 use crate::repository::Repository;
 
 /// What a file is.
@@ -74,6 +78,8 @@ impl Change {
 pub struct Patch {
     /// Each file once.
     pub changes: Vec<Change>,
+    /// Binary data that is made from older versions.
+    deltas: Vec<delta::Delta>,
 }
 
 impl Patch {
@@ -83,6 +89,12 @@ impl Patch {
     /// What is there cannot be read.
     pub fn risks(&self, repository: &Repository, onto: Onto<'_>) -> Result<Vec<Risk>, WorkspaceError> {
         risk::of(&self.changes, repository, onto)
+    }
+
+    /// Refuses what claims to be a version that this git has and is another: git would take the one that it has, whatever
+    /// the patch holds. `file` is what the patch was parsed from.
+    pub(crate) fn check_claims(&self, git: &Git, file: &Path) -> Result<(), WorkspaceError> {
+        delta::check(git, &self.deltas, file)
     }
 
     /// Whether it changes nothing.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::BufRead;
 
 use super::bounds::{Budget, Count, OF_A_FILE, OF_A_HUNK, OF_A_LINE};
+use super::delta::Delta;
 use super::lines::Lines;
 use super::{Change, FileMode, Patch, binary, name, quoted};
 use crate::error::{WorkspaceError, shown};
@@ -18,6 +19,7 @@ const TARGET: usize = 4096;
 pub fn parse(source: impl BufRead) -> Result<Patch, WorkspaceError> {
     let mut lines = Lines::of(source);
     let mut changes: Vec<Change> = Vec::new();
+    let mut deltas = Vec::new();
     let mut seen = HashSet::new();
     let (mut budget, mut count) = (Budget::default(), Count::default());
     while let Some(header) = lines.next()? {
@@ -35,7 +37,7 @@ pub fn parse(source: impl BufRead) -> Result<Patch, WorkspaceError> {
         }
         budget.spend(OF_A_FILE, &path)?;
         let again = !seen.insert(path.clone());
-        let change = file(&mut lines, &mut budget, path)?;
+        let change = file(&mut lines, &mut budget, &mut deltas, path)?;
         if !again {
             changes.push(change);
             continue;
@@ -53,7 +55,7 @@ pub fn parse(source: impl BufRead) -> Result<Patch, WorkspaceError> {
         }
     }
     check_folders(&changes)?;
-    Ok(Patch { changes })
+    Ok(Patch { changes, deltas })
 }
 
 /// A path that is a file cannot be a folder too: what is written through it could lie anywhere.
@@ -76,6 +78,7 @@ pub(super) fn check_folders(changes: &[Change]) -> Result<(), WorkspaceError> {
 fn file<R: BufRead>(
     lines: &mut Lines<R>,
     budget: &mut Budget,
+    deltas: &mut Vec<Delta>,
     path: Vec<u8>,
 ) -> Result<Change, WorkspaceError> {
     let mode = |lines: &Lines<R>, text: &[u8]| {
@@ -128,7 +131,9 @@ fn file<R: BufRead>(
     {
         change.lines = None;
         let made = (!zero(ids.1)).then_some(ids.1);
-        change.size = Some(binary::read(lines, budget, &change.path, made)?);
+        let (size, delta) = binary::read(lines, budget, &change.path, made)?;
+        change.size = Some(size);
+        deltas.extend(delta.map(|data| Delta::of(&change.path, ids, data)));
     } else if let Some(old) = lines.after(b"--- ")? {
         let Some(new) = lines.after(b"+++ ")? else {
             return Err(lines.bad("`+++` was expected"));

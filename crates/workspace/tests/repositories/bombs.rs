@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use sha1::{Digest, Sha1};
-use workspace::{Ended, Guest, Input, Parcel, WorkspaceError, pull};
+use workspace::{Apply, Ended, Guest, Input, Parcel, WorkspaceError, pull, to_branch};
 
 use crate::support::{Scene, parsed, tree};
 
@@ -117,6 +117,51 @@ fn a_small_patch_of_gigabytes_is_refused_before_it_is_unpacked() {
         assert!(refused.to_string().contains("512 MiB"), "{refused}");
     }
     assert!(most_memory() < 100, "{} MiB", most_memory());
+}
+
+/// git takes an object that it has by its name, and does not look at the data that is to come to it.
+#[test]
+fn binary_data_that_claims_to_be_what_the_host_has_is_held_to_it() {
+    let scene = Scene::committed();
+    let text = b"the host's own\n";
+    scene.write("elsewhere", "the host's own\n");
+    scene.commit("second");
+    let nothing = packed(b"");
+    let three_way = Apply {
+        three_way: true,
+        ..Apply::default()
+    };
+    let delta = |made: &[u8]| {
+        let size = u8::try_from(made.len()).unwrap();
+        let bytes = [&[0, size, size][..], made].concat();
+        let packed = packed(&bytes);
+        let halves = [("delta", bytes.len() as u64, &*packed), ("literal", 0, &*nothing)];
+        binary("taken", &id(text), &halves)
+    };
+    let (forged, sound) = (delta(b"x"), delta(text));
+    let file = scene.path("branch");
+    for (patch, fits) in [(&forged, false), (&sound, true)] {
+        std::fs::write(&file, patch).unwrap();
+        let to = |name| {
+            let patch = parsed(patch.as_bytes()).unwrap();
+            to_branch(&scene.find(), &patch, &file, Some("HEAD"), name, "message")
+        };
+        let outcomes = [
+            scene.apply_as(patch.as_bytes(), three_way).err(),
+            to(if fits { "sound" } else { "forged" }).err(),
+        ];
+        for outcome in outcomes {
+            match outcome {
+                None => assert!(fits),
+                Some(refused) => {
+                    let said = "binary data is another than its id says";
+                    assert!(!fits && refused.to_string().contains(said), "{refused}");
+                }
+            }
+        }
+        assert_eq!(scene.top().join("taken").exists(), fits);
+    }
+    assert_eq!(scene.read("taken"), "the host's own\n");
 }
 
 /// Neither few bytes a line nor few lines a hunk make git take much more than the text.

@@ -117,8 +117,15 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
     let check = args.check;
     // Whatever is asked of this program meanwhile: files are never left half replaced.
     let done = tokio::task::spawn_blocking(move || match &args.branch {
-        Some(branch) => to_branch(&repository, file.path(), commit.as_deref(), branch, &message)
-            .map(|commit| format!("  branch {branch} is {}", &commit[..12])),
+        Some(branch) => to_branch(
+            &repository,
+            &patch,
+            file.path(),
+            commit.as_deref(),
+            branch,
+            &message,
+        )
+        .map(|commit| format!("  branch {branch} is {}", &commit[..12])),
         None => {
             let how = Apply {
                 check,
