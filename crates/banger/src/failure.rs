@@ -158,7 +158,12 @@ impl From<ClientError> for Failure {
                 let hint = match &fault {
                     FolderError::OpenToOthers { path, parent: false, .. } => format!("chmod go-w {}", path.display()),
                     FolderError::OpenToOthers { path, parent: true, .. } => format!("chmod o-w {}", path.display()),
-                    _ => "find out who made it, and remove it, or set XDG_RUNTIME_DIR to a folder of your own".into(),
+                    FolderError::ForeignOwner { path, owner } => format!(
+                        "if that user's daemon is meant: sudo -u '#{owner}' banger …; if not, remove {}, or set \
+                         XDG_RUNTIME_DIR to a folder of your own",
+                        path.display()
+                    ),
+                    _ => "name the socket without a link on the way".into(),
                 };
                 Self::new(message).with_hint(hint)
             }

@@ -1,13 +1,11 @@
 //! What `config.toml` may say, and what is said about one that is wrong.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use config::{
-    Compression, Config, ConfigError, Environment, HostShape, Ipv4Network, LimitSettings, LogLevel, Network,
-    VmmChoice,
+    Compression, Config, ConfigError, Confinement, Environment, HostShape, Ipv4Network, LimitSettings,
+    LogLevel, Network, VmmChoice,
 };
 use proptest::prelude::*;
 
@@ -176,6 +174,33 @@ fn a_catalog_is_at_an_address_of_the_web() {
         assert!(error.contains("is not an http or https address"), "{error}");
     }
     assert_eq!(parse("").unwrap().catalog_url, None);
+}
+
+#[test]
+fn a_wall_is_let_be_missing_by_its_own_word_only() {
+    let defaults = parse("").unwrap();
+    assert_eq!(defaults.confinement, Confinement::Required);
+    assert!(!defaults.network.insecure_builtin);
+    for (text, told) in [
+        ("confinement = \"none\"", "`confinement`: unknown variant `none`"),
+        (
+            "confinement = \"Unconfined\"",
+            "`confinement`: unknown variant `Unconfined`",
+        ),
+        ("confinement = false", "`confinement`: "),
+        (
+            "[network]\ninsecure_builtin = \"true\"",
+            "`network.insecure_builtin`: invalid type",
+        ),
+        (
+            "[network]\ninsecure_builtin = 1",
+            "`network.insecure_builtin`: invalid type",
+        ),
+        ("insecure_builtin = true", "unknown key `insecure_builtin`"),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(told), "{text}: {error}");
+    }
 }
 
 #[test]
@@ -374,68 +399,6 @@ fn a_file_that_is_no_text_or_too_large_is_refused() {
         Config::load(folder.path(), &Environment::new(0)),
         Err(ConfigError::Read { .. })
     ));
-}
-
-#[test]
-fn a_file_that_others_can_change_is_refused_and_so_is_one_of_another_user() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("config.toml");
-    std::fs::write(&path, "").unwrap();
-    let load = || Config::load(&path, &Environment::new(0));
-    let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-    for bits in [0o600, 0o644, 0o664] {
-        mode(&path, bits);
-        load().unwrap_or_else(|error| panic!("{bits:o}: {error}"));
-    }
-    mode(&path, 0o606);
-    let error = load().unwrap_err();
-    assert!(
-        error.to_string().ends_with("has mode 0606, others can change it"),
-        "{error}"
-    );
-    assert!(
-        error.hint().unwrap().contains("chmod go-w "),
-        "{:?}",
-        error.hint()
-    );
-    mode(&path, 0o600);
-    mode(folder.path(), 0o777);
-    let error = load().unwrap_err();
-    assert!(
-        error.to_string().contains("has mode 0777"),
-        "others can replace it: {error}"
-    );
-    mode(folder.path(), 0o700);
-    if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
-        let error = load().unwrap_err();
-        assert!(error.to_string().contains("belongs to uid 4242"), "{error}");
-        std::os::unix::fs::chown(&path, Some(0), Some(4242)).unwrap();
-        mode(&path, 0o664);
-        let error = load().unwrap_err();
-        assert!(
-            error.to_string().contains("has mode 0664"),
-            "a group of others: {error}"
-        );
-    } else {
-        println!("only root can make a file another user's; the modes were checked");
-    }
-}
-
-#[test]
-fn a_pipe_in_the_files_place_is_not_waited_for() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("config.toml");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &path,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR,
-        0,
-    )
-    .unwrap();
-    let error = Config::load(&path, &Environment::new(0)).unwrap_err();
-    assert!(matches!(error, ConfigError::Read { .. }), "{error}");
 }
 
 proptest! {

@@ -193,6 +193,26 @@ fn a_token_server_that_sends_on_is_not_followed() {
 }
 
 #[test]
+fn a_token_server_without_tls_on_another_port_gets_no_login() {
+    let image = image();
+    let other = Server::start(|_| Response::new(200, r#"{"token":"public"}"#));
+    let (address, files) = (other.address, Files::of(&image));
+    let registry = Server::start(move |request| match request.header("authorization") {
+        Some("Bearer good") => files.answer(request),
+        Some(_) => Response::new(403, ""),
+        None => {
+            let realm = format!(r#"Bearer realm="http://{address}/token""#);
+            Response::new(401, "").header("WWW-Authenticate", &realm)
+        }
+    });
+    for login in logins() {
+        let failed = pull(&registry, &login, |_| {}).unwrap_err();
+        assert!(matches!(failed, OciError::LoginWithheld { .. }), "{failed}");
+    }
+    assert!(!other.requests().iter().any(carries), "{:?}", other.requests());
+}
+
+#[test]
 fn a_token_server_without_tls_on_another_host_is_not_asked() {
     // `localhost` is another host than `127.0.0.1` by name.
     let thief = Server::start(|_| Response::new(200, r#"{"token":"stolen"}"#));

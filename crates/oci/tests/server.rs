@@ -66,6 +66,13 @@ impl Client {
         self
     }
 
+    /// Lets the login for a registry go to its token server.
+    fn trusting(mut self, server: &Server, issuer: &Server) -> Self {
+        let realms = vec![issuer.address.to_string()];
+        self.options.realms.insert(server.address.to_string(), realms);
+        self
+    }
+
     fn pull(&self, server: &Server) -> Result<Image, OciError> {
         self.pull_reference(&format!("{}/some/image:{TAG}", server.address))
     }
@@ -429,7 +436,9 @@ fn a_token_is_fetched_once_with_the_login_and_used_for_all() {
             r#"{"errors":[{"code":"UNAUTHORIZED","message":"who are you"}]}"#,
         ),
     });
-    let client = Client::new().login(&registry, password("me", "secret"));
+    let client = Client::new()
+        .login(&registry, password("me", "secret"))
+        .trusting(&registry, &issuer);
     assert_whole(&client.pull(&registry).unwrap());
     assert_eq!(
         issuer.asked(),
@@ -445,7 +454,9 @@ fn a_token_is_fetched_once_with_the_login_and_used_for_all() {
         text.ends_with("refuses access to some/image: UNAUTHORIZED: who are you"),
         "{text}"
     );
-    let wrong = Client::new().login(&registry, password("me", "wrong"));
+    let wrong = Client::new()
+        .login(&registry, password("me", "wrong"))
+        .trusting(&registry, &issuer);
     assert!(matches!(
         wrong.pull(&registry),
         Err(OciError::Unauthorised { .. })
@@ -463,7 +474,9 @@ fn anonymous_tokens_and_identity_tokens_work() {
         _ => Response::new(400, ""),
     });
     assert_whole(&Client::new().pull(&registry).unwrap());
-    let client = Client::new().login(&registry, Login::IdentityToken("id=tok".to_owned()));
+    let client = Client::new()
+        .login(&registry, Login::IdentityToken("id=tok".to_owned()))
+        .trusting(&registry, &issuer);
     assert_whole(&client.pull(&registry).unwrap());
     let body = &issuer.requests()[1].body;
     assert!(

@@ -86,12 +86,14 @@ impl Realm {
         let uri: Uri = realm.parse().map_err(|_| bad())?;
         let (scheme, authority) = origin(&uri);
         let host = uri.host().unwrap_or_default();
-        let own = host.eq_ignore_ascii_case(host_of(&endpoint.address));
+        let own_host = host.eq_ignore_ascii_case(host_of(&endpoint.address));
         let tls = match scheme.as_str() {
             "https" => true,
-            "http" if endpoint.plain_http && own => false,
+            "http" if endpoint.plain_http && own_host => false,
             _ => return Err(bad()),
         };
+        // A certificate speaks for the host, whatever the port; without one, another port is anybody's.
+        let own = own_host && (tls || authority.eq_ignore_ascii_case(&endpoint.address));
         if !has_plain_authority(&uri) || host.is_empty() {
             return Err(bad());
         }
@@ -100,11 +102,10 @@ impl Realm {
             _ => authority,
         };
         let pair = endpoint.name == DEFAULT_REGISTRY && name == DOCKER_REALM && tls;
-        let confirmed = tls
-            && endpoint
-                .realms
-                .iter()
-                .any(|realm| realm.eq_ignore_ascii_case(&name));
+        let confirmed = endpoint
+            .realms
+            .iter()
+            .any(|realm| realm.eq_ignore_ascii_case(&name));
         Ok(Self {
             name,
             gets_login: own || pair || confirmed,
@@ -200,6 +201,7 @@ mod tests {
         let hub = endpoint("docker.io", "registry-1.docker.io", false, &[]);
         let own = endpoint("r.x:5000", "r.x:5000", false, &["auth.x", "other.x:8443"]);
         let plain = endpoint("r.x:5000", "r.x:5000", true, &["auth.x"]);
+        let loopback = endpoint("127.0.0.1:5001", "127.0.0.1:5001", true, &["127.0.0.1:5003"]);
         let six = endpoint("[::1]:5000", "[::1]:5000", true, &[]);
         for (endpoint, realm, gets_login) in [
             (&hub, "https://auth.docker.io/token", Some(true)),
@@ -225,10 +227,15 @@ mod tests {
             (&own, "/token", None),
             (&own, "", None),
             (&plain, "http://r.x:5000/token", Some(true)),
-            (&plain, "http://r.x:6000/token", Some(true)),
+            (&plain, "http://r.x:6000/token", Some(false)),
+            (&plain, "http://r.x/token", Some(false)),
+            (&plain, "https://r.x:6000/token", Some(true)),
+            (&loopback, "http://127.0.0.1:5002/token", Some(false)),
+            (&loopback, "http://127.0.0.1:5003/token", Some(true)),
             (&plain, "http://auth.x/token", None),
             (&plain, "https://auth.x/token", Some(true)),
-            (&six, "http://[::1]:5001/token", Some(true)),
+            (&six, "http://[::1]:5000/token", Some(true)),
+            (&six, "http://[::1]:5001/token", Some(false)),
             (&six, "http://[::2]:5001/token", None),
         ] {
             let found = Realm::parse(endpoint, realm).ok().map(|realm| realm.gets_login);
