@@ -74,7 +74,7 @@ echo "still: paused"
 rm "$VMS/filler"
 until banger vm exec a -- grep -q done /root/sums 2> /dev/null; do sleep 0.5; done
 echo "on: $(banger ps | grep -c ' running  ')"
-echo "same: $(banger vm exec a -- sh -c 'cmp /root/before /dev/shm/before && for part in 1 2 3; do sha256sum < /root/part$part; done | diff - /root/sums | grep -c "^[<>] [0-9a-f]"')"
+echo "same: $(banger vm exec a -- sh -c 'cmp /root/before /dev/shm/before && for part in 1 2 3; do sha256sum < /root/part$part; done | diff - /root/sums | grep -cE "^[<>] [0-9a-f]{64}"')"
 banger vm exec a -- sh -c 'nohup setsid head -c 200M /dev/urandom > /root/more 2> /dev/null &'
 until banger ps | grep -q 'running (paused: the host'; do sleep 0.1; done
 banger vm stop -q a
