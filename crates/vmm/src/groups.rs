@@ -176,7 +176,7 @@ fn recorded(folder: &Path) -> Vec<PathBuf> {
 /// Removes the groups of a machine whose processes have ended. Fine if there are none.
 pub(crate) fn remove(folder: &Path) {
     for group in recorded(folder) {
-        remove_group(&group);
+        remove_group(&group, TRIES);
         if let Some(parent) = group.parent().filter(|parent| place::is_ours(parent)) {
             // Where it is not the last one, this fails, and should.
             let _ = fs::remove_dir(parent);
@@ -185,9 +185,9 @@ pub(crate) fn remove(folder: &Path) {
     let _ = fs::remove_file(folder.join(RECORD));
 }
 
-/// One whose last process has just ended may be busy for a moment.
-fn remove_group(group: &Path) {
-    for _ in 0..TRIES {
+/// Removes a control group. One whose last process has just ended may be busy for a moment: it is tried so many times.
+pub(crate) fn remove_group(group: &Path, tries: usize) {
+    for _ in 0..tries {
         match fs::remove_dir(group) {
             Ok(()) => return,
             Err(error) if error.kind() == ErrorKind::NotFound => return,

@@ -10,12 +10,10 @@
 //! ```
 
 use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use crate::MachineSpec;
+use crate::groups::remove_group;
 
 /// Where a process finds what is mounted.
 const MOUNTS: &str = "/proc/self/mounts";
@@ -23,9 +21,8 @@ const MOUNTS: &str = "/proc/self/mounts";
 const OWN_MEMORY_MIB: u64 = 256;
 const OWN_THREADS: u32 = 16;
 
-/// How often, and how soon after each other, a group is removed that is busy.
+/// How often a group that is busy is tried to be removed.
 const TRIES: usize = 20;
-const AGAIN: Duration = Duration::from_millis(2);
 
 /// What this host counts memory and threads with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,26 +98,10 @@ impl ControlGroups {
         for hierarchy in hierarchies {
             let outer = hierarchy.join(parent(name));
             for group in [outer.join(name), outer] {
-                remove(&group);
+                remove_group(&group, TRIES);
             }
         }
     }
-}
-
-/// Removes a group. One whose last process has just ended may be busy for a moment.
-fn remove(group: &Path) {
-    for _ in 0..TRIES {
-        match fs::remove_dir(group) {
-            Ok(()) => return,
-            Err(error) if error.kind() == ErrorKind::NotFound => return,
-            Err(error) if error.kind() == ErrorKind::ResourceBusy => thread::sleep(AGAIN),
-            Err(error) => {
-                tracing::warn!(group = %group.display(), %error, "a control group stays behind");
-                return;
-            }
-        }
-    }
-    tracing::warn!(group = %group.display(), "a control group stays busy, and behind");
 }
 
 fn parent(name: &str) -> String {
