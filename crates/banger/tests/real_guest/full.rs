@@ -1,6 +1,23 @@
 //! Disks that are full, the host's and the guest's.
 
-use crate::home::{Home, binaries, finished};
+use crate::home::{Finished, Home, binaries, finished};
+
+/// Runs a script that may mount: `VMS` is the folder of the home's VMs, and `banger` is found on `PATH`.
+fn run_with_mounts(home: &Home, text: &str) -> Finished {
+    let vms = home.state().join("vms");
+    std::fs::create_dir_all(&vms).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", binaries().display());
+    let mut script = home.surrounded("unshare");
+    script
+        .args(["--user", "--map-root-user", "--mount", "sh", "-ec", text])
+        .env("VMS", &vms)
+        .env("PATH", path)
+        .current_dir(home.folder());
+    let ran = finished(script.output().unwrap());
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    ran
+}
 
 /// The host's disk has room for 40 MiB, then for more.
 const HOST: &str = r#"
@@ -25,18 +42,7 @@ banger daemon stop
 fn a_disk_that_is_full_fails_what_needs_it_and_nothing_else() {
     let home = Home::new();
     home.configure("[limits]\nfree_space_reserve = \"0\"\n");
-    let vms = home.state().join("vms");
-    std::fs::create_dir_all(&vms).unwrap();
-    let path = std::env::var("PATH").unwrap();
-    let path = format!("{}:{path}", binaries().display());
-    let mut script = home.surrounded("unshare");
-    script
-        .args(["--user", "--map-root-user", "--mount", "sh", "-ec", HOST])
-        .env("VMS", &vms)
-        .env("PATH", path)
-        .current_dir(home.folder());
-    let ran = finished(script.output().unwrap());
-    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    let ran = run_with_mounts(&home, HOST);
     let mut lines = ran.out.lines();
     let mut line = |of: &str| {
         let found = lines.find_map(|line| line.strip_prefix(of));
@@ -87,18 +93,7 @@ banger daemon stop
 fn a_guest_that_writes_is_paused_before_the_hosts_disk_is_full_and_goes_on_without_a_fault() {
     let home = Home::new();
     home.configure("[limits]\nfree_space_reserve = \"64M\"\n");
-    let vms = home.state().join("vms");
-    std::fs::create_dir_all(&vms).unwrap();
-    let path = std::env::var("PATH").unwrap();
-    let path = format!("{}:{path}", binaries().display());
-    let mut script = home.surrounded("unshare");
-    script
-        .args(["--user", "--map-root-user", "--mount", "sh", "-ec", RESERVED])
-        .env("VMS", &vms)
-        .env("PATH", path)
-        .current_dir(home.folder());
-    let ran = finished(script.output().unwrap());
-    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    let ran = run_with_mounts(&home, RESERVED);
     let line = |of: &str| {
         let found = ran.out.lines().find_map(|line| line.strip_prefix(of));
         found.unwrap_or_else(|| panic!("no `{of}` in {}", ran.out))
