@@ -103,6 +103,14 @@ pub enum WorkspaceError {
         /// What is wrong with it.
         why: String,
     },
+    /// A path among the tracked files that git itself never adds.
+    #[error("the repository tracks `{path}`, which {why}")]
+    Tracked {
+        /// The path, fit for a terminal.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// Submodules, which a shallow copy would leave as empty folders.
     #[error("the repository has {count} submodules, `{first}` first")]
     Submodules {

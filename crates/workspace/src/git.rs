@@ -28,6 +28,8 @@ const SAFE: &[(&str, &str)] = &[
     ("core.sshCommand", "false"),
     ("core.askPass", "false"),
     ("core.alternateRefsCommand", "false"),
+    // It names its packs, by any path.
+    ("core.multiPackIndex", "false"),
     ("core.pager", "cat"),
     ("credential.helper", ""),
     ("diff.external", ""),

@@ -69,6 +69,7 @@ impl Parts {
                 parts.linked.push((name, common.path.join(name)));
             }
         }
+        check_tables(common)?;
         if common.check_file(Path::new("packed-refs"))? {
             parts
                 .linked
@@ -97,6 +98,18 @@ impl Parts {
     /// The branch that is checked out, by its whole name; none of a commit.
     pub(crate) fn branch(&self) -> Option<&[u8]> {
         self.head.strip_prefix(b"ref: ")
+    }
+}
+
+/// The tables of a reftable are named in a list, each by its name in the folder.
+fn check_tables(common: &Folder) -> Result<(), WorkspaceError> {
+    let path = Path::new("reftable/tables.list");
+    let Some(list) = common.read("reftable/tables.list", LARGEST_LIST)? else {
+        return Ok(());
+    };
+    match list.contains(&b'/') {
+        true => Err(common.no_file(path, "names files of other folders")),
+        false => Ok(()),
     }
 }
 

@@ -142,6 +142,7 @@ impl Selection {
                 path: path.to_vec(),
             });
         }
+        check_names(&tracked)?;
         refuse_submodules(&tracked)?;
         Ok(Self {
             head: if repository.is_branch(reference)? {
@@ -168,6 +169,7 @@ impl Selection {
             )
         });
         let tracked = index(&listed?)?;
+        check_names(&tracked)?;
         if choice.mode == Mode::Shallow {
             refuse_submodules(&tracked)?;
         }
@@ -175,6 +177,8 @@ impl Selection {
         for entry in status::parse(&status?)? {
             selection.add(&repository.top, entry, choice.untracked);
         }
+        // Those that only the commit has.
+        selection.deleted.iter().try_for_each(|path| check_name(path))?;
         let deleted: HashSet<&[u8]> = selection.deleted.iter().map(Vec::as_slice).collect();
         let (submodules, tracked): (Vec<_>, Vec<_>) = tracked.into_iter().partition(|entry| entry.submodule);
         let here = tracked
@@ -316,6 +320,19 @@ fn index(listed: &[u8]) -> Result<Vec<Tracked>, WorkspaceError> {
         .map(entry)
         .collect::<Option<_>>()
         .ok_or(WorkspaceError::Answer("a line of its index"))
+}
+
+/// Refuses names that git never adds and does not look for in an index or a commit that it reads: by those, files of
+/// `.git` itself would be edited files of the tree.
+fn check_names(tracked: &[Tracked]) -> Result<(), WorkspaceError> {
+    tracked.iter().try_for_each(|entry| check_name(&entry.path))
+}
+
+fn check_name(path: &[u8]) -> Result<(), WorkspaceError> {
+    name::check(path).map_err(|why| WorkspaceError::Tracked {
+        path: shown(path),
+        why,
+    })
 }
 
 fn refuse_submodules(tracked: &[Tracked]) -> Result<(), WorkspaceError> {

@@ -30,7 +30,6 @@ const REPOSITORY: &[(&str, &[&str])] = &[
             "sharedrepository",
             "logallrefupdates",
             "commitgraph",
-            "multipackindex",
         ],
     ),
     (

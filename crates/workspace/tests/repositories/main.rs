@@ -5,6 +5,7 @@ mod again;
 mod bombs;
 mod coming_out;
 mod edits;
+mod forged;
 mod going_in;
 mod hostile;
 mod large;
