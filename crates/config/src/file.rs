@@ -188,14 +188,24 @@ fn read(path: &Path, uid: u32) -> Result<String, ConfigError> {
         return Err(failed(io::Error::other("it is no plain file")));
     }
     check_writers(path, &metadata, uid)?;
-    if let Some(folder) = path.parent() {
-        check_writers(folder, &folder.metadata().map_err(failed)?, uid)?;
+    // By the path that was asked for, and where its links lead.
+    let real = path.canonicalize().map_err(failed)?;
+    for path in [path, &real] {
+        let path = std::path::absolute(path).map_err(failed)?;
+        let mut folders = path.ancestors().skip(1);
+        if let Some(folder) = folders.next() {
+            check_writers(folder, &folder.metadata().map_err(failed)?, uid)?;
+        }
+        for folder in folders {
+            check_way(folder, &folder.metadata().map_err(failed)?, uid)?;
+        }
     }
     read_text(file).map_err(failed)
 }
 
-/// Who can write the configuration decides which programs run and which walls stand: the user and root, and a group
-/// only if it is the user's own (many systems give each user one, and make files writable to it).
+/// Who can write the configuration decides which programs run and which walls stand: the user and root, and no group. Who
+/// else is in a group is not known here, and where a file has a list of access rights, its group's bits are what any of
+/// those may.
 fn check_writers(path: &Path, found: &Metadata, uid: u32) -> Result<(), ConfigError> {
     if found.uid() != uid && found.uid() != 0 {
         return Err(ConfigError::ForeignOwner {
@@ -205,12 +215,24 @@ fn check_writers(path: &Path, found: &Metadata, uid: u32) -> Result<(), ConfigEr
         });
     }
     let mode = found.mode() & 0o7777;
-    let own_group = found.gid() == rustix::process::getegid().as_raw() || found.gid() == 0;
-    if mode & 0o002 != 0 || (mode & 0o020 != 0 && !own_group) {
+    if mode & 0o022 != 0 {
         return Err(ConfigError::OpenToOthers {
             path: path.to_owned(),
             mode,
         });
+    }
+    Ok(())
+}
+
+/// Who can write a folder above can put another one in its place, unless it is sticky.
+fn check_way(path: &Path, found: &Metadata, uid: u32) -> Result<(), ConfigError> {
+    // What a user namespace has no number for, this host's root as a rule.
+    const OVERFLOW: u32 = 65534;
+    if found.uid() != OVERFLOW || uid == OVERFLOW || found.mode() & 0o022 != 0 {
+        let sticky = found.mode() & 0o1000 != 0;
+        if !sticky || ![0, uid].contains(&found.uid()) {
+            return check_writers(path, found, uid);
+        }
     }
     Ok(())
 }
