@@ -396,3 +396,42 @@ fn a_token_server_elsewhere_that_serves_nobody_without_a_login_is_named() {
     assert!(failed.to_string().contains(&told), "{failed}");
     assert_eq!(issuer.end(), ["GET None "]);
 }
+
+#[test]
+fn a_registry_that_repeats_what_it_was_sent_puts_it_into_no_message() {
+    for login in logins() {
+        let server = Server::start(move |request| match request.header("authorization") {
+            Some(sent) => {
+                let said = format!(r#"{{"errors":[{{"code":"DENIED","message":"you said {sent}"}}]}}"#);
+                Response::new(403, said)
+            }
+            None if request.path.starts_with("/token") => {
+                let said = format!(
+                    r#"{{"errors":[{{"code":"DENIED","message":"you said {}"}}]}}"#,
+                    request.body
+                );
+                Response::new(403, said)
+            }
+            None => {
+                let challenge = match &login {
+                    Login::Password { .. } => "Basic realm=\"x\"".to_owned(),
+                    Login::IdentityToken(_) => {
+                        let host = request.header("host").unwrap();
+                        format!("Bearer realm=\"http://{host}/token\",service=\"x\"")
+                    }
+                };
+                Response::new(401, "").header("WWW-Authenticate", &challenge)
+            }
+        });
+        for login in logins() {
+            let Err(error) = pull(&server, &login, |_| {}) else {
+                panic!("it was refused");
+            };
+            let said = format!("{error} {error:?}");
+            assert!(
+                !said.contains("secret") && !said.contains("bWU6c2VjcmV0"),
+                "{said}"
+            );
+        }
+    }
+}

@@ -13,6 +13,7 @@ use ureq::http::header;
 use super::challenge::Challenge;
 use super::http::{Again, Endpoint, Failure, Http, complaint, parse_uri};
 use super::origin::Realm;
+use super::secrets::Secrets;
 use crate::credentials::Login;
 use crate::document::shown;
 use crate::error::OciError;
@@ -78,6 +79,7 @@ impl Http {
         let target = parse_uri(realm)?;
         let agent = self.agent_for(endpoint, &target)?;
         let login = endpoint.login.as_ref();
+        let secrets = Secrets::of(login, None);
         let withheld_from = login.filter(|_| !server.gets_login).map(|_| shown(&server.name));
         let mut fields = vec![("scope", scope)];
         fields.extend(service.map(|service| ("service", service)));
@@ -107,7 +109,7 @@ impl Http {
             200 => {}
             400 | 401 | 403 => {
                 let (host, repository) = (endpoint.name.clone(), repository.to_owned());
-                let detail = complaint(response);
+                let detail = complaint(response, &secrets);
                 return Err(Failure::from(match withheld_from {
                     Some(realm) => OciError::LoginWithheld {
                         host,
@@ -127,7 +129,7 @@ impl Http {
                 let error = OciError::Status {
                     url: shown(realm),
                     status,
-                    detail: complaint(response),
+                    detail: complaint(response, &secrets),
                 };
                 let again = match status {
                     429 | 500..=599 => Again::Later,

@@ -16,6 +16,7 @@ use super::auth::{Authorisation, Authorisations};
 use super::challenge;
 use super::origin::{is_local_address, is_local_name, join, origin};
 use super::outside::{Local, Outside};
+use super::secrets::Secrets;
 use crate::cancel::{Cancel, Guard};
 use crate::credentials::Login;
 use crate::document::shown;
@@ -232,7 +233,9 @@ impl Http {
                 true => self.accept(want, &url, answer, None),
                 false => Err(Failure::from(OciError::BadChallenge {
                     host: endpoint.name.clone(),
-                    challenge: shown(&headers.join(", ")),
+                    challenge: shown(
+                        &Secrets::of(endpoint.login.as_ref(), known.as_ref()).left_out_of(headers.join(", ")),
+                    ),
                 })),
             };
         };
@@ -325,7 +328,8 @@ impl Http {
         }
         let after = response.headers().get(header::RETRY_AFTER);
         let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let detail = complaint(response);
+        let secrets = Secrets::of(want.endpoint.login.as_ref(), authorisation);
+        let detail = complaint(response, &secrets);
         let withheld = authorisation.and_then(|authorisation| authorisation.withheld_from.clone());
         let repository = want.repository.to_owned();
         let error = match (status, elsewhere, withheld) {
@@ -407,7 +411,7 @@ fn bad_redirect(from: &Uri, to: &str) -> OciError {
 }
 
 /// What a registry says of its own failure, as the end of a message (distribution specification, "Error Codes").
-pub(super) fn complaint(response: Response<Body>) -> String {
+pub(super) fn complaint(response: Response<Body>, secrets: &Secrets) -> String {
     #[derive(Deserialize)]
     struct Complaints {
         errors: Vec<Complaint>,
@@ -431,7 +435,7 @@ pub(super) fn complaint(response: Response<Body>) -> String {
         Some(Complaint { code, message }) => [code, message]
             .into_iter()
             .flatten()
-            .map(|text| format!(": {}", shown(&text)))
+            .map(|text| format!(": {}", shown(&secrets.left_out_of(text))))
             .collect(),
         None => String::new(),
     }

@@ -8,6 +8,7 @@ mod http;
 mod origin;
 mod outside;
 mod pull;
+mod secrets;
 mod trust;
 
 use std::collections::BTreeMap;
