@@ -94,12 +94,13 @@ impl<R: BufRead> Sieve<'_, R> {
         if names.is_empty() && kind != Kind::Directory {
             return Err(ArchiveError::refused(&path, "is no name"));
         }
+        if self.links.has(&names) {
+            // Who unpacks what goes on may write through the link.
+            return Err(ArchiveError::refused(&path, "comes twice, once as a link"));
+        }
         packer.path = self.called(&names);
         match kind {
             Kind::Directory => {
-                if self.links.has(&names) {
-                    return Err(ArchiveError::refused(&path, "is a link and a folder"));
-                }
                 packer.path.push(b'/');
                 packer.head(kind::DIRECTORY, &attributes, 0, b"", (0, 0), &[])
             }

@@ -67,10 +67,15 @@ impl Target {
         let found = match system::open(&self.path, OFlags::PATH) {
             Ok(found) => {
                 let stat = fstat(&found).map_err(fail)?;
-                Some((
-                    found,
-                    FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
-                ))
+                let kind = FileType::from_raw_mode(stat.st_mode);
+                if !matches!(kind, FileType::Directory | FileType::RegularFile) {
+                    // A file would take its place: as root, that of the whole machine's /dev/null.
+                    return Err(ArchiveError::refused(
+                        bytes,
+                        "is a device, a pipe or a socket, and no file takes its place",
+                    ));
+                }
+                Some((found, kind == FileType::Directory))
             }
             Err(Errno::NOENT) => None,
             Err(errno) => return Err(fail(errno)),

@@ -105,3 +105,17 @@ fn a_link_is_copied_as_a_link_unless_it_is_to_be_followed() {
     .unwrap();
     assert!(home.path().join("followed").symlink_metadata().unwrap().is_file());
 }
+
+#[test]
+fn no_file_takes_the_place_of_a_device_a_pipe_or_a_socket() {
+    let home = home();
+    let socket = std::os::unix::net::UnixListener::bind(home.path().join("socket")).unwrap();
+    symlink("socket", home.path().join("link")).unwrap();
+    for to in ["socket", "link"] {
+        let refused = copy(home.path(), "file", to).unwrap_err().to_string();
+        assert!(refused.contains("no file takes its place"), "{to}: {refused}");
+    }
+    drop(socket);
+    let found = home.path().join("socket").symlink_metadata().unwrap();
+    assert!(std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()));
+}

@@ -126,6 +126,39 @@ fn what_is_not_of_the_tree_does_not_go_on_and_the_stream_says_that_it_broke_off(
             ],
         ),
         (
+            "a file over a link",
+            vec![
+                tree(),
+                member(b'2', "tree/out", "../victim", b""),
+                member(b'0', "tree/out", "", b"evil"),
+            ],
+        ),
+        (
+            "a second name over a link",
+            vec![
+                tree(),
+                member(b'0', "tree/file", "", b"evil"),
+                member(b'2', "tree/out", "../victim", b""),
+                member(b'1', "tree/out", "tree/file", b""),
+            ],
+        ),
+        (
+            "a file over a link's second name",
+            vec![
+                tree(),
+                member(b'2', "tree/out", "../victim", b""),
+                member(b'1', "tree/second", "tree/out", b""),
+                member(b'0', "tree/second", "", b"evil"),
+            ],
+        ),
+        (
+            "a file over the tree's own link",
+            vec![
+                member(b'2', "tree", "victim", b""),
+                member(b'0', "tree", "", b"evil"),
+            ],
+        ),
+        (
             "a second name out of it",
             vec![tree(), member(b'1', "tree/file", ".bashrc", b"")],
         ),
