@@ -15,8 +15,12 @@ mod verbs;
 mod workspace;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use failure::Failure;
+
+/// How long threads that read or write may go on once all is done.
+const LINGER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     if verbs::completion::answer() {
@@ -32,5 +36,8 @@ fn run(cli: cli::Cli) -> Result<u8, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
-    runtime.block_on(verbs::run(cli))
+    let outcome = runtime.block_on(verbs::run(cli));
+    // What still waits for a pipe or a terminal would be waited for.
+    runtime.shutdown_timeout(LINGER);
+    outcome
 }

@@ -73,6 +73,12 @@ impl Reference {
 }
 
 impl RegistryReference {
+    /// Whether its registry is this machine, or an address that is nobody's but its network's: by the name alone.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        crate::registry::is_local_address(&self.host)
+    }
+
     /// Parses `[HOST[:PORT]/]REPOSITORY[:TAG][@sha256:…]`.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use rootfs::kernel::{FolderError, KernelFolder};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
+use super::output::replaceable;
 use crate::cli::MakeBundleArgs;
 use crate::failure::Failure;
 
@@ -30,6 +31,7 @@ impl Draft {
     /// # Errors
     /// Nothing can be written there.
     pub fn new(target: &Path) -> Result<Self, Failure> {
+        replaceable(target)?;
         let folder = match target.parent() {
             _ if target.is_dir() => target,
             Some(parent) if parent != Path::new("") => parent,

@@ -21,6 +21,7 @@ mod list;
 mod logs;
 pub mod names;
 mod operation;
+mod output;
 mod pieces;
 mod ping;
 mod ports;

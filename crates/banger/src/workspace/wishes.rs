@@ -102,6 +102,11 @@ fn image<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
             "{text:?} is neither an image's name nor a reference such as alpine:3.19"
         )));
     }
+    if RegistryReference::parse(&text).is_ok_and(|reference| reference.is_local()) {
+        return Err(D::Error::custom(format!(
+            "{text:?} is on this machine, of which a repository names nothing; `--image` may"
+        )));
+    }
     Ok(Some(text))
 }
 
@@ -218,6 +223,12 @@ mod tests {
             ),
             ("image = \"../x\"", ".banger.toml:1: `image`: \"../x\" is neither"),
             ("image = \"-x\"", "\"-x\" is neither"),
+            (
+                "image = \"127.0.0.1:22/x\"",
+                "\"127.0.0.1:22/x\" is on this machine",
+            ),
+            ("image = \"localhost:6379/x:1\"", "is on this machine"),
+            ("image = \"169.254.169.254/x\"", "is on this machine"),
             ("image = \"a b\"", "\"a b\" is neither"),
             (
                 "publish = [\"0.0.0.0:80:80\"]",

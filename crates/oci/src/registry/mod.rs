@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use ureq::tls::TlsConfig;
 
 pub use http::Patience;
+pub(crate) use origin::is_local_address;
 pub use trust::tls;
 
 use self::http::Endpoint;

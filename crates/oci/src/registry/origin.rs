@@ -132,7 +132,7 @@ pub(super) fn is_local_name(host: &str) -> bool {
 }
 
 /// As [`is_local_name`], of an endpoint's `host` or `host:port`.
-pub(super) fn is_local_address(address: &str) -> bool {
+pub(crate) fn is_local_address(address: &str) -> bool {
     is_local_name(host_of(address))
 }
 

@@ -1,6 +1,6 @@
 //! An OCI layout as a tar, for a process that may not read the user's files: its three kinds of member and no other.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -9,6 +9,8 @@ use crate::digest::Digest;
 use crate::document::{DOCUMENT_MAX, shown};
 use crate::error::OciError;
 use crate::fault::Fault;
+
+use super::file;
 
 /// Members that no image comes near to.
 const MEMBERS_MAX: usize = 100_000;
@@ -40,7 +42,7 @@ pub fn pack_layout(folder: &Path, out: impl Write) -> Result<(), OciError> {
 
 fn append(tar: &mut tar::Builder<impl Write>, folder: &Path, name: &str) -> Result<(), OciError> {
     let path = folder.join(name);
-    let file = File::open(&path).map_err(OciError::file(&path, "open"))?;
+    let file = file::open(&path).map_err(OciError::file(&path, "open"))?;
     let size = file.metadata().map_err(OciError::file(&path, "read"))?.len();
     let mut header = tar::Header::new_gnu();
     header.set_size(size);

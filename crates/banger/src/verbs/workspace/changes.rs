@@ -17,6 +17,7 @@ use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::{self, TerminalFilter};
 use crate::terminal::Signals;
+use crate::verbs::output::replaceable;
 use crate::workspace::{Records, failed, open};
 
 /// `vm workspace export`.
@@ -31,6 +32,7 @@ pub async fn export(place: &Place, args: &ExportWorkspaceArgs) -> Result<u8, Fai
         return print(&entered, &args.guest.guest_path, base, &mut signals).await;
     };
     let cannot = |error: io::Error| Failure::new(format!("cannot write {}: {error}", output.display()));
+    replaceable(output)?;
     let folder = output
         .parent()
         .filter(|folder| *folder != Path::new(""))
