@@ -15,10 +15,11 @@ use catalog::bundle::{
 use engine::{CatalogSources, Engine};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use support::kernel::{tar_of, vmlinux};
 use support::published::Published;
-use support::registry::{Registry, TestImage, layer};
+use support::registry::Registry;
 use support::{Host, vm};
+use testkit::container::{TestImage, layer};
+use testkit::kernel::{tar_of, vmlinux};
 
 /// An engine in an empty home that knows only the catalog at this address, and what is embedded.
 async fn reader(host: &Host, url: &str) -> Engine {

@@ -11,8 +11,8 @@ use std::process::Command;
 use api::{ApiError, BootWay, CreateVm, ErrorCode, ImportKernel, RegisterImage};
 use engine::Engine;
 use rootfs::erofs::{Builder, Options};
-use support::kernel::{tar_of, vmlinux};
 use support::{Host, delete, vm};
+use testkit::kernel::{tar_of, vmlinux};
 
 async fn send(engine: &Engine, name: &str, request: RegisterImage) -> Result<(), ApiError> {
     let operation = engine.images().register(name, request).await;

@@ -10,8 +10,9 @@ use api::{CreateVm, ErrorCode, PullImage, RegistryAccess, UploadFormat, UploadIm
 use engine::{CatalogSources, Engine};
 use guest::frames::Frame;
 use serde_json::json;
-use support::registry::{Registry, TestImage, layer};
+use support::registry::Registry;
 use support::{Host, delete, run, vm};
+use testkit::container::{TestImage, layer};
 
 fn access() -> RegistryAccess {
     RegistryAccess {

@@ -7,8 +7,8 @@ use std::io::Cursor;
 
 use api::{ApiError, ErrorCode, ImportKernel, Kernel, KernelKind, PullKernel};
 use engine::Engine;
-use support::kernel::{tar_of, vmlinux};
 use support::{Host, delete, run, vm};
+use testkit::kernel::{tar_of, vmlinux};
 
 async fn import(engine: &Engine, name: &str, body: Vec<u8>) -> Result<Kernel, ApiError> {
     let imported = engine
@@ -122,10 +122,10 @@ async fn a_kernel_that_a_client_sends_boots_the_image_that_names_it() {
         ("mine-6.12.3+", KernelKind::Imported, true, None)
     );
     let registry = support::registry::Registry::new();
-    let layer = support::registry::layer(&[("bin/sh", "a shell")]);
+    let layer = testkit::container::layer(&[("bin/sh", "a shell")]);
     registry.put(
         "app",
-        support::registry::TestImage::new(&[layer], &serde_json::json!({})),
+        testkit::container::TestImage::new(&[layer], &serde_json::json!({})),
     );
     let request = api::PullImage {
         reference: registry.reference("app"),

@@ -13,9 +13,10 @@ use std::time::Duration;
 use api::{ErrorCode, KillSignal, PullImage, RegistryAccess, Vm, VmState};
 use engine::Engine;
 use serde_json::json;
-use support::registry::{Registry, TestImage, layer};
+use support::registry::Registry;
 use support::{Host, becomes, delete, run, vm};
 use testkit::MachineFaults;
+use testkit::container::{TestImage, layer};
 
 const MIB: u64 = 1 << 20;
 /// Of a disk of 64 MiB.

@@ -1,9 +1,11 @@
 //! What tests need: machines that are host processes, points to fail at, and a look at what was left behind.
 
 mod again;
+pub mod container;
 mod dice;
 mod fuzz;
 pub mod hostile;
+pub mod kernel;
 mod leaks;
 mod little_disk;
 mod points;

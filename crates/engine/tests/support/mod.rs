@@ -2,7 +2,6 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
-pub mod kernel;
 pub mod published;
 pub mod registry;
 mod sources;

@@ -1,95 +1,11 @@
-//! Container images made by hand, and a registry on loopback that serves them.
+//! A registry on loopback that serves images made by hand.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
-
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
-
-fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{:x}", Sha256::digest(bytes))
-}
-
-/// A layer that holds these files.
-pub fn layer(files: &[(&str, &str)]) -> Vec<u8> {
-    let mut tar = tar::Builder::new(Vec::new());
-    for (path, text) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(text.len() as u64);
-        header.set_mode(0o755);
-        tar.append_data(&mut header, path, text.as_bytes()).unwrap();
-    }
-    tar.into_inner().unwrap()
-}
-
-/// An image, by its blobs.
-#[derive(Clone)]
-pub struct TestImage {
-    manifest: Vec<u8>,
-    blobs: HashMap<String, Vec<u8>>,
-}
-
-impl TestImage {
-    pub fn new(layers: &[Vec<u8>], config: &Value) -> Self {
-        let diff_ids: Vec<_> = layers.iter().map(|layer| digest(layer)).collect();
-        let config = json!({
-            "os": "linux",
-            "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
-            "rootfs": {"type": "layers", "diff_ids": diff_ids},
-            "config": config,
-        })
-        .to_string()
-        .into_bytes();
-        let descriptor = |kind: &str, bytes: &[u8]| json!({"mediaType": kind, "digest": digest(bytes), "size": bytes.len()});
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": descriptor(CONFIG, &config),
-            "layers": layers.iter().map(|layer| descriptor(LAYER, layer)).collect::<Vec<_>>(),
-        });
-        let mut blobs: HashMap<_, _> = layers
-            .iter()
-            .map(|layer| (digest(layer), layer.clone()))
-            .collect();
-        blobs.insert(digest(&config), config);
-        Self {
-            manifest: manifest.to_string().into_bytes(),
-            blobs,
-        }
-    }
-
-    /// The same with a byte of this layer changed, and not its digest.
-    pub fn with_damaged(mut self, layer: &[u8]) -> Self {
-        let blob = self.blobs.get_mut(&digest(layer)).unwrap();
-        blob[600] ^= 1;
-        self
-    }
-
-    /// Writes it as an OCI layout.
-    pub fn write_layout(&self, folder: &Path) {
-        let blobs = folder.join("blobs/sha256");
-        std::fs::create_dir_all(&blobs).unwrap();
-        let write = |bytes: &[u8], name: &str| {
-            std::fs::write(blobs.join(name.trim_start_matches("sha256:")), bytes).unwrap();
-        };
-        for (name, bytes) in &self.blobs {
-            write(bytes, name);
-        }
-        let name = digest(&self.manifest);
-        write(&self.manifest, &name);
-        let entry = json!({"mediaType": MANIFEST, "digest": name, "size": self.manifest.len()});
-        let index = json!({"schemaVersion": 2, "manifests": [entry]});
-        std::fs::write(folder.join("index.json"), index.to_string()).unwrap();
-        std::fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-    }
-}
+use testkit::container::{MANIFEST, TestImage, digest};
 
 /// The registry; its images are all tagged `1`.
 pub struct Registry {

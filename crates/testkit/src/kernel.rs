@@ -1,6 +1,7 @@
 //! The least that is taken for a kernel.
 
 /// An ELF executable for x86-64 that loads itself and says that it is Linux.
+#[must_use]
 pub fn vmlinux(release: &str) -> Vec<u8> {
     let banner = format!("Linux version {release} (somebody@somewhere) #1 SMP\n");
     let size = 120 + banner.len() as u64;
@@ -17,13 +18,19 @@ pub fn vmlinux(release: &str) -> Vec<u8> {
     elf
 }
 
+/// The archive that a kernel is sent in.
+///
+/// # Panics
+/// A path is no member's name.
+#[must_use]
 pub fn tar_of(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, data) in members {
         let mut header = tar::Header::new_gnu();
         header.set_size(data.len() as u64);
         header.set_mode(0o644);
-        tar.append_data(&mut header, path, *data).unwrap();
+        tar.append_data(&mut header, path, *data)
+            .expect("memory takes it");
     }
-    tar.into_inner().unwrap()
+    tar.into_inner().expect("memory takes it")
 }
