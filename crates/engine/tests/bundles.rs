@@ -108,6 +108,13 @@ fn image_bundle(name: &str, kernel: &str, config: Option<Value>) -> Vec<u8> {
     out
 }
 
+/// What an image says about running it, for this user.
+fn config_of(user: &str) -> Value {
+    json!({
+        "env": [], "entrypoint": [], "cmd": [], "user": user, "working_dir": "", "exposed_ports": [], "labels": {},
+    })
+}
+
 /// What lies in the folders of images and kernels.
 fn left(host: &Host) -> Vec<String> {
     let folders = [host.paths.images(), host.paths.kernels()];
@@ -336,6 +343,12 @@ async fn a_bundle_that_is_not_what_the_catalog_says_is_refused_and_leaves_nothin
             image_bundle("odd", "k", Some(json!({"env": 7}))),
             Then::Nothing,
             "manifest.json is wrong: config: ",
+        ),
+        (
+            "escaping",
+            image_bundle("escaping", "k", Some(config_of("root\u{1b}[2J"))),
+            Then::Nothing,
+            r"manifest.json is wrong: config: image configuration: User `root\u{1b}[2J` is no user",
         ),
     ];
     let kernels = [

@@ -97,66 +97,96 @@ impl ConfigDocument {
         })?;
         let config = raw.config.unwrap_or_default();
         let env = config.env.unwrap_or_default();
-        let env = list("Env", env)?
-            .into_iter()
-            .map(|text| match text.split_once('=') {
-                Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-                _ => Err(bad("Env", &text, "is not NAME=VALUE")),
-            });
+        at_most_many("Env", env.len())?;
+        let env = env.into_iter().map(|text| match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            _ => Err(bad("Env", &text, "is not NAME=VALUE")),
+        });
         let ports = config.exposed_ports.unwrap_or_default();
-        if ports.len() > LIST_MAX {
-            return Err(bad("ExposedPorts", "", "has too many entries"));
-        }
+        at_most_many("ExposedPorts", ports.len())?;
         let mut ports = ports
             .keys()
             .map(|text| port(text))
             .collect::<Result<Vec<_>, _>>()?;
         ports.sort();
         ports.dedup();
-        let labels = config.labels.unwrap_or_default();
-        if labels.len() > LIST_MAX {
-            return Err(bad("Labels", "", "has too many entries"));
-        }
-        let user = config.user.unwrap_or_default();
-        if user.len() > NAME_MAX || user.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(bad("User", &user, "is no user"));
-        }
-        let working_dir = text("WorkingDir", config.working_dir.unwrap_or_default())?;
-        if !working_dir.is_empty() && !working_dir.starts_with('/') {
-            return Err(bad("WorkingDir", &working_dir, "is not an absolute path"));
-        }
+        let config = ImageConfig {
+            env: env.collect::<Result<_, _>>()?,
+            entrypoint: config.entrypoint.unwrap_or_default(),
+            cmd: config.cmd.unwrap_or_default(),
+            user: config.user.unwrap_or_default(),
+            working_dir: config.working_dir.unwrap_or_default(),
+            exposed_ports: ports,
+            labels: config.labels.unwrap_or_default(),
+        };
+        config.check()?;
         Ok(Self {
             os: raw.os,
             architecture: raw.architecture,
             diff_ids: raw.rootfs.diff_ids.unwrap_or_default(),
-            config: ImageConfig {
-                env: env.collect::<Result<_, _>>()?,
-                entrypoint: list("Entrypoint", config.entrypoint.unwrap_or_default())?,
-                cmd: list("Cmd", config.cmd.unwrap_or_default())?,
-                user,
-                working_dir,
-                exposed_ports: ports,
-                labels,
-            },
+            config,
         })
     }
 }
 
-fn list(field: &'static str, values: Vec<String>) -> Result<Vec<String>, OciError> {
-    if values.len() > LIST_MAX {
-        return Err(bad(field, "", "has too many entries"));
+impl ImageConfig {
+    /// Holds it to what the configuration of every image is held to, wherever it came from.
+    ///
+    /// # Errors
+    /// [`OciError::BadConfig`] for the first value that cannot be.
+    pub fn check(&self) -> Result<(), OciError> {
+        for (field, count) in [
+            ("Env", self.env.len()),
+            ("Entrypoint", self.entrypoint.len()),
+            ("Cmd", self.cmd.len()),
+            ("ExposedPorts", self.exposed_ports.len()),
+            ("Labels", self.labels.len()),
+        ] {
+            at_most_many(field, count)?;
+        }
+        for (name, value) in &self.env {
+            if name.is_empty() || name.contains('=') {
+                return Err(bad("Env", name, "is no name of a variable"));
+            }
+            check_text("Env", name)?;
+            check_text("Env", value)?;
+            if name.len() + 1 + value.len() > TEXT_MAX {
+                return Err(bad("Env", name, "is longer than 128 KiB"));
+            }
+        }
+        for (field, texts) in [("Entrypoint", &self.entrypoint), ("Cmd", &self.cmd)] {
+            texts.iter().try_for_each(|text| check_text(field, text))?;
+        }
+        let user = &self.user;
+        if user.len() > NAME_MAX || user.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(bad("User", user, "is no user"));
+        }
+        check_text("WorkingDir", &self.working_dir)?;
+        if !self.working_dir.is_empty() && !self.working_dir.starts_with('/') {
+            return Err(bad("WorkingDir", &self.working_dir, "is not an absolute path"));
+        }
+        match self.exposed_ports.iter().any(|port| port.port == 0) {
+            true => Err(bad("ExposedPorts", "0", "is no port")),
+            false => Ok(()),
+        }
     }
-    values.into_iter().map(|value| text(field, value)).collect()
 }
 
-fn text(field: &'static str, value: String) -> Result<String, OciError> {
+fn at_most_many(field: &'static str, count: usize) -> Result<(), OciError> {
+    match count > LIST_MAX {
+        true => Err(bad(field, "", "has too many entries")),
+        false => Ok(()),
+    }
+}
+
+fn check_text(field: &'static str, value: &str) -> Result<(), OciError> {
     if value.contains('\0') {
-        return Err(bad(field, &value, "holds a zero byte"));
+        return Err(bad(field, value, "holds a zero byte"));
     }
-    if value.len() > TEXT_MAX {
-        return Err(bad(field, &value, "is longer than 128 KiB"));
+    match value.len() > TEXT_MAX {
+        true => Err(bad(field, value, "is longer than 128 KiB")),
+        false => Ok(()),
     }
-    Ok(value)
 }
 
 fn port(text: &str) -> Result<ExposedPort, OciError> {
@@ -229,6 +259,49 @@ mod tests {
         let kept = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<ImageConfig>(&kept).unwrap(), config);
         assert_eq!(parse("null").unwrap(), ImageConfig::default());
+    }
+
+    #[test]
+    fn a_configuration_that_was_kept_is_held_to_the_same() {
+        let kept = |change: &dyn Fn(&mut ImageConfig)| {
+            let mut config = parse(r#"{"Env":["A=b"],"Cmd":["x"],"ExposedPorts":{"80":{}}}"#).unwrap();
+            change(&mut config);
+            config.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(kept(&|_| {}), Ok(()));
+        let refused = |change: &dyn Fn(&mut ImageConfig)| kept(change).unwrap_err();
+        for (message, text) in [
+            (
+                refused(&|config| config.env[0].0 = "A=\n".into()),
+                r"Env `A=\n` is no name of a variable",
+            ),
+            (
+                refused(&|config| config.env[0].1 = "\0".into()),
+                r"Env `\u{0}` holds a zero byte",
+            ),
+            (
+                refused(&|config| config.cmd[0] = "x".repeat(TEXT_MAX + 1)),
+                "is longer than 128 KiB",
+            ),
+            (
+                refused(&|config| config.user = "root\u{1b}".into()),
+                r"User `root\u{1b}` is no user",
+            ),
+            (
+                refused(&|config| config.working_dir = "..".into()),
+                "WorkingDir `..` is not an absolute path",
+            ),
+            (
+                refused(&|config| config.exposed_ports[0].port = 0),
+                "ExposedPorts `0` is no port",
+            ),
+            (
+                refused(&|config| config.entrypoint = vec![String::new(); LIST_MAX + 1]),
+                "Entrypoint `` has too many entries",
+            ),
+        ] {
+            assert!(message.contains(text), "{message}");
+        }
     }
 
     #[test]

@@ -46,13 +46,8 @@ pub(super) fn image_of_bundle<R: Read>(
         return Err(broken(mismatch("kernel", entry.kernel.as_str(), &image.kernel)));
     }
     let config = image.config.map(|config| Value::Object(config).to_string());
-    if let Some(config) = &config
-        && let Err(error) = serde_json::from_str::<oci::ImageConfig>(config)
-    {
-        return Err(broken(BundleError::Document {
-            document: "manifest.json",
-            message: format!("config: {error}"),
-        }));
+    if let Some(config) = &config {
+        check_config(config).map_err(broken)?;
     }
     bundle.write_rootfs(&image.rootfs, out).map_err(broken)?;
     let file_system = match image.rootfs.kind {
@@ -110,6 +105,20 @@ fn check(name: &ArtefactName, arch: &str, about: &Description) -> Result<(), Bun
         return Err(mismatch("architecture", arch, &about.arch));
     }
     Ok(())
+}
+
+/// What a bundle says of running its image is held to what the image would be if it came from a registry.
+fn check_config(config: &str) -> Result<(), BundleError> {
+    let wrong = |message: String| BundleError::Document {
+        document: "manifest.json",
+        message: format!("config: {message}"),
+    };
+    let plain = |error: serde_json::Error| {
+        let message = error.to_string();
+        message.chars().take(300).flat_map(char::escape_default).collect()
+    };
+    let config: oci::ImageConfig = serde_json::from_str(config).map_err(|error| wrong(plain(error)))?;
+    config.check().map_err(|error| wrong(error.to_string()))
 }
 
 fn mismatch(what: &'static str, expected: &str, found: &str) -> BundleError {
