@@ -120,8 +120,8 @@ pub enum OciError {
         /// Its `WWW-Authenticate`.
         challenge: String,
     },
-    /// The token server's answer holds no token.
-    #[error("{url} answered without a token")]
+    /// The token server's answer holds no token, or none that can be sent.
+    #[error("{url} answered without a usable token")]
     NoToken {
         /// The address.
         url: String,

@@ -516,8 +516,10 @@ fn a_token_that_runs_out_is_renewed() {
 #[test]
 fn answers_without_a_token_and_realms_without_tls_are_refused() {
     let image = image();
-    for answer in ["{}", r#"{"token":""}"#, r#"{"token":"a\r\nb"}"#, "<html>"] {
-        let (registry, _issuer) = with_tokens(&image, move |_| Response::new(200, answer));
+    let long = format!(r#"{{"token":"{}"}}"#, "x".repeat(70_000));
+    for answer in ["{}", r#"{"token":""}"#, r#"{"token":"a\r\nb"}"#, "<html>", &long] {
+        let told = answer.to_owned();
+        let (registry, _issuer) = with_tokens(&image, move |_| Response::new(200, told.as_str()));
         assert!(
             matches!(Client::new().pull(&registry), Err(OciError::NoToken { .. })),
             "{answer}"

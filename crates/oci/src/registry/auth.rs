@@ -30,6 +30,8 @@ pub(super) struct Authorisation {
 pub(super) type Authorisations = Mutex<HashMap<(String, String), Authorisation>>;
 
 const ANSWER_MAX: u64 = 1 << 20;
+/// Longest token: it has to fit into a request's head, beside the rest of that.
+const TOKEN_MAX: usize = 64 << 10;
 
 #[derive(Deserialize)]
 struct Answer {
@@ -149,7 +151,8 @@ impl Http {
         let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| no_token())?;
         let token = answer.token.or(answer.access_token).unwrap_or_default();
         // It goes into a header: only what may stand there (RFC 6750, `b64token`, and what registries add to it).
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let fits = (1..=TOKEN_MAX).contains(&token.len());
+        if !fits || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(no_token().into());
         }
         Ok(Authorisation {
