@@ -7,6 +7,9 @@
 #[expect(dead_code, reason = "the engine's tests use more of it")]
 mod sources;
 
+#[path = "support/published.rs"]
+mod published;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,10 +17,11 @@ use std::time::Duration;
 
 use api::NetworkMode;
 use bangerd::{Daemon, DaemonError, Surroundings, start_logging};
-use config::{Environment, Paths};
+use config::{Config, Environment, Paths};
 use engine::faults::Faults;
-use engine::{Choice, Defaults, EngineError, Machines, Timeouts};
+use engine::{Choice, Defaults, EngineError, Machines, Sources, Timeouts};
 use futures::future::BoxFuture;
+use published::PublishedSources;
 use sources::SimulatedSources;
 use testkit::{Dice, Lie, MachineFaults, SimulatedBackend};
 use vmm::{Backend, Machine, MachineSpec, VmmError};
@@ -45,6 +49,8 @@ fn run() -> Result<(), DaemonError> {
     let environment = Environment::of_process();
     let paths = Paths::personal(&environment)?;
     paths.prepare()?;
+    // Who serves images and kernels is the test's to say, as a user does.
+    let config = Config::load(&paths.config_file(), &environment)?;
     start_logging("info", &paths.daemon_log(), true)?;
     let agent = paths.state().join("agent");
     std::fs::write(&agent, "an agent").map_err(DaemonError::Announce)?;
@@ -60,9 +66,13 @@ fn run() -> Result<(), DaemonError> {
         dice: Arc::clone(&dice),
         faults,
     };
+    let sources: Arc<dyn Sources> = match config.catalog_url {
+        Some(url) => Arc::new(PublishedSources::new(url, paths.recipes())),
+        None => Arc::new(SimulatedSources::default()),
+    };
     let surroundings = Surroundings {
         agent,
-        sources: Arc::new(SimulatedSources::default()),
+        sources,
         machines: Arc::new(Unreliable(Arc::new(machines))),
         faults: Arc::new(Mishaps {
             dice,
@@ -77,7 +87,7 @@ fn run() -> Result<(), DaemonError> {
         },
         networks: engine::Networks::default(),
         ca_certificates: None,
-        registry_mirrors: config::RegistryMirrors::default(),
+        registry_mirrors: config.registry_mirrors,
         free_space_reserve: Some(0),
         defaults: Defaults {
             image: "debian".into(),

@@ -32,12 +32,18 @@ pub struct Host {
 
 impl Host {
     pub fn start() -> Self {
+        Self::with(&[LIAR, HONEST, RESTARTED, STARTED], "")
+    }
+
+    /// With these VMs, of which all but the last run, and what the user has set.
+    pub fn with(vms: &[&'static str], settings: &str) -> Self {
         // Below the build folder, so that the programs can be linked into it.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let root = folder.path();
-        for folder in ["bin", "faults", "home", "home/work", "home/work/.git", "guest"] {
-            fs::create_dir(root.join(folder)).unwrap();
+        for folder in ["bin", "faults", "home/work/.git", "guest", "config/banger"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
         }
+        fs::write(root.join("config/banger/config.toml"), settings).unwrap();
         for (program, name) in [
             (Program::Binary("banger", "banger"), "banger"),
             (Program::Example("bangerd", "simulated-bangerd"), "bangerd"),
@@ -63,26 +69,26 @@ impl Host {
             vms: BTreeMap::new(),
             before: Mutex::default(),
         };
-        for name in [LIAR, HONEST, RESTARTED, STARTED] {
+        for name in vms.iter().copied() {
             host.succeeds(&["vm", "create", "-q", "--name", name]);
         }
-        for name in [LIAR, HONEST, RESTARTED] {
+        for name in vms.iter().copied().rev().skip(1) {
             host.succeeds(&["vm", "start", "-q", name]);
         }
-        host.vms = host.folders();
+        host.vms = host.folders(vms);
         *host.before.lock().unwrap() = host.found();
         host
     }
 
-    fn folders(&self) -> BTreeMap<&'static str, PathBuf> {
+    fn folders(&self, names: &[&'static str]) -> BTreeMap<&'static str, PathBuf> {
         let listed = self.succeeds(&["ps", "-a", "--json"]);
         let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
         let vms = self.root().join("state/banger/vms");
-        [LIAR, HONEST, RESTARTED, STARTED]
-            .into_iter()
+        names
+            .iter()
             .map(|name| {
-                let vm = listed.as_array().unwrap().iter().find(|vm| vm["name"] == name);
-                (name, vms.join(vm.unwrap()["id"].as_str().unwrap()))
+                let vm = listed.as_array().unwrap().iter().find(|vm| vm["name"] == *name);
+                (*name, vms.join(vm.unwrap()["id"].as_str().unwrap()))
             })
             .collect()
     }
@@ -117,7 +123,7 @@ impl Host {
     }
 
     /// Runs what has to go well.
-    fn succeeds(&self, arguments: &[&str]) -> String {
+    pub fn succeeds(&self, arguments: &[&str]) -> String {
         let ended = run(&mut self.banger(arguments), Some(PATIENCE));
         assert!(
             ended.status.success(),
@@ -156,26 +162,9 @@ impl Host {
         self.succeeds(&["vm", "start", "-q", RESTARTED]);
     }
 
-    /// What lies beside the targets of copies, with modes and sizes.
+    /// What lies beside the targets of copies.
     fn found(&self) -> BTreeMap<PathBuf, String> {
-        let mut found = BTreeMap::new();
-        let mut folders = vec![self.work(), self.root().join("guest")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                let metadata = path.symlink_metadata().unwrap();
-                if metadata.is_dir() {
-                    folders.push(path.clone());
-                }
-                let content = match metadata.is_file() && metadata.len() < 4096 {
-                    true => fs::read(&path).unwrap_or_default(),
-                    false => Vec::new(),
-                };
-                let mode = metadata.mode();
-                found.insert(path, format!("{mode:o} {}", content.escape_ascii()));
-            }
-        }
-        found
+        found_in(vec![self.work(), self.root().join("guest")])
     }
 
     /// Fails where anything but what was asked for has come or changed; takes away what was asked for.
@@ -219,8 +208,20 @@ impl Host {
 
     /// Bytes of memory that the daemon has.
     pub fn daemon_memory(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// Most that it has had since it began, or since this was asked before (proc(5), `clear_refs`).
+    pub fn daemon_peak(&self) -> u64 {
+        let peak = self.memory("VmHWM:");
+        // Where that may not be written, the peak is an earlier lie's at worst.
+        let _ = fs::write(format!("/proc/{}/clear_refs", self.daemon.id()), "5");
+        peak
+    }
+
+    fn memory(&self, line: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.daemon.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|found| found.strip_prefix(line));
         let kib: u64 = line.unwrap().trim().trim_end_matches(" kB").parse().unwrap();
         kib << 10
     }
@@ -239,7 +240,7 @@ impl Host {
 
     /// Takes all of it down; fails if something is left.
     pub fn end(mut self) {
-        for name in [LIAR, HONEST, RESTARTED, STARTED] {
+        for name in self.vms.keys() {
             self.succeeds(&["vm", "delete", "-q", name]);
         }
         let left: Vec<_> = fs::read_dir(self.root().join("state/banger/vms"))
@@ -258,6 +259,27 @@ impl Host {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// What is in folders, with modes and, of small files, content.
+pub fn found_in(mut folders: Vec<PathBuf>) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = path.symlink_metadata().unwrap();
+            if metadata.is_dir() {
+                folders.push(path.clone());
+            }
+            let content = match metadata.is_file() && metadata.len() < 4096 {
+                true => fs::read(&path).unwrap_or_default(),
+                false => Vec::new(),
+            };
+            let mode = metadata.mode();
+            found.insert(path, format!("{mode:o} {}", content.escape_ascii()));
+        }
+    }
+    found
 }
 
 impl Drop for Host {

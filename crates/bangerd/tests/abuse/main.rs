@@ -1,4 +1,4 @@
-//! Hostile guests: each verb that talks to a guest, against an agent that lies or floods.
+//! Hostile guests: each verb that talks to a guest, against an agent that lies or floods. Hostile registries: [`registries`].
 //!
 //! ```text
 //!  banger (each verb, at once) ──► simulated-bangerd ──► simulated-vmm: `testkit::hostile` answers
@@ -14,8 +14,10 @@
 
 mod ended;
 mod host;
+mod registries;
 mod verbs;
 
+use std::fmt::Debug;
 use std::time::{Duration, Instant, SystemTime};
 
 use host::Host;
@@ -36,16 +38,20 @@ fn number_in(variable: &str) -> Option<u64> {
     )
 }
 
-#[test]
-fn no_lie_of_a_guest_harms_the_host_the_daemon_or_the_terminal() {
+/// What chance goes by, for how long lies are told at random (each once where that is not said), and which of them.
+fn wished<L: Copy + Debug>(all: &[L]) -> (u64, Option<Duration>, Vec<L>) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let seed = number_in("BANGER_SEED").unwrap_or(now.as_secs() ^ u64::from(now.subsec_nanos()));
-    let length = number_in("BANGER_ABUSE_SECONDS").map(Duration::from_secs);
     println!("BANGER_SEED={seed}");
+    let length = number_in("BANGER_ABUSE_SECONDS").map(Duration::from_secs);
     let only = std::env::var("BANGER_ABUSE_LIE").ok();
-    let meant = |lie: &Lie| only.as_ref().is_none_or(|only| format!("{lie:?}") == *only);
-    let lies: Vec<Lie> = Lie::ALL.into_iter().filter(meant).collect();
-    assert!(!lies.is_empty(), "no lie is called {only:?}");
+    let meant = |lie: &&L| only.as_ref().is_none_or(|only| format!("{lie:?}") == *only);
+    (seed, length, all.iter().filter(meant).copied().collect())
+}
+
+#[test]
+fn no_lie_of_a_guest_harms_the_host_the_daemon_or_the_terminal() {
+    let (seed, length, lies) = wished(&Lie::ALL);
     // What takes time is waiting: for guests that say nothing, and until a user has had enough.
     std::thread::scope(|scope| {
         for host in 0..HOSTS.min(lies.len()) {

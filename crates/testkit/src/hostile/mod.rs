@@ -5,6 +5,8 @@
 
 mod answers;
 mod archives;
+mod members;
+pub mod registry;
 mod texts;
 
 use std::io;
