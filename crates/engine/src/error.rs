@@ -499,11 +499,18 @@ impl EngineError {
                  none`; `{}` in config.toml lets QEMU's own network do, which leads to this host's loopback",
                 Wall::Passt.key()
             )),
+            // What is in the way is in the message.
+            Self::Vmm(vmm::VmmError::Confine { .. }) if vmm::qemu::confinable().is_ok() => {
+                Some("`banger doctor` looks at what confines VMMs here".into())
+            }
             Self::Vmm(vmm::VmmError::Confine { .. }) => Some(format!(
                 "{}; `{}` in config.toml lets VMMs run with all rights of their user",
                 allow_user_namespaces(),
                 Wall::VmmNamespaces.key()
             )),
+            Self::Net(_) if is_refused(self) && vmm::qemu::confinable().is_err() => {
+                Some(allow_user_namespaces().into())
+            }
             Self::Vmm(vmm::VmmError::Taps { .. } | vmm::VmmError::Card { .. }) => Some(
                 "let this user open /dev/net/tun (sudo modprobe tun; sudo chmod 666 /dev/net/tun), start it with \
                  `--network none`, or set `vmm = \"qemu\"`"
@@ -542,10 +549,26 @@ pub fn one_line(error: &(dyn Error + 'static)) -> String {
     line.replace(['\n', '\r'], " ")
 }
 
+/// Whether this host lets something not be confined, anywhere in the chain of causes.
+fn is_refused(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if current.is::<process::Refusal>() {
+            return true;
+        }
+        cause = current.source();
+    }
+    false
+}
+
 /// Whether something ran out on the host, anywhere in the chain of causes.
 fn host_resource(error: &(dyn Error + 'static)) -> Option<ErrorCode> {
     let mut cause = Some(error);
     while let Some(current) = cause {
+        // The kernel's word for as many namespaces as a setting allows is that of a full disk.
+        if current.is::<process::Refusal>() {
+            return None;
+        }
         if let Some(io) = current.downcast_ref::<std::io::Error>()
             && matches!(
                 io.kind(),
@@ -583,6 +606,23 @@ mod tests {
             told.message,
             "cannot start `a`: cannot write /x: no storage space"
         );
+    }
+
+    #[test]
+    fn no_namespaces_left_is_no_full_disk() {
+        let full = || std::io::Error::from_raw_os_error(28);
+        assert!(host_resource(&full()).is_some());
+        let Err(refusal) = process::Confinement::new(0)
+            .show("/nowhere/at/all", "/x")
+            .try_out()
+        else {
+            panic!("there is nothing to show");
+        };
+        let error = EngineError::Vmm(vmm::VmmError::Confine {
+            binary: "/usr/bin/qemu".into(),
+            source: refusal,
+        });
+        assert!(is_refused(&error) && host_resource(&error).is_none());
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub struct Confinement {
     entries: Vec<Entry>,
     keeps_network: bool,
     user: Option<(u32, u32)>,
+    never_root: bool,
     system: Option<system::System>,
 }
 
@@ -135,8 +136,16 @@ impl Confinement {
             entries: Vec::new(),
             keeps_network: false,
             user: None,
+            never_root: false,
             system: None,
         }
+    }
+
+    /// Refuses to run as root for want of rights of somebody else's on a file that is shown. A device that is root's alone
+    /// (`/dev/kvm` where no group has it) is no reason: there is no other way to it.
+    pub fn never_root(&mut self) -> &mut Self {
+        self.never_root = true;
+        self
     }
 
     /// The user and group on the host that stand for a number: nobody's, as far as distributions and containers hand

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 
 use crate::{Backend, Confine, Folder, Machine, MachineSpec, VmmError};
 pub use confine::confinable;
+pub(crate) use confine::refuses_all;
 pub(crate) use machine::find;
 pub use version::version;
 

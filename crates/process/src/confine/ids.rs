@@ -123,6 +123,12 @@ fn groups(confinement: &Confinement) -> io::Result<Option<Vec<Gid>>> {
             match open_to(source, *rights)? {
                 OpenTo::Everyone => {}
                 OpenTo::Group(group) => groups.push(group),
+                OpenTo::Owner if confinement.never_root && *rights != Rights::Device => {
+                    return Err(io::Error::other(format!(
+                        "{} is open to its owner alone, and this does not run as root",
+                        source.display()
+                    )));
+                }
                 OpenTo::Owner => return Ok(None),
             }
         }

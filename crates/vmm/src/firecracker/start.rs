@@ -18,6 +18,7 @@ use crate::groups::{self, Share};
 use crate::limits::{Counted, limit_firecracker};
 use crate::logs::Keeper;
 use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
+use crate::qemu::refuses_all;
 use crate::{Confine, Folder, Machine, MachineSpec, NetworkDevice, VmmError};
 
 /// How to speak to it, and how it speaks.
@@ -65,7 +66,9 @@ pub(super) async fn start(
     };
     let mut started = run(firecracker, spec, snapshot, &folder, walls).await;
     let needs_confinement = firecracker.confine == Confine::Required || spec.network.is_some();
-    if let (Err(VmmError::Confine { source, .. }), false) = (&started, needs_confinement) {
+    if let (Err(VmmError::Confine { source, .. }), false) = (&started, needs_confinement)
+        && refuses_all()
+    {
         let reason = source.reason();
         tracing::warn!(
             vm = spec.id,

@@ -23,6 +23,12 @@ pub fn confinable() -> Result<(), Refusal> {
     Confinement::new(0).show_programs().try_out()
 }
 
+/// Whether a start that could not be confined may go on without: only where the host refuses what every VMM is confined
+/// by. Any other reason (a file in the way, no process or descriptor left for the moment) is one to fail.
+pub(crate) fn refuses_all() -> bool {
+    confinable().is_err_and(|refusal| !refusal.is_want())
+}
+
 /// The confinement of the QEMU `binary`, a path without links.
 pub(super) fn confinement(
     acceleration: Acceleration,
@@ -31,7 +37,7 @@ pub(super) fn confinement(
     folder: &Folder,
 ) -> Result<Confinement, VmmError> {
     let mut confinement = Confinement::new(folder.number()?);
-    confinement.show_programs();
+    confinement.show_programs().never_root();
     for path in parts_of(binary) {
         confinement.show(&path, &path);
     }

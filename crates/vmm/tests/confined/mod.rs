@@ -183,6 +183,30 @@ fn root_confines_qemu_without_user_namespaces() {
 }
 
 #[tokio::test]
+async fn for_what_is_no_refusal_of_the_hosts_no_qemu_runs_unconfined_or_as_root() {
+    if !rustix::process::getuid().is_root() {
+        println!("only root has files that a VMM of nobody's cannot read");
+        return;
+    }
+    let lab = Lab::new();
+    let spec = closed_spec(&lab);
+    let own = PermissionsExt::from_mode(0o600);
+    fs::set_permissions(&spec.kernel, own).unwrap();
+    for confine in [Confine::Required, Confine::WherePossible] {
+        let error = qemu().with_confinement(confine).start(&spec).await.unwrap_err();
+        let VmmError::Confine { source, .. } = error else {
+            panic!("{confine:?}: {error}");
+        };
+        let reason = source.reason();
+        assert!(
+            reason.contains(&spec.kernel.display().to_string()) && reason.contains("its owner alone"),
+            "{reason}"
+        );
+        assert_eq!(lab.left(), Vec::<String>::new(), "nothing of it ran");
+    }
+}
+
+#[tokio::test]
 async fn the_built_in_network_is_the_hosts() {
     let lab = Lab::new();
     let mac = "52:54:00:12:34:56".into();
