@@ -78,7 +78,7 @@ impl Parts {
         if folder.check_file(Path::new("index"))? {
             parts.linked.push(("index", folder.path.join("index")));
         }
-        for name in folder.names(Path::new(""))? {
+        for name in folder.names(Path::new("."))? {
             if name.starts_with(b"sharedindex.") {
                 let path = Path::new(OsStr::from_bytes(&name));
                 folder.check_file(path)?;

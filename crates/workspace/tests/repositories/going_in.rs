@@ -332,3 +332,18 @@ fn metadata_goes_without_files_which_the_guest_can_fetch_and_work_made_there_com
     );
     assert_eq!(scene.git_inside(&["status", "--porcelain"]), "");
 }
+
+#[test]
+fn an_index_in_two_files_goes_as_one() {
+    let scene = Scene::committed();
+    scene.git(&["update-index", "--split-index"]);
+    scene.write("README", "staged\n");
+    scene.write("new", "staged\n");
+    scene.git(&["add", "README", "new"]);
+    scene.write("README", "edited\n");
+    let parts = std::fs::read_dir(scene.top().join(".git")).unwrap();
+    let is_shared = |name: std::ffi::OsString| name.as_encoded_bytes().starts_with(b"sharedindex.");
+    assert!(parts.map(|part| part.unwrap().file_name()).any(is_shared));
+    scene.prepare();
+    scene.assert_same();
+}

@@ -55,6 +55,7 @@ fn a_link_in_any_place_where_git_looks_is_refused_and_nothing_behind_it_goes() {
         "refs/heads/other",
         "refs/tags/deep/er",
         "commondir",
+        "sharedindex.1111111111111111111111111111111111111111",
     ] {
         let targets = ["../../secret", "/dev/zero", "HEAD"];
         let read_here = matches!(place, "info/sparse-checkout" | "config");
