@@ -228,14 +228,15 @@ impl Git {
         Ok(output.stdout)
     }
 
-    /// What it prints of a working tree. Where that takes long, the tree is looked through meanwhile: a pipe in a file's
+    /// What it prints of a working tree, which no other git of a repository's sees. Where that takes long, the tree is looked through meanwhile: a pipe in a file's
     /// place is waited for without end.
     pub(crate) fn read_tree<A: AsRef<OsStr>>(
         &self,
         action: &'static str,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Vec<u8>, WorkspaceError> {
-        let mut child = self.spawn(arguments)?;
+        let git = self.clone().with("GIT_WORK_TREE", &self.folder);
+        let mut child = git.spawn(arguments)?;
         child.stdin = None;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let cut = |why: &str| WorkspaceError::Git {

@@ -3,6 +3,7 @@
 use std::io::{PipeReader, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use process::Child;
 
@@ -13,6 +14,9 @@ use crate::guest::Input;
 use crate::index::{Index, Indexer, Watched};
 use crate::repository::Repository;
 use crate::selection::{Mode, Selection};
+
+/// How long a git whose pack nobody reads on may take to end.
+const ENDING: Duration = Duration::from_secs(3);
 
 /// A git that packs.
 pub(crate) struct Pack {
@@ -100,8 +104,13 @@ impl Pack {
         self.indexer.is_some()
     }
 
-    /// Waits for its end, once the stream was read or dropped.
-    pub(crate) fn finish(mut self) -> Result<Packed, WorkspaceError> {
+    /// Waits for its end, once the stream was read or dropped. Where the guest is no longer there to read (`wanted`), a git
+    /// that has more to do is ended.
+    pub(crate) fn finish(mut self, wanted: bool) -> Result<Packed, WorkspaceError> {
+        // One that failed is just ending: what it says of that is the reason.
+        if !wanted && !matches!(self.child.wait_for(ENDING), Ok(Some(_))) {
+            self.child.kill();
+        }
         let status = status(self.child.wait().map_err(WorkspaceError::NoGit)?);
         let complaint = self.complaint.join().unwrap_or_default();
         // Nobody took the stream: the one who did not says why.

@@ -203,7 +203,7 @@ impl Turn<'_> {
         let objects = if pack.is_indexed() { "indexed" } else { "pack" };
         let received = receive(guest, stream, objects);
         // A pack that the host could not make is what broke the guest's side.
-        let packed = pack.finish();
+        let packed = pack.finish(received.is_ok());
         match (packed, received) {
             (Ok(Packed::Whole), Ok(())) => Ok(None),
             (Ok(Packed::Indexed(index)), Ok(())) => Ok(Some(index)),

@@ -121,7 +121,8 @@ impl Repository {
         let filters = user.settings.0.iter().any(|setting| setting.section == b"filter");
         let mut git = Git::within(&host, &layout.top.path, sight)
             .with("GIT_DIR", shadow.path())
-            .with("GIT_WORK_TREE", &layout.top.path)
+            // Without a tree: whatever a git does, it reads the rules of one first, and waits where they are a pipe.
+            .with("GIT_IMPLICIT_WORK_TREE", "0")
             .with("GIT_CONFIG_GLOBAL", shadow.path().join("user/config"));
         git.set("core.excludesFile", shadow.path().join("user/ignore"));
         git.set("core.attributesFile", shadow.path().join("user/attributes"));
@@ -269,6 +270,10 @@ impl Repository {
             if self.common.join(part).is_dir() {
                 git = git.writing(&self.common.join(part));
             }
+        }
+        if self.settings.get("core", "logallrefupdates").is_none() {
+            // As where there is a tree.
+            git.set("core.logAllRefUpdates", "true");
         }
         // Where no settings say who the user is, the host may.
         let known = |name| self.settings.get("user", name).is_some();

@@ -1,11 +1,12 @@
 //! `banger vm workspace` and `banger vm run PATH`, with guests that are folders of this host.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
-use super::support::{FakeDaemon, Workshop as Scene, wait_for};
+use super::support::{Client, FakeDaemon, Workshop as Scene, wait_for};
 
 #[test]
 fn a_round_of_prepare_diff_and_apply() {
@@ -350,4 +351,50 @@ fn a_signal_breaks_a_prepare_off_and_the_copy_stays_as_it_was() {
         fs::read_to_string(scene.inside.join("README")).unwrap(),
         "second\n"
     );
+}
+
+/// A git on the host that takes long over a pack, and a user who does not wait for it.
+#[test]
+fn a_signal_ends_a_git_that_packs() {
+    let scene = Scene::new();
+    let folder = scene.daemon.folder().join("slow");
+    fs::create_dir(&folder).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let real = std::env::split_paths(&path).map(|folder| folder.join("git"));
+    let real = real.into_iter().find(|git| git.is_file()).unwrap();
+    let text = format!(
+        "#!/bin/sh\ncase $1 in pack-objects) exec sleep 1000 ;; esac\nexec '{}' \"$@\"\n",
+        real.display()
+    );
+    let slow = folder.join("git");
+    fs::write(&slow, text).unwrap();
+    fs::set_permissions(&slow, fs::Permissions::from_mode(0o755)).unwrap();
+    let (top, inside) = (scene.top.to_str().unwrap(), scene.inside.to_str().unwrap());
+    let mut command =
+        scene
+            .daemon
+            .command(&["vm", "workspace", "prepare", "box", top, "--guest-path", inside]);
+    command
+        .env("PATH", format!("{}:{path}", folder.display()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let client = std::cell::RefCell::new(Client::of(&mut command));
+    let begun = || {
+        scene
+            .daemon
+            .calls()
+            .iter()
+            .any(|call| call.starts_with("exec sh"))
+    };
+    wait_for("the guest's side of it", begun);
+    client.borrow().signal(Signal::SIGTERM);
+    wait_for("its end", || !client.borrow_mut().runs());
+    let finished = client.into_inner().finish();
+    assert_eq!(
+        (finished.code, finished.out.as_str()),
+        (143, ""),
+        "{}",
+        finished.err
+    );
+    assert!(!scene.inside.exists());
 }

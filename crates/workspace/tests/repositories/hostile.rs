@@ -3,12 +3,13 @@
 use std::io::{self, Read, Write};
 use std::os::unix::fs::symlink;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use workspace::{
     Apply, Base, Choice, Destination, Ended, Guest, LARGEST_PATCH, Parcel, Repository, Selection, Terms,
-    WorkspaceError, export, prepare,
+    WorkspaceError, export, prepare, to_branch,
 };
 
-use crate::support::{Local, Scene, git, make_executable, tree};
+use crate::support::{Local, Scene, git, make_executable, parsed, tree};
 
 /// Looks at a repository in every way there is, sends it and applies a patch to it.
 fn whole_round(scene: &Scene) {
@@ -311,6 +312,47 @@ fn replaced_objects_grafts_and_alternates_change_nothing() {
     assert_eq!(scene.git_inside(&["rev-list", "--count", "HEAD"]), "2\n");
     assert!(!scene.inside().join(".git/objects/info/alternates").exists());
     scene.git_inside(&["fsck", "--strict"]);
+}
+
+#[test]
+fn no_git_but_one_that_looks_for_changes_waits_at_the_rules_of_the_tree() {
+    let scene = Scene::committed();
+    let prepared = scene.prepare();
+    scene.write_inside("README", "by the guest\n");
+    let patch = scene.export(&Base::Commit);
+    mknodat(
+        CWD,
+        scene.top().join(".gitattributes"),
+        FileType::Fifo,
+        Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    for mode in [workspace::Mode::Shallow, workspace::Mode::Full] {
+        let choice = Choice {
+            from: Some("HEAD".to_owned()),
+            mode,
+            ..Choice::default()
+        };
+        scene.prepare_as(&choice, None, true).unwrap();
+        assert_eq!(scene.read_inside("README"), scene.read("README"));
+    }
+    let file = scene.path("patch");
+    std::fs::write(&file, &patch).unwrap();
+    let commit = prepared.commit.as_deref();
+    to_branch(
+        &scene.find(),
+        &parsed(&patch).unwrap(),
+        &file,
+        commit,
+        "topic",
+        "message",
+    )
+    .unwrap();
+    assert_eq!(scene.git(&["show", "topic:README"]), "by the guest\n");
+    // The rules that a patch is applied by are copied before.
+    let refused = scene.apply(&patch).unwrap_err();
+    assert!(matches!(refused, WorkspaceError::InTheWay { .. }), "{refused}");
 }
 
 #[test]
