@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2, statat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2, readlinkat, statat,
 };
 use rustix::io::Errno;
 
@@ -27,6 +27,9 @@ const MOST_ENTRIES: usize = 20_000_000;
 
 /// Files of a working tree that git reads as they are there.
 const RULES: [&str; 3] = [".gitattributes", ".gitignore", ".gitmodules"];
+
+/// Path and target.
+pub(crate) type Link = (Vec<u8>, Vec<u8>);
 
 /// A folder that is open, and its path for messages.
 #[derive(Debug)]
@@ -147,6 +150,51 @@ impl Folder {
             }
         }
         Ok(())
+    }
+
+    /// All links below it, each with its target, but for those in `.git`. What cannot be looked into has none: nothing can
+    /// be put there either.
+    pub(crate) fn links(&self) -> Result<Vec<Link>, WorkspaceError> {
+        let mut found = Vec::new();
+        let mut folders = vec![PathBuf::new()];
+        let mut left = MOST_ENTRIES;
+        while let Some(folder) = folders.pop() {
+            let at = match folder.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => &folder,
+            };
+            let mut links = Vec::new();
+            let looked = self.each(at, &mut |name, kind| {
+                left = left
+                    .checked_sub(1)
+                    .ok_or_else(|| self.no_file(at, "holds more files than can be looked through"))?;
+                match kind {
+                    FileType::Directory if name != ".git" => folders.push(folder.join(name)),
+                    FileType::Symlink => links.push(folder.join(name)),
+                    _ => {}
+                }
+                Ok(())
+            });
+            if left == 0 {
+                looked?;
+            }
+            for link in links {
+                let path = self.open_parent(&link);
+                let Some((parent, name)) = path else { continue };
+                if let Ok(target) = readlinkat(&parent, name, Vec::new()) {
+                    found.push((link.as_os_str().as_bytes().to_vec(), target.into_bytes()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn open_parent<'p>(&self, path: &'p Path) -> Option<(OwnedFd, &'p OsStr)> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let parent = parent.unwrap_or(Path::new("."));
+        let opened = openat2(&self.opened, parent, flags, Mode::empty(), WITHIN).ok()?;
+        Some((opened, path.file_name()?))
     }
 
     /// The names in a folder, of what is there.

@@ -12,17 +12,6 @@ const TARGET: u64 = 4096;
 /// Most bytes of an answer.
 const MOST: u64 = 256 << 20;
 
-/// The links that the index has.
-pub(crate) fn links_of_index(repository: &Repository) -> Result<Vec<Vec<u8>>, WorkspaceError> {
-    let listed = repository.git.read("list the links", ["ls-files", "-s", "-z"])?;
-    let entries = listed.split(|byte| *byte == 0);
-    let links = entries.filter_map(|entry| {
-        let tab = entry.iter().position(|byte| *byte == b'\t')?;
-        entry.starts_with(b"120000 ").then(|| entry[tab + 1..].to_vec())
-    });
-    Ok(links.collect())
-}
-
 /// All that a commit has.
 pub(crate) struct Listing(Vec<u8>);
 

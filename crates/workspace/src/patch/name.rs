@@ -1,7 +1,10 @@
 //! Names that a path from a guest may have.
 //!
-//! What a file system could take for `.git` counts as `.git`: other letter cases, the characters that HFS+ ignores, the
+//! What a file system could take for `.git` counts as `.git`: other letter cases, the characters that HFS+ and the
+//! case-folding folders of Linux ignore, the
 //! short names and streams of NTFS, dots and spaces at the end. A tree may be moved to such a file system later.
+
+use crate::error::is_unseen;
 
 /// Longest path and name, and most levels.
 const PATH_MAX: usize = 4095;
@@ -38,7 +41,7 @@ pub(crate) fn is_git(name: &[u8]) -> bool {
     folded(name).any(|part| matches!(part.as_str(), ".git" | "git~1"))
 }
 
-/// What some file system takes a name for: without case and without the characters that HFS+ ignores, each part between
+/// What some file system takes a name for: without case and without the characters that nobody sees, each part between
 /// backslashes without the stream, dots and spaces that NTFS cuts off its end.
 pub(crate) fn folded(name: &[u8]) -> impl Iterator<Item = String> {
     let text = String::from_utf8_lossy(name);
@@ -86,7 +89,7 @@ pub(crate) fn is_short(name: &[u8]) -> bool {
 
 /// Code points that HFS+ leaves out when it compares names (Apple's TN1150, "Unicode Subtleties").
 fn is_ignored(letter: char) -> bool {
-    matches!(letter, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
+    is_unseen(letter) && !letter.is_control()
 }
 
 #[cfg(test)]
@@ -104,6 +107,10 @@ mod tests {
             ("Procfile::$DATA", "procfile"),
             ("con\u{fb01}g", "config"),
             (".en\u{200d}vrc", ".envrc"),
+            (".g\u{ad}it", ".git"),
+            (".g\u{34f}i\u{3164}t", ".git"),
+            (".\u{2060}git\u{fe0f}", ".git"),
+            (".git\u{200b}", ".git"),
         ] {
             assert_eq!(folded(name.as_bytes()).collect::<Vec<_>>(), [is], "{name:?}");
         }

@@ -3,6 +3,7 @@
 
 mod again;
 mod bombs;
+mod by_links;
 mod coming_out;
 mod edits;
 mod forged;

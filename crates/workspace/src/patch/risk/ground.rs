@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, open, openat, readlink
 
 use super::Onto;
 use super::named::Named;
+use crate::beneath;
 use crate::error::WorkspaceError;
 use crate::patch::name::folded;
 use crate::patch::{Change, FileMode};
@@ -59,6 +60,7 @@ pub(super) struct Ground {
     pub(super) links: Vec<(Vec<u8>, Vec<u8>)>,
     /// Links by what they lead to.
     aliases: HashMap<Vec<u8>, Vec<Vec<u8>>>,
+    all_aliases: bool,
     named: Named,
     /// Folders that were looked at, and whether they are repositories.
     pub(super) repositories: RefCell<HashMap<Vec<u8>, bool>>,
@@ -71,6 +73,8 @@ pub(super) struct Ground {
 pub(super) struct Leads {
     /// Out of the tree or into `.git`, or nobody knows where.
     pub(super) out: bool,
+    /// Following it took too long: `out`, and what it leads to besides is not known.
+    pub(super) unknown: bool,
     /// What it leads to inside.
     pub(super) to: Vec<Vec<u8>>,
 }
@@ -93,6 +97,7 @@ impl Ground {
             gone: HashSet::new(),
             links: Vec::new(),
             aliases: HashMap::new(),
+            all_aliases: true,
             named: Named::by(repository),
             repositories: RefCell::default(),
             steps: Cell::new(STEPS),
@@ -102,16 +107,12 @@ impl Ground {
             ground.bring(change);
         }
         match onto {
-            Onto::Files => {
-                for path in tracked::links_of_index(repository)? {
-                    if let Some(target) = ground.read_link(&path) {
-                        ground.links.push((path, target));
-                    }
-                }
-            }
-            Onto::Commit(None) => {}
+            Onto::Files | Onto::Commit(None) => {}
             Onto::Commit(Some(commit)) => ground.commit(repository, commit)?,
         }
+        // Those that git does not track, too: what they lead to runs by their names all the same.
+        let here = beneath::Folder::open(&repository.top)?.links()?;
+        ground.links.extend(here);
         ground.find_aliases(changes);
         Ok(ground)
     }
@@ -173,7 +174,9 @@ impl Ground {
         let all: Vec<_> = self.links.iter().cloned().chain(brought).collect();
         let mut aliases: HashMap<Vec<u8>, Vec<Vec<u8>>> = HashMap::new();
         for (link, target) in all {
-            for end in self.follow(&link, &target, true).to {
+            let leads = self.follow(&link, &target, true);
+            self.all_aliases &= !leads.unknown;
+            for end in leads.to {
                 if !end.is_empty() && end != link {
                     aliases.entry(end).or_default().push(link.clone());
                 }
@@ -185,7 +188,7 @@ impl Ground {
     /// Further paths by which links lead to a path, and whether these are all.
     pub(super) fn aliases(&self, path: &[u8]) -> (Vec<Vec<u8>>, bool) {
         if self.aliases.is_empty() {
-            return (Vec::new(), true);
+            return (Vec::new(), self.all_aliases);
         }
         let mut found: Vec<Vec<u8>> = vec![path.to_vec()];
         let mut at = 0;
@@ -206,7 +209,7 @@ impl Ground {
                 }
             }
         }
-        (found.split_off(1), true)
+        (found.split_off(1), self.all_aliases)
     }
 
     /// Whether the settings that git has here name a path, or a folder above it, as a place of programs or settings.
@@ -320,13 +323,6 @@ impl Ground {
         Some(opened)
     }
 
-    fn read_link(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let (folder, name) = split(path);
-        let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = self.open(folder, step)?;
-        Some(readlinkat(&opened, name, Vec::new()).ok()?.into_bytes())
-    }
-
     /// Follows a link to where it leads, through all links on its way, each of its meanings.
     pub(super) fn follow(&self, link: &[u8], target: &[u8], with_brought: bool) -> Leads {
         let mut leads = Leads::default();
@@ -344,6 +340,7 @@ impl Ground {
             loop {
                 let Some(next) = left.checked_sub(1) else {
                     leads.out = true;
+                    leads.unknown = true;
                     ways.clear();
                     break;
                 };

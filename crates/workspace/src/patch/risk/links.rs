@@ -42,7 +42,12 @@ pub(super) fn led_astray(changes: &[Change], ground: &Ground) -> Vec<Risk> {
     }
     let mut found = Vec::new();
     for (link, target) in &ground.links {
-        if ground.follow(link, target, true).out && !ground.follow(link, target, false).out {
+        let (then, now) = (
+            ground.follow(link, target, true),
+            ground.follow(link, target, false),
+        );
+        // What is not known of one of them is no reason to say nothing.
+        if then.out && (!now.out || then.unknown || now.unknown) {
             found.push(Risk {
                 kind: RiskKind::LinkOut,
                 weight: super::Weight::Asked,
