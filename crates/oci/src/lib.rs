@@ -20,6 +20,7 @@ mod fault;
 mod flatten;
 mod image;
 mod layer;
+mod plain_file;
 mod progress;
 mod reference;
 mod registry;

@@ -34,23 +34,32 @@ pub struct Trust {
     user: u32,
     /// The process is in a user namespace that has no number for [`OVERFLOW`]: files of that owner are the host's.
     host_is_overflow: bool,
+    /// The user's own number is one that strangers show, too: [`OVERFLOW`], where some have no other.
+    is_anybody: bool,
 }
 
 impl Trust {
     /// Trust of the calling process's effective user.
     #[must_use]
     pub fn of_process() -> Self {
+        Self::of(
+            rustix::process::geteuid().as_raw(),
+            std::fs::read_to_string("/proc/self/uid_map").ok().as_deref(),
+        )
+    }
+
+    fn of(user: u32, map: Option<&str>) -> Self {
         Self {
-            user: rustix::process::geteuid().as_raw(),
-            host_is_overflow: std::fs::read_to_string("/proc/self/uid_map")
-                .is_ok_and(|map| !maps(&map, OVERFLOW)),
+            user,
+            host_is_overflow: map.is_some_and(|map| !maps(map, OVERFLOW)),
+            is_anybody: user == OVERFLOW && map.is_some_and(|map| !maps_all(map)),
         }
     }
 
     /// Whether a daemon of `uid` is trusted.
     #[must_use]
     pub fn admits(self, uid: u32) -> bool {
-        uid == self.user || uid == ROOT
+        uid == ROOT || (uid == self.user && !self.is_anybody)
     }
 
     /// Opens the folder of a socket, as a handle (`O_PATH`).
@@ -108,6 +117,14 @@ fn maps(map: &str, uid: u32) -> bool {
         };
         (first..first.saturating_add(count)).contains(&u64::from(uid))
     })
+}
+
+/// Whether a `uid_map` has a number for every user.
+fn maps_all(map: &str) -> bool {
+    let counts = map
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
+    counts.sum::<u64>() >= u64::from(u32::MAX)
 }
 
 /// Why a folder cannot hold a socket that is trusted.

@@ -86,7 +86,13 @@ pub async fn access(
 
 fn login(host: &str) -> Result<Option<RegistryLogin>, Failure> {
     let docker_config = std::env::var_os("DOCKER_CONFIG").filter(|value| !value.is_empty());
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let home = home.filter(|home| home.is_absolute());
+    if docker_config.is_none() && home.is_none() {
+        // Below the current folder is whatever somebody put there.
+        return Ok(None);
+    }
+    let home = home.unwrap_or_default();
     let path = DockerConfig::default_path(docker_config.as_deref().map(Path::new), &home);
     let failed = |error: oci::OciError| {
         Failure::new(format!("cannot look for a login to {host}: {error}")).with_hint(format!(

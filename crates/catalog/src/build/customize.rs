@@ -147,6 +147,7 @@ fn guest_sources(sources: &[Source]) -> std::io::Result<GuestSources> {
             continue;
         }
         let mut source = source.clone();
+        source.uri = without_login(&source.uri);
         if let Some(path) = source
             .signed_by
             .as_deref()
@@ -170,6 +171,16 @@ fn guest_sources(sources: &[Source]) -> std::io::Result<GuestSources> {
         guest.sources.push(source);
     }
     Ok(guest)
+}
+
+/// An address without the user and password in it: an image is read by each of its guests, and goes to others.
+fn without_login(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else {
+        return uri.to_owned();
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 #[cfg(test)]
@@ -230,6 +241,14 @@ mod tests {
             source("file:///mirror", None),
         ])
         .unwrap();
+        let with_login = [
+            source("http://me:se@cret@e:80/debian/", None),
+            source("https://me@f", None),
+            source("http://g/x@y", None),
+        ];
+        let shown = guest_sources(&with_login).unwrap().sources;
+        let shown: Vec<_> = shown.iter().map(|source| source.uri.as_str()).collect();
+        assert_eq!(shown, ["http://e:80/debian/", "https://f", "http://g/x@y"]);
         let signed_by: Vec<_> = guest
             .sources
             .iter()

@@ -1,6 +1,9 @@
 //! Runs `docker-credential-NAME get`: the server on standard input, JSON back (docker's credential helper protocol).
 
+use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
@@ -20,6 +23,15 @@ struct Answer {
     secret: String,
 }
 
+/// Looks for a program in the folders of `PATH`. A relative one would be below whatever folder is the current one.
+fn find(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+    let folders = std::env::split_paths(path?).filter(|folder| folder.is_absolute());
+    folders.map(|folder| folder.join(program)).find(|path| {
+        path.metadata()
+            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    })
+}
+
 /// Asks a helper for a login. It may ask the user for a password, so it takes the time it takes.
 pub(super) fn get(name: &str, server: &str) -> Result<Option<Login>, OciError> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -30,7 +42,10 @@ pub(super) fn get(name: &str, server: &str) -> Result<Option<Login>, OciError> {
     if name.is_empty() || !name.bytes().all(word) {
         return Err(failed("its name is no word".to_owned()));
     }
-    let mut child = Command::new(format!("docker-credential-{name}"))
+    let program = format!("docker-credential-{name}");
+    let program = find(&program, std::env::var_os("PATH").as_deref())
+        .ok_or_else(|| failed(format!("{program} is in no folder of PATH")))?;
+    let mut child = Command::new(program)
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -67,4 +82,30 @@ pub(super) fn get(name: &str, server: &str) -> Result<Option<Login>, OciError> {
             password: answer.secret,
         },
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_helper_is_looked_for_in_whole_paths_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("docker-credential-x");
+        fs::write(&program, "").unwrap();
+        let whole = folder.path().as_os_str();
+        let find = |path: &OsStr| find("docker-credential-x", Some(path));
+        assert_eq!(find(whole), None, "it cannot be executed");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(find(whole), Some(program));
+        // The same folder by a relative path.
+        let here = std::env::current_dir().unwrap();
+        let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+        let relative = up.join(folder.path().strip_prefix("/").unwrap());
+        assert!(relative.join("docker-credential-x").exists());
+        let list = [&b"."[..], b"", relative.as_os_str().as_encoded_bytes()].join(&b':');
+        assert_eq!(find(OsStr::new(std::str::from_utf8(&list).unwrap())), None);
+    }
 }

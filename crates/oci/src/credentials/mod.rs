@@ -5,15 +5,18 @@ mod helper;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
+use std::fs::Metadata;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::document::shown;
 use crate::error::OciError;
+use crate::plain_file;
 use crate::reference::{DEFAULT_REGISTRY, is_host};
 
 /// What docker calls its own registry in this file and towards helpers.
@@ -44,10 +47,22 @@ impl fmt::Debug for Login {
     }
 }
 
+/// Who can write a file but this user and root: the program that it names would be theirs.
+fn writers(found: &Metadata) -> Option<String> {
+    let own = rustix::process::geteuid().as_raw();
+    match (found.uid(), found.mode() & 0o7777) {
+        (uid, _) if uid != own && uid != 0 => Some(format!("belongs to uid {uid}")),
+        (_, mode) if mode & 0o022 != 0 => Some(format!("has mode {mode:04o}, others can change it")),
+        _ => None,
+    }
+}
+
 /// The docker auth file.
 #[derive(Debug)]
 pub struct DockerConfig {
     path: PathBuf,
+    /// Who else can write it, in words.
+    others: Option<String>,
     raw: Raw,
 }
 
@@ -91,8 +106,10 @@ impl DockerConfig {
     pub fn read(path: &Path) -> Result<Self, OciError> {
         let failed = |source| OciError::file(path, "read")(source);
         let mut bytes = Vec::new();
-        match File::open(path) {
+        let mut others = None;
+        match plain_file::open(path) {
             Ok(file) => {
+                others = writers(&file.metadata().map_err(failed)?);
                 file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => bytes.extend(b"{}"),
@@ -110,6 +127,7 @@ impl DockerConfig {
         })?;
         Ok(Self {
             path: path.to_owned(),
+            others,
             raw,
         })
     }
@@ -124,6 +142,12 @@ impl DockerConfig {
         let names = names(host);
         let own = names.iter().find_map(|name| self.raw.cred_helpers.get(name));
         if let Some(name) = own.or(self.raw.creds_store.as_ref()) {
+            if let Some(others) = &self.others {
+                return Err(OciError::Helper {
+                    helper: shown(name),
+                    reason: format!("{} names it and {others}", self.path.display()),
+                });
+            }
             let server = match host {
                 DEFAULT_REGISTRY => DOCKER_HUB,
                 host => host,

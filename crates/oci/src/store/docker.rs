@@ -19,8 +19,7 @@ use crate::error::{OciError, Stop};
 use crate::fault::components;
 use crate::image::Image;
 use crate::layer::{Bounded, Compression, Layer, Part, decode};
-
-use super::file;
+use crate::plain_file;
 
 /// Layers, their folders and old-style metadata; far more than docker's 127 layers need.
 const MEMBERS_MAX: usize = 10_000;
@@ -59,7 +58,7 @@ pub fn open_docker_archive(
     platform: Platform,
     cancel: &Cancel,
 ) -> Result<Image, OciError> {
-    let file = file::open(path).map_err(OciError::file(path, "open"))?;
+    let file = plain_file::open(path).map_err(OciError::file(path, "open"))?;
     let mut start = [0; 4];
     let read = file
         .read_at(&mut start, 0)

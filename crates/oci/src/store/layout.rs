@@ -15,8 +15,7 @@ use crate::document::{DOCUMENT_MAX, Descriptor, Document, Platform, choose, show
 use crate::error::OciError;
 use crate::image::Image;
 use crate::layer::verify;
-
-use super::file;
+use crate::plain_file;
 
 const NAME: &str = "org.opencontainers.image.ref.name";
 const VERSION: &str = "1.0.0";
@@ -140,7 +139,7 @@ impl Layout<'_> {
     /// One of the two files that have no digest.
     fn document(&self, name: &Path) -> Result<Vec<u8>, OciError> {
         let path = self.folder.join(name);
-        let file = match file::open(&path) {
+        let file = match plain_file::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(OciError::BadStore {
                     path: self.folder.to_owned(),
@@ -167,7 +166,7 @@ impl Layout<'_> {
 
     fn blob(&self, digest: &Digest, size: u64) -> Result<Arc<File>, OciError> {
         let path = self.folder.join("blobs/sha256").join(digest.hex());
-        let file = Arc::new(file::open(&path).map_err(OciError::file(&path, "open"))?);
+        let file = Arc::new(plain_file::open(&path).map_err(OciError::file(&path, "open"))?);
         verify(&file, *digest, size, self.cancel, OciError::file(&path, "read"))?;
         Ok(file)
     }

@@ -1,7 +1,6 @@
 //! Images that lie on this machine already: OCI layouts and docker archives.
 
 mod docker;
-mod file;
 mod layout;
 mod pack;
 

@@ -9,8 +9,7 @@ use crate::digest::Digest;
 use crate::document::{DOCUMENT_MAX, shown};
 use crate::error::OciError;
 use crate::fault::Fault;
-
-use super::file;
+use crate::plain_file;
 
 /// Members that no image comes near to.
 const MEMBERS_MAX: usize = 100_000;
@@ -42,7 +41,7 @@ pub fn pack_layout(folder: &Path, out: impl Write) -> Result<(), OciError> {
 
 fn append(tar: &mut tar::Builder<impl Write>, folder: &Path, name: &str) -> Result<(), OciError> {
     let path = folder.join(name);
-    let file = file::open(&path).map_err(OciError::file(&path, "open"))?;
+    let file = plain_file::open(&path).map_err(OciError::file(&path, "open"))?;
     let size = file.metadata().map_err(OciError::file(&path, "read"))?.len();
     let mut header = tar::Header::new_gnu();
     header.set_size(size);

@@ -7,6 +7,7 @@ fn own() -> Trust {
     Trust {
         user: rustix::process::geteuid().as_raw(),
         host_is_overflow: false,
+        is_anybody: false,
     }
 }
 
@@ -19,6 +20,7 @@ fn stranger_to(path: &Path) -> Trust {
     Trust {
         user: own().user + 1,
         host_is_overflow: false,
+        is_anybody: false,
     }
 }
 
@@ -40,6 +42,7 @@ fn a_daemon_of_another_user_is_not_trusted_by_root_either() {
     ] {
         for host_is_overflow in [false, true] {
             let trust = Trust {
+                is_anybody: false,
                 user,
                 host_is_overflow,
             };
@@ -176,6 +179,7 @@ fn the_hosts_folders_count_as_roots_only_where_they_have_no_number() {
     assert!(!maps("", OVERFLOW) && !maps("nonsense\n", OVERFLOW));
     for (host_is_overflow, owns) in [(false, false), (true, true)] {
         let trust = Trust {
+            is_anybody: false,
             user: 1000,
             host_is_overflow,
         };
@@ -203,5 +207,24 @@ fn a_way_leads_over_the_users_own_links_to_where_nothing_is_yet_and_past_no_stra
     for way in ["link", "new", "link/new"] {
         let error = trust.check_way(&theirs.join(way)).unwrap_err();
         assert!(matches!(error, FolderError::ForeignOwner { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn who_shows_the_number_of_strangers_trusts_root_alone() {
+    let daemons = |user, map| [user, 0].map(|uid| Trust::of(user, Some(map)).admits(uid));
+    // This host's own, and a namespace with a number for all.
+    assert_eq!(
+        daemons(OVERFLOW, "         0          0 4294967295\n"),
+        [true, true]
+    );
+    for map in [
+        "0 100000 65536\n",
+        "1000 1000 1\n",
+        "",
+        "0 0 1000\n1001 1001 100\n",
+    ] {
+        assert_eq!(daemons(OVERFLOW, map), [false, true], "{map:?}");
+        assert_eq!(daemons(1000, map), [true, true], "{map:?}");
     }
 }

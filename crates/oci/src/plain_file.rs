@@ -1,4 +1,4 @@
-//! Files of an image that a user names: plain files, opened without waiting for anybody.
+//! Files that a user names, or that are where a user's are: plain files, opened without waiting for anybody.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 /// Opens one to read. A pipe in its place would be waited for, and has no size.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
