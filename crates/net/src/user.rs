@@ -21,6 +21,8 @@ const LOG: &str = "passt.log";
 const GATEWAY_MAC: &str = "52:55:0a:00:02:02";
 /// passt keeps its log below this many bytes.
 const LARGEST_LOG: u32 = 256 << 10;
+/// Most bytes of what it says, and of any file that it writes.
+const LARGEST_FILE: u64 = 1 << 20;
 /// Descriptors that passt has, two for each connection: a guest that opens connections without end takes so many of the
 /// host's and no more.
 const DESCRIPTORS: u64 = 8192;
@@ -137,6 +139,8 @@ async fn start_passt(
     let mut launch = Launch::new(passt, folder, record);
     launch.limit(Limits {
         open_files: Some(DESCRIPTORS),
+        // Its messages are kept in memory, and some other program may be called passt.
+        file_size: Some(LARGEST_FILE),
         ..Limits::default()
     });
     launch.output(messages.writer().map_err(NetError::Messages)?);

@@ -1,8 +1,9 @@
 //! User mode over a stream of frames, as QEMU has it.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -236,6 +237,19 @@ fn a_start_that_fails_says_why_in_a_line_and_leaves_nothing() {
             .unwrap_err();
         let text = "passt ended at its start (exit code 1): Try '/bin/cat --help' for more information.";
         assert_eq!(error.to_string(), text);
+        assert_eq!(recorded(folder.path()), []);
+    });
+}
+
+#[test]
+fn a_passt_that_is_another_program_fills_no_memory_with_what_it_says() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        let folder = tempfile::tempdir().unwrap();
+        let talks = folder.path().join("talks");
+        fs::write(&talks, "#!/bin/sh\nexec head -c 64000000 /dev/zero\n").unwrap();
+        fs::set_permissions(&talks, Permissions::from_mode(0o755)).unwrap();
+        let error = start_with(folder.path(), &talks, &[]).await.unwrap_err();
+        assert!(error.to_string().contains("(SIGXFSZ)"), "{error}");
         assert_eq!(recorded(folder.path()), []);
     });
 }
