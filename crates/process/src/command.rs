@@ -24,7 +24,7 @@ use nix::libc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
 
-use crate::confine::Plan;
+use crate::confine::{Other, Plan};
 use crate::fork::Image;
 use crate::handle::ending_of;
 use crate::launch::c_string;
@@ -57,6 +57,8 @@ pub struct Command {
     streams: [Stream; 3],
     passed: Vec<Arc<OwnedFd>>,
     confinement: Option<Confinement>,
+    /// Who it becomes without one.
+    user: Option<Other>,
     even_unconfined: bool,
     limits: Limits,
     filter: Option<SystemCalls>,
@@ -73,6 +75,7 @@ impl Command {
             streams: Default::default(),
             passed: Vec::new(),
             confinement: None,
+            user: None,
             even_unconfined: false,
             limits: Limits::default(),
             filter: None,
@@ -135,7 +138,8 @@ impl Command {
     }
 
     /// Where the host confines nothing, the program runs all the same, under its limits and its filter, with the same
-    /// paths: [`Child::is_confined`] tells. Any other reason why it is not confined stays an error.
+    /// paths: [`Child::is_confined`] tells. So it does where root lacks the rights to confine another user's program. It
+    /// becomes that user all the same. Any other reason why it is not confined stays an error.
     pub fn unconfined_if_refused(&mut self) -> &mut Self {
         self.even_unconfined = true;
         self
@@ -159,8 +163,10 @@ impl Command {
     /// Nothing runs then.
     pub fn spawn(mut self) -> Result<Child, ProcessError> {
         let program = self.program.clone();
-        if self.even_unconfined && self.confinement.is_some() && Confinement::is_known_to_be_refused() {
-            self.confinement = None;
+        let other = self.confinement.as_ref().and_then(Confinement::other_user);
+        let cannot = other.is_some() && !Confinement::can_become_another();
+        if self.even_unconfined && (cannot || Confinement::is_known_to_be_refused()) {
+            self.give_up_confinement();
         }
         let cannot_fork = |source| ProcessError::Fork {
             program: program.clone(),
@@ -179,7 +185,7 @@ impl Command {
         }
         let started = match self.start_with(&ends) {
             Err(ProcessError::Confine { .. }) if self.even_unconfined && Confinement::refused().is_some() => {
-                self.confinement = None;
+                self.give_up_confinement();
                 self.start_with(&ends)
             }
             started => started,
@@ -188,6 +194,12 @@ impl Command {
         child.confined = self.confinement.is_some();
         child.running = Some((pid, descriptor));
         Ok(child)
+    }
+
+    fn give_up_confinement(&mut self) {
+        if let Some(confinement) = self.confinement.take() {
+            self.user = confinement.other_user();
+        }
     }
 
     fn start_with(&self, ends: &[OwnedFd]) -> Result<(u32, OwnedFd), ProcessError> {
@@ -207,7 +219,8 @@ impl Command {
             })?),
             None => None,
         };
-        let own = confinement.is_some().then(|| Path::new("/"));
+        // Another user goes there by itself.
+        let own = (confinement.is_some() || self.user.is_some()).then(|| Path::new("/"));
         let folder = File::options()
             .read(true)
             .custom_flags(libc::O_DIRECTORY)
@@ -234,6 +247,7 @@ impl Command {
             passed: self.passed.clone(),
             namespaces: confinement.as_ref().map_or(0, Plan::namespaces),
             confinement,
+            user: self.user.clone(),
             wire: None,
             group: None,
             limits: self.limits.plan(),

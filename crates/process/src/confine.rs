@@ -28,10 +28,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-pub(crate) use enter::{Broken, enter};
+pub(crate) use enter::{Broken, become_other, enter};
+pub(crate) use ids::Other;
 pub(crate) use plan::Plan;
 pub use range::{IdRange, NoRange};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::fork::{Failure, Image, fork};
 
@@ -73,7 +75,12 @@ struct Entry {
 #[derive(Clone, Debug)]
 enum What {
     /// A file or folder of the host, with what is mounted below it.
-    Bound { source: PathBuf, rights: Rights },
+    Bound {
+        source: PathBuf,
+        rights: Rights,
+        /// Whether the way there is the user's.
+        by_user: bool,
+    },
     /// A symbolic link.
     Link { to: PathBuf },
     /// An empty folder in memory that can be written, up to so many bytes.
@@ -172,6 +179,17 @@ impl Confinement {
         self.bind(source, at, Rights::Write)
     }
 
+    /// [`Confinement::show`] for what the user of [`Confinement::become_user`] can move: the way there is gone with that
+    /// user's rights on files, so that it ends at nothing that the user could not reach.
+    pub fn show_of_user(&mut self, source: impl Into<PathBuf>, at: impl Into<PathBuf>) -> &mut Self {
+        self.bind_of_user(source, at, Rights::Read)
+    }
+
+    /// [`Confinement::show_writable`], likewise.
+    pub fn show_writable_of_user(&mut self, source: impl Into<PathBuf>, at: impl Into<PathBuf>) -> &mut Self {
+        self.bind_of_user(source, at, Rights::Write)
+    }
+
     /// Shows a device of the host under its own path.
     pub fn device(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         let path = path.into();
@@ -254,6 +272,7 @@ impl Confinement {
             passed: Vec::new(),
             namespaces,
             confinement: Some(plan),
+            user: None,
             wire: None,
             group: None,
             limits: Vec::new(),
@@ -272,8 +291,43 @@ impl Confinement {
     }
 
     fn bind(&mut self, source: impl Into<PathBuf>, at: impl Into<PathBuf>, rights: Rights) -> &mut Self {
-        let source = source.into();
-        self.add(at, What::Bound { source, rights })
+        let (source, by_user) = (source.into(), false);
+        self.add(
+            at,
+            What::Bound {
+                source,
+                rights,
+                by_user,
+            },
+        )
+    }
+
+    fn bind_of_user(
+        &mut self,
+        source: impl Into<PathBuf>,
+        at: impl Into<PathBuf>,
+        rights: Rights,
+    ) -> &mut Self {
+        let (source, by_user) = (source.into(), true);
+        self.add(
+            at,
+            What::Bound {
+                source,
+                rights,
+                by_user,
+            },
+        )
+    }
+
+    /// The user that root becomes for good, where it is another.
+    pub(crate) fn other_user(&self) -> Option<Other> {
+        let (user, group) = self.user.filter(|_| geteuid().is_root())?;
+        Other::named(user, group)
+    }
+
+    /// Whether this process can be confined as another user.
+    pub(crate) fn can_become_another() -> bool {
+        ids::is_privileged().unwrap_or(false)
     }
 
     fn add(&mut self, at: impl Into<PathBuf>, what: What) -> &mut Self {

@@ -19,7 +19,7 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 use seccompiler::BpfProgram;
 
-use crate::confine::{Broken, Plan, enter};
+use crate::confine::{Broken, Other, Plan, become_other, enter};
 use crate::group::Group;
 use crate::limits;
 use crate::restrict::{self, restrict};
@@ -44,6 +44,8 @@ pub(crate) struct Image {
     /// Those that the child begins in (`clone(2)`), or 0.
     pub(crate) namespaces: c_int,
     pub(crate) confinement: Option<Plan>,
+    /// Who it becomes, where no confinement does that.
+    pub(crate) user: Option<Other>,
     /// To be laid into a network namespace that the child begins in.
     pub(crate) wire: Option<WirePlan>,
     /// The child is born there where the host lets it.
@@ -305,6 +307,7 @@ unsafe fn become_program(prepared: &Prepared<'_>) -> ! {
     unsafe {
         let steps: Result<(), Failed> = set_apart(prepared)
             .and_then(|()| confine(prepared))
+            .and_then(|()| change_user(prepared))
             .and_then(|()| go_within(prepared))
             .and_then(|()| wait_for_leave(prepared))
             .and_then(|()| {
@@ -383,6 +386,18 @@ fn told((part, error): Broken) -> Failed {
     // SAFETY: this thread's own number.
     unsafe { *libc::__errno_location() = error.raw_os_error() };
     Failed { part }
+}
+
+/// # Safety
+/// As [`become_program`].
+unsafe fn change_user(prepared: &Prepared<'_>) -> Result<(), Failed> {
+    let Some(other) = &prepared.image.user else {
+        return Ok(());
+    };
+    become_other(other).map_err(|error| told((NO_PART, error)))?;
+    // The system takes it back from what becomes another user.
+    // SAFETY: as in `become_program`.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
 }
 
 /// # Safety

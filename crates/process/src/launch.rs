@@ -316,6 +316,7 @@ impl Launch {
             passed: self.passed.into_iter().map(Arc::new).collect(),
             namespaces: namespaces(confinement.as_ref(), self.alone),
             confinement,
+            user: None,
             wire: self.wire.map(WirePlan::new),
             group: self.group,
             limits: self.limits.plan(),

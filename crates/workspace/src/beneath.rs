@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2, readlinkat, statat,
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2, readlinkat, statat,
 };
 use rustix::io::Errno;
 
@@ -48,6 +48,11 @@ impl Folder {
             opened,
             path: path.to_owned(),
         })
+    }
+
+    /// What is known of the folder itself.
+    pub(crate) fn itself(&self) -> Result<Stat, WorkspaceError> {
+        fstat(&self.opened).map_err(|errno| self.cannot(Path::new(""), errno))
     }
 
     /// What is at a path in it; nothing if there is nothing.
@@ -258,18 +263,12 @@ impl Folder {
 
 const NO_FILE: &str = "is a link, or no file";
 
-/// The owner of a path, which may be a link; nothing if there is nothing.
-pub(crate) fn owner(path: &Path) -> Option<u32> {
-    let stat = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    Some(stat.st_uid)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    use rustix::fs::{FileType as Kind, mknodat};
+    use rustix::fs::{CWD, FileType as Kind, mknodat};
 
     use super::*;
 

@@ -1,6 +1,5 @@
 //! A guest's patch as a commit on a branch of its own: working tree and index of the host stay as they are.
 
-use std::fs::File;
 use std::path::Path;
 
 use process::Stream;
@@ -8,6 +7,8 @@ use process::Stream;
 use crate::apply::misfits;
 use crate::error::WorkspaceError;
 use crate::git::failed;
+use crate::given::Filling;
+use crate::owner::open_own;
 use crate::patch::Patch;
 use crate::repository::{Repository, object};
 
@@ -24,6 +25,7 @@ pub fn to_branch(
     name: &str,
     message: &str,
 ) -> Result<String, WorkspaceError> {
+    let _rights = repository.rights()?;
     repository.check_branch(name)?;
     if repository.is_branch(name)? {
         return Err(WorkspaceError::BranchTaken {
@@ -31,24 +33,19 @@ pub fn to_branch(
         });
     }
     let base = base.map(|base| repository.resolve(base)).transpose()?;
-    let scratch = tempfile::tempdir().map_err(WorkspaceError::host("make", "a scratch folder"))?;
-    let folder = scratch.path().canonicalize();
-    let folder = folder.map_err(WorkspaceError::host("open", "a scratch folder"))?;
-    if let Some((user, group)) = repository.owner() {
-        std::os::unix::fs::chown(&folder, Some(user), Some(group))
-            .map_err(WorkspaceError::host("write", "a scratch folder"))?;
-    }
+    let scratch = Filling::new(repository.owner()).and_then(Filling::give);
+    let scratch = scratch.map_err(WorkspaceError::host("make", "a scratch folder"))?;
     let git = repository
         .git_for_branches()?
-        .writing(&folder)
-        .with("GIT_INDEX_FILE", folder.join("index"));
+        .writing_ours(scratch.path())
+        .with("GIT_INDEX_FILE", scratch.path().join("index"));
     match &base {
         Some(base) => git.read("read the base", ["read-tree", base])?,
         None => git.read("read the base", ["read-tree", "--empty"])?,
     };
     patch.check_claims(&git, file)?;
     // From stdin: the file may lie where this git sees nothing.
-    let file = File::open(file).map_err(WorkspaceError::host("read", "the patch"))?;
+    let file = open_own(file).map_err(WorkspaceError::host("read", "the patch"))?;
     let arguments = ["apply", "--cached", "--whitespace=nowarn"];
     let output = git.output_of("apply the patch", arguments, Stream::Given(file.into()))?;
     if !output.status.success() {

@@ -38,6 +38,26 @@ pub enum WorkspaceError {
         /// The working tree.
         path: PathBuf,
     },
+    /// A repository whose owner cannot get to it, and so not root with that owner's rights either.
+    #[error("the repository `{path}` belongs to user {user}, who cannot get there")]
+    OutOfReach {
+        /// The working tree.
+        path: PathBuf,
+        /// The owner.
+        user: u32,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Root that cannot give its rights up for a while.
+    #[error("cannot work with the rights of user {user} on files")]
+    Rights {
+        /// The owner of a repository.
+        user: u32,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
     /// A repository that uses other ones' objects.
     #[error("the repository `{path}` borrows objects of `{from}`")]
     Borrows {

@@ -21,6 +21,7 @@ impl Repository {
         from: Option<&str>,
         limit: u64,
     ) -> Result<Option<Vec<u8>>, WorkspaceError> {
+        let _rights = self.rights()?;
         let path = self.top.join(name);
         let bytes = match from {
             Some(reference) => self.committed(name, reference)?,

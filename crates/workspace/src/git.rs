@@ -13,11 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use process::{Bounds, Child, Command, Confinement, Cut, Ending, ProcessError, Stream};
+use process::{Bounds, Child, Command, Confinement, Cut, Ending, FileRights, ProcessError, Stream};
 
 use crate::beneath::Folder;
 use crate::error::WorkspaceError;
 use crate::host::Host;
+use crate::owner::Owner;
+use crate::shadow::Shadow;
 use crate::sight::Sight;
 
 /// Settings that win over any file's. A program named by one of these is never run.
@@ -60,11 +62,14 @@ static UNCONFINED: AtomicBool = AtomicBool::new(false);
 #[must_use]
 pub fn unconfined() -> Option<String> {
     let refused = || {
-        let reason = Confinement::refused()?.reason();
+        let Some(refusal) = Confinement::refused() else {
+            return "root lacks the rights to confine a program of another user's".to_owned();
+        };
+        let reason = refusal.reason();
         // Without the system's numbers.
-        Some(reason.split(" (os error").next().unwrap_or_default().to_owned())
+        reason.split(" (os error").next().unwrap_or_default().to_owned()
     };
-    UNCONFINED.load(Ordering::Relaxed).then(refused).flatten()
+    UNCONFINED.load(Ordering::Relaxed).then(refused)
 }
 
 /// A way to run git in one folder.
@@ -75,6 +80,8 @@ pub(crate) struct Git {
     settings: Vec<(OsString, OsString)>,
     environment: Vec<(&'static str, OsString)>,
     sight: Sight,
+    /// Stays there as long as this does.
+    shadow: Option<Arc<Shadow>>,
 }
 
 impl Git {
@@ -87,7 +94,23 @@ impl Git {
             settings: settings.collect(),
             environment: Vec::new(),
             sight,
+            shadow: None,
         }
+    }
+
+    /// git that looks at a repository by its shadow. What filters keep goes beside that.
+    pub(crate) fn by(mut self, shadow: Shadow) -> Self {
+        let path = shadow.path().to_owned();
+        self.set("core.excludesFile", path.join("user/ignore"));
+        self.set("core.attributesFile", path.join("user/attributes"));
+        if let Some(scratch) = &shadow.scratch {
+            self.set("lfs.storage", scratch);
+        }
+        self.sight.ours_written = shadow.scratch.iter().cloned().collect();
+        self.sight.ours_read = vec![path.clone()];
+        self.shadow = Some(Arc::new(shadow));
+        self.with("GIT_DIR", &path)
+            .with("GIT_CONFIG_GLOBAL", path.join("user/config"))
     }
 
     pub(crate) fn host(&self) -> &Arc<Host> {
@@ -95,8 +118,8 @@ impl Git {
     }
 
     /// Whom root becomes for it.
-    pub(crate) fn user(&self) -> Option<(u32, u32)> {
-        self.sight.user
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        self.sight.owner
     }
 
     /// Adds a setting that wins over any file's.
@@ -119,6 +142,12 @@ impl Git {
     /// Lets it write a file or folder.
     pub(crate) fn writing(mut self, path: &Path) -> Self {
         self.sight.written.push(path.to_owned());
+        self
+    }
+
+    /// Lets it write a folder of ours.
+    pub(crate) fn writing_ours(mut self, path: &Path) -> Self {
+        self.sight.ours_written.push(path.to_owned());
         self
     }
 
@@ -194,6 +223,8 @@ impl Git {
             errors: COMPLAINT,
             time: PATIENCE,
         };
+        // Root's own program, and root's to confine.
+        let _own = FileRights::own();
         let mut command = self.command(arguments);
         command.input(input);
         let finished = command.run(None, bounds).map_err(not_started)?;
@@ -295,6 +326,7 @@ impl Git {
         &self,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Child, WorkspaceError> {
+        let _own = FileRights::own();
         let mut command = self.command(arguments);
         command
             .input(Stream::Pipe)

@@ -5,15 +5,19 @@
 //! one's commits: what is private there would go along as if it were its own.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use process::FileRights;
+use rustix::fs::Stat;
 use rustix::process::geteuid;
 
-use crate::beneath::{Folder, owner};
+use crate::beneath::Folder;
 use crate::config::{About, Reader, Settings, check_extensions};
-use crate::error::WorkspaceError;
+use crate::error::{WorkspaceError, shown};
+use crate::owner::{self, Owner};
 
 /// Most bytes of a file that says where something lies.
 const LARGEST: u64 = 4096;
@@ -38,8 +42,44 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Finds the repository that `path` lies in.
-    pub(crate) fn find(path: &Path) -> Result<Self, WorkspaceError> {
+    /// Finds the repository that `path` lies in, and its owner where root is to look at another user's: it was found with
+    /// that owner's rights then, who could have led root astray on the way.
+    pub(crate) fn find(path: &Path) -> Result<(Self, Option<Owner>), WorkspaceError> {
+        let found = Self::look(path)?;
+        let Some(owner) = Owner::of(&found.stats()?) else {
+            return Ok((found, None));
+        };
+        let top = found.top.path;
+        let rights = owner::rights(Some(owner))?;
+        Folder::open(&top).map_err(|failure| match failure {
+            WorkspaceError::Host { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                WorkspaceError::OutOfReach {
+                    path: top.clone(),
+                    user: owner.user,
+                    source,
+                }
+            }
+            other => other,
+        })?;
+        let again = Self::look(&top)?;
+        drop(rights);
+        if again.top.path != top || Owner::of(&again.stats()?) != Some(owner) {
+            return Err(WorkspaceError::Moved {
+                path: shown(top.as_os_str().as_bytes()),
+            });
+        }
+        Ok((again, Some(owner)))
+    }
+
+    /// What is known of its parts: `.git`, the working tree, the repository's folder, the one that is shared.
+    fn stats(&self) -> Result<Vec<Stat>, WorkspaceError> {
+        let own = self.top.stat(Path::new(".git"))?;
+        let folders = [&self.top, &self.folder].into_iter().chain(&self.shared);
+        let folders = folders.map(Folder::itself).collect::<Result<Vec<_>, _>>()?;
+        Ok(own.into_iter().chain(folders).collect())
+    }
+
+    fn look(path: &Path) -> Result<Self, WorkspaceError> {
         let asked = path.canonicalize().map_err(|source| WorkspaceError::Missing {
             path: path.to_owned(),
             source,
@@ -183,14 +223,12 @@ impl Layout {
     ) -> Result<(), WorkspaceError> {
         let user = geteuid().as_raw();
         let on_behalf = std::env::var("SUDO_UID").ok().and_then(|text| text.parse().ok());
-        let is_own = |path: &Path| {
-            let found = owner(path);
-            found == Some(user) || user == 0 && found.is_some() && found == on_behalf
-        };
-        let own = self.top.path.join(".git");
-        if is_own(&own) && is_own(&self.top.path) && is_own(&self.folder.path) {
+        let is_own = |part: &Stat| part.st_uid == user || user == 0 && Some(part.st_uid) == on_behalf;
+        if self.stats()?.iter().all(is_own) {
             return Ok(());
         }
+        // The user's own word, by the user's own paths.
+        let _own = FileRights::own();
         let mut safe = false;
         for value in trusted {
             let text = OsStr::from_bytes(value);

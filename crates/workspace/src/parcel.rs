@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use archive::{ArchiveError, Members};
 use bytes::Bytes;
+use process::FileRights;
 
 use crate::error::{WorkspaceError, shown};
+use crate::owner::{self, Owner};
 
 /// A tree of one folder, to be unpacked in the guest.
 #[derive(Clone, Debug)]
@@ -15,6 +17,7 @@ pub struct Parcel {
     pub(crate) name: String,
     /// Working tree that the files lie in.
     pub(crate) top: PathBuf,
+    pub(crate) owner: Option<Owner>,
     pub(crate) files: Vec<Vec<u8>>,
     pub(crate) lists: Vec<(&'static str, Vec<u8>)>,
 }
@@ -26,7 +29,12 @@ impl Parcel {
     /// # Errors
     /// A file is gone or cannot be read, or `send` failed.
     pub fn pack(&self, send: &mut dyn FnMut(Bytes) -> io::Result<()>) -> Result<(), WorkspaceError> {
-        let mut members = Members::below(&self.top, send).map_err(read)?;
+        let _rights = owner::rights(self.owner)?;
+        let mut send = |piece| {
+            let _own = FileRights::own();
+            send(piece)
+        };
+        let mut members = Members::below(&self.top, &mut send).map_err(read)?;
         let below = format!("{}/files", self.name);
         for (list, text) in &self.lists {
             members

@@ -14,6 +14,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use process::FileRights;
+
 use crate::error::{WorkspaceError, shown};
 use crate::guest::{DROP, EDIT, FINISH, Guest, Input, RECEIVE};
 use crate::index::Index;
@@ -66,6 +68,7 @@ pub fn prepare(
     guest: &mut dyn Guest,
     destination: Destination<'_>,
 ) -> Result<Prepared, WorkspaceError> {
+    let _rights = repository.rights()?;
     // The times first: a file that changes after is another one the next time.
     let stamps: Vec<_> = selection
         .edited
@@ -109,6 +112,7 @@ impl Turn<'_> {
         let parcel = Parcel {
             name: name.clone(),
             top: self.repository.top.clone(),
+            owner: self.repository.owner(),
             files: known.sent.clone(),
             lists: lists(
                 self.repository,
@@ -124,7 +128,11 @@ impl Turn<'_> {
         } else {
             path.to_owned()
         };
-        if let Err(failure) = guest.unpack(&format!("{tree}/.git"), parcel) {
+        let unpacked = {
+            let _own = FileRights::own();
+            guest.unpack(&format!("{tree}/.git"), parcel)
+        };
+        if let Err(failure) = unpacked {
             // Is there a workspace at all? If not, that is what to say.
             self.drop_what_went(guest)?;
             return Err(failure);

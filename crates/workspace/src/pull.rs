@@ -9,14 +9,13 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
-use std::os::unix::fs::chown;
 
 use process::Stream;
-use tempfile::TempDir;
 
 use crate::error::WorkspaceError;
 use crate::git::{Git, failed, said};
 use crate::guest::{Guest, PULL};
+use crate::owner::Temporary;
 use crate::patch::{Change, FileMode, Onto, Risk, parse_raw, risk};
 use crate::received::{self, LARGEST_CONTENT};
 use crate::repository::{Repository, object};
@@ -31,7 +30,7 @@ const LARGEST_PACK: u64 = LARGEST_CONTENT;
 /// Commits that came, and that nothing refers to yet. Dropped, they are gone.
 pub struct Pulled<'a> {
     repository: &'a Repository,
-    quarantine: TempDir,
+    quarantine: Temporary,
     /// What the guest has checked out.
     pub tip: String,
     /// How many commits came.
@@ -61,6 +60,7 @@ pub fn pull<'a>(
     path: &str,
     base: Option<&str>,
 ) -> Result<Option<Pulled<'a>>, WorkspaceError> {
+    let _rights = repository.rights()?;
     let objects = repository.objects();
     let cannot = |source| WorkspaceError::host("write", objects.display().to_string())(source);
     // git's own name for such a folder: what a killed program leaves, `git gc` removes.
@@ -68,12 +68,8 @@ pub fn pull<'a>(
         .prefix("tmp_objdir-banger-")
         .tempdir_in(&objects)
         .map_err(cannot)?;
+    let quarantine = Temporary::new(quarantine, repository.owner());
     fs::create_dir(quarantine.path().join("pack")).map_err(cannot)?;
-    if let Some((user, group)) = repository.owner() {
-        for folder in [quarantine.path(), &quarantine.path().join("pack")] {
-            chown(folder, Some(user), Some(group)).map_err(cannot)?;
-        }
-    }
     let received = quarantine.path().join("received");
     let mut incoming = Incoming {
         line: Vec::new(),
@@ -246,6 +242,7 @@ impl Pulled<'_> {
     /// The name is taken by other commits, or is checked out.
     pub fn keep_as(self, branch: &str) -> Result<(), WorkspaceError> {
         let repository = self.repository;
+        let _rights = repository.rights()?;
         repository.check_branch(branch)?;
         let full = format!("refs/heads/{branch}");
         let taken = || WorkspaceError::BranchTaken {

@@ -2,11 +2,10 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::process::{getegid, geteuid};
+use process::FileRights;
 
 use crate::beneath::Folder;
 use crate::config::{About, Settings, User};
@@ -16,7 +15,8 @@ use crate::git::Git;
 use crate::host::Host;
 use crate::inspect::{Parts, head, is_id, is_ref};
 use crate::layout::Layout;
-use crate::shadow::Shadow;
+use crate::owner::{self, Owner};
+use crate::shadow::Mould;
 use crate::sight::Sight;
 
 /// Most bytes of a file of refs.
@@ -60,7 +60,7 @@ pub struct Repository {
     pub(crate) records: Option<PathBuf>,
     /// Whether files have attributes by rules that are in no tree.
     pub(crate) has_attributes: bool,
-    shadow: Arc<Shadow>,
+    mould: Arc<Mould>,
 }
 
 impl Repository {
@@ -79,7 +79,8 @@ impl Repository {
     /// elsewhere: by its settings, or by a link in a place where git looks.
     pub fn find_on(path: &Path, terms: Terms) -> Result<Self, WorkspaceError> {
         let host = Host::find()?;
-        let layout = Layout::find(path)?;
+        let (layout, owner) = Layout::find(path)?;
+        let _rights = owner::rights(owner)?;
         let mut about = About {
             folder: layout.folder.path.clone(),
             branch: None,
@@ -98,40 +99,39 @@ impl Repository {
         let safe = safe.map(|(_, setting)| setting.value.as_deref().unwrap_or_default());
         layout.check_owner(safe, host.home.as_deref())?;
         let own = layout.settings(path, &mut reader)?;
-        let parts = Parts::of(&layout, &reader, &own, terms.alternates)?;
-        let user = User::of(&host, &reader.about)?;
-
-        let owner = owner_for_root(&layout.top.path);
-        let shadow = Arc::new(Shadow::of_repository(&parts, &own, &user, owner)?);
+        let parts = Arc::new(Parts::of(&layout, &reader, &own, terms.alternates)?);
+        let (user, programs) = {
+            let _own = FileRights::own();
+            let user = User::of(&host, &reader.about)?;
+            let programs = host.filters(&user.settings);
+            (user, programs)
+        };
+        let settings = Arc::new(user.settings.and(&own));
+        let has_attributes = !user.attributes.is_empty() || parts.have_attributes();
+        let mould = Arc::new(Mould {
+            parts: Arc::clone(&parts),
+            own,
+            user,
+            owner,
+        });
         let common = layout.common().path.clone();
         let mut sight = Sight {
             read: vec![
                 layout.top.path.clone(),
                 layout.folder.path.clone(),
                 common.clone(),
-                shadow.path().to_owned(),
             ],
-            written: Vec::new(),
-            programs: host.filters(&user.settings),
-            user: owner,
+            programs,
+            owner,
+            ..Sight::default()
         };
         sight.read.extend(parts.borrowed.iter().cloned());
         sight.read.sort_unstable();
         sight.read.dedup();
-        let filters = user.settings.0.iter().any(|setting| setting.section == b"filter");
-        let mut git = Git::within(&host, &layout.top.path, sight)
-            .with("GIT_DIR", shadow.path())
+        let git = Git::within(&host, &layout.top.path, sight)
             // Without a tree: whatever a git does, it reads the rules of one first, and waits where they are a pipe.
             .with("GIT_IMPLICIT_WORK_TREE", "0")
-            .with("GIT_CONFIG_GLOBAL", shadow.path().join("user/config"));
-        git.set("core.excludesFile", shadow.path().join("user/ignore"));
-        git.set("core.attributesFile", shadow.path().join("user/attributes"));
-        if filters {
-            // git-lfs keeps what it looked at, and would do so in the repository.
-            let scratch = shadow.scratch("filters")?;
-            git.set("lfs.storage", &scratch);
-            git = git.writing(&scratch);
-        }
+            .by(mould.shadow(None)?);
 
         let head = match parts.branch() {
             Some(name) if name.ends_with(b"/.invalid") => git.line(["symbolic-ref", "-q", "HEAD"])?,
@@ -149,11 +149,11 @@ impl Repository {
             common,
             head,
             commit: commit.map(object).transpose()?,
-            settings: Arc::new(user.settings.and(&own)),
-            has_attributes: !user.attributes.is_empty() || parts.have_attributes(),
-            parts: Arc::new(parts),
+            settings,
+            has_attributes,
+            parts,
             records: terms.records,
-            shadow,
+            mould,
         })
     }
 
@@ -163,7 +163,8 @@ impl Repository {
     /// # Errors
     /// It is no repository, or one that leads elsewhere.
     pub fn head_of(top: &Path) -> Result<Option<String>, WorkspaceError> {
-        let layout = Layout::find(top)?;
+        let (layout, owner) = Layout::find(top)?;
+        let _rights = owner::rights(owner)?;
         if layout.common().stat(Path::new("reftable"))?.is_some() {
             // Only git reads its refs.
             return Self::find(top).map(|repository| repository.commit);
@@ -247,24 +248,27 @@ impl Repository {
         }
     }
 
-    /// Whom files that git is to work on have to belong to, where that is somebody else than this process.
-    pub(crate) fn owner(&self) -> Option<(u32, u32)> {
-        self.git.user()
+    /// Its owner, where root looks at another user's.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        self.git.owner()
+    }
+
+    /// The rights to work in it.
+    pub(crate) fn rights(&self) -> Result<Option<FileRights>, WorkspaceError> {
+        owner::rights(self.owner())
     }
 
     /// git that can make objects, and a branch with its reflog, and still writes nothing else of the repository: no
     /// setting, no hook, no file of the working tree.
     pub(crate) fn git_for_branches(&self) -> Result<Git, WorkspaceError> {
         let common = Folder::open(&self.common)?;
-        let mut git = self.git.clone().writing(self.shadow.path());
-        if common.check_tree(Path::new("logs"))? {
-            let link = self.shadow.path().join("logs");
-            match symlink(self.common.join("logs"), &link) {
-                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                    return Err(WorkspaceError::host("make", link.display().to_string())(error));
-                }
-                _ => git = git.writing(&self.common.join("logs")),
-            }
+        let logs = self.common.join("logs");
+        let logs = common.check_tree(Path::new("logs"))?.then_some(logs);
+        let shadow = self.mould.shadow(logs.as_deref())?;
+        let path = shadow.path().to_owned();
+        let mut git = self.git.clone().by(shadow).writing_ours(&path);
+        if let Some(logs) = &logs {
+            git = git.writing(logs);
         }
         for part in ["refs", "objects", "reftable"] {
             if self.common.join(part).is_dir() {
@@ -311,13 +315,6 @@ impl Repository {
         }
         Ok(false)
     }
-}
-
-/// Whom root becomes to look at what belongs to somebody else.
-fn owner_for_root(top: &Path) -> Option<(u32, u32)> {
-    let found = top.metadata().ok()?;
-    let own = (geteuid().as_raw(), getegid().as_raw());
-    (geteuid().is_root() && found.uid() != own.0).then(|| (found.uid(), found.gid()))
 }
 
 fn branch(full: &[u8]) -> Result<String, WorkspaceError> {

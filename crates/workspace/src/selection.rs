@@ -92,6 +92,7 @@ impl Selection {
     /// # Errors
     /// It has submodules, `from` or `branch` make no sense, or git fails.
     pub fn of(repository: &Repository, choice: &Choice) -> Result<Self, WorkspaceError> {
+        let _rights = repository.rights()?;
         if let Some(branch) = &choice.branch {
             repository.check_branch(branch)?;
         }

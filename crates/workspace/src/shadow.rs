@@ -10,62 +10,57 @@
 //! So no setting, hook or include of the repository's reaches git, confined or not, whatever it is called.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
-
-use tempfile::TempDir;
+use std::sync::Arc;
 
 use crate::config::{Settings, User, of_repository, of_user};
 use crate::error::WorkspaceError;
+use crate::given::{Filling, Given};
 use crate::inspect::Parts;
+use crate::owner::Owner;
 
 /// The folder. It goes when this does.
 #[derive(Debug)]
 pub(crate) struct Shadow {
-    _folder: TempDir,
-    path: PathBuf,
-    owner: Option<(u32, u32)>,
+    given: Given,
+    /// A folder beside it that git can write, for what filters keep.
+    pub(crate) scratch: Option<PathBuf>,
 }
 
-impl Shadow {
-    /// An empty one. Root's belongs to the owner of what is looked at.
-    fn new(owner: Option<(u32, u32)>) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("banger-git-").tempdir()?;
-        let path = folder.path().canonicalize()?;
-        let shadow = Self {
-            _folder: folder,
-            path,
-            owner,
-        };
-        shadow.give(Path::new(""))?;
-        Ok(shadow)
+/// What a repository's shadow is made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Mould {
+    pub(crate) parts: Arc<Parts>,
+    /// The repository's own settings.
+    pub(crate) own: Settings,
+    pub(crate) user: User,
+    /// Whom it is for, where root looks at another user's.
+    pub(crate) owner: Option<Owner>,
+}
+
+impl Mould {
+    /// Makes a shadow. `logs` is where the reflogs lie, for a git that writes them.
+    pub(crate) fn shadow(&self, logs: Option<&Path>) -> Result<Shadow, WorkspaceError> {
+        self.filled(logs)
+            .map_err(WorkspaceError::host("make", "a folder for git"))
     }
 
-    /// One of a repository.
-    pub(crate) fn of_repository(
-        parts: &Parts,
-        settings: &Settings,
-        user: &User,
-        owner: Option<(u32, u32)>,
-    ) -> Result<Self, WorkspaceError> {
-        Self::filled(parts, settings, user, owner).map_err(WorkspaceError::host("make", "a folder for git"))
+    /// Whether the user has filters.
+    fn has_filters(&self) -> bool {
+        let mut settings = self.user.settings.0.iter();
+        settings.any(|setting| setting.section == b"filter")
     }
 
-    fn filled(
-        parts: &Parts,
-        settings: &Settings,
-        user: &User,
-        owner: Option<(u32, u32)>,
-    ) -> io::Result<Self> {
-        let shadow = Self::new(owner)?;
+    fn filled(&self, logs: Option<&Path>) -> io::Result<Shadow> {
+        let Self { parts, user, .. } = self;
+        let mut filling = Filling::new(self.owner)?;
         for folder in ["info", "user"] {
-            shadow.folder(folder)?;
+            filling.folder(folder)?;
         }
-        shadow.file("HEAD", &[&*parts.head, b"\n"].concat())?;
-        shadow.file("config", &of_repository(settings).text())?;
+        filling.file("HEAD", &[&*parts.head, b"\n"].concat())?;
+        filling.file("config", &of_repository(&self.own).text())?;
         for (name, text) in [
             ("shallow", &parts.shallow),
             ("info/sparse-checkout", &parts.sparse),
@@ -73,70 +68,55 @@ impl Shadow {
             ("info/attributes", &parts.attributes),
         ] {
             if let Some(text) = text {
-                shadow.file(name, text)?;
+                filling.file(name, text)?;
             }
         }
         let links = parts.linked.iter().map(|(name, path)| (Path::new(name), path));
         let indexes = parts.indexes.iter();
         let indexes = indexes.map(|(name, path)| (Path::new(OsStr::from_bytes(name)), path));
         for (name, path) in links.chain(indexes) {
-            symlink(path, shadow.path.join(name))?;
+            filling.link(name, path)?;
         }
-        shadow.file("user/config", &of_user(&user.settings).text())?;
-        shadow.file(
-            "user/ignore",
-            parts.named_exclude.as_ref().unwrap_or(&user.excludes),
-        )?;
-        shadow.file(
-            "user/attributes",
-            parts.named_attributes.as_ref().unwrap_or(&user.attributes),
-        )?;
-        Ok(shadow)
+        if let Some(logs) = logs {
+            filling.link(Path::new("logs"), logs)?;
+        }
+        filling.file("user/config", &of_user(&user.settings).text())?;
+        let excludes = parts.named_exclude.as_ref().unwrap_or(&user.excludes);
+        filling.file("user/ignore", excludes)?;
+        let attributes = parts.named_attributes.as_ref().unwrap_or(&user.attributes);
+        filling.file("user/attributes", attributes)?;
+        // git-lfs keeps what it looked at, and would do so in the repository.
+        let scratch = self.has_filters().then(|| filling.beside("filters"));
+        Ok(Shadow {
+            scratch: scratch.transpose()?,
+            given: filling.give()?,
+        })
     }
+}
 
+impl Shadow {
     /// One without anything, for git to work on files that are in no repository.
-    pub(crate) fn empty(settings: &Settings, owner: Option<(u32, u32)>) -> Result<Self, WorkspaceError> {
+    pub(crate) fn empty(settings: &Settings, owner: Option<Owner>) -> Result<Self, WorkspaceError> {
         let make = || -> io::Result<Self> {
-            let shadow = Self::new(owner)?;
+            let filling = Filling::new(owner)?;
             for folder in ["info", "user", "objects", "refs"] {
-                shadow.folder(folder)?;
+                filling.folder(folder)?;
             }
-            shadow.file("HEAD", b"ref: refs/heads/main\n")?;
-            shadow.file("config", &settings.text())?;
+            filling.file("HEAD", b"ref: refs/heads/main\n")?;
+            filling.file("config", &settings.text())?;
             for name in ["user/config", "user/ignore", "user/attributes"] {
-                shadow.file(name, b"")?;
+                filling.file(name, b"")?;
             }
-            Ok(shadow)
+            Ok(Self {
+                given: filling.give()?,
+                scratch: None,
+            })
         };
         make().map_err(WorkspaceError::host("make", "a folder for git"))
     }
 
     /// Its path, over no link.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// A folder in it that git can write, for what filters keep.
-    pub(crate) fn scratch(&self, name: &str) -> Result<PathBuf, WorkspaceError> {
-        self.folder(name)
-            .map_err(WorkspaceError::host("make", "a folder for git"))?;
-        Ok(self.path.join(name))
-    }
-
-    fn folder(&self, name: &str) -> io::Result<()> {
-        fs::create_dir(self.path.join(name))?;
-        self.give(Path::new(name))
-    }
-
-    fn file(&self, name: &str, text: &[u8]) -> io::Result<()> {
-        fs::write(self.path.join(name), text)?;
-        self.give(Path::new(name))
-    }
-
-    fn give(&self, name: &Path) -> io::Result<()> {
-        match self.owner {
-            Some((user, group)) => chown(self.path.join(name), Some(user), Some(group)),
-            None => Ok(()),
-        }
+        self.given.path()
     }
 }

@@ -15,6 +15,7 @@ use process::{Confinement, Kind, Limits, SystemCalls};
 use rustix::process::{getegid, geteuid};
 
 use crate::host::{Host, Program};
+use crate::owner::Owner;
 
 /// Bytes of its folder for temporary files.
 const SCRATCH: u64 = 256 << 20;
@@ -31,16 +32,23 @@ const TIME: Duration = Duration::from_secs(3600);
 pub(crate) struct Sight {
     pub(crate) read: Vec<PathBuf>,
     pub(crate) written: Vec<PathBuf>,
+    /// Folders of ours, to which the way is nobody else's to change.
+    pub(crate) ours_read: Vec<PathBuf>,
+    pub(crate) ours_written: Vec<PathBuf>,
     /// Programs of the user's.
     pub(crate) programs: Vec<Program>,
-    /// Whom root becomes: the owner of what is looked at.
-    pub(crate) user: Option<(u32, u32)>,
+    /// Whom root becomes: the owner of what is looked at, who can change all of `read` and `written`.
+    pub(crate) owner: Option<Owner>,
 }
 
 impl Sight {
     pub(crate) fn confinement(&self, host: &Host) -> Confinement {
         let mut confinement = Confinement::new(0);
-        let (user, group) = self.user.unwrap_or((geteuid().as_raw(), getegid().as_raw()));
+        let (own_user, own_group) = (geteuid().as_raw(), getegid().as_raw());
+        let Owner { user, group } = self.owner.unwrap_or(Owner {
+            user: own_user,
+            group: own_group,
+        });
         confinement.become_user(user, group).show_programs();
         for device in ["/dev/null", "/dev/zero", "/dev/urandom"] {
             confinement.device(device);
@@ -51,19 +59,26 @@ impl Sight {
         if attributes.is_file() {
             confinement.show(attributes, attributes);
         }
-        let mut read: Vec<&PathBuf> = self.read.iter().collect();
+        let ours = self.ours_read.iter().map(|path| (path, true));
+        let mut read: Vec<_> = self.read.iter().map(|path| (path, false)).chain(ours).collect();
         // Outer ones first: an inner one comes over them.
-        read.sort_by_key(|path| path.components().count());
+        read.sort_by_key(|(path, _)| path.components().count());
         let programs = host.parts.iter().chain(&self.programs);
         for Program { source, at } in
-            programs.filter(|program| !read.iter().any(|path| program.at.starts_with(path)))
+            programs.filter(|program| !read.iter().any(|(path, _)| program.at.starts_with(path)))
         {
             confinement.show(source, at);
         }
-        for path in read {
-            confinement.show(path, path);
+        for (path, ours) in read {
+            match ours {
+                true => confinement.show(path, path),
+                false => confinement.show_of_user(path, path),
+            };
         }
         for path in &self.written {
+            confinement.show_writable_of_user(path, path);
+        }
+        for path in &self.ours_written {
             confinement.show_writable(path, path);
         }
         confinement

@@ -13,7 +13,7 @@ use rustix::mount::{
     UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, open_tree,
     unmount,
 };
-use rustix::process::{chdir, fchdir, pivot_root, umask};
+use rustix::process::{chdir, fchdir, getegid, geteuid, pivot_root, umask};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set,
     set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
@@ -23,6 +23,7 @@ use super::ids::Other;
 use super::mounts::restrict;
 use super::plan::{IDS, LEAVE, Plan, RIGHTS, ROOT, STEPS, Step};
 use super::system;
+use crate::rights;
 use crate::wire::{WirePlan, lay};
 
 /// Which part failed, with which error.
@@ -55,7 +56,9 @@ pub(crate) fn enter(plan: &Plan, wire: Option<&WirePlan>) -> Result<(), Broken> 
     let mask = umask(Mode::from_raw_mode(0o022));
     let root = make_root().map_err(|error| (ROOT, error))?;
     for (number, step) in (STEPS..).zip(&plan.steps) {
-        take(step, &root, false).map_err(|error| (number, error))?;
+        open_as_user(step, plan.ids.other.as_ref())
+            .and_then(|()| take(step, &root, false))
+            .map_err(|error| (number, error))?;
     }
     leave(&root, true).map_err(|error| (LEAVE, error))?;
     umask(mask);
@@ -135,6 +138,19 @@ pub(super) fn open_source(step: &Step) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Opens what a step binds, where the way there is that of the user to become. (The groups that this process has
+/// meanwhile are that user's already: it takes them for good later on.)
+fn open_as_user(step: &Step, other: Option<&Other>) -> Result<(), Errno> {
+    let (Step::Bind { by_user: true, .. }, Some(other)) = (step, other) else {
+        return Ok(());
+    };
+    set_thread_groups(&other.groups)?;
+    rights::put_on(other.uid, other.gid)?;
+    let opened = open_source(step);
+    rights::put_on(geteuid(), getegid())?;
+    opened
+}
+
 /// `in_tree`: the root is a folder in which there may be what is to be made already.
 pub(super) fn take(step: &Step, root: &OwnedFd, in_tree: bool) -> Result<(), Errno> {
     // Over no link: a folder of the host that is shown may hold one in the place's way.
@@ -210,7 +226,8 @@ pub(super) fn leave(root: &OwnedFd, read_only: bool) -> Result<(), Errno> {
     rustix::system::sethostname(HOST_NAME)
 }
 
-fn become_other(other: &Other) -> Result<(), Errno> {
+/// Becomes another user, with its groups.
+pub(crate) fn become_other(other: &Other) -> Result<(), Errno> {
     set_thread_groups(&other.groups)?;
     set_thread_res_gid(other.gid, other.gid, other.gid)?;
     set_thread_res_uid(other.uid, other.uid, other.uid)

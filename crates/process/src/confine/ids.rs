@@ -36,8 +36,9 @@ pub(crate) struct Ids {
     pub(super) gid_map: String,
 }
 
-#[derive(Debug)]
-pub(super) struct Other {
+/// Who root becomes.
+#[derive(Clone, Debug)]
+pub(crate) struct Other {
     pub(super) uid: Uid,
     pub(super) gid: Gid,
     /// Those that the devices are open to.
@@ -47,12 +48,7 @@ pub(super) struct Other {
 impl Ids {
     pub(super) fn choose(confinement: &Confinement) -> io::Result<Self> {
         let (uid, gid) = (geteuid(), getegid());
-        let needed = CapabilitySet::SYS_ADMIN
-            | CapabilitySet::SETUID
-            | CapabilitySet::SETGID
-            | CapabilitySet::SETPCAP
-            | CapabilitySet::DAC_OVERRIDE;
-        let privileged = uid.is_root() && capabilities(None)?.effective.contains(needed);
+        let privileged = is_privileged()?;
         let other = match confinement.user {
             _ if !privileged => None,
             Some((user, group)) => Other::named(user, group),
@@ -80,6 +76,16 @@ impl Ids {
     }
 }
 
+/// Whether this process may confine another without a user namespace.
+pub(super) fn is_privileged() -> io::Result<bool> {
+    let needed = CapabilitySet::SYS_ADMIN
+        | CapabilitySet::SETUID
+        | CapabilitySet::SETGID
+        | CapabilitySet::SETPCAP
+        | CapabilitySet::DAC_OVERRIDE;
+    Ok(geteuid().is_root() && capabilities(None)?.effective.contains(needed))
+}
+
 /// The id of its own for a number.
 pub(super) fn own(number: u32) -> u32 {
     FIRST + number % COUNT
@@ -87,7 +93,7 @@ pub(super) fn own(number: u32) -> u32 {
 
 impl Other {
     /// `None` for root, who need not change.
-    fn named(user: u32, group: u32) -> Option<Self> {
+    pub(super) fn named(user: u32, group: u32) -> Option<Self> {
         (user != 0).then(|| Self {
             uid: Uid::from_raw(user),
             gid: Gid::from_raw(group),
@@ -119,7 +125,7 @@ impl Other {
 fn groups(confinement: &Confinement) -> io::Result<Option<Vec<Gid>>> {
     let mut groups = Vec::new();
     for entry in &confinement.entries {
-        if let What::Bound { source, rights } = &entry.what {
+        if let What::Bound { source, rights, .. } = &entry.what {
             match open_to(source, *rights)? {
                 OpenTo::Everyone => {}
                 OpenTo::Group(group) => groups.push(group),

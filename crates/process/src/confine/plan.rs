@@ -40,6 +40,8 @@ pub(super) enum Step {
         source: CString,
         at: CString,
         attributes: MountAttrFlags,
+        /// Whether the way there is gone with the rights of the user to become.
+        by_user: bool,
         /// The source, once the child has opened it.
         opened: OnceCell<OwnedFd>,
     },
@@ -58,11 +60,12 @@ pub(super) enum Step {
 }
 
 impl Step {
-    pub(super) fn bind(source: &Path, at: &Path, rights: Rights) -> io::Result<Self> {
+    pub(super) fn bind(source: &Path, at: &Path, rights: Rights, by_user: bool) -> io::Result<Self> {
         Ok(Self::Bind {
             source: c_string(source)?,
             at: c_string(at)?,
             attributes: attributes(rights),
+            by_user,
             opened: OnceCell::new(),
         })
     }
@@ -199,14 +202,18 @@ impl Tree {
         }
         let target = c_string(&at)?;
         match &entry.what {
-            What::Bound { source, rights } => {
+            What::Bound {
+                source,
+                rights,
+                by_user,
+            } => {
                 let folder = source.metadata()?.is_dir();
                 if folder && !covered {
                     self.folders_to(&at, &name)?;
                 } else if !covered {
                     self.push(Step::File(target.clone()), &name);
                 }
-                self.push(Step::bind(source, &at, *rights)?, &name);
+                self.push(Step::bind(source, &at, *rights, *by_user)?, &name);
                 if folder {
                     self.bound.push(at);
                 }

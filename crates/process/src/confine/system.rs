@@ -147,7 +147,7 @@ impl SystemPlan {
             None => None,
         };
         let root = match &system.root {
-            Some(root) => Some(Step::bind(root, Path::new(""), Rights::Own)?),
+            Some(root) => Some(Step::bind(root, Path::new(""), Rights::Own, false)?),
             None => None,
         };
         let kept = if system.mounts {

@@ -72,6 +72,7 @@ fn apply_watched(
     if patch.is_empty() {
         return Ok(Applied::default());
     }
+    let _rights = repository.rights()?;
     room::check(repository, patch, file)?;
     let mut stage = Stage::of(repository, patch)?;
     stage.apply(repository, patch, file, how.three_way)?;

@@ -2,7 +2,7 @@
 //!
 //! The stage lies beside the working tree, where anything may lie that came with the repository. So nothing in it is
 //! believed for its name or its looks: what a record says is this program's own word, and the stage is known by the
-//! number that its file system has for it.
+//! number that its file system has for it. Notes are the user's own business, written and read with the user's own rights.
 //!
 //! ```text
 //! banger apply 2
@@ -17,6 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use process::FileRights;
 use rustix::fs::{Mode, OFlags, Stat, fstat, open};
 use rustix::process::geteuid;
 use tempfile::NamedTempFile;
@@ -43,9 +44,10 @@ pub(super) struct Record {
 impl Record {
     /// Notes a stage that was just made, and that nothing has been changed yet.
     pub(super) fn begin(folder: &Path, stage: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let opened = open_folder(stage)?;
         let found = fstat(&opened)?;
+        let _own = FileRights::own();
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let name = tempfile::Builder::new()
             .prefix(PREFIX)
             .rand_bytes(16)
@@ -68,6 +70,7 @@ impl Record {
     }
 
     fn write(&self, plan: &Plan, synced: bool) -> io::Result<()> {
+        let _own = FileRights::own();
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         let mut file = NamedTempFile::new_in(folder)?;
         file.write_all(&self.encode(plan))?;
@@ -88,6 +91,7 @@ impl Record {
 
     /// All notes in a folder, those that nobody can read left out.
     pub(super) fn all(folder: &Path) -> io::Result<Vec<(Self, Plan)>> {
+        let _own = FileRights::own();
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -163,6 +167,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.kept {
+            let _own = FileRights::own();
             let _ = fs::remove_file(&self.path);
         }
     }

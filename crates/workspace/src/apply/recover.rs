@@ -44,6 +44,7 @@ pub(super) fn recover_watched(
     let Some(records) = &repository.records else {
         return Ok(None);
     };
+    let _rights = repository.rights()?;
     let cannot = |source| WorkspaceError::host("look into", records.display().to_string())(source);
     let is_here = |(record, _): &(Record, Plan)| record.stage.parent() == Some(beside(repository));
     if !Record::all(records).map_err(cannot)?.iter().any(is_here) {

@@ -8,6 +8,7 @@ use rustix::fs::statvfs;
 
 use super::place::beside;
 use crate::error::WorkspaceError;
+use crate::owner::open_own;
 use crate::patch::Patch;
 use crate::repository::Repository;
 
@@ -21,7 +22,8 @@ pub(super) fn check(repository: &Repository, patch: &Patch, file: &Path) -> Resu
     let binary = patch.changes.iter().filter_map(|change| change.size);
     let made = binary.fold(0_u64, u64::saturating_add);
     // Lines that are added are in the patch as they are.
-    let text = file.metadata().map_or(0, |found| found.len());
+    let text = open_own(file).and_then(|file| file.metadata());
+    let text = text.map_or(0, |found| found.len());
     let needed = copied.saturating_add(made).saturating_add(text);
     let place = beside(repository);
     let disk = statvfs(place).map_err(|errno| {

@@ -21,6 +21,7 @@ use crate::config::{Setting, Settings};
 use crate::digest::Format;
 use crate::error::{WorkspaceError, shown};
 use crate::git::{Git, failed};
+use crate::owner::open_own;
 use crate::patch::{FileMode, Patch};
 use crate::repository::Repository;
 use crate::shadow::Shadow;
@@ -243,12 +244,10 @@ impl Stage {
             }
         }
         let shadow = Shadow::empty(&Settings(settings), repository.owner())?;
-        if let Some((user, group)) = repository.owner() {
-            give(&new, user, group).map_err(WorkspaceError::host("write", self.shown()))?;
-        }
         let sight = Sight {
-            written: vec![new.clone(), shadow.path().to_owned()],
-            user: repository.owner(),
+            written: vec![new.clone()],
+            ours_written: vec![shadow.path().to_owned()],
+            owner: repository.owner(),
             ..Sight::default()
         };
         let mut git = Git::within(repository.git.host(), &new, sight)
@@ -275,7 +274,7 @@ impl Stage {
             arguments.push("--3way");
         }
         // From stdin: the file may lie where this git sees nothing.
-        let file = fs::File::open(file).map_err(WorkspaceError::host("read", "the patch"))?;
+        let file = open_own(file).map_err(WorkspaceError::host("read", "the patch"))?;
         let output = git.output_of("apply the patch", arguments, Stream::Given(file.into()))?;
         let mut files = misfits(&output.stderr);
         if three_way {
@@ -334,17 +333,6 @@ impl Stage {
             })
             .collect()
     }
-}
-
-/// Gives a tree to who is to work on it.
-fn give(path: &Path, user: u32, group: u32) -> io::Result<()> {
-    std::os::unix::fs::lchown(path, Some(user), Some(group))?;
-    if path.symlink_metadata()?.is_dir() {
-        for entry in fs::read_dir(path)? {
-            give(&entry?.path(), user, group)?;
-        }
-    }
-    Ok(())
 }
 
 /// Gives a changed file the rights that it had, but for those to run it, which the patch may change.

@@ -1,5 +1,7 @@
 //! A program killed, or failing, before each single change of a tree.
 
+mod led_astray;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -5,6 +5,8 @@
 
 use std::io::{self, Read, Write};
 
+use process::FileRights;
+
 use crate::error::{WorkspaceError, shown};
 use crate::git::said;
 use crate::parcel::Parcel;
@@ -129,12 +131,15 @@ impl Script {
             output,
             work: Vec::new(),
         };
+        // The way there is the user's own.
+        let own = FileRights::own();
         let ended = guest
             .run(&argv, input, &mut answer)
             .map_err(|source| WorkspaceError::Guest {
                 action: self.action,
                 source,
             })?;
+        drop(own);
         Err(match ended.code {
             0 => return Ok(true),
             OTHERWISE => return Ok(false),

@@ -3,7 +3,6 @@
 //! git does not look at the data where it has an object of that name. So it is made here as well, where git has one, and
 //! never held whole: pieces go into a hash.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use super::lines::Lines;
 use crate::digest::Format;
 use crate::error::{WorkspaceError, shown};
 use crate::git::Git;
+use crate::owner::open_own;
 use crate::tracked::{all, fed};
 
 /// A new version by what it is made from.
@@ -114,7 +114,7 @@ fn made(git: &Git, delta: &Delta, file: &Path) -> Result<Option<String>, Workspa
 /// The data, which was unpacked before and has the length that it says.
 fn unpacked(file: &Path, data: Data) -> Result<Vec<u8>, WorkspaceError> {
     let cannot = || WorkspaceError::host("read", "the patch");
-    let mut patch = File::open(file).map_err(cannot())?;
+    let mut patch = open_own(file).map_err(cannot())?;
     patch.seek(SeekFrom::Start(data.place)).map_err(cannot())?;
     let mut lines = Lines::of(BufReader::new(patch));
     let mut packed = Vec::new();

@@ -88,6 +88,7 @@ impl Patch {
     /// # Errors
     /// What is there cannot be read.
     pub fn risks(&self, repository: &Repository, onto: Onto<'_>) -> Result<Vec<Risk>, WorkspaceError> {
+        let _rights = repository.rights()?;
         risk::of(&self.changes, repository, onto)
     }
 
