@@ -25,7 +25,14 @@ pub async fn finish(
     progress: &mut Progress,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
-    synced.bring(client, id).await;
+    tokio::select! {
+        () = synced.bring(client, id) => {}
+        // A guest may take as long over them as it likes.
+        signal = ending(signals) => {
+            let failure = Failure::new("cancelled while your files were copied into the VM");
+            return Err(failure.with_code(exit_code(signal)));
+        }
+    }
     if wait == Wait::Ready {
         return Ok(());
     }

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use api::client::Client;
 use archive::{ArchiveError, Members};
@@ -23,6 +24,8 @@ use crate::render;
 const LARGEST: u64 = 32 << 20;
 /// Most files.
 const MOST: usize = 10_000;
+/// How long a guest may take over them: as long as over its boot.
+const TAKING: Duration = Duration::from_secs(120);
 /// Most levels of folders.
 const DEEPEST: usize = 32;
 
@@ -161,12 +164,15 @@ impl Synced {
             path: b"/root".to_vec(),
             ..WriteFiles::default()
         };
-        let written = client.write_files(vm, &to, tar).await;
+        let written = tokio::time::timeout(TAKING, client.write_files(vm, &to, tar)).await;
         // Who does not take the stream says why.
         let _ = packing.await;
-        if let Err(error) = written {
-            render::warning(&format!("[[file_sync]]: the VM has none of your files: {error}"));
-        }
+        let why = match written {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("it did not take them within {TAKING:?}"),
+        };
+        render::warning(&format!("[[file_sync]]: the VM has none of your files: {why}"));
     }
 
     fn pack(&self, send: &mut dyn FnMut(bytes::Bytes) -> io::Result<()>) -> Result<(), ArchiveError> {

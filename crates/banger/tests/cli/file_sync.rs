@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use nix::sys::signal::Signal;
+
 use super::support::FakeDaemon;
 
 fn configured(lines: &str) -> FakeDaemon {
@@ -83,4 +85,20 @@ fn a_guest_that_takes_no_files_is_a_warning() {
     assert_eq!((ran.code, ran.out.as_str()), (0, "new\n"));
     let told = "banger: warning: [[file_sync]]: the VM has none of your files: ";
     assert!(ran.err.starts_with(told), "{}", ran.err);
+}
+
+#[test]
+fn a_guest_that_says_nothing_about_the_files_is_left_by_a_signal() {
+    for begin in [&["vm", "run", "-d", "--name", "new"][..], &["vm", "start", "box"]] {
+        let daemon = configured("[[file_sync]]\nhost = \"~/.gitconfig\"\nguest = \"~/x\"\n");
+        daemon.hang("files");
+        let client = daemon.start(begin);
+        daemon.wait_for_call("a copy began");
+        client.signal(Signal::SIGINT);
+        let finished = client.finish();
+        assert_eq!(finished.code, 130, "{begin:?}: {}", finished.err);
+        let cancelled = "banger: cancelled while your files were copied into the VM";
+        assert!(finished.err.contains(cancelled), "{begin:?}: {}", finished.err);
+        assert_eq!(daemon.names(), ["box"], "what was begun is undone");
+    }
 }

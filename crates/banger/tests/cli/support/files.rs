@@ -30,6 +30,9 @@ pub async fn answer(
         read(&ReadFiles::from_query(&query).unwrap())
     } else {
         state.note("a copy began");
+        if state.hangs("files") {
+            std::future::pending::<()>().await;
+        }
         let Ok(body) = request.into_body().collect().await else {
             state.note("a copy broke off");
             return Response::new(whole(""));
