@@ -15,6 +15,7 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 use crate::serve_connection;
 use crate::system::System;
 
+pub use port::HostPort;
 pub use vsock::serve_vsock;
 
 /// Name of the agent's port.
@@ -54,7 +55,7 @@ fn find_port_in(ports: &Path) -> io::Result<Option<PathBuf>> {
 /// # Errors
 /// What the port fails with.
 pub async fn serve_port(port: OwnedFd, system: Arc<dyn System>) -> io::Result<()> {
-    let mut port = Port::new(port::HostPort::new(port)?);
+    let mut port = Port::new(HostPort::new(port)?);
     while let Some(session) = port.accept().await? {
         mux::serve(session, |stream| {
             tokio::spawn(serve_connection(stream.compat(), Arc::clone(&system)));

@@ -30,7 +30,8 @@ use vmm::{Backend, Machine, MachineSpec, VmmError};
 const MACHINE: &str = "SIMULATED_VMM";
 /// What chance goes by.
 const SEED: &str = "SIMULATED_SEED";
-/// A folder whose `faults.json` is what the machines do wrong that start, where nothing is left to chance.
+/// A folder whose `faults.json` is what the machines do wrong that start, where nothing is left to chance; one that a
+/// folder below it is named after goes by that one's.
 const FAULTS: &str = "SIMULATED_FAULTS";
 /// Set where the daemon itself may die.
 const MORTAL: &str = "SIMULATED_MORTAL";
@@ -170,7 +171,7 @@ impl Backend for UnreliableBackend {
 
     fn start<'a>(&'a self, spec: &'a MachineSpec) -> BoxFuture<'a, Result<Arc<dyn Machine>, VmmError>> {
         let faults = match &self.faults {
-            Some(folder) => MachineFaults::read(folder).expect("a test writes what can be read"),
+            Some(folder) => faults_in(folder, &spec.id),
             None => faults(&mut self.dice.lock().unwrap_or_else(PoisonError::into_inner)),
         };
         self.machines.fault_vm(&spec.id, faults);
@@ -180,6 +181,13 @@ impl Backend for UnreliableBackend {
     fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, VmmError>> {
         self.machines.find(folder)
     }
+}
+
+/// Those of this machine where a folder is named after it, else those of all.
+fn faults_in(folder: &Path, id: &str) -> MachineFaults {
+    let own = folder.join(id);
+    let folder = if own.exists() { &own } else { folder };
+    MachineFaults::read(folder).expect("a test writes what can be read")
 }
 
 /// Most machines have none.
@@ -207,6 +215,6 @@ fn faults(dice: &mut Dice) -> MachineFaults {
         refuses_exec: dice.once_in(30),
         drops_exec_after: dice.once_in(30).then_some(2),
         ignores_power: dice.once_in(30),
-        ignores_term: false,
+        ..MachineFaults::default()
     }
 }

@@ -1,5 +1,6 @@
 //! What tests need: machines that are host processes, points to fail at, and a look at what was left behind.
 
+pub mod abuse;
 mod again;
 pub mod container;
 mod dice;

@@ -3,6 +3,7 @@
 //! ```text
 //!  SimulatedBackend ── crate `process` ──► simulated-vmm --folder DIR
 //!                                            DIR/agent.sock    `CONNECT 42070`, then the agent's API
+//!                                            DIR/port.sock     in the place of it: a virtio-serial port
 //!                                            DIR/console.log   what the guest prints
 //!                                            DIR/vmm.log       what the process prints
 //!                                            DIR/process.json  who it is
@@ -15,6 +16,7 @@ mod agent;
 mod backend;
 mod faults;
 mod machine;
+mod port;
 mod stream;
 
 pub use backend::SimulatedBackend;
@@ -23,6 +25,8 @@ pub use machine::{Options, run};
 
 /// Socket of a simulated machine's agent, in its folder.
 pub const AGENT_SOCKET: &str = "agent.sock";
+/// The same of a machine whose agent is behind a virtio-serial port.
+pub const PORT_SOCKET: &str = "port.sock";
 /// What its guest prints, in its folder.
 pub const CONSOLE_LOG: &str = "console.log";
 /// What its process prints, in its folder.

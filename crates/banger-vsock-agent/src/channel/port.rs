@@ -25,7 +25,7 @@ const ABSENCE: Duration = Duration::from_millis(500);
 /// The agent's end of the port. A read fails once with [`io::ErrorKind::ConnectionAborted`] each time the host has
 /// been gone for [`ABSENCE`], and waits for the next host after that.
 #[derive(Debug)]
-pub(super) struct HostPort {
+pub struct HostPort {
     fd: OwnedFd,
     edges: AsyncFd<OwnedFd>,
     absence: Absence,
@@ -42,7 +42,10 @@ enum Absence {
 
 impl HostPort {
     /// Takes over an open port.
-    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// It cannot be watched.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
         set_nonblocking(&fd)?;
         let edges = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let interest = epoll::EventFlags::ET | epoll::EventFlags::IN | epoll::EventFlags::OUT;

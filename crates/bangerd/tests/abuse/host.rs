@@ -1,42 +1,66 @@
-//! A host with a daemon, four VMs and a folder that a user works in.
+//! A host with a daemon, some VMs, and folders that a user works in.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use testkit::abuse::{
+    HONEST, LIAR, Memory, RESTARTED, STARTED, SYNCED, Stage, Untouched, commit_something, run,
+};
 use testkit::{Lie, MachineFaults, Program};
-
-use crate::ended::run;
 
 /// Nothing that is honest takes longer, however much else goes on.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// VMs: one that lies, an honest one, one that is started again and again, one that is off.
-pub const LIAR: &str = "liar";
-pub const HONEST: &str = "honest";
-pub const RESTARTED: &str = "restarted";
-pub const STARTED: &str = "started";
+/// A VM whose channel is a port, for lies below any request; there while one is told.
+const WIRED: &str = "wired";
+
+/// VMs that are there all along.
+const VMS: [&str; 5] = [LIAR, HONEST, RESTARTED, STARTED, SYNCED];
+
+/// What is to be in a VM that starts with files.
+const WITH_FILES: &str = "[[file_sync]]\nhost = \"~/settings\"\nguest = \"/root/.banger-abuse\"\n";
+
+/// What a daemon may have more while it is flooded.
+const FLOODED: u64 = 96 << 20;
 
 pub struct Host {
     folder: tempfile::TempDir,
     daemon: Child,
     /// Folders of the VMs, by their names.
     vms: BTreeMap<&'static str, PathBuf>,
-    before: Mutex<BTreeMap<PathBuf, String>>,
+    untouched: Untouched,
 }
 
 impl Host {
+    /// One with the VMs.
     pub fn start() -> Self {
-        Self::with(&[LIAR, HONEST, RESTARTED, STARTED], "")
+        let mut host = Self::with("");
+        for name in VMS {
+            host.succeeds(&["vm", "create", "-q", "--no-start", "--name", name]);
+        }
+        host.vms = VMS.into_iter().map(|name| (name, host.vm_folder(name))).collect();
+        for name in [LIAR, HONEST, RESTARTED] {
+            host.succeeds(&["vm", "start", "-q", name]);
+        }
+        fs::write(host.root().join("home/settings"), "mine").unwrap();
+        let with_files = host.root().join("home/with-files/banger");
+        fs::create_dir_all(&with_files).unwrap();
+        fs::write(with_files.join("config.toml"), WITH_FILES).unwrap();
+        commit_something(&host.project());
+        let project = host.project().display().to_string();
+        let workspace = host.workspace().display().to_string();
+        let prepare = ["vm", "workspace", "prepare", "-q", LIAR, &project];
+        host.succeeds(&[&prepare[..], &["--guest-path", &workspace]].concat());
+        host.untouched = Untouched::of(vec![host.root().join("home"), host.guest()]);
+        host
     }
 
-    /// With these VMs, of which all but the last run, and what the user has set.
-    pub fn with(vms: &[&'static str], settings: &str) -> Self {
+    /// One without any, and with what the user has set.
+    pub fn with(settings: &str) -> Self {
         // Below the build folder, so that the programs can be linked into it.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let root = folder.path();
@@ -63,43 +87,25 @@ impl Host {
         let output = daemon.stdout.take().unwrap();
         BufReader::new(output).read_line(&mut line).unwrap();
         assert!(line.starts_with("ready "), "the daemon does not start: {line}");
-        let mut host = Self {
+        Self {
             folder,
             daemon,
             vms: BTreeMap::new(),
-            before: Mutex::default(),
-        };
-        for name in vms.iter().copied() {
-            host.succeeds(&["vm", "create", "-q", "--name", name]);
+            untouched: Untouched::of(Vec::new()),
         }
-        for name in vms.iter().copied().rev().skip(1) {
-            host.succeeds(&["vm", "start", "-q", name]);
-        }
-        host.vms = host.folders(vms);
-        *host.before.lock().unwrap() = host.found();
-        host
     }
 
-    fn folders(&self, names: &[&'static str]) -> BTreeMap<&'static str, PathBuf> {
-        let listed = self.succeeds(&["ps", "-a", "--json"]);
-        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-        let vms = self.root().join("state/banger/vms");
-        names
-            .iter()
-            .map(|name| {
-                let vm = listed.as_array().unwrap().iter().find(|vm| vm["name"] == *name);
-                (*name, vms.join(vm.unwrap()["id"].as_str().unwrap()))
-            })
-            .collect()
+    fn vm_folder(&self, name: &str) -> PathBuf {
+        let shown = self.succeeds(&["vm", "show", "--json", name]);
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        let vm = shown.as_array().map_or(&shown, |list| &list[0]);
+        self.root()
+            .join("state/banger/vms")
+            .join(vm["id"].as_str().unwrap())
     }
 
     pub fn root(&self) -> &Path {
         self.folder.path()
-    }
-
-    /// Where a user copies things to.
-    pub fn work(&self) -> PathBuf {
-        self.root().join("home/work")
     }
 
     /// Has the guests tell this from now on, or the truth.
@@ -113,13 +119,57 @@ impl Host {
         for name in [LIAR, RESTARTED, STARTED] {
             faults.write(&self.vms[name]).unwrap();
         }
+        // That a guest boots, and what it says of files then, are two things.
+        let of_files = MachineFaults {
+            lies_to: "PUT /v1/files".to_owned(),
+            ..faults
+        };
+        self.write_faults(&self.vms[SYNCED], &of_files);
     }
 
-    /// `banger`, in the user's folder, with nothing of this process's surroundings.
-    pub fn banger(&self, arguments: &[&str]) -> Command {
-        let mut command = surrounded(self.root(), "banger");
-        command.args(arguments).current_dir(self.work());
-        command
+    /// Faults of one machine, whether it runs or starts.
+    fn write_faults(&self, folder: &Path, faults: &MachineFaults) {
+        faults.write(folder).unwrap();
+        let start = self.root().join("faults").join(folder.file_name().unwrap());
+        fs::create_dir_all(&start).unwrap();
+        faults.write(&start).unwrap();
+    }
+
+    /// Makes the VM whose channel is a port.
+    pub fn make_wired(&mut self) {
+        self.succeeds(&["vm", "create", "-q", "--no-start", "--name", WIRED]);
+        let folder = self.vm_folder(WIRED);
+        self.vms.insert(WIRED, folder);
+        self.tell_wired(None);
+        self.succeeds(&["vm", "start", "-q", WIRED]);
+        Memory::of(self.daemon.id()).forget_peak();
+    }
+
+    /// Has it tell this on its channel.
+    pub fn tell_wired(&self, lie: Option<Lie>) {
+        let faults = MachineFaults {
+            lies: lie,
+            port: true,
+            ..MachineFaults::default()
+        };
+        self.write_faults(&self.vms[WIRED], &faults);
+    }
+
+    /// The VM is reached as soon as its channel is what it should be, and is stopped and deleted while it is not.
+    pub fn end_wired(&mut self, lie: Lie, before: u64) {
+        self.tell_wired(None);
+        self.assert_answers(WIRED, lie);
+        self.tell_wired(Some(lie));
+        self.succeeds(&["vm", "stop", "-q", WIRED]);
+        let shown = self.succeeds(&["vm", "show", WIRED]);
+        assert!(shown.contains("stopped"), "{lie}: {shown}");
+        self.succeeds(&["vm", "delete", "-q", WIRED]);
+        self.vms.remove(WIRED);
+        let peak = Memory::of(self.daemon.id()).peak();
+        assert!(
+            peak <= before + FLOODED,
+            "{lie}: the daemon had {before} bytes, and {peak} at most"
+        );
     }
 
     /// Runs what has to go well.
@@ -136,106 +186,49 @@ impl Host {
 
     /// The guest that lied is reached as soon as it tells the truth, and the daemon answers all along.
     pub fn assert_reached(&self, lie: Lie) {
-        let since = Instant::now();
         self.succeeds(&["ps"]);
         for name in [LIAR, HONEST] {
-            loop {
-                let ended = run(
-                    &mut self.banger(&["vm", "exec", name, "--", "echo", "word"]),
-                    Some(PATIENCE),
-                );
-                if ended.status.success() && ended.out == "word\n" {
-                    break;
-                }
-                assert!(
-                    since.elapsed() < PATIENCE,
-                    "{lie:?}: `{name}` is not reached: {}",
-                    ended.err
-                );
-                std::thread::sleep(Duration::from_millis(50));
-            }
+            self.assert_answers(name, lie);
         }
         // What became of those that start and stop is one thing or the other; they begin anew.
-        for name in [RESTARTED, STARTED] {
+        for name in [RESTARTED, STARTED, SYNCED] {
             let _ = run(&mut self.banger(&["vm", "kill", "-q", name]), Some(PATIENCE));
         }
         self.succeeds(&["vm", "start", "-q", RESTARTED]);
     }
 
-    /// What lies beside the targets of copies.
-    fn found(&self) -> BTreeMap<PathBuf, String> {
-        found_in(vec![self.work(), self.root().join("guest")])
+    fn assert_answers(&self, name: &str, lie: Lie) {
+        let since = Instant::now();
+        loop {
+            let ended = run(
+                &mut self.banger(&["vm", "exec", name, "--", "echo", "word"]),
+                Some(PATIENCE),
+            );
+            if ended.status.success() && ended.out == "word\n" {
+                return;
+            }
+            assert!(
+                since.elapsed() < PATIENCE,
+                "{lie}: `{name}` is not reached: {}",
+                ended.err
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Fails where anything but what was asked for has come or changed; takes away what was asked for.
     pub fn assert_untouched(&self, lie: Lie) {
-        let now = self.found();
-        let work = self.work();
-        let guest = self.root().join("guest");
-        let asked = ["tree", "kept", "fresh", "out.patch"].map(|name| work.join(name));
-        let asked: Vec<PathBuf> = asked
-            .into_iter()
-            .chain(["tree", "between", "in"].map(|name| guest.join(name)))
-            .collect();
-        for (path, what) in &now {
-            let mode = u32::from_str_radix(what.split(' ').next().unwrap(), 8).unwrap();
-            assert_eq!(mode & 0o6000, 0, "{lie:?}: {} has set-id bits", path.display());
-            let kind = mode & 0o170_000;
-            assert!(
-                matches!(kind, 0o100_000 | 0o040_000 | 0o120_000),
-                "{lie:?}: {} is a device or a pipe",
-                path.display()
-            );
-            if asked.iter().any(|asked| path.starts_with(asked)) {
-                continue;
-            }
-            assert_eq!(
-                self.before.lock().unwrap().get(path),
-                Some(what),
-                "{lie:?}: {} was not asked for",
-                path.display()
-            );
-        }
-        for path in self.before.lock().unwrap().keys() {
-            assert!(now.contains_key(path), "{lie:?}: {} is gone", path.display());
-        }
-        assert!(!Path::new("/tmp/banger-evil").exists(), "{lie:?}");
-        for path in asked {
-            let _ = fs::remove_dir_all(&path);
-            let _ = fs::remove_file(&path);
-        }
+        let asked = ["tree", "kept", "fresh", "out.patch"].map(|name| self.work().join(name));
+        let of_guests = ["tree", "between", "in"].map(|name| self.guest().join(name));
+        self.untouched
+            .check(&lie.to_string(), &[&asked[..], &of_guests].concat());
+        let own = Path::new("/root/.banger-abuse");
+        assert!(!own.exists(), "{lie}: files are in the home of this host's root");
     }
 
-    /// Bytes of memory that the daemon has.
-    pub fn daemon_memory(&self) -> u64 {
-        self.memory("VmRSS:")
-    }
-
-    /// Most that it has had since it began, or since this was asked before (proc(5), `clear_refs`).
-    pub fn daemon_peak(&self) -> u64 {
-        let peak = self.memory("VmHWM:");
-        // Where that may not be written, the peak is an earlier lie's at worst.
-        let _ = fs::write(format!("/proc/{}/clear_refs", self.daemon.id()), "5");
-        peak
-    }
-
-    fn memory(&self, line: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.daemon.id())).unwrap();
-        let line = status.lines().find_map(|found| found.strip_prefix(line));
-        let kib: u64 = line.unwrap().trim().trim_end_matches(" kB").parse().unwrap();
-        kib << 10
-    }
-
-    /// The same once it is no more than this, or does not get there.
-    pub fn settled_memory(&self, most: u64) -> u64 {
-        let since = Instant::now();
-        loop {
-            let now = self.daemon_memory();
-            if now <= most || since.elapsed() > Duration::from_secs(20) {
-                return now;
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
+    /// The daemon's memory.
+    pub fn daemon_memory(&self) -> Memory {
+        Memory::of(self.daemon.id())
     }
 
     /// Takes all of it down; fails if something is left.
@@ -261,25 +254,34 @@ impl Host {
     }
 }
 
-/// What is in folders, with modes and, of small files, content.
-pub fn found_in(mut folders: Vec<PathBuf>) -> BTreeMap<PathBuf, String> {
-    let mut found = BTreeMap::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let metadata = path.symlink_metadata().unwrap();
-            if metadata.is_dir() {
-                folders.push(path.clone());
-            }
-            let content = match metadata.is_file() && metadata.len() < 4096 {
-                true => fs::read(&path).unwrap_or_default(),
-                false => Vec::new(),
-            };
-            let mode = metadata.mode();
-            found.insert(path, format!("{mode:o} {}", content.escape_ascii()));
-        }
+impl Stage for Host {
+    /// With nothing of this process's surroundings.
+    fn banger(&self, arguments: &[&str]) -> Command {
+        let mut command = surrounded(self.root(), "banger");
+        command.args(arguments).current_dir(self.work());
+        command
     }
-    found
+
+    fn work(&self) -> PathBuf {
+        self.root().join("home/work")
+    }
+
+    fn project(&self) -> PathBuf {
+        self.root().join("home/project")
+    }
+
+    fn workspace(&self) -> PathBuf {
+        self.root().join("workspace")
+    }
+
+    /// A simulated guest has the files of its host.
+    fn guest(&self) -> PathBuf {
+        self.root().join("guest")
+    }
+
+    fn liar(&self, lie: Lie) -> &'static str {
+        if lie.is_of_the_wire() { WIRED } else { LIAR }
+    }
 }
 
 impl Drop for Host {

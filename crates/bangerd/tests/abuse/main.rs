@@ -12,17 +12,15 @@
 //! chance goes by.
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
-mod ended;
 mod host;
 mod registries;
-mod verbs;
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant, SystemTime};
 
 use host::Host;
+use testkit::abuse::Verb;
 use testkit::{Dice, Lie};
-use verbs::Verb;
 
 /// Hosts that are lied to at the same time, each with a daemon of its own.
 const HOSTS: usize = 3;
@@ -51,7 +49,7 @@ fn wished<L: Copy + Debug>(all: &[L]) -> (u64, Option<Duration>, Vec<L>) {
 
 #[test]
 fn no_lie_of_a_guest_harms_the_host_the_daemon_or_the_terminal() {
-    let (seed, length, lies) = wished(&Lie::ALL);
+    let (seed, length, lies) = wished(Lie::ALL);
     // What takes time is waiting: for guests that say nothing, and until a user has had enough.
     std::thread::scope(|scope| {
         for host in 0..HOSTS.min(lies.len()) {
@@ -63,25 +61,25 @@ fn no_lie_of_a_guest_harms_the_host_the_daemon_or_the_terminal() {
 
 /// One host's share of the lies, or lies at random for some time.
 fn one_host(lies: &[Lie], number: usize, mut dice: Dice, length: Option<Duration>) {
-    let host = Host::start();
-    let before = host.daemon_memory();
+    let mut host = Host::start();
+    let before = host.daemon_memory().now();
     let since = Instant::now();
     let mut told = 0;
     match length {
         None => {
             for lie in lies.iter().skip(number).step_by(HOSTS) {
-                abuse(&host, *lie, &mut dice, true);
+                abuse(&mut host, *lie, &mut dice, true);
                 told += 1;
             }
         }
         Some(length) => {
             while since.elapsed() < length {
-                abuse(&host, *dice.one_of(lies), &mut dice, false);
+                abuse(&mut host, *dice.one_of(lies), &mut dice, false);
                 told += 1;
             }
         }
     }
-    let after = host.settled_memory(before + MORE_MEMORY);
+    let after = host.daemon_memory().settled(before + MORE_MEMORY);
     println!(
         "{told} lies in {:.1?}; the daemon had {} KiB and has {} KiB",
         since.elapsed(),
@@ -96,20 +94,30 @@ fn one_host(lies: &[Lie], number: usize, mut dice: Dice, length: Option<Duration
 }
 
 /// One lie over all verbs at once, or over some of them.
-fn abuse(host: &Host, lie: Lie, dice: &mut Dice, all: bool) {
+fn abuse(host: &mut Host, lie: Lie, dice: &mut Dice, all: bool) {
     let since = Instant::now();
-    host.tell(Some(lie));
+    let before = host.daemon_memory().now();
+    if lie.is_of_the_wire() {
+        host.make_wired();
+        host.tell_wired(Some(lie));
+    } else {
+        host.tell(Some(lie));
+    }
     let verbs: Vec<Verb> = Verb::ALL
         .into_iter()
         .filter(|verb| verb.is_for(lie) && (all || dice.once_in(3)))
         .collect();
+    let stage: &Host = host;
     std::thread::scope(|scope| {
         for verb in &verbs {
-            scope.spawn(|| verb.run(host, lie));
+            scope.spawn(|| verb.run(stage, lie));
         }
     });
+    if lie.is_of_the_wire() {
+        host.end_wired(lie, before);
+    }
     host.tell(None);
     host.assert_untouched(lie);
     host.assert_reached(lie);
-    println!("{lie:?}: {} verbs in {:.1?}", verbs.len(), since.elapsed());
+    println!("{lie}: {} verbs in {:.1?}", verbs.len(), since.elapsed());
 }

@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use testkit::abuse::{Ended, Stage, assert_plain, found_in, run};
 use testkit::hostile::registry::{HostileRegistry, Phase, Port, RegistryLie};
 use testkit::{Dice, kernel};
 
-use crate::ended::{Ended, assert_plain, run};
-use crate::host::{Host, found_in};
+use crate::host::Host;
 
 /// Hosts that are lied to at the same time, each with a daemon and servers of its own.
 const HOSTS: usize = 8;
@@ -173,7 +173,7 @@ fn one_host(lies: &[(RegistryLie, Phase)], number: usize, mut dice: Dice, length
         "{told} lies of registries in {:.1?}; the daemon had {} KiB and has {} KiB",
         since.elapsed(),
         case.before.memory >> 10,
-        case.host.daemon_memory() >> 10
+        case.host.daemon_memory().now() >> 10
     );
     for kind in ["image", "kernel"] {
         assert_eq!(case.host.succeeds(&[kind, "list", "-q"]), "", "of each {kind}");
@@ -192,7 +192,7 @@ impl Case {
             servers.catalog(),
             servers.elsewhere()
         );
-        let host = Host::with(&[], &settings);
+        let host = Host::with(&settings);
         let secret = format!("secret-{}", std::process::id());
         let login = serde_json::json!({"username": "me", "password": secret});
         let hosts = [servers.registry().to_owned(), format!("localhost:{port}")];
@@ -221,7 +221,7 @@ impl Case {
         case.before = Before {
             found: case.found(),
             stored: case.stored(),
-            memory: case.host.daemon_memory(),
+            memory: case.host.daemon_memory().now(),
         };
         case
     }
@@ -229,7 +229,7 @@ impl Case {
     fn abuse(&self, lie: RegistryLie, phase: Phase, number: usize) {
         let what = format!("{lie:?} at {phase:?}");
         let since = Instant::now();
-        self.host.daemon_peak();
+        self.host.daemon_memory().forget_peak();
         self.servers.tell(Some((lie, phase)));
         let verbs = Verb::of(lie, phase, number);
         let over = AtomicBool::new(false);
@@ -251,7 +251,7 @@ impl Case {
         for (verb, ended) in verbs.iter().zip(&ended) {
             check(*verb, lie, ended, &format!("{what}, {verb:?}"));
         }
-        let peak = self.host.daemon_peak();
+        let peak = self.host.daemon_memory().peak();
         assert!(peak <= MOST_MEMORY, "{what}: the daemon had {} MiB", peak >> 20);
         assert!(disk <= MOST_DISK, "{what}: {} MiB on the disk", disk >> 20);
         if self.stored() != self.before.stored || ended.iter().any(|ended| ended.status.success()) {
@@ -260,7 +260,7 @@ impl Case {
         self.assert_nothing_stays(&what);
         self.assert_honest(&what, phase.is_of_catalog());
         let most = self.before.memory + MORE_MEMORY;
-        let memory = self.host.settled_memory(most);
+        let memory = self.host.daemon_memory().settled(most);
         assert!(memory <= most, "{what}: the daemon keeps {} MiB", memory >> 20);
         println!(
             "{what}: told {told} times in {took:.1?}, {:.1?} in all; at most {} MiB, {} on the disk; {:?}",

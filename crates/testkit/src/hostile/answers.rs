@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::archives::Archive;
+use super::patches::{self, Printed};
 use super::texts::{ESCAPES, long};
 use super::{Answer, Lie};
-use crate::hostile::archives::Archive;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
 
@@ -157,8 +158,26 @@ fn of_stream(lie: Lie, path: &str) -> Option<Answer> {
         Lie::ErrorFlood if exec => again(frame(3, &[b'x'; 65536])),
         Lie::EmptyFrames if exec => again(frame(2, b"").repeat(1000)),
         Lie::StreamFlood if !exec => again(vec![b'x'; 65536]),
+        lie if exec => output(&patches::of(lie)?),
         _ => return None,
     })
+}
+
+/// What a script prints that was to print a patch or a pack.
+fn output(printed: &Printed) -> Answer {
+    // As frames hold it.
+    let frames = |kind, bytes: &[u8]| -> Vec<u8> {
+        bytes.chunks(65536).flat_map(|piece| frame(kind, piece)).collect()
+    };
+    let mut bytes = [frames(2, &printed.out), frames(3, &printed.complaint)].concat();
+    if printed.again.is_empty() {
+        bytes.extend(frame(6, &[0, printed.code]));
+    }
+    Answer {
+        bytes,
+        again: frames(2, &printed.again),
+        ..Answer::default()
+    }
 }
 
 /// What a body says.

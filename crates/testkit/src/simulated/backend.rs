@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use vmm::{Backend, Channel, Machine, MachineSpec, NetworkDevice, VmmError};
 
-use super::{AGENT_SOCKET, CONSOLE_LOG, MachineFaults, PROCESS_RECORD, VMM_LOG};
+use super::{AGENT_SOCKET, CONSOLE_LOG, MachineFaults, PORT_SOCKET, PROCESS_RECORD, VMM_LOG};
 use crate::Program;
 
 /// Starts machines as host processes, with the faults that a test asks for.
@@ -217,8 +217,12 @@ impl Machine for SimulatedMachine {
     }
 
     fn channel(&self) -> Channel {
-        Channel::Vsock {
-            socket: self.folder.join(AGENT_SOCKET),
+        let port = self.folder.join(PORT_SOCKET);
+        match port.exists() {
+            true => Channel::VirtioSerial { socket: port },
+            false => Channel::Vsock {
+                socket: self.folder.join(AGENT_SOCKET),
+            },
         }
     }
 

@@ -26,6 +26,10 @@ pub struct MachineFaults {
     pub silent: bool,
     /// What the agent answers instead of the truth.
     pub lies: Option<Lie>,
+    /// Requests that it lies to, by how they begin; all of them if empty.
+    pub lies_to: String,
+    /// The agent is behind a virtio-serial port; of a machine that starts.
+    pub port: bool,
     /// Every exec is refused with a problem.
     pub refuses_exec: bool,
     /// The connection of an exec breaks when the command has written this many bytes.

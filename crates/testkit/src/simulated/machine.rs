@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::agent::SimulatedAgent;
-use super::{AGENT_SOCKET, CONSOLE_LOG, MachineFaults, stream};
+use super::{AGENT_SOCKET, CONSOLE_LOG, MachineFaults, PORT_SOCKET, port, stream};
 
 /// What a machine is started with.
 #[derive(Clone, Debug)]
@@ -39,9 +39,13 @@ pub async fn run(options: Options) -> io::Result<()> {
         .ignores_term
         .then(|| signal(SignalKind::terminate()))
         .transpose()?;
-    let socket = options.folder.join(AGENT_SOCKET);
     // An earlier machine of this folder may have left one.
-    let _ = std::fs::remove_file(&socket);
+    for name in [AGENT_SOCKET, PORT_SOCKET] {
+        let _ = std::fs::remove_file(options.folder.join(name));
+    }
+    let socket = options
+        .folder
+        .join(if faults.port { PORT_SOCKET } else { AGENT_SOCKET });
     let listener = UnixListener::bind(&socket)?;
     print(&options.folder, "booting")?;
     let booted = Instant::now() + options.boot_delay + Duration::from_millis(faults.boot_delay_ms);
@@ -65,7 +69,11 @@ pub async fn run(options: Options) -> io::Result<()> {
         tokio::select! {
             accepted = listener.accept() => {
                 let (stream, _) = accepted?;
-                tokio::spawn(answer(stream, options.folder.clone(), booted, agent.clone()));
+                if faults.port {
+                    tokio::spawn(port::serve(stream, options.folder.clone(), booted, agent.clone()));
+                } else {
+                    tokio::spawn(answer(stream, options.folder.clone(), booted, agent.clone()));
+                }
             }
             Some(()) = powered_off.recv() => {
                 print(&options.folder, "reboot: Power down")?;

@@ -17,15 +17,23 @@ const KEPT: usize = 1 << 20;
 const LONGEST_LINE: usize = 64 << 10;
 const MOST_LINES: usize = 60;
 
+/// What became of it.
+#[derive(Debug)]
 pub struct Ended {
+    /// How it ended.
     pub status: ExitStatus,
+    /// Its output, the beginning of it.
     pub out: String,
+    /// What it complained of, likewise.
     pub err: String,
     /// Whether it was asked to end.
     pub asked: bool,
 }
 
 /// Runs a command to its end; asks it to end where that takes longer than a user waits.
+///
+/// # Panics
+/// It cannot be started, or does not end though it was asked to.
 pub fn run(command: &mut Command, patience: Option<Duration>) -> Ended {
     let mut child = command
         .stdout(Stdio::piped())
@@ -92,6 +100,9 @@ fn keep(mut stream: impl Read + Send + 'static) -> std::thread::JoinHandle<Strin
 
 impl Ended {
     /// It ended by its own word, or as it was asked to.
+    ///
+    /// # Panics
+    /// It did not.
     pub fn check_code(&self, what: &str) {
         let fine = match self.status.code() {
             Some(0..=2) => true,
@@ -99,28 +110,34 @@ impl Ended {
             Some(code) => self.asked && (129..=159).contains(&code),
             None => self.asked,
         };
-        assert!(fine, "{what}: {}: {}", self.status, self.err);
-        assert!(!self.err.contains("panicked"), "{what}: {}", self.err);
+        let said: String = self.err.escape_debug().take(1000).collect();
+        assert!(fine, "{what}: {}: {said}", self.status);
+        assert!(!self.err.contains("panicked"), "{what}: {said}");
         assert!(
             self.status.success() || self.asked || self.err.contains("banger: "),
-            "{what}: {} without a word: {:?}",
+            "{what}: {} without a word: {said}",
             self.status,
-            self.err
         );
     }
 
     /// Likewise, and what it complained of is few lines, each whole and plain.
+    ///
+    /// # Panics
+    /// It is not so.
     pub fn check(&self, what: &str) {
         self.check_code(what);
         assert_plain(&self.err, what);
         let lines = self.err.lines().count();
-        assert!(lines <= MOST_LINES, "{what}: {lines} lines: {}", self.err);
+        assert!(lines <= MOST_LINES, "{what}: {lines} lines");
         let longest = self.err.lines().map(str::len).max().unwrap_or(0);
         assert!(longest <= LONGEST_LINE, "{what}: a line of {longest} bytes");
     }
 }
 
 /// Fails for whatever a terminal would obey, or a reader not see.
+///
+/// # Panics
+/// There is such a thing.
 pub fn assert_plain(text: &str, what: &str) {
     let odd = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202e}' | '\u{200b}');
     assert!(!text.contains(odd), "{what} steers the terminal: {text:?}");
