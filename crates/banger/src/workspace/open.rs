@@ -45,6 +45,13 @@ fn say(repository: &Repository, recovered: &Recovered) {
         files => format!("{files} files are"),
     };
     let top = repository.top.display();
+    if let (0, Some(there)) = (recovered.files, &recovered.kept) {
+        render::warning(&format!(
+            "an apply to {top} was killed in the middle, and {} is not the folder that it left: nothing was put back",
+            there.display()
+        ));
+        return;
+    }
     let (Some(first), Some(kept)) = (recovered.left.first(), &recovered.kept) else {
         render::warning(&format!(
             "an apply to {top} was killed in the middle: {files} as before it"

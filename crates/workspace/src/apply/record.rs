@@ -1,30 +1,35 @@
 //! That a patch is being applied, noted in a folder of the user's: where the stage lies, which folder it is, and the plan.
 //!
 //! The stage lies beside the working tree, where anything may lie that came with the repository. So nothing in it is
-//! believed for its name or its looks: what a record says is this program's own word, and the stage is known by the
-//! number that its file system has for it. Notes are the user's own business, written and read with the user's own rights.
+//! believed for its name or its looks: what a record says is this program's own word, and the stage is known by a number
+//! drawn by chance, which stands in the record and in the stage. (Those of its file system are others once that is mounted
+//! again.) Notes are the user's own business, written and read with the user's own rights.
 //!
 //! ```text
-//! banger apply 2
-//! stage DEVICE INODE PATH
+//! banger apply 3
+//! stage NUMBER PATH
 //! the plan
 //! ```
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use process::FileRights;
-use rustix::fs::{Mode, OFlags, Stat, fstat, open};
+use rustix::fs::{Mode, OFlags, Stat, fstat, open, openat};
 use rustix::process::geteuid;
+use rustix::rand::{GetRandomFlags, getrandom};
 use tempfile::NamedTempFile;
 
 use super::plan::Plan;
 
-const FIRST: &[u8] = b"banger apply 2";
+const FIRST: &[u8] = b"banger apply 3";
+/// The file in a stage that holds its number, and how many bytes that has.
+const NUMBER: &str = "number";
+const NUMBER_LENGTH: usize = 32;
 /// How the names of records begin.
 const PREFIX: &str = "apply-";
 
@@ -36,16 +41,22 @@ const LARGEST: u64 = 256 << 20;
 pub(super) struct Record {
     path: PathBuf,
     pub(super) stage: PathBuf,
-    device: u64,
-    inode: u64,
+    number: String,
     kept: bool,
 }
 
 impl Record {
     /// Notes a stage that was just made, and that nothing has been changed yet.
     pub(super) fn begin(folder: &Path, stage: &Path) -> io::Result<Self> {
-        let opened = open_folder(stage)?;
-        let found = fstat(&opened)?;
+        let number = drawn()?;
+        let mut file = File::from(openat(
+            open_folder(stage)?,
+            NUMBER,
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::RUSR | Mode::WUSR,
+        )?);
+        file.write_all(number.as_bytes())?;
+        file.sync_data()?;
         let _own = FileRights::own();
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let name = tempfile::Builder::new()
@@ -56,8 +67,7 @@ impl Record {
         let record = Self {
             path,
             stage: stage.to_owned(),
-            device: found.st_dev,
-            inode: found.st_ino,
+            number,
             kept: false,
         };
         record.write(&Plan::default(), false)?;
@@ -118,21 +128,20 @@ impl Record {
         Ok(Self::decode(path, &text))
     }
 
-    /// The stage, if it is the folder that was noted and this user's own.
-    pub(super) fn open_stage(&self) -> io::Result<Option<OwnedFd>> {
-        let Ok(opened) = open_folder(&self.stage) else {
+    /// The stage at a path, if it is the folder that was noted and this user's own.
+    pub(super) fn open_stage(&self, path: &Path) -> io::Result<Option<OwnedFd>> {
+        let Ok(opened) = open_folder(path) else {
             return Ok(None);
         };
         let found: Stat = fstat(opened.as_fd())?;
-        let same = found.st_dev == self.device && found.st_ino == self.inode;
         let own = found.st_uid == geteuid().as_raw() || geteuid().is_root();
-        Ok((same && own).then_some(opened))
+        Ok((own && number_in(opened.as_fd()).as_deref() == Some(self.number.as_bytes())).then_some(opened))
     }
 
     fn encode(&self, plan: &Plan) -> Vec<u8> {
         let mut text = FIRST.to_vec();
         text.push(0);
-        text.extend_from_slice(format!("stage {} {} ", self.device, self.inode).as_bytes());
+        text.extend_from_slice(format!("stage {} ", self.number).as_bytes());
         text.extend_from_slice(self.stage.as_os_str().as_bytes());
         text.push(0);
         text.extend(plan.encode());
@@ -143,15 +152,16 @@ impl Record {
         let rest = text.strip_prefix(FIRST)?.strip_prefix(b"\0stage ")?;
         let end = rest.iter().position(|byte| *byte == 0)?;
         let (words, plan) = (&rest[..end], &rest[end + 1..]);
-        let mut words = words.splitn(3, |byte| *byte == b' ');
-        let mut number = || std::str::from_utf8(words.next()?).ok()?.parse().ok();
-        let (device, inode) = (number()?, number()?);
+        let mut words = words.splitn(2, |byte| *byte == b' ');
+        let number = String::from_utf8(words.next()?.to_vec()).ok()?;
+        if number.len() != NUMBER_LENGTH {
+            return None;
+        }
         let stage = PathBuf::from(std::ffi::OsStr::from_bytes(words.next()?));
         let record = Self {
             path: path.to_owned(),
             stage,
-            device,
-            inode,
+            number,
             // Whoever reads it says when it is done.
             kept: true,
         };
@@ -171,6 +181,22 @@ impl Drop for Record {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// A number that nobody foresees, as text.
+fn drawn() -> io::Result<String> {
+    let mut bytes = [0; NUMBER_LENGTH / 2];
+    getrandom(&mut bytes, GetRandomFlags::empty())?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The number that stands in a folder, over no link.
+fn number_in(folder: BorrowedFd<'_>) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(openat(folder, NUMBER, flags, Mode::empty()).ok()?);
+    let mut text = Vec::new();
+    file.take(NUMBER_LENGTH as u64 + 1).read_to_end(&mut text).ok()?;
+    Some(text)
 }
 
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags, open};
 
@@ -25,7 +26,7 @@ pub struct Recovered {
     /// Files that somebody changed since, which stay as they are.
     pub left: Vec<String>,
     /// Where the earlier content of those lies.
-    pub kept: Option<std::path::PathBuf>,
+    pub kept: Option<PathBuf>,
 }
 
 /// Looks for what a killed [`super::apply`] left, and makes the tree what it was before. Nothing if there is none, or
@@ -46,7 +47,11 @@ pub(super) fn recover_watched(
     };
     let _rights = repository.rights()?;
     let cannot = |source| WorkspaceError::host("look into", records.display().to_string())(source);
-    let is_here = |(record, _): &(Record, Plan)| record.stage.parent() == Some(beside(repository));
+    // Where the repository was moved, too.
+    let is_here = |(record, _): &(Record, Plan)| {
+        let own = record.stage.parent() == Some(beside(repository));
+        own || stage_of(record, repository).is_some_and(|path| path.symlink_metadata().is_ok())
+    };
     if !Record::all(records).map_err(cannot)?.iter().any(is_here) {
         return Ok(None);
     }
@@ -67,6 +72,11 @@ pub(super) fn recover_watched(
     Ok(all)
 }
 
+/// Where a stage is, or would be if this is the repository that it was made for.
+fn stage_of(record: &Record, repository: &Repository) -> Option<PathBuf> {
+    Some(beside(repository).join(record.stage.file_name()?))
+}
+
 /// One stage: nothing to tell if the tree had not been touched, or was done.
 fn one(
     repository: &Repository,
@@ -74,12 +84,21 @@ fn one(
     plan: &Plan,
     watch: Watch<'_>,
 ) -> Result<Option<Recovered>, WorkspaceError> {
-    let path = record.stage.clone();
-    let cannot = |source: io::Error| WorkspaceError::host("put back", path.display().to_string())(source);
-    let Some(stage) = record.open_stage().map_err(cannot)? else {
-        // Gone, or another folder by now.
-        record.forget();
+    let Some(path) = stage_of(&record, repository) else {
         return Ok(None);
+    };
+    let cannot = |source: io::Error| WorkspaceError::host("put back", path.display().to_string())(source);
+    let Some(stage) = record.open_stage(&path).map_err(cannot)? else {
+        // Gone, or another folder by now, which is said.
+        let known = record.stage == path;
+        if known {
+            record.forget();
+        }
+        let there = known && path.symlink_metadata().is_ok();
+        return Ok(there.then(|| Recovered {
+            kept: Some(path),
+            ..Recovered::default()
+        }));
     };
     if plan.files.is_empty() {
         fs::remove_dir_all(&path).map_err(cannot)?;

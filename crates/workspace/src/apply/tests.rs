@@ -339,12 +339,28 @@ fn a_note_leads_to_the_folder_that_was_noted_and_to_no_other_in_its_place() {
             std::os::unix::fs::symlink(&aside, &stage).unwrap();
         }
         let before = scene.state();
-        assert_eq!(recover(&found(&scene.top())).unwrap(), None);
+        let said = recover(&found(&scene.top())).unwrap().unwrap();
+        assert_eq!((said.files, said.kept), (0, Some(stage.clone())), "it is said");
         assert_eq!(scene.state(), before);
         assert_eq!(fs::read_to_string(aside.join("old/0")).unwrap(), "one\n");
         // What it was about is gone.
         assert_eq!(records(), 0);
     }
+}
+
+#[test]
+fn a_repository_that_was_moved_after_a_kill_is_put_back_where_it_is() {
+    let scene = Scene::new();
+    let before = scene.state();
+    half_applied(&scene);
+    assert_ne!(scene.state(), before);
+    let moved = scene.0.path().join("moved");
+    fs::rename(scene.top(), &moved).unwrap();
+    let recovered = recover(&found(&moved)).unwrap().unwrap();
+    assert!(recovered.files > 0 && recovered.left.is_empty(), "{recovered:?}");
+    fs::rename(&moved, scene.top()).unwrap();
+    assert_eq!(scene.state(), before);
+    assert_eq!(fs::read_dir(scene.0.path().join("records")).unwrap().count(), 0);
 }
 
 #[test]
