@@ -11,6 +11,7 @@
 //! git runs on the host without any setting of the repository's that names a program or leads elsewhere, and confined;
 //! the guest's `.git` is never looked at. The guest's side is git as well, driven through [`Guest`] by scripts whose values are arguments.
 
+mod alternates;
 mod apply;
 mod beneath;
 mod branch;

@@ -12,6 +12,7 @@ use std::io::{self, BufReader, Write};
 
 use process::Stream;
 
+use crate::alternates::{ALTERNATES, one_path};
 use crate::error::WorkspaceError;
 use crate::git::{Git, failed, said};
 use crate::guest::{Guest, PULL};
@@ -98,7 +99,7 @@ pub fn pull<'a>(
         .git
         .clone()
         .with("GIT_OBJECT_DIRECTORY", quarantine.path())
-        .with("GIT_ALTERNATE_OBJECT_DIRECTORIES", &objects)
+        .with(ALTERNATES, one_path(&objects))
         .writing(quarantine.path());
     let pack = File::open(&received).map_err(WorkspaceError::host("read", "the pack"))?;
     received::check(BufReader::with_capacity(64 << 10, pack), tip.len() / 2)?;
@@ -257,7 +258,7 @@ impl Pulled<'_> {
             let git = repository
                 .git
                 .clone()
-                .with("GIT_ALTERNATE_OBJECT_DIRECTORIES", self.quarantine.path());
+                .with(ALTERNATES, one_path(self.quarantine.path()));
             let forward = git.output(
                 "compare the branch",
                 ["merge-base", "--is-ancestor", before, &self.tip],

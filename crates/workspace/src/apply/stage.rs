@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use super::place::{KEPT, PREFIX, Turn, beside};
 use super::plan::Plan;
 use super::record::Record;
+use crate::alternates::{ALTERNATES, one_path};
 use crate::config::{Setting, Settings};
 use crate::digest::Format;
 use crate::error::{WorkspaceError, shown};
@@ -264,7 +265,7 @@ impl Stage {
         let mut arguments = vec!["apply", "--whitespace=nowarn"];
         if three_way {
             git = git
-                .with("GIT_ALTERNATE_OBJECT_DIRECTORIES", repository.objects())
+                .with(ALTERNATES, one_path(&repository.objects()))
                 .reading(&repository.objects());
             for borrowed in &repository.parts.borrowed {
                 git = git.reading(borrowed);
