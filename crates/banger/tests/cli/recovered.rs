@@ -1,7 +1,7 @@
 //! What a killed `vm workspace apply` left.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 
 use super::support::Workshop;
 
@@ -15,11 +15,10 @@ fn files_of_an_apply_that_was_killed_are_put_back_by_the_next_verb() {
         let private = fs::Permissions::from_mode(0o700);
         fs::create_dir_all(stage.join("old")).unwrap();
         fs::set_permissions(&stage, private).unwrap();
-        let found = fs::metadata(&stage).unwrap();
+        let number = "1f".repeat(16);
+        fs::write(stage.join("number"), &number).unwrap();
         let text = format!(
-            "banger apply 2\0stage {} {} {}\0file 1 - README\0end\0",
-            found.dev(),
-            found.ino(),
+            "banger apply 3\0stage {number} {}\0file 1 - README\0end\0",
             stage.display()
         );
         let notes = scene.daemon.folder().join(".local/state/banger/applies");
