@@ -82,6 +82,13 @@ impl Guest {
         request.extend([0; 6]);
         request.extend(address.octets());
         self.send(&request);
+        // As systems do: what comes before a bridge forwards is lost.
+        for _ in 0..PATIENCE.as_secs() {
+            if self.has_something(Duration::from_secs(1)) {
+                break;
+            }
+            self.send(&request);
+        }
         let answer = self.receive();
         assert_eq!(
             answer[12..22],
