@@ -34,7 +34,7 @@ const MOST_DISK: u64 = 3 << 30;
 const LONGEST_LINE: usize = 4096;
 const MOST_LINES: usize = 20;
 /// How long a command may take that its user does not end, on a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// After that long a user ends what may last.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
 
