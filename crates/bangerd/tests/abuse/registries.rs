@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use testkit::abuse::{Ended, Stage, assert_plain, found_in, run};
+use testkit::abuse::{Ended, Stage, assert_plain, found_in, run, run_until};
 use testkit::hostile::registry::{HostileRegistry, Phase, Port, RegistryLie};
 use testkit::{Dice, kernel};
 
@@ -35,7 +35,7 @@ const LONGEST_LINE: usize = 4096;
 const MOST_LINES: usize = 20;
 /// How long a command may take that its user does not end, on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(240);
-/// After that long a user ends what may last.
+/// That long after it was told, a user ends what may last.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A verb, as a user gives it.
@@ -274,11 +274,15 @@ impl Case {
     fn run(&self, verb: Verb, lie: RegistryLie) -> Ended {
         let arguments = verb.arguments(&self.servers);
         let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let patience = match lie.may_last() {
-            true => LITTLE_PATIENCE,
-            false => PATIENCE,
-        };
-        run(&mut self.host.banger(&words), Some(patience))
+        // From when it is told: a machine that has much else to do takes its time until then.
+        let mut told = None;
+        run_until(&mut self.host.banger(&words), |elapsed| {
+            if lie.may_last() && told.is_none() && self.servers.lies() > 0 {
+                told = Some(elapsed);
+            }
+            let little = told.is_some_and(|told| elapsed > told + LITTLE_PATIENCE);
+            little || elapsed > PATIENCE
+        })
     }
 
     /// Login and token are the registry's alone.
@@ -410,7 +414,11 @@ fn size(folder: &Path) -> u64 {
 fn said(verbs: &[Verb], ended: &[Ended]) -> Vec<String> {
     let last = |ended: &Ended| {
         let mut lines = ended.err.lines().filter(|line| line.starts_with("banger: "));
-        let last = lines.next_back().unwrap_or("went well");
+        let silent = match ended.status.success() {
+            true => "went well",
+            false => "was ended",
+        };
+        let last = lines.next_back().unwrap_or(silent);
         last.chars().take(200).collect::<String>()
     };
     let both = verbs.iter().zip(ended);

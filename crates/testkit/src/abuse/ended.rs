@@ -35,6 +35,15 @@ pub struct Ended {
 /// # Panics
 /// It cannot be started, or does not end though it was asked to.
 pub fn run(command: &mut Command, patience: Option<Duration>) -> Ended {
+    let patience = patience.unwrap_or(PATIENCE);
+    run_until(command, |elapsed| elapsed > patience)
+}
+
+/// Runs a command to its end; asks it to end when its user has had enough, which may go by what it has come to.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_until(command: &mut Command, enough: impl FnMut(Duration) -> bool) -> Ended {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -43,7 +52,7 @@ pub fn run(command: &mut Command, patience: Option<Duration>) -> Ended {
     let out = keep(child.stdout.take().unwrap());
     let err = keep(child.stderr.take().unwrap());
     let mut asked = false;
-    let status = match wait(&mut child, patience.unwrap_or(PATIENCE)) {
+    let status = match wait(&mut child, enough) {
         Some(status) => status,
         None => {
             asked = true;
@@ -55,7 +64,7 @@ pub fn run(command: &mut Command, patience: Option<Duration>) -> Ended {
                 Signal::SIGTERM
             };
             kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
-            wait(&mut child, ENDING).unwrap_or_else(|| {
+            wait(&mut child, |elapsed| elapsed > ENDING).unwrap_or_else(|| {
                 let _ = child.kill();
                 let _ = child.wait();
                 panic!("{command:?} does not end though it was asked to")
@@ -70,13 +79,13 @@ pub fn run(command: &mut Command, patience: Option<Duration>) -> Ended {
     }
 }
 
-fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+fn wait(child: &mut Child, mut enough: impl FnMut(Duration) -> bool) -> Option<ExitStatus> {
     let since = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return Some(status);
         }
-        if since.elapsed() > patience {
+        if enough(since.elapsed()) {
             return None;
         }
         std::thread::sleep(Duration::from_millis(10));

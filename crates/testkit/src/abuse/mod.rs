@@ -7,7 +7,7 @@ mod memory;
 mod untouched;
 mod verbs;
 
-pub use ended::{Ended, assert_plain, run};
+pub use ended::{Ended, assert_plain, run, run_until};
 pub use memory::Memory;
 pub use untouched::{Untouched, found_in};
 pub use verbs::{HONEST, LIAR, RESTARTED, STARTED, SYNCED, Stage, Verb, commit_something};
