@@ -30,6 +30,11 @@ fn hint(vm: &str, error: &WorkspaceError) -> Option<(String, u8)> {
         E::ForeignOwner { path } => {
             format!("`git config --global --add safe.directory {}` trusts it", path.display())
         }
+        E::OutOfReach { user, .. } => format!(
+            "root works there with its owner's rights: `chmod a+x` for the folders above it, or `chown -R root` if user \
+             {user} is not to have it"
+        ),
+        E::Rights { user, .. } => format!("run banger as user {user}, or as root with all of root's rights"),
         E::Borrows { .. } => {
             "--allow-alternates takes them along, if they are yours to share; without: `git repack -ad`, then remove \
              .git/objects/info/alternates"
