@@ -101,16 +101,13 @@ pub(crate) fn left_out(
 ) -> Vec<String> {
     let unconfined = match machines.confine() {
         Confine::Required => None,
-        Confine::WherePossible => vmm::qemu::confinable()
-            .err()
-            .filter(|refusal| !refusal.is_want())
-            .map(|refusal| {
-                format!(
-                    "the VMM runs unconfined, with all rights of its user ({}): {}",
-                    Wall::VmmNamespaces.key(),
-                    refusal.reason()
-                )
-            }),
+        Confine::WherePossible => vmm::qemu::refusal().map(|refusal| {
+            format!(
+                "the VMM runs unconfined, with all rights of its user ({}): {}",
+                Wall::VmmNamespaces.key(),
+                refusal.reason()
+            )
+        }),
     };
     let builtin = (network == Network::User && uses_builtin(networks, backend)).then(|| {
         format!(

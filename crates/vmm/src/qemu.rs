@@ -14,8 +14,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::{Backend, Confine, Folder, Machine, MachineSpec, VmmError};
-pub use confine::confinable;
-pub(crate) use confine::refuses_all;
+pub use confine::{confinable, refusal};
 pub(crate) use machine::find;
 pub use version::version;
 

@@ -18,7 +18,7 @@ use crate::groups::{self, Share};
 use crate::limits::{Counted, limit_firecracker};
 use crate::logs::Keeper;
 use crate::processes::{PROCESS_RECORD, Processes, Starting, cannot_execute, open};
-use crate::qemu::refuses_all;
+use crate::qemu::refusal;
 use crate::{Confine, Folder, Machine, MachineSpec, NetworkDevice, VmmError};
 
 /// How to speak to it, and how it speaks.
@@ -67,7 +67,7 @@ pub(super) async fn start(
     let mut started = run(firecracker, spec, snapshot, &folder, walls).await;
     let needs_confinement = firecracker.confine == Confine::Required || spec.network.is_some();
     if let (Err(VmmError::Confine { source, .. }), false) = (&started, needs_confinement)
-        && refuses_all()
+        && refusal().is_some()
     {
         let reason = source.reason();
         tracing::warn!(

@@ -23,10 +23,10 @@ pub fn confinable() -> Result<(), Refusal> {
     Confinement::new(0).show_programs().try_out()
 }
 
-/// Whether a start that could not be confined may go on without: only where the host refuses what every VMM is confined
-/// by. Any other reason (a file in the way, no process or descriptor left for the moment) is one to fail.
-pub(crate) fn refuses_all() -> bool {
-    confinable().is_err_and(|refusal| !refusal.is_want())
+/// What the host refuses that every VMM is confined by: the one reason for which a start may go on without. Any other (a
+/// file in the way, no process or descriptor left for the moment) is one to fail.
+pub fn refusal() -> Option<Refusal> {
+    confinable().err().filter(|refusal| !refusal.is_want())
 }
 
 /// The confinement of the QEMU `binary`, a path without links.

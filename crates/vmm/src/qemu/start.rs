@@ -5,7 +5,7 @@ use std::sync::Arc;
 use process::Launch;
 
 use super::arguments::{Card, Found, arguments};
-use super::confine::{INITRAMFS, KERNEL, confinement, refuses_all};
+use super::confine::{INITRAMFS, KERNEL, confinement, refusal};
 use super::machine::{QemuMachine, remove_traces};
 use super::qmp::Session;
 use super::{AGENT_SOCKET, QMP_SOCKET, Qemu};
@@ -30,7 +30,7 @@ pub(super) async fn start(qemu: &Qemu, spec: &MachineSpec) -> Result<Arc<dyn Mac
     let mut started = run(qemu, spec, &folder, Walls::Confinement).await;
     let needs_confinement = qemu.confine == Confine::Required || (qemu.attaches && spec.network.is_some());
     if let (Err(VmmError::Confine { source, .. }), false) = (&started, needs_confinement)
-        && refuses_all()
+        && refusal().is_some()
     {
         let reason = source.reason();
         tracing::warn!(
