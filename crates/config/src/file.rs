@@ -228,13 +228,13 @@ fn check_writers(path: &Path, found: &Metadata, uid: u32) -> Result<(), ConfigEr
 fn check_way(path: &Path, found: &Metadata, uid: u32) -> Result<(), ConfigError> {
     // What a user namespace has no number for, this host's root as a rule.
     const OVERFLOW: u32 = 65534;
-    if found.uid() != OVERFLOW || uid == OVERFLOW || found.mode() & 0o022 != 0 {
-        let sticky = found.mode() & 0o1000 != 0;
-        if !sticky || ![0, uid].contains(&found.uid()) {
-            return check_writers(path, found, uid);
-        }
+    let (owner, mode) = (found.uid(), found.mode());
+    let of_the_host = owner == OVERFLOW && uid != OVERFLOW && mode & 0o022 == 0;
+    let sticky = mode & 0o1000 != 0 && [0, uid].contains(&owner);
+    match of_the_host || sticky {
+        true => Ok(()),
+        false => check_writers(path, found, uid),
     }
-    Ok(())
 }
 
 fn read_text(file: File) -> io::Result<String> {

@@ -182,12 +182,12 @@ impl Confinement {
     /// [`Confinement::show`] for what the user of [`Confinement::become_user`] can move: the way there is gone with that
     /// user's rights on files, so that it ends at nothing that the user could not reach.
     pub fn show_of_user(&mut self, source: impl Into<PathBuf>, at: impl Into<PathBuf>) -> &mut Self {
-        self.bind_of_user(source, at, Rights::Read)
+        self.bind_by(source, at, Rights::Read, true)
     }
 
     /// [`Confinement::show_writable`], likewise.
     pub fn show_writable_of_user(&mut self, source: impl Into<PathBuf>, at: impl Into<PathBuf>) -> &mut Self {
-        self.bind_of_user(source, at, Rights::Write)
+        self.bind_by(source, at, Rights::Write, true)
     }
 
     /// Shows a device of the host under its own path.
@@ -291,24 +291,17 @@ impl Confinement {
     }
 
     fn bind(&mut self, source: impl Into<PathBuf>, at: impl Into<PathBuf>, rights: Rights) -> &mut Self {
-        let (source, by_user) = (source.into(), false);
-        self.add(
-            at,
-            What::Bound {
-                source,
-                rights,
-                by_user,
-            },
-        )
+        self.bind_by(source, at, rights, false)
     }
 
-    fn bind_of_user(
+    fn bind_by(
         &mut self,
         source: impl Into<PathBuf>,
         at: impl Into<PathBuf>,
         rights: Rights,
+        by_user: bool,
     ) -> &mut Self {
-        let (source, by_user) = (source.into(), true);
+        let source = source.into();
         self.add(
             at,
             What::Bound {

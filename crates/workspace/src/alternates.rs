@@ -11,12 +11,10 @@ pub(crate) const ALTERNATES: &str = "GIT_ALTERNATE_OBJECT_DIRECTORIES";
 pub(crate) fn one_path(path: &Path) -> OsString {
     let mut quoted = vec![b'"'];
     for byte in path.as_os_str().as_bytes() {
-        if matches!(byte, b'"' | b'\\') {
-            quoted.push(b'\\');
-        }
-        match byte {
+        match *byte {
             b'\n' => quoted.extend_from_slice(b"\\n"),
-            byte => quoted.push(*byte),
+            b'"' | b'\\' => quoted.extend_from_slice(&[b'\\', *byte]),
+            byte => quoted.push(byte),
         }
     }
     quoted.push(b'"');

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -175,31 +175,30 @@ impl Folder {
                     .ok_or_else(|| self.no_file(at, "holds more files than can be looked through"))?;
                 match kind {
                     FileType::Directory if name != ".git" => folders.push(folder.join(name)),
-                    FileType::Symlink => links.push(folder.join(name)),
+                    FileType::Symlink => links.push(name.to_owned()),
                     _ => {}
                 }
                 Ok(())
             });
+            // What cannot be read is passed over; only the bound is an error.
             if left == 0 {
                 looked?;
             }
-            for link in links {
-                let path = self.open_parent(&link);
-                let Some((parent, name)) = path else { continue };
-                if let Ok(target) = readlinkat(&parent, name, Vec::new()) {
-                    found.push((link.as_os_str().as_bytes().to_vec(), target.into_bytes()));
+            if links.is_empty() {
+                continue;
+            }
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let Ok(opened) = openat2(&self.opened, at, flags, Mode::empty(), WITHIN) else {
+                continue;
+            };
+            for name in links {
+                if let Ok(target) = readlinkat(&opened, &name, Vec::new()) {
+                    let link = folder.join(name).into_os_string().into_vec();
+                    found.push((link, target.into_bytes()));
                 }
             }
         }
         Ok(found)
-    }
-
-    fn open_parent<'p>(&self, path: &'p Path) -> Option<(OwnedFd, &'p OsStr)> {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let parent = parent.unwrap_or(Path::new("."));
-        let opened = openat2(&self.opened, parent, flags, Mode::empty(), WITHIN).ok()?;
-        Some((opened, path.file_name()?))
     }
 
     /// The names in a folder, of what is there.

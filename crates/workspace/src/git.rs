@@ -259,8 +259,8 @@ impl Git {
         Ok(output.stdout)
     }
 
-    /// What it prints of a working tree, which no other git of a repository's sees. Where that takes long, the tree is looked through meanwhile: a pipe in a file's
-    /// place is waited for without end.
+    /// What it prints of a working tree, which no other git of a repository's sees. Where that takes long, the tree is
+    /// looked through meanwhile: a pipe in a file's place is waited for without end.
     pub(crate) fn read_tree<A: AsRef<OsStr>>(
         &self,
         action: &'static str,

@@ -12,7 +12,6 @@
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -151,8 +150,10 @@ fn check_way(path: &Path) -> io::Result<()> {
         let mode = Mode::from_raw_mode(found.st_mode);
         let open_to_others = mode.intersects(Mode::WGRP | Mode::WOTH) && !mode.contains(Mode::SVTX);
         if found.st_uid != geteuid().as_raw() || open_to_others {
-            let folder = String::from_utf8_lossy(folder.as_os_str().as_bytes());
-            let why = format!("another user can change `{folder}`, where temporary files lie (TMPDIR)");
+            let why = format!(
+                "another user can change `{}`, where temporary files lie (TMPDIR)",
+                folder.display()
+            );
             return Err(io::Error::other(why));
         }
     }

@@ -12,6 +12,7 @@
 //! the check leads nowhere else. The daemon applies the same check to the folder before it binds there.
 
 use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
@@ -106,25 +107,27 @@ impl Trust {
     }
 }
 
-/// Whether a `uid_map` (`user_namespaces(7)`) has a number for `uid`.
-fn maps(map: &str, uid: u32) -> bool {
-    map.lines().any(|line| {
+/// The ranges for which a `uid_map` (`user_namespaces(7)`) has numbers.
+fn ranges(map: &str) -> impl Iterator<Item = Range<u64>> {
+    map.lines().filter_map(|line| {
         let mut numbers = line.split_whitespace().map(str::parse::<u64>);
-        let (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) =
-            (numbers.next(), numbers.next(), numbers.next())
-        else {
-            return false;
-        };
-        (first..first.saturating_add(count)).contains(&u64::from(uid))
+        let (first, _, count) = (
+            numbers.next()?.ok()?,
+            numbers.next()?.ok()?,
+            numbers.next()?.ok()?,
+        );
+        Some(first..first.saturating_add(count))
     })
 }
 
-/// Whether a `uid_map` has a number for every user.
+/// Whether a map has a number for `uid`.
+fn maps(map: &str, uid: u32) -> bool {
+    ranges(map).any(|range| range.contains(&u64::from(uid)))
+}
+
+/// Whether a map has a number for every user.
 fn maps_all(map: &str) -> bool {
-    let counts = map
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
-    counts.sum::<u64>() >= u64::from(u32::MAX)
+    ranges(map).map(|range| range.end - range.start).sum::<u64>() >= u64::from(u32::MAX)
 }
 
 /// Why a folder cannot hold a socket that is trusted.

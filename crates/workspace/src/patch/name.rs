@@ -87,7 +87,8 @@ pub(crate) fn is_short(name: &[u8]) -> bool {
         && number.iter().all(u8::is_ascii_digit)
 }
 
-/// Code points that HFS+ leaves out when it compares names (Apple's TN1150, "Unicode Subtleties").
+/// Code points that a file system may leave out when it compares names: HFS+ some (Apple's TN1150, "Unicode Subtleties"),
+/// case-folding folders of Linux all that are ignorable by default.
 fn is_ignored(letter: char) -> bool {
     is_unseen(letter) && !letter.is_control()
 }
