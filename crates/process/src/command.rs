@@ -24,6 +24,7 @@ use nix::libc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
 
+use crate::activity::Activity;
 use crate::confine::{Other, Plan};
 use crate::fork::Image;
 use crate::handle::ending_of;
@@ -357,6 +358,14 @@ impl Child {
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.running.as_ref().map(|(pid, _)| *pid)
+    }
+
+    /// What it and all that it has started do.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub fn activity(&self) -> io::Result<Activity> {
+        self.id().map_or(Ok(Activity::default()), Activity::of_session)
     }
 
     /// Ends it at once, with all that it started.

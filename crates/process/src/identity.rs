@@ -68,14 +68,17 @@ fn boot_id() -> io::Result<String> {
 
 /// What is read from `/proc/<pid>/stat`.
 #[derive(Debug, PartialEq, Eq)]
-struct Stat {
-    state: u8,
+pub(crate) struct Stat {
+    pub(crate) state: u8,
+    pub(crate) session: u32,
+    /// Processor time in clock ticks, its own and of children that it has waited for.
+    pub(crate) ticks: u64,
     threads: u64,
     start_time: u64,
 }
 
 impl Stat {
-    fn of(pid: u32) -> io::Result<Self> {
+    pub(crate) fn of(pid: u32) -> io::Result<Self> {
         let stat = fs::read(format!("/proc/{pid}/stat")).map_err(|error| match error.raw_os_error() {
             // A process that ends while its file is read.
             Some(code) if code == nix::libc::ESRCH => io::ErrorKind::NotFound.into(),
@@ -94,11 +97,20 @@ impl Stat {
             &[state] => state,
             _ => return None,
         };
-        // The state is field 3, the number of threads field 20, the start time field 22.
-        let threads = fields.nth(20 - 4)?.parse().ok()?;
+        // The state is field 3, the session field 6, four times begin at field 14, the number of threads is field 20, the
+        // start time field 22. A session of another PID namespace is 0.
+        let session = fields.nth(6 - 4)?.parse::<i64>().ok()?;
+        let mut ticks = 0_u64;
+        fields.nth(13 - 7)?;
+        for _ in 14..18 {
+            ticks = ticks.saturating_add(fields.next()?.parse().ok()?);
+        }
+        let threads = fields.nth(20 - 18)?.parse().ok()?;
         let start_time = fields.nth(22 - 21)?.parse().ok()?;
         Some(Self {
             state,
+            session: u32::try_from(session).unwrap_or(0),
+            ticks,
             threads,
             start_time,
         })
@@ -125,11 +137,13 @@ mod tests {
 
     #[test]
     fn a_name_with_brackets_and_spaces_does_not_shift_the_fields() {
-        let line = b"42 (a) S 1 (b) R 1 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2 3\n";
+        let line = b"42 (a) S 1 (b) R 1 42 42 0 -1 4194304 3 4 5 6 7 8 9 10 20 0 1 0 987654 1 2 3\n";
         assert_eq!(
             Stat::parse(line),
             Some(Stat {
                 state: b'R',
+                session: 42,
+                ticks: 7 + 8 + 9 + 10,
                 threads: 1,
                 start_time: 987_654
             })

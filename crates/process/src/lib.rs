@@ -14,6 +14,7 @@
 //! parent leaves a program that nobody knows. A program whose caller waits for it has no record, and ends with its
 //! caller: [`Command`]. Needs Linux 5.11 or newer.
 
+mod activity;
 mod command;
 mod confine;
 mod error;
@@ -31,6 +32,7 @@ mod seccomp;
 mod starter;
 mod wire;
 
+pub use activity::Activity;
 pub use command::{Bounds, Child, Command, Cut, Finished, Stream};
 pub use confine::{Confinement, IdRange, NoRange, Refusal};
 pub use error::ProcessError;

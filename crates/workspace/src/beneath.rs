@@ -25,9 +25,6 @@ const WITHIN: ResolveFlags = ResolveFlags::BENEATH
 /// Most entries of a tree of folders that is looked through.
 const MOST_ENTRIES: usize = 20_000_000;
 
-/// Files of a working tree that git reads as they are there.
-const RULES: [&str; 3] = [".gitattributes", ".gitignore", ".gitmodules"];
-
 /// Path and target.
 pub(crate) type Link = (Vec<u8>, Vec<u8>);
 
@@ -128,30 +125,25 @@ impl Folder {
         Ok(true)
     }
 
-    /// Looks below it for what git would wait at: a pipe or a device in the place of a file by which a tree says how git is
-    /// to read it, or in a repository inside of it. What cannot be looked into is passed over, as git does.
-    pub(crate) fn check_rules(&self) -> Result<(), WorkspaceError> {
-        let mut folders = vec![(PathBuf::from("."), false)];
+    /// Makes sure that no pipe or device lies anywhere below it: a program that opens one may wait for ever. What cannot be
+    /// looked into is passed over, as git does.
+    pub(crate) fn check_for_pipes(&self) -> Result<(), WorkspaceError> {
+        let mut folders = vec![PathBuf::new()];
         let mut left = MOST_ENTRIES;
-        while let Some((folder, within)) = folders.pop() {
+        while let Some(folder) = folders.pop() {
             let mut found = None;
-            let looked = self.each(&folder, &mut |name, kind| {
+            let at = or_itself(&folder);
+            let looked = self.each(at, &mut |name, kind| {
                 left = left.saturating_sub(1);
-                let is_repository = name == ".git";
-                let is_rule = within || RULES.iter().any(|rule| name == *rule);
                 match kind {
-                    // Its own was looked through before.
-                    FileType::Directory if is_repository && folder == Path::new(".") => {}
-                    FileType::Directory if left > 0 => {
-                        folders.push((folder.join(name), within || is_repository));
-                    }
-                    FileType::Fifo | FileType::CharacterDevice if is_rule => found = Some(folder.join(name)),
+                    FileType::Directory if left > 0 => folders.push(folder.join(name)),
+                    FileType::Fifo | FileType::CharacterDevice => found = Some(folder.join(name)),
                     _ => {}
                 }
                 Ok(())
             });
             if let (Ok(()), Some(path)) = (looked, found) {
-                return Err(self.no_file(path.strip_prefix(".").unwrap_or(&path), NO_FILE));
+                return Err(self.no_file(&path, "is a pipe or a device, and git waits for one"));
             }
         }
         Ok(())
@@ -164,10 +156,7 @@ impl Folder {
         let mut folders = vec![PathBuf::new()];
         let mut left = MOST_ENTRIES;
         while let Some(folder) = folders.pop() {
-            let at = match folder.as_os_str().is_empty() {
-                true => Path::new("."),
-                false => &folder,
-            };
+            let at = or_itself(&folder);
             let mut links = Vec::new();
             let looked = self.each(at, &mut |name, kind| {
                 left = left
@@ -257,6 +246,14 @@ impl Folder {
 
     fn shown(&self, name: &Path) -> String {
         self.path.join(name).display().to_string()
+    }
+}
+
+/// A path below a folder, which may be the folder itself.
+fn or_itself(path: &Path) -> &Path {
+    match path.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => path,
     }
 }
 

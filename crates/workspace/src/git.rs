@@ -50,8 +50,8 @@ const COMPLAINT: usize = 64 << 10;
 /// Most time for an answer: a hostile tree can have git wait for ever, by a pipe in a file's place.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// How long a git may look at a tree before the tree is looked through for what it may be waiting for.
-const SOON: Duration = Duration::from_secs(3);
+/// How long a git may rest before the tree is looked through for what it may be waiting for.
+const RESTING: Duration = Duration::from_secs(2);
 const TOO_MUCH: &str = "it has too much to say";
 const ENDLESS: &str = "it did not come to an end";
 
@@ -259,8 +259,8 @@ impl Git {
         Ok(output.stdout)
     }
 
-    /// What it prints of a working tree, which no other git of a repository's sees. Where that takes long, the tree is
-    /// looked through meanwhile: a pipe in a file's place is waited for without end.
+    /// What it prints of a working tree, which no other git of a repository's sees. Where it rests, the tree is looked
+    /// through meanwhile: a pipe in a file's place is waited for without end.
     pub(crate) fn read_tree<A: AsRef<OsStr>>(
         &self,
         action: &'static str,
@@ -283,7 +283,9 @@ impl Git {
                 read.transpose().map(|_| text)
             });
             let complaint = scope.spawn(move || first_of(stderr, COMPLAINT as u64));
-            let ending = wait_watched(&mut child, action, || Folder::open(&self.folder)?.check_rules());
+            let ending = wait_watched(&mut child, action, || {
+                Folder::open(&self.folder)?.check_for_pipes()
+            });
             if !matches!(ending, Ok(Some(_))) {
                 child.kill();
             }
@@ -338,30 +340,28 @@ impl Git {
     }
 }
 
-/// Waits for a git, and looks once where it takes long. Nothing, if it does not come to an end.
+/// Waits for a git, and looks each time that it has done nothing for a while. Nothing, if it does not come to an end.
 fn wait_watched(
     child: &mut Child,
     action: &'static str,
-    look: impl FnOnce() -> Result<(), WorkspaceError>,
+    look: impl Fn() -> Result<(), WorkspaceError>,
 ) -> Result<Option<Ending>, WorkspaceError> {
-    let cannot = WorkspaceError::host(action, "git");
+    let cannot = |source| WorkspaceError::host(action, "git")(source);
     let begin = Instant::now();
-    let mut look = Some(look);
-    loop {
-        let until = if look.is_some() { SOON } else { PATIENCE };
-        let left = until.saturating_sub(begin.elapsed());
-        match child.wait_for(left) {
+    let mut before = None;
+    while begin.elapsed() < PATIENCE {
+        match child.wait_for(RESTING) {
             Ok(Some(ending)) => return Ok(Some(ending)),
             Ok(None) => {}
             Err(error) => return Err(cannot(error)),
         }
-        if begin.elapsed() >= until {
-            match look.take() {
-                Some(look) => look()?,
-                None => return Ok(None),
-            }
+        let now = child.activity().map_err(cannot)?;
+        if before.is_some_and(|before| now.rests_since(&before)) {
+            look()?;
         }
+        before = Some(now);
     }
+    Ok(None)
 }
 
 fn note(confined: bool) {

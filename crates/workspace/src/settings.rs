@@ -2,6 +2,8 @@
 //!
 //! A short list of keys, each with a form of its own; nothing that names a program, a credential or a path of the host.
 
+use std::collections::HashSet;
+
 use crate::config::Settings;
 
 /// How the working tree is to be read, so that the same files count as changed inside as outside.
@@ -63,13 +65,10 @@ pub(crate) fn first_remote(settings: &Settings) -> Option<String> {
 
 /// The remotes that make sense in a guest, each with its address.
 fn remotes(settings: &Settings) -> Vec<(String, String)> {
-    let mut remotes: Vec<(String, String)> = Vec::new();
-    for (name, url) in named(settings, "remote") {
-        // Only the first address of each: the others are for pushing.
-        if remotes.iter().all(|(known, _)| *known != name) {
-            remotes.push((name, url));
-        }
-    }
+    let mut known = HashSet::new();
+    let mut remotes = named(settings, "remote");
+    // Only the first address of each: the others are for pushing.
+    remotes.retain(|(name, _)| known.insert(name.clone()));
     remotes
 }
 

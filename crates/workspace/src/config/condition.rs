@@ -34,6 +34,25 @@ impl About {
         setting.value.as_deref().filter(|_| holds)
     }
 
+    /// How many steps it takes to decide a setting's condition, at most: a repository has the lengths of both sides.
+    pub(super) fn cost(&self, setting: &Setting) -> u64 {
+        let Some(condition) = setting
+            .subsection
+            .as_ref()
+            .filter(|_| setting.section == b"includeif")
+        else {
+            return 0;
+        };
+        let texts = if condition.starts_with(b"gitdir") {
+            self.folder.as_os_str().len()
+        } else if condition.starts_with(b"onbranch:") {
+            self.branch.as_ref().map_or(0, Vec::len)
+        } else {
+            self.remotes.iter().map(|url| url.len() + 1).sum()
+        };
+        condition.len() as u64 * (texts as u64 + 1)
+    }
+
     fn holds(&self, condition: &[u8], file: &Path) -> bool {
         if let Some(pattern) = condition.strip_prefix(b"gitdir:") {
             self.lies_in(pattern, file, false)

@@ -16,6 +16,14 @@ const DEEPEST: usize = 10;
 /// Most settings, and most files of them.
 const MOST: usize = 200_000;
 const MOST_FILES: usize = 100;
+/// Most steps that the conditions of includes take together.
+const MOST_STEPS: u64 = 1 << 28;
+
+/// What one reading may still take.
+struct Left {
+    files: usize,
+    steps: u64,
+}
 
 /// Reads files below some folders alone.
 pub(crate) struct Reader<'a> {
@@ -35,7 +43,10 @@ impl Reader<'_> {
                 .extend(plain.each("remote", "url").map(|(_, url)| url.to_vec()));
         }
         let mut all = Settings::default();
-        let mut left = MOST_FILES;
+        let mut left = Left {
+            files: MOST_FILES,
+            steps: MOST_STEPS,
+        };
         for file in files {
             self.add(file, 0, &mut left, &mut all)?;
         }
@@ -46,18 +57,24 @@ impl Reader<'_> {
         &self,
         file: &Path,
         depth: usize,
-        left: &mut usize,
+        left: &mut Left,
         all: &mut Settings,
     ) -> Result<(), WorkspaceError> {
-        let too_many = || WorkspaceError::NoFile {
+        let refused = |why: &str| WorkspaceError::NoFile {
             path: file.to_owned(),
-            why: "includes too many settings".to_owned(),
+            why: why.to_owned(),
         };
-        *left = left
+        let too_many = || refused("includes too many settings");
+        left.files = left
+            .files
             .checked_sub(1)
             .filter(|_| depth <= DEEPEST)
             .ok_or_else(too_many)?;
         for setting in self.parsed(file)?.unwrap_or_default().0 {
+            left.steps = left
+                .steps
+                .checked_sub(self.about.cost(&setting))
+                .ok_or_else(|| refused("has conditions of includes that are too long"))?;
             if let Some(path) = self.about.included(&setting, file) {
                 let path = self.place(path, file, &setting)?;
                 self.add(&path, depth + 1, left, all)?;

@@ -151,6 +151,58 @@ fn a_pipe_that_git_would_wait_at_is_refused_wherever_it_is_in_the_tree() {
 }
 
 #[test]
+fn a_pipe_behind_the_git_file_of_an_inner_repository_is_refused() {
+    let scene = with_a_secret();
+    scene.write("inner/.git", "gitdir: ../further\n");
+    scene.write("inner/file", "text\n");
+    for folder in ["objects", "refs"] {
+        fs::create_dir_all(scene.top().join("further").join(folder)).unwrap();
+    }
+    let path = scene.top().join("further/HEAD");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let repository = Repository::find(&scene.top()).unwrap();
+    let error = Selection::of(&repository, &Choice::default()).unwrap_err();
+    assert!(
+        matches!(&error, WorkspaceError::NoFile { path: named, .. } if *named == path),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_pipe_that_git_passes_over_is_no_trouble() {
+    let scene = Scene::committed();
+    mknodat(
+        CWD,
+        scene.top().join("pipe"),
+        FileType::Fifo,
+        Mode::RUSR | Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let repository = Repository::find(&scene.top()).unwrap();
+    Selection::of(&repository, &Choice::default()).unwrap();
+}
+
+#[test]
+fn conditions_of_includes_take_no_more_time_than_they_may() {
+    let scene = Scene::committed();
+    let condition = |pattern: &str| format!("[includeIf \"onbranch:{pattern}\"]\n\tpath = none\n");
+    let plain = scene.read(".git/config");
+    scene.write(
+        ".git/config",
+        &(plain.clone() + &condition(&("**/".repeat(500_000) + "b"))),
+    );
+    Repository::find(&scene.top()).unwrap();
+    scene.write(
+        ".git/config",
+        &(plain + &condition(&"*a".repeat(3_000)).repeat(1_300)),
+    );
+    scene.write(".git/HEAD", &format!("ref: refs/heads/{}\n", "a".repeat(4_000)));
+    let error = Repository::find(&scene.top()).unwrap_err();
+    assert!(error.to_string().contains("conditions of includes"), "{error}");
+}
+
+#[test]
 fn a_file_without_end_is_refused_in_bounded_memory() {
     for (place, size) in [
         ("config", 9 << 20),
