@@ -87,6 +87,7 @@ fn run() -> Result<(), DaemonError> {
             unused: None,
         },
         networks: engine::Networks::default(),
+        configured: None,
         ca_certificates: None,
         registry_mirrors: config.registry_mirrors,
         free_space_reserve: Some(0),

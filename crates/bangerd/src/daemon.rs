@@ -8,7 +8,9 @@ use std::time::Duration;
 use api::client::FolderError;
 use config::{CertificateError, ConfigError, Paths, PathsError};
 use engine::faults::Faults;
-use engine::{Defaults, Doctor, Engine, EngineError, Machines, Networks, Parts, Sources, Timeouts};
+use engine::{
+    Configured, Defaults, Doctor, Engine, EngineError, Machines, Networks, Parts, Sources, Timeouts,
+};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use store::StoreError;
@@ -45,6 +47,8 @@ pub struct Surroundings {
     pub timeouts: Timeouts,
     /// How VMs get their networks.
     pub networks: Networks,
+    /// Reads `machines` and `networks` again at each start; the values above stay if `None`.
+    pub configured: Option<Arc<dyn Configured>>,
     /// Certificate authorities that guests shall trust, PEM.
     pub ca_certificates: Option<String>,
     /// Servers that are asked before registries.
@@ -81,6 +85,7 @@ impl Daemon {
             agent: surroundings.agent.clone(),
             machines: Arc::clone(&surroundings.machines),
             networks: surroundings.networks.clone(),
+            configured: surroundings.configured.clone(),
             default_image: surroundings.defaults.image.clone(),
         };
         let engine = Engine::open(Parts {
@@ -91,6 +96,7 @@ impl Daemon {
             faults: surroundings.faults,
             timeouts: surroundings.timeouts,
             networks: surroundings.networks,
+            configured: surroundings.configured,
             ca_certificates: surroundings.ca_certificates,
             registry_mirrors: surroundings.registry_mirrors,
             free_space_reserve: surroundings.free_space_reserve,

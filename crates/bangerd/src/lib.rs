@@ -3,6 +3,7 @@
 //! Everything that decides is in `engine`; here requests become calls and outcomes become answers.
 
 mod announce;
+mod configured;
 mod daemon;
 mod idle;
 mod lock;
@@ -12,5 +13,6 @@ mod routes;
 mod socket;
 
 pub use announce::Announcement;
+pub use configured::ConfigurationFile;
 pub use daemon::{Daemon, DaemonError, Surroundings};
 pub use logging::start_logging;

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use api::client::Trust;
-use bangerd::{Daemon, DaemonError, Surroundings, start_logging};
+use bangerd::{ConfigurationFile, Daemon, DaemonError, Surroundings, start_logging};
 use clap::Parser;
 use config::{Config, Environment, Paths};
-use engine::{CatalogSources, Defaults, HostMachines, Networks, Subnet};
+use engine::{CatalogSources, Defaults};
 use store::Compatibility;
 
 /// Runs banger's daemon. `banger` starts it by itself; nobody has to.
@@ -61,51 +61,19 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
         .storing(config.image)
         .with_published(config.catalog_url.clone(), ca_certificates.as_deref())
         .map_err(DaemonError::Engine)?;
+    let file = ConfigurationFile::new(paths.clone(), environment.clone());
+    let (machines, networks) = file.values(&config);
     let surroundings = Surroundings {
         agent: agent_binary()?,
         sources: Arc::new(sources),
-        machines: Arc::new(HostMachines {
-            wanted: match config.vmm {
-                config::VmmChoice::Auto => vmm::Wanted::Auto,
-                config::VmmChoice::Qemu => vmm::Wanted::Qemu,
-                config::VmmChoice::Firecracker => vmm::Wanted::Firecracker,
-            },
-            binaries: vmm::Binaries {
-                qemu: config.qemu_bin.clone(),
-                firecracker: config.firecracker_bin.clone(),
-                jailer: config.jailer_bin.clone(),
-                jails: config.jailer_enabled.then(|| {
-                    let base = config.jailer_chroot_base.clone();
-                    base.unwrap_or_else(|| paths.state().join("jail"))
-                }),
-                confine: match config.confinement {
-                    config::Confinement::Required => vmm::Confine::Required,
-                    config::Confinement::Unconfined => vmm::Confine::WherePossible,
-                },
-            },
-            passt: config.passt_bin.clone(),
-            insecure_builtin: config.network.insecure_builtin,
-            disk_limit: vmm::RateLimit {
-                bytes_per_second: config.limits.disk_bandwidth,
-                operations_per_second: config.limits.disk_operations,
-            },
-        }),
+        machines,
         faults: Arc::new(engine::faults::NoFaults),
         timeouts: engine::Timeouts {
             unused: config.auto_stop_stale_after,
             ..engine::Timeouts::default()
         },
-        networks: Networks {
-            passt: config.passt_bin.clone(),
-            program: None,
-            open: config
-                .network
-                .allow
-                .iter()
-                .filter_map(|network| Subnet::of(network.first(), network.prefix()))
-                .collect(),
-            insecure_builtin: config.network.insecure_builtin,
-        },
+        networks,
+        configured: Some(Arc::new(file)),
         ca_certificates,
         registry_mirrors: config.registry_mirrors.clone(),
         free_space_reserve: config.limits.free_space_reserve,

@@ -65,6 +65,7 @@ async fn daemon() {
                 .collect(),
             insecure_builtin: false,
         },
+        configured: None,
         ca_certificates: None,
         registry_mirrors: config::RegistryMirrors::default(),
         free_space_reserve: Some(0),

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use api::{Check, CheckState};
 use config::Paths;
 
-use crate::{Machines, Networks};
+use crate::error::one_line;
+use crate::{Configured, Machines, Networks};
 
 /// What the checks look at.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Doctor {
     pub machines: Arc<dyn Machines>,
     /// How VMs get their networks.
     pub networks: Networks,
+    /// Reads both again; the values above stay if `None`.
+    pub configured: Option<Arc<dyn Configured>>,
     /// The image of a VM for which none is named.
     pub default_image: String,
 }
@@ -33,14 +36,26 @@ impl Doctor {
     /// Runs all checks. Blocks for as long as a few programs take to say their version.
     #[must_use]
     pub fn examine(&self) -> Vec<Check> {
-        let mut all = vec![checks::architecture(), checks::vmm(&*self.machines)];
-        all.extend(firecracker::firecracker(&*self.machines));
+        let read = self.configured.as_ref().map(|configured| configured.read());
+        let (machines, networks, broken) = match read {
+            Some(Ok((machines, networks))) => (machines, networks, None),
+            Some(Err(error)) => (self.machines.clone(), self.networks.clone(), Some(error)),
+            None => (self.machines.clone(), self.networks.clone(), None),
+        };
+        let mut all = vec![checks::architecture()];
+        all.extend(broken.map(|error| {
+            let message = format!("{}; no VM starts", one_line(&error));
+            let hint = error.to_api().hint;
+            check("configuration", CheckState::Fail, message, hint.as_deref())
+        }));
+        all.push(checks::vmm(&*machines));
+        all.extend(firecracker::firecracker(&*machines));
         all.extend([
             checks::kvm(),
-            confinement::confinement(self.machines.confine()),
+            confinement::confinement(machines.confine()),
             groups::groups(),
             checks::agent(&self.agent),
-            checks::passt(&self.networks),
+            checks::passt(&networks),
             checks::mke2fs(),
             checks::image_tools(),
             checks::user_namespaces(),

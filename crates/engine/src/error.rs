@@ -277,6 +277,9 @@ pub enum EngineError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::StoreError),
+    /// The configuration cannot be read.
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
     /// The operation was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -392,6 +395,7 @@ impl EngineError {
             | Self::Layer { .. }
             | Self::File { .. }
             | Self::Store(_)
+            | Self::Config(_)
             | Self::Internal(_) => ErrorCode::Internal,
         }
     }

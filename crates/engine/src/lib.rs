@@ -43,7 +43,7 @@ pub use error::{EngineError, one_line};
 pub use export::Export;
 pub use images::{Images, Upload};
 pub use kernels::Kernels;
-pub use machines::{Choice, HostMachines, Machines};
+pub use machines::{Choice, Configured, HostMachines, Machines};
 pub use net::Subnet;
 pub use notices::Listener;
 pub use operations::{Events, OperationHandle, Operations};
@@ -100,6 +100,8 @@ pub struct Parts {
     pub timeouts: Timeouts,
     /// How VMs get their networks.
     pub networks: Networks,
+    /// Reads `machines` and `networks` again at each start; the values above stay if `None`.
+    pub configured: Option<Arc<dyn Configured>>,
     /// Certificate authorities that guests shall trust, PEM.
     pub ca_certificates: Option<String>,
     /// Servers that are asked before registries.
@@ -160,6 +162,7 @@ impl Engine {
             faults: parts.faults,
             timeouts: parts.timeouts,
             networks: parts.networks,
+            configured: parts.configured,
             ca_certificates: parts.ca_certificates,
             defaults: parts.defaults,
             paths: parts.paths,

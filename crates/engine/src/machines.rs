@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use vmm::{Backend, Confine, Machine, RateLimit};
 
-use crate::EngineError;
 use crate::walls::{Answer, Wall};
+use crate::{EngineError, Networks};
 
 /// The VMM for a start.
 #[derive(Clone, Debug)]
@@ -72,6 +72,16 @@ pub trait Machines: fmt::Debug + Send + Sync {
 
     /// The machine that `folder` tells of, whichever backend started it. `None`: it has ended.
     fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, EngineError>>;
+}
+
+/// The configuration of how VMs run, as it is at this moment: a wall that the user puts back stands from the next start
+/// on, whatever the daemon was started with.
+pub trait Configured: fmt::Debug + Send + Sync {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`]: no VM starts by an older one.
+    fn read(&self) -> Result<(Arc<dyn Machines>, Networks), EngineError>;
 }
 
 /// The VMMs of this host.

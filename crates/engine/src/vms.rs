@@ -45,7 +45,7 @@ use crate::notices::Notices;
 use crate::operations::{OperationHandle, Operations};
 use crate::room::Reserve;
 use crate::ssh::SshKeys;
-use crate::{Defaults, EngineError, Machines, Networks, walls};
+use crate::{Configured, Defaults, EngineError, Machines, Networks, walls};
 use actor::{Command, Live};
 use pause::Pause;
 
@@ -92,6 +92,7 @@ pub(crate) struct Shared {
     pub(crate) timeouts: Timeouts,
     pub(crate) reserve: Reserve,
     pub(crate) networks: Networks,
+    pub(crate) configured: Option<Arc<dyn Configured>>,
     pub(crate) ca_certificates: Option<String>,
     pub(crate) defaults: Defaults,
     pub(crate) tasks: Mutex<HashMap<String, Task>>,
@@ -134,14 +135,23 @@ impl Shared {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What machines run on and how they get their networks, by the configuration of this moment.
+    pub(crate) fn configured(&self) -> Result<(Arc<dyn Machines>, Networks), EngineError> {
+        match &self.configured {
+            Some(configured) => configured.read(),
+            None => Ok((Arc::clone(&self.machines), self.networks.clone())),
+        }
+    }
+
     /// Gathers what a start needs; also what went missing since the VM was made.
     pub(crate) async fn start_inputs(
         &self,
         row: VmRow,
         operation: &OperationHandle,
     ) -> Result<start::Inputs, EngineError> {
-        let choice = self.machines.choose_again(&row.vmm)?;
-        let left_out = walls::left_out(&*self.machines, &self.networks, &*choice.backend, row.network);
+        let (machines, networks) = self.configured()?;
+        let choice = machines.choose_again(&row.vmm)?;
+        let left_out = walls::left_out(&*machines, &networks, &*choice.backend, row.network);
         let mut reasons = vec![choice.reason];
         reasons.extend(left_out.iter().cloned());
         reasons.retain(|reason| !reason.is_empty());
@@ -164,10 +174,10 @@ impl Shared {
             seed: row.work_seed.as_deref().map(|digest| self.artefacts.seed(digest)),
             initramfs: self.artefacts.ensure_initramfs(&kernel, row.boot).await?,
             identity: self.identity(&row),
-            machines: Arc::clone(&self.machines),
+            disk_limit: machines.disk_limit(),
+            machines,
             backend: choice.backend,
-            networks: self.networks.clone(),
-            disk_limit: self.machines.disk_limit(),
+            networks,
             left_out,
             ready_within: self.timeouts.ready,
             kernel,
@@ -259,7 +269,7 @@ impl Vms {
             None => wanted.kernel,
         };
         let mut row = request::to_row(request, kernel, &shared.defaults)?;
-        let choice = shared.machines.choose()?;
+        let choice = shared.configured()?.0.choose()?;
         row.vmm = choice.backend.name().to_owned();
         row.vmm_reason = choice.reason;
         let claimed = shared.claim_for_new(&row).await?;

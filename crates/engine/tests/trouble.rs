@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api::{ErrorCode, VmState};
 use engine::Engine;
-use support::{Host, becomes, delete, run, vm};
+use support::{Host, SimulatedMachines, becomes, delete, run, vm};
 use testkit::{Action, Lie, MachineFaults};
 
 /// Every point that a create with a start passes.
@@ -212,6 +213,76 @@ async fn a_missing_passt_is_an_error_unless_the_vmms_own_network_is_let_do() {
         "{}",
         shown.vmm_reason
     );
+}
+
+/// A configuration that a test changes while the engine runs.
+#[derive(Debug)]
+struct Changed {
+    backend: testkit::SimulatedBackend,
+    text: Mutex<&'static str>,
+}
+
+impl engine::Configured for Changed {
+    fn read(&self) -> Result<(Arc<dyn engine::Machines>, engine::Networks), engine::EngineError> {
+        let shape = config::HostShape {
+            cpus: 1,
+            memory_mib: 1024,
+        };
+        let text = *self.text.lock().unwrap();
+        let config = config::Config::parse(text, "config.toml".as_ref(), shape)?;
+        let networks = engine::Networks {
+            passt: Some("/nowhere/passt".into()),
+            insecure_builtin: config.network.insecure_builtin,
+            ..engine::Networks::default()
+        };
+        Ok((Arc::new(SimulatedMachines(self.backend.clone())), networks))
+    }
+}
+
+#[tokio::test]
+async fn a_wall_that_is_put_back_stands_at_the_next_start() {
+    let mut host = Host::new();
+    let changed = Arc::new(Changed {
+        backend: host.backend.clone(),
+        text: Mutex::new("[network]\ninsecure_builtin = true\n"),
+    });
+    host.configured = Some(Arc::clone(&changed) as _);
+    let engine = host.engine().await;
+    let request = api::CreateVm {
+        network: Some(api::NetworkMode::User),
+        ..vm("a", true)
+    };
+    engine
+        .vms()
+        .create(request.clone())
+        .await
+        .unwrap()
+        .wait()
+        .await
+        .unwrap();
+    let later = api::CreateVm {
+        name: Some("b".into()),
+        start: false,
+        ..request
+    };
+    engine.vms().create(later).await.unwrap().wait().await.unwrap();
+    let start = async || engine.vms().start("b").await.unwrap().wait().await;
+    for (text, says) in [
+        ("", "/nowhere/passt was not found"),
+        ("[network\n", "config.toml:1"),
+        ("confinement = \"maybe\"\n", "config.toml:1"),
+    ] {
+        *changed.text.lock().unwrap() = text;
+        let error = start().await.unwrap_err();
+        assert!(error.message.contains(says), "{text}: {error:?}");
+    }
+    let error = engine.vms().create(vm("c", true)).await.unwrap_err().to_api();
+    assert!(error.message.contains("config.toml:1"), "{error:?}");
+    *changed.text.lock().unwrap() = "[network]\ninsecure_builtin = true\n";
+    start().await.unwrap();
+    for name in ["a", "b"] {
+        delete(&engine, name).await;
+    }
 }
 
 #[tokio::test]

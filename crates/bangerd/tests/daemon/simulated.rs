@@ -52,6 +52,7 @@ impl Simulated {
             faults: Arc::new(TestFaults(points.clone())),
             timeouts: Timeouts::default(),
             networks: engine::Networks::default(),
+            configured: None,
             ca_certificates: None,
             registry_mirrors: config::RegistryMirrors::default(),
             free_space_reserve: Some(0),

@@ -42,6 +42,7 @@ impl EngineError {
             Self::OldAgent { name } => Some(format!(
                 "boot it anew: banger vm stop {name} && banger vm start {name}"
             )),
+            Self::Config(error) => error.hint(),
             Self::SshKey { .. } => Some("`ssh_key_path` in config.toml names another key".into()),
             Self::ImageFileGone { name, reference } => Some(match reference {
                 Some(reference) => format!("get it again: banger image pull {reference} --name {name}"),

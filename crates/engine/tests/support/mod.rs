@@ -13,7 +13,9 @@ use std::time::Duration;
 use api::{CreateVm, NetworkMode, Vm, VmState};
 use config::{Environment, Paths, RegistryMirrors};
 use engine::faults::Faults;
-use engine::{Choice, Defaults, Engine, EngineError, Machines, Networks, Parts, Sources, Timeouts};
+use engine::{
+    Choice, Configured, Defaults, Engine, EngineError, Machines, Networks, Parts, Sources, Timeouts,
+};
 use futures::future::BoxFuture;
 use testkit::{Leaks, Points, SimulatedBackend};
 use vmm::{Backend, Machine};
@@ -41,6 +43,7 @@ pub struct Host {
     pub timeouts: Timeouts,
     pub mirrors: RegistryMirrors,
     pub networks: Networks,
+    pub configured: Option<Arc<dyn Configured>>,
     /// Of disks that others use, too.
     pub free_space_reserve: Option<u64>,
 }
@@ -74,6 +77,7 @@ impl Host {
             timeouts: Timeouts::default(),
             mirrors: RegistryMirrors::default(),
             networks: Networks::default(),
+            configured: None,
             free_space_reserve: Some(0),
         }
     }
@@ -92,6 +96,7 @@ impl Host {
             faults: Arc::new(TestFaults(self.points.clone())),
             timeouts: self.timeouts,
             networks: self.networks.clone(),
+            configured: self.configured.clone(),
             ca_certificates: None,
             registry_mirrors: self.mirrors.clone(),
             free_space_reserve: self.free_space_reserve,
@@ -166,7 +171,7 @@ pub async fn becomes(engine: &Engine, name: &str, state: VmState) -> Vm {
 }
 
 #[derive(Debug)]
-struct SimulatedMachines(SimulatedBackend);
+pub struct SimulatedMachines(pub SimulatedBackend);
 
 impl Machines for SimulatedMachines {
     fn choose(&self) -> Result<Choice, EngineError> {
