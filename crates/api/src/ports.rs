@@ -166,7 +166,9 @@ impl PortForward {
     pub fn clashes_with(&self, other: &Self) -> bool {
         let address =
             self.address == other.address || self.address.is_unspecified() || other.address.is_unspecified();
-        address && self.host != 0 && (self.protocol, self.host) == (other.protocol, other.host)
+        // `[::]` is bound for IPv6 alone.
+        let family = self.address.is_ipv4() == other.address.is_ipv4();
+        address && family && self.host != 0 && (self.protocol, self.host) == (other.protocol, other.host)
     }
 }
 
@@ -372,6 +374,9 @@ mod tests {
             ("8080:80", "8080:81", true),
             ("8080:80", "0.0.0.0:8080:80", true),
             ("8080:80", "[::1]:8080:80", false),
+            ("8080:80", "[::]:8080:80", false),
+            ("0.0.0.0:8080:80", "[::]:8080:80", false),
+            ("[::1]:8080:80", "[::]:8080:80", true),
             ("8080:80", "8080:80/udp", false),
             ("8080:80", "8081:80", false),
             ("0:80", "0:80", false),

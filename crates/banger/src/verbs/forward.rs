@@ -78,7 +78,7 @@ pub async fn forward(place: &Place, args: &ForwardArgs) -> Result<u8, Failure> {
 async fn bind(ports: &[PortForward]) -> Result<Vec<(PortForward, Bound)>, Failure> {
     let mut bound = Vec::with_capacity(ports.len());
     for port in ports {
-        let socket = Bound::bind(port.protocol, port.endpoint()).await;
+        let socket = Bound::bind(port.protocol, port.endpoint());
         let socket = socket.and_then(|socket| Ok((socket.endpoint()?.port(), socket)));
         let (host, socket) = socket.map_err(|error| {
             let refusal = port.refusal(PortUse::Forward, &error);

@@ -149,8 +149,8 @@ impl Published {
     }
 }
 
-async fn bind(port: &PortForward) -> io::Result<(PortForward, Bound)> {
-    let bound = Bound::bind(port.protocol, port.endpoint()).await?;
+fn bind(port: &PortForward) -> io::Result<(PortForward, Bound)> {
+    let bound = Bound::bind(port.protocol, port.endpoint())?;
     let host = bound.endpoint()?.port();
     Ok((PortForward { host, ..*port }, bound))
 }
@@ -158,7 +158,7 @@ async fn bind(port: &PortForward) -> io::Result<(PortForward, Bound)> {
 async fn bind_soon(port: &PortForward) -> io::Result<(PortForward, Bound)> {
     let since = Instant::now();
     loop {
-        match bind(port).await {
+        match bind(port) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < GIVEN_UP => {
                 tokio::time::sleep(SOON).await;
             }
@@ -170,7 +170,7 @@ async fn bind_soon(port: &PortForward) -> io::Result<(PortForward, Bound)> {
 async fn bind_when_free(port: &PortForward, vm: &str) -> Bound {
     let mut told = false;
     loop {
-        match bind(port).await {
+        match bind(port) {
             Ok((_, bound)) => return bound,
             Err(error) if !told => {
                 tracing::warn!(vm, %port, %error, "a published port is not to be had; trying on");
