@@ -46,6 +46,11 @@ impl Pack {
         format: Format,
     ) -> Result<Option<(Self, Input)>, WorkspaceError> {
         let commit = selection.commit.as_deref();
+        // A history that was rewritten, or another clone at that path, may have lost it: nothing is left out by it then.
+        let had = match had.filter(|had| Some(*had) != commit) {
+            Some(lost) if !repository.has_commit(lost)? => None,
+            _ => had,
+        };
         if commit.is_none_or(|commit| had == Some(commit)) && selection.blobs.is_empty() {
             return Ok(None);
         }

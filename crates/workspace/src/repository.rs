@@ -248,6 +248,15 @@ impl Repository {
         }
     }
 
+    /// Whether it has a commit of that id.
+    pub(crate) fn has_commit(&self, id: &str) -> Result<bool, WorkspaceError> {
+        let commit = format!("{id}^{{commit}}");
+        let asked = self
+            .git
+            .output("look for a commit", ["cat-file", "-e", &commit])?;
+        Ok(asked.status.success())
+    }
+
     /// Its owner, where root looks at another user's.
     pub(crate) fn owner(&self) -> Option<Owner> {
         self.git.owner()

@@ -1,6 +1,6 @@
 //! A second prepare: only what changed goes, and what was made in the guest stays.
 
-use workspace::{Base, Choice, Prepared, WorkspaceError, pull};
+use workspace::{Base, Choice, Mode, Prepared, WorkspaceError, pull};
 
 use crate::support::{Local, Scene};
 
@@ -57,6 +57,42 @@ fn a_second_prepare_sends_only_what_changed() {
     scene.commit("all of it");
     scene.prepare_as(&choice, Some(&second), false).unwrap();
     scene.assert_same();
+}
+
+#[test]
+fn a_prepare_works_after_the_host_lost_the_commit_that_was_sent() {
+    for mode in [Mode::Shallow, Mode::Full] {
+        let scene = Scene::committed();
+        let choice = Choice {
+            mode,
+            ..Choice::default()
+        };
+        let prepare = |before, force| scene.prepare_as(&choice, before, force).unwrap();
+        let first = prepare(None, false);
+        let prune = || {
+            scene.git(&["reflog", "expire", "--expire=now", "--all"]);
+            scene.git(&["gc", "-q", "--prune=now"]);
+        };
+        scene.git(&["commit", "-q", "--amend", "-m", "other words"]);
+        prune();
+        let second = prepare(Some(&first), false);
+        assert_eq!(scene.git_inside(&["log", "-1", "--format=%s"]), "other words\n");
+        scene.write("README", "other\n");
+        scene.git(&["commit", "-q", "-a", "--amend", "-m", "other content"]);
+        prune();
+        let third = prepare(Some(&second), true);
+        assert_eq!(scene.read_inside("README"), "other\n");
+        // Another repository at the same path.
+        std::fs::remove_dir_all(scene.top().join(".git")).unwrap();
+        scene.git(&["init", "-q", "-b", "main"]);
+        scene.git(&["config", "user.name", "Ada"]);
+        scene.git(&["config", "user.email", "ada@example.com"]);
+        scene.git(&["add", "."]);
+        scene.commit("made again");
+        prepare(Some(&third), false);
+        assert_eq!(scene.git_inside(&["log", "-1", "--format=%s"]), "made again\n");
+        scene.git_inside(&["fsck", "--strict"]);
+    }
 }
 
 #[test]
