@@ -302,6 +302,28 @@ fn an_apply_under_way_is_left_alone_and_a_second_one_is_told() {
 }
 
 #[test]
+fn a_lock_that_another_user_can_take_blocks_no_apply() {
+    let scene = Scene::new();
+    // What any user can who can read it.
+    let locks: Vec<_> = [".git", ""]
+        .map(|folder| fs::File::open(scene.top().join(folder)).unwrap())
+        .into();
+    for lock in &locks {
+        lock.try_lock().unwrap();
+    }
+    half_applied(&scene);
+    assert!(recover(&found(&scene.top())).unwrap().is_some());
+    apply_at(scene.0.path(), &mut || Ok(())).unwrap();
+    // The user's own lock lies where nobody else can open it, and goes.
+    let records = scene.top().with_file_name("records");
+    assert_eq!(
+        fs::metadata(&records).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    assert_eq!(fs::read_dir(&records).unwrap().count(), 0);
+}
+
+#[test]
 fn a_folder_of_a_repositorys_that_looks_like_a_stage_is_not_believed() {
     let scene = Scene::new();
     let stage = scene.top().join(".git/.banger-apply-x");
