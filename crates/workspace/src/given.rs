@@ -7,7 +7,8 @@
 //!    …                        further ones, empty
 //! ```
 //!
-//! The way to each of them stays root's: the owner can neither move one nor put a link in its place.
+//! The way to each of them stays root's: the owner can neither move one nor put a link in its place. The outer folder is
+//! locked while it is in use, so that the next command finds what a killed one left ([`crate::leftover`]).
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
@@ -21,10 +22,15 @@ use rustix::fs::{
 };
 use rustix::process::geteuid;
 
+use crate::leftover;
 use crate::owner::{Owner, Temporary};
 
 const NAME: &str = "git";
-const FOLDER: OFlags = OFlags::RDONLY
+/// How the names of the outer folders begin.
+pub(crate) const PREFIX: &str = "banger-git-";
+/// How often one is made that another command removes.
+const MOST_TRIES: u32 = 10;
+pub(crate) const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
@@ -44,6 +50,8 @@ pub(crate) struct Filling {
 #[derive(Debug)]
 pub(crate) struct Given {
     _folder: Temporary,
+    /// Its lock says that it is in use.
+    _lock: OwnedFd,
     path: PathBuf,
 }
 
@@ -51,16 +59,12 @@ impl Filling {
     /// An empty one, for the owner of what git looks at.
     pub(crate) fn new(owner: Option<Owner>) -> io::Result<Self> {
         let _own = FileRights::own();
-        let folder = tempfile::Builder::new()
-            .prefix("banger-git-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir()?;
-        let folder = Temporary::new(folder, None);
+        leftover::remove_once();
+        let (folder, outer) = locked()?;
         let path = folder.path().canonicalize()?;
         if owner.is_some() {
             check_way(&path)?;
         }
-        let outer = open(&path, FOLDER, Mode::empty())?;
         let inner = make(&outer, NAME)?;
         Ok(Self {
             folder,
@@ -116,6 +120,7 @@ impl Filling {
         Ok(Given {
             path: self.path.join(NAME),
             _folder: self.folder,
+            _lock: self.outer,
         })
     }
 }
@@ -125,6 +130,24 @@ impl Given {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// A new folder, in use from now on.
+fn locked() -> io::Result<(Temporary, OwnedFd)> {
+    for _ in 0..MOST_TRIES {
+        let folder = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()?;
+        let opened = open(folder.path(), FOLDER, Mode::empty());
+        // Another command can take it for left over until it is locked.
+        if let Ok(outer) = opened
+            && leftover::lock(&outer, folder.path())
+        {
+            return Ok((Temporary::new(folder, None), outer));
+        }
+    }
+    Err(io::Error::other("other commands remove it"))
 }
 
 fn make(folder: &OwnedFd, name: &str) -> io::Result<OwnedFd> {

@@ -28,6 +28,7 @@ mod index;
 mod inflate;
 mod inspect;
 mod layout;
+mod leftover;
 mod lists;
 mod metadata;
 mod owner;
