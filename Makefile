@@ -33,7 +33,7 @@ lifecycles: ## Random lifecycles of simulated VMs; ARGS="20000 7": how many, and
 fuzz: ## Hostile input for each fuzz target, ARGS seconds each; then the decoders' properties at length
 	@scripts/fuzz $(ARGS)
 
-abuse: ## Hostile guests and registries lie to each verb at random; ARGS="600 7": seconds, and the seed
+abuse: ## Hostile guests, registries and repositories, over each verb, at random; ARGS="600 7": seconds, and the seed
 	@scripts/abuse $(ARGS)
 
 lint: ## rustfmt, clippy, shellcheck, cargo-deny, check-docs: any warning fails

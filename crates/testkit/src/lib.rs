@@ -12,6 +12,7 @@ mod little_disk;
 mod points;
 mod program;
 pub mod simulated;
+pub mod traffic;
 pub mod trouble;
 
 pub use again::Again;

@@ -59,6 +59,34 @@ impl Host {
         host
     }
 
+    /// One with these VMs, which run.
+    pub fn running(vms: &[&'static str]) -> Self {
+        let mut host = Self::with("");
+        for name in vms {
+            host.succeeds(&["vm", "create", "-q", "--name", name]);
+            host.vms.insert(name, host.vm_folder(name));
+        }
+        host
+    }
+
+    /// Has all that is sent to a VM from now on kept in a folder, a file per connection.
+    pub fn record_traffic(&self, vm: &str) -> PathBuf {
+        let folder = self.root().join("traffic").join(vm);
+        fs::create_dir_all(&folder).unwrap();
+        let faults = MachineFaults {
+            traffic: Some(folder.clone()),
+            ..MachineFaults::default()
+        };
+        self.write_faults(&self.vms[vm], &faults);
+        folder
+    }
+
+    /// Takes away what is remembered of a VM's workspaces.
+    pub fn forget_workspaces(&self, vm: &str) {
+        let id = self.vms[vm].file_name().unwrap().to_str().unwrap();
+        let _ = fs::remove_file(self.root().join(format!("state/banger/workspaces/{id}.json")));
+    }
+
     /// One without any, and with what the user has set.
     pub fn with(settings: &str) -> Self {
         // Below the build folder, so that the programs can be linked into it.

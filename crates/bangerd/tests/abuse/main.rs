@@ -1,4 +1,5 @@
-//! Hostile guests: each verb that talks to a guest, against an agent that lies or floods. Hostile registries: [`registries`].
+//! Hostile guests: each verb that talks to a guest, against an agent that lies or floods. Hostile registries:
+//! [`registries`]; hostile repositories: [`repositories`].
 //!
 //! ```text
 //!  banger (each verb, at once) ──► simulated-bangerd ──► simulated-vmm: `testkit::hostile` answers
@@ -14,6 +15,8 @@
 
 mod host;
 mod registries;
+mod repositories;
+mod snapshot;
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant, SystemTime};

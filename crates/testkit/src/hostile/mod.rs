@@ -1,4 +1,5 @@
-//! A guest whose agent is not the real one: what it answers is made to do harm, or never ends.
+//! A guest whose agent is not the real one: what it answers is made to do harm, or never ends. And, in [`repository`],
+//! what a user may have fetched from anywhere.
 //!
 //! Each [`Lie`] is one way; where a lie is about a request of another kind, the honest agent answers. `answer` knows
 //! nothing of how a request came, so that the same lies come from a simulated machine and, by `hostile-agent`, from
@@ -19,6 +20,7 @@ mod lie;
 mod members;
 mod patches;
 pub mod registry;
+pub mod repository;
 mod texts;
 mod wire;
 

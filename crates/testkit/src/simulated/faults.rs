@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,8 @@ pub struct MachineFaults {
     pub ignores_power: bool,
     /// `SIGTERM` does not end the process.
     pub ignores_term: bool,
+    /// A folder that gets all that is sent to the agent, a file per connection.
+    pub traffic: Option<PathBuf>,
 }
 
 impl MachineFaults {

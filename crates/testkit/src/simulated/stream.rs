@@ -1,10 +1,13 @@
 //! One connection to a simulated machine: the handshake, the first look at the request, and what goes wrong then.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
 
 use guest::{Problem, ProblemCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, split};
 use tokio::net::UnixStream;
+use tokio_util::io::InspectReader;
 
 use super::MachineFaults;
 use crate::hostile::{self, LONGEST_HEAD, end_of_head, read_head, relay, tell};
@@ -60,9 +63,24 @@ where
         tokio::spawn(agent(theirs));
         match budget {
             Some(budget) => break_off(stream, &head, ours, budget).await,
-            None => relay(stream, &head, ours).await,
+            None => match faults.traffic.as_deref().map(|folder| keep(folder, &head)) {
+                None => relay(stream, &head, ours).await,
+                Some(Err(error)) => Err(error),
+                Some(Ok(mut kept)) => {
+                    // One that is cut short is found out by what is missing in it.
+                    let keep = move |bytes: &[u8]| drop(kept.write_all(bytes));
+                    relay(InspectReader::new(stream, keep), &head, ours).await
+                }
+            },
         }
     };
+}
+
+/// A file for what a client sends on a connection, after what it has sent already.
+fn keep(folder: &Path, sent: &[u8]) -> io::Result<File> {
+    let mut file = File::create(folder.join(uuid::Uuid::new_v4().to_string()))?;
+    file.write_all(sent)?;
+    Ok(file)
 }
 
 async fn refuse(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
