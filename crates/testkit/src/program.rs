@@ -1,7 +1,9 @@
 //! Where a program of this workspace is that a test starts.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 /// A program that cargo builds, of a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +17,8 @@ pub enum Program<'a> {
 }
 
 impl Program<'_> {
-    /// The program that was built beside the running test; built where only another package's tests were asked for.
+    /// The program that was built beside the running test; built where it is missing or older than its sources: cargo
+    /// builds no other package's programs when only one package's tests are asked for.
     ///
     /// # Panics
     /// Where it is not there and cannot be built.
@@ -28,7 +31,7 @@ impl Program<'_> {
         }
         // `target/debug/deps/a_test-0123` and `target/debug/examples/a` lie below the folder of the binaries.
         let mut folders = test.ancestors().skip(1).take(2);
-        let found = folders.find_map(|folder| Some(self.below(folder)).filter(|program| program.is_file()));
+        let found = folders.find_map(|folder| Some(self.below(folder)).filter(|program| is_current(program)));
         found.unwrap_or_else(|| self.build(&test))
     }
 
@@ -78,6 +81,27 @@ impl Program<'_> {
     }
 }
 
+/// Whether a program is there and no source of it has changed since it was built. The sources are in the list that
+/// cargo writes beside each program, in make's syntax.
+fn is_current(program: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let Some(built) = changed(program) else {
+        return false;
+    };
+    let list = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    let sources = list.split_once(": ").map_or("", |(_, sources)| sources);
+    // A space within a name has a backslash before it.
+    let sources = sources.trim_end().replace("\\ ", "\0");
+    let is_older = |source: &str| {
+        let modified = changed(Path::new(&source.replace('\0', " ")));
+        modified.is_some_and(|modified: SystemTime| modified <= built)
+    };
+    sources
+        .split(' ')
+        .filter(|source| !source.is_empty())
+        .all(is_older)
+}
+
 /// What the compiler builds for by itself.
 fn host() -> String {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
@@ -88,4 +112,42 @@ fn host() -> String {
     let said = String::from_utf8_lossy(&said.stdout);
     let host = said.lines().find_map(|line| line.strip_prefix("host: "));
     host.expect("it says what it builds for").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_program_is_current_until_a_source_of_it_changes_or_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        assert!(!is_current(&file("program")), "it is not there");
+        let start = SystemTime::now() - Duration::from_secs(60);
+        let write = |name: &str, text: &str, after: u64| {
+            fs::write(file(name), text).unwrap();
+            let file = fs::File::options().write(true).open(file(name)).unwrap();
+            file.set_modified(start + Duration::from_secs(after)).unwrap();
+        };
+        write("one.rs", "", 1);
+        write("of two.rs", "", 2);
+        write("program", "", 2);
+        assert!(is_current(&file("program")), "no list: as cargo left it");
+        let [one, two] = ["one.rs", "of two.rs"].map(|name| file(name).display().to_string());
+        let list = format!(
+            "{}: {one} {}\n",
+            file("program").display(),
+            two.replace(' ', "\\ ")
+        );
+        write("program.d", &list, 3);
+        assert!(is_current(&file("program")));
+        write("of two.rs", "", 4);
+        assert!(!is_current(&file("program")), "a source is newer");
+        write("program", "", 5);
+        assert!(is_current(&file("program")), "built again");
+        fs::remove_file(file("one.rs")).unwrap();
+        assert!(!is_current(&file("program")), "a source is gone");
+    }
 }
