@@ -55,6 +55,9 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
     paths.prepare()?;
     let config = Config::load(&paths.config_file(), environment)?;
     start_logging(config.log_level.as_str(), &paths.daemon_log(), arguments.announce)?;
+    if let Err(error) = engine::raise_open_files() {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
     let paths = paths.with_ssh_key(config.ssh_key_path.clone());
     let ca_certificates = config::host_ca_certificates(&config.guest.ca_certificates)?;
     let sources = CatalogSources::new(config.recipe.clone(), paths.recipes())?

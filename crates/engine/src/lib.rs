@@ -47,6 +47,7 @@ pub use machines::{Choice, Configured, HostMachines, Machines};
 pub use net::Subnet;
 pub use notices::Listener;
 pub use operations::{Events, OperationHandle, Operations};
+pub use process::raise_open_files;
 pub use room::NoRoom;
 pub use vmm::LogKind;
 pub use vms::{Follow, Timeouts, Vms};
@@ -166,6 +167,7 @@ impl Engine {
             ca_certificates: parts.ca_certificates,
             defaults: parts.defaults,
             paths: parts.paths,
+            slots: guest::forward::Slots::of_process(),
             tasks: std::sync::Mutex::default(),
         });
         vms::reconcile(&shared).await?;

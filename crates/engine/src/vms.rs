@@ -95,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) configured: Option<Arc<dyn Configured>>,
     pub(crate) ca_certificates: Option<String>,
     pub(crate) defaults: Defaults,
+    /// For connections to ports of guests.
+    pub(crate) slots: guest::forward::Slots,
     pub(crate) tasks: Mutex<HashMap<String, Task>>,
 }
 

@@ -3,16 +3,22 @@
 
 mod support;
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use api::{CreateVm, ErrorCode, PortForward, VmState};
 use engine::Engine;
+use guest::Forward;
+use guest::forward::Slots;
 use support::{Host, delete, vm};
 use testkit::Action;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+/// Far less than the time that a half-closed connection may be silent.
+const SOON: Duration = Duration::from_secs(60);
 
 /// A server of the guest's, and its port.
 async fn server() -> (TcpListener, u16) {
@@ -277,5 +283,46 @@ async fn datagrams_reach_a_published_port_and_come_back() {
     assert_eq!((&buffer[..length], from), (&b"answer"[..], port.endpoint()));
     engine.vms().stop("a").await.unwrap().wait().await.unwrap();
     drop(UdpSocket::bind(port.endpoint()).await.unwrap());
+    delete(&engine, "a").await;
+}
+
+/// A connection beyond the limit is reset at once. Slots are free again once the clients are gone, although the guest
+/// never closes anything.
+#[tokio::test]
+async fn a_crowd_at_a_published_port_gets_its_limit_of_connections_and_no_more() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let (server, guest) = server().await;
+    let port = run(&engine, published("a", quiet_port(), guest)).await;
+    let keeping = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((connection, _)) = server.accept().await {
+            kept.push(connection);
+        }
+    });
+    let most = Slots::of_process().for_vm("a", "a").most();
+    let mut crowd = Vec::new();
+    for _ in 0..most {
+        crowd.push(TcpStream::connect(port.endpoint()).await.unwrap());
+    }
+    // The reset may come before `connect` returns.
+    let refused = async { TcpStream::connect(port.endpoint()).await?.read(&mut [0]).await };
+    let refused = tokio::time::timeout(SOON, refused).await.unwrap();
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    // The API takes from the same slots.
+    let error = engine.vms().forward("a", &Forward::tcp(guest)).await.unwrap_err();
+    assert_eq!(error.to_api().code, ErrorCode::PortUnavailable, "{error}");
+    for client in &crowd {
+        client.set_zero_linger().unwrap();
+    }
+    drop(crowd);
+    let wanted = Forward::tcp(guest);
+    let freed = async {
+        while engine.vms().forward("a", &wanted).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SOON, freed).await.unwrap();
+    keeping.abort();
     delete(&engine, "a").await;
 }

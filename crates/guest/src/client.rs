@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
+use crate::forward::Slot;
 use crate::http::{self, Ask, Stream};
 use crate::{
     AgentError, Boot, Configure, Exec, Forward, Grown, Health, Listeners, Power, PowerAction, Ssh, SshServer,
@@ -43,7 +44,7 @@ const MAX_COMMANDS: usize = 256;
 
 /// Forwarded connections that a session has at a time; more of them wait. All three together stay below what the
 /// multiplexer has room for.
-const MAX_FORWARDS: usize = 192;
+pub(crate) const MAX_FORWARDS: usize = 192;
 
 /// Other requests that a session has under way at a time; more of them wait. Apart from the commands, so that a
 /// machine full of them can still be asked for its health and be shut down.
@@ -302,6 +303,7 @@ impl Agent {
             Ok(upgraded) => Ok(AgentStream {
                 io: TokioIo::new(upgraded),
                 _permit: permit,
+                _slot: None,
                 _agent: self.clone(),
             }),
             Err(answer) => {
@@ -407,8 +409,20 @@ pub type ExecStream = AgentStream;
 pub struct AgentStream {
     io: TokioIo<Upgraded>,
     _permit: OwnedSemaphorePermit,
+    _slot: Option<Slot>,
     /// The session lives as long as its streams.
     _agent: Agent,
+}
+
+impl AgentStream {
+    /// The same, which holds a slot for as long as it is open.
+    #[must_use]
+    pub fn holding(self, slot: Slot) -> Self {
+        Self {
+            _slot: Some(slot),
+            ..self
+        }
+    }
 }
 
 impl AsyncRead for AgentStream {

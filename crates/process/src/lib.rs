@@ -40,7 +40,7 @@ pub use group::Group;
 pub use handle::{Ending, Handle};
 pub use identity::Identity;
 pub use launch::{Launch, Started};
-pub use limits::Limits;
+pub use limits::{Limits, raise_open_files};
 pub use record::{read_record, remove_record, remove_unfinished_record, write_record};
 pub use rights::FileRights;
 pub use rustix::process::Signal;

@@ -1,12 +1,33 @@
 //! How much of the host a started process may take (`setrlimit(2)`).
 
+use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Smaller than the smallest core there is, so none is written; and the one value by which the kernel hands none to a
 /// program either (`core(5)`: 0 is for files alone). A VMM's core is its guest's memory.
 const NO_CORE: u64 = 1;
+
+/// The limit of open files before [`raise_open_files`].
+static OPEN_FILES_BEFORE: OnceLock<Rlimit> = OnceLock::new();
+
+/// Raises this process's soft limit of open files to the hard one. Programs that [`crate::Launch`] and
+/// [`crate::Command`] start keep the former limit: they may rely on it, for `select(2)`.
+///
+/// # Errors
+/// The system's reason; the limit is what it was then.
+pub fn raise_open_files() -> io::Result<()> {
+    let now = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: now.maximum,
+        ..now
+    };
+    setrlimit(Resource::Nofile, all)?;
+    OPEN_FILES_BEFORE.get_or_init(|| now);
+    Ok(())
+}
 
 /// Limits of a started process and of each process that comes of it. What is `None` stays as this process has it. Core
 /// dumps are off in any case, also without a [`crate::Launch::limit`].
@@ -40,6 +61,11 @@ pub(crate) type Plan = Vec<(Resource, Rlimit)>;
 
 impl Limits {
     pub(crate) fn plan(&self) -> Plan {
+        self.plan_after(OPEN_FILES_BEFORE.get())
+    }
+
+    /// `before` is the limit of open files before it was raised.
+    fn plan_after(&self, before: Option<&Rlimit>) -> Plan {
         let processes = self.processes.filter(|_| counts_processes_apart());
         let plain = [
             (Resource::Core, Some(NO_CORE)),
@@ -56,10 +82,16 @@ impl Limits {
             let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
             (Resource::Cpu, seconds, seconds.saturating_add(1))
         });
-        plain
-            .chain(cpu)
-            .map(|(resource, soft, hard)| (resource, lower(getrlimit(resource), soft, hard)))
-            .collect()
+        let kept = before.filter(|_| self.open_files.is_none());
+        let kept = kept.map(|before| (Resource::Nofile, *before));
+        let limited = plain.chain(cpu).map(|(resource, soft, hard)| {
+            let now = match (resource, before) {
+                (Resource::Nofile, Some(before)) => *before,
+                _ => getrlimit(resource),
+            };
+            (resource, lower(now, soft, hard))
+        });
+        limited.chain(kept).collect()
     }
 }
 
@@ -122,6 +154,32 @@ mod tests {
             ("five.fourteen", None),
         ] {
             assert_eq!(release(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_started_program_has_the_limit_of_open_files_from_before_it_was_raised() {
+        let before = Rlimit {
+            current: Some(1024),
+            maximum: Some(4096),
+        };
+        for (open_files, expected) in [
+            (None, (Some(1024), Some(4096))),
+            (Some(10), (Some(10), Some(10))),
+            (Some(2_000), (Some(1024), Some(2_000))),
+            (Some(8_000), (Some(1024), Some(4096))),
+        ] {
+            let limits = Limits {
+                open_files,
+                ..Limits::default()
+            };
+            let plan = limits.plan_after(Some(&before));
+            let set: Vec<Rlimit> = plan
+                .into_iter()
+                .filter_map(|(resource, limit)| (resource == Resource::Nofile).then_some(limit))
+                .collect();
+            assert_eq!(set.len(), 1);
+            assert_eq!((set[0].current, set[0].maximum), expected, "{open_files:?}");
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::client::{Client, ClientError, ExecStream};
 use api::{ErrorCode, PortForward, PortUse};
 use guest::Forward;
-use guest::forward::Bound;
+use guest::forward::{Bound, Slots};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -34,13 +35,15 @@ pub async fn forward(place: &Place, args: &ForwardArgs) -> Result<u8, Failure> {
     let (failed, mut failures) = mpsc::channel(16);
     let door = Arc::new(Door {
         client: Mutex::new(client),
-        vm: vm.id,
+        vm: vm.id.clone(),
         failed,
     });
+    raise_open_files();
+    let slots = Slots::of_process().for_vm(&vm.id, &vm.name);
     let mut carried = JoinSet::new();
     for (port, socket) in ports.iter().zip(sockets) {
-        let (door, wanted) = (Arc::clone(&door), wanted(port));
-        carried.spawn(socket.carry(move || Arc::clone(&door).open(wanted)));
+        let (door, wanted, slots) = (Arc::clone(&door), wanted(port), slots.clone());
+        carried.spawn(socket.carry(slots, move || Arc::clone(&door).open(wanted)));
     }
     if args.output.json {
         render::json(&ports)?;
@@ -72,6 +75,17 @@ pub async fn forward(place: &Place, args: &ForwardArgs) -> Result<u8, Failure> {
             }
         }
     }
+}
+
+/// A connection takes two descriptors.
+fn raise_open_files() {
+    let now = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: now.maximum,
+        ..now
+    };
+    // On failure there are fewer slots.
+    let _ = setrlimit(Resource::Nofile, all);
 }
 
 /// All of them, or none.

@@ -5,9 +5,12 @@ use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use guest::AgentStream;
+use guest::forward;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
 
 use super::{Failure, LARGEST_BODY};
 
@@ -42,7 +45,14 @@ pub(super) fn join(upgrade: OnUpgrade, mut guest: AgentStream, what: &'static st
             Ok(client) => client,
             Err(error) => return tracing::debug!(%error, what, "a client left before its connection began"),
         };
-        if let Err(error) = guest::forward::join(&mut TokioIo::new(client), &mut guest).await {
+        let joined = match client.downcast::<TokioIo<UnixStream>>() {
+            Ok(parts) => match guest.write_all(&parts.read_buf).await {
+                Ok(()) => forward::join_socket(parts.io.inner(), &mut guest).await,
+                Err(error) => Err(error),
+            },
+            Err(client) => forward::join(&mut TokioIo::new(client), &mut guest).await,
+        };
+        if let Err(error) = joined {
             tracing::debug!(%error, what, "a connection broke");
         }
     });

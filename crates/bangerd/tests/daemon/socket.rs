@@ -164,3 +164,25 @@ fn a_home_that_others_can_change_leads_the_daemon_to_no_other_folder() {
     assert_eq!(mode(&elsewhere), 0o755);
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 }
+
+#[test]
+fn the_daemon_has_all_descriptors_that_its_hard_limit_allows() {
+    let home = tempfile::tempdir().unwrap();
+    let plain = command(home.path(), &[]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -S -n 256 && exec \"$0\" --announce"]);
+    limited.arg(plain.get_program()).env_clear();
+    for (name, value) in plain.get_envs() {
+        limited.env(name, value.unwrap());
+    }
+    let daemon = Daemon::start_command(limited, home);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.child.id())).unwrap();
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .unwrap();
+    let mut values = line.split_whitespace();
+    let (soft, hard) = (values.next().unwrap(), values.next().unwrap());
+    assert_eq!(soft, hard);
+    assert_ne!(soft, "256", "this test needs a hard limit that is higher");
+}

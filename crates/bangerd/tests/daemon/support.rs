@@ -14,10 +14,12 @@ pub struct Daemon {
 impl Daemon {
     pub fn start() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let mut child = command(home.path(), &["--announce"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start_command(command(home.path(), &["--announce"]), home)
+    }
+
+    /// The same, by a command that has this home.
+    pub fn start_command(mut command: Command, home: tempfile::TempDir) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)

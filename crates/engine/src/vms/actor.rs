@@ -122,7 +122,8 @@ pub(crate) fn spawn(shared: Arc<Shared>, row: &VmRow, machine: Option<Arc<dyn Ma
         tokio::spawn(async move { pause.take_up(&found).await });
         let link = Link::keep(machine.channel(), actor.shared.identity(row));
         let ports = publish::of_row(&row.publish);
-        let published = Published::take_up(ports, &row.name, &link.state());
+        let slots = actor.shared.slots.for_vm(&row.id, &row.name);
+        let published = Published::take_up(ports, &row.name, &slots, &link.state());
         actor.set_running(Some(Running {
             machine,
             link,
@@ -265,7 +266,8 @@ impl Actor {
                     self.shared.store.vms().update(&self.id, update).await?;
                 }
                 state::running(&self.shared, &self.id, &started.boot_id).await?;
-                let published = claimed.serve(&name, &started.link.state());
+                let slots = self.shared.slots.for_vm(&self.id, &name);
+                let published = claimed.serve(&name, &slots, &started.link.state());
                 self.set_running(Some(Running {
                     machine: started.machine,
                     link: started.link,

@@ -9,14 +9,24 @@ impl Vms {
     /// Connects to a port that a running VM's guest can reach.
     ///
     /// # Errors
-    /// The VM does not run, its agent does not answer, or nothing does at that port.
+    /// The VM does not run, its agent does not answer, nothing does at that port, or it has too many connections.
     pub async fn forward(
         &self,
         reference: &str,
         forward: &guest::Forward,
     ) -> Result<guest::AgentStream, EngineError> {
-        let (_, agent) = self.agent(reference, "connect to a port of", AGENT).await?;
-        agent.forward(forward).await.map_err(EngineError::Agent)
+        let (row, agent) = self.agent(reference, "connect to a port of", AGENT).await?;
+        let slots = self.shared.slots.for_vm(&row.id, &row.name);
+        let slot = slots.take().ok_or_else(|| EngineError::PortUnavailable {
+            message: format!(
+                "too many connections to ports of VMs: `{}` has at most {}",
+                row.name,
+                slots.most()
+            ),
+            hint: Some("close some of them and try again".into()),
+        })?;
+        let stream = agent.forward(forward).await.map_err(EngineError::Agent)?;
+        Ok(stream.holding(slot))
     }
 
     /// What listens in a running VM's guest, as the guest tells it.

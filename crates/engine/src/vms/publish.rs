@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use api::{PortForward, PortUse};
-use guest::forward::Bound;
+use guest::forward::{Bound, VmSlots};
 use guest::{AgentStream, Forward};
 use store::{PublishedPort, VmRow};
 use tokio::sync::watch;
@@ -45,10 +45,12 @@ impl Claimed {
     }
 
     /// Begins to carry what has come and will come.
-    pub(crate) fn serve(self, vm: &str, link: &watch::Receiver<LinkState>) -> Published {
+    pub(crate) fn serve(self, vm: &str, slots: &VmSlots, link: &watch::Receiver<LinkState>) -> Published {
         let mut published = Published(JoinSet::new());
         for (port, bound) in self.0 {
-            published.0.spawn(carry(port, bound, vm.to_owned(), link.clone()));
+            published
+                .0
+                .spawn(carry(port, bound, vm.to_owned(), slots.clone(), link.clone()));
         }
         published
     }
@@ -131,13 +133,18 @@ pub(crate) struct Published(JoinSet<()>);
 impl Published {
     /// Takes up the ports of a VM that an earlier daemon has left running. One that somebody else has taken meanwhile
     /// is waited for.
-    pub(crate) fn take_up(ports: Vec<PortForward>, vm: &str, link: &watch::Receiver<LinkState>) -> Self {
+    pub(crate) fn take_up(
+        ports: Vec<PortForward>,
+        vm: &str,
+        slots: &VmSlots,
+        link: &watch::Receiver<LinkState>,
+    ) -> Self {
         let mut published = Self(JoinSet::new());
         for port in ports {
-            let (vm, link) = (vm.to_owned(), link.clone());
+            let (vm, slots, link) = (vm.to_owned(), slots.clone(), link.clone());
             published.0.spawn(async move {
                 let bound = bind_when_free(&port, &vm).await;
-                carry(port, bound, vm, link).await;
+                carry(port, bound, vm, slots, link).await;
             });
         }
         published
@@ -182,13 +189,21 @@ async fn bind_when_free(port: &PortForward, vm: &str) -> Bound {
     }
 }
 
-async fn carry(port: PortForward, bound: Bound, vm: String, link: watch::Receiver<LinkState>) {
+async fn carry(
+    port: PortForward,
+    bound: Bound,
+    vm: String,
+    slots: VmSlots,
+    link: watch::Receiver<LinkState>,
+) {
     let wanted = Forward {
         protocol: port.protocol,
         host: None,
         port: port.guest,
     };
-    bound.carry(move || open(vm.clone(), link.clone(), wanted)).await;
+    bound
+        .carry(slots, move || open(vm.clone(), link.clone(), wanted))
+        .await;
 }
 
 /// A connection to the guest's port, as soon as its agent is there.

@@ -1,6 +1,7 @@
 //! A bound UDP socket: every peer that sends to it has a stream of its own, for as long as datagrams come and go.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::datagram;
+use super::{VmSlots, datagram};
 
 /// Peers that a port speaks to at a time. One more takes the place of the one that has been silent longest.
 const MAX_PEERS: usize = 64;
@@ -32,8 +33,8 @@ struct Peer {
 }
 
 /// Carries the datagrams of each peer over a stream of its own that `open` gives. Never ends; dropped, it closes the
-/// port and forgets the peers.
-pub async fn carry_udp<F, O, S>(socket: UdpSocket, open: F)
+/// port and forgets the peers. Without a free slot the datagrams of a new peer are dropped.
+pub async fn carry_udp<F, O, S>(socket: UdpSocket, slots: VmSlots, open: F)
 where
     F: Fn() -> O,
     O: Future<Output = Option<S>> + Send + 'static,
@@ -53,11 +54,20 @@ where
                 if !peers.contains_key(&address) {
                     make_room(&mut peers);
                 }
-                let peer = peers.entry(address).or_insert_with(|| {
-                    let (datagrams, waiting) = mpsc::channel(WAITING);
-                    let carried = carry(Arc::clone(&socket), address, waiting, open());
-                    Peer { datagrams, heard: Instant::now(), task: tasks.spawn(carried) }
-                });
+                let peer = match peers.entry(address) {
+                    Entry::Occupied(peer) => peer.into_mut(),
+                    Entry::Vacant(entry) => {
+                        let Some(slot) = slots.take() else { continue };
+                        let (datagrams, waiting) = mpsc::channel(WAITING);
+                        let carried = carry(Arc::clone(&socket), address, waiting, open());
+                        let task = tasks.spawn(async move {
+                            let address = carried.await;
+                            drop(slot);
+                            address
+                        });
+                        entry.insert(Peer { datagrams, heard: Instant::now(), task })
+                    }
+                };
                 peer.heard = Instant::now();
                 let _ = peer.datagrams.try_send(buffer[..length].to_vec());
             }

@@ -8,7 +8,7 @@ use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UdpSocket};
 
-use super::{Protocol, carry_tcp, carry_udp};
+use super::{Protocol, VmSlots, carry_tcp, carry_udp};
 
 /// How many connections wait at most until they are taken.
 const WAITING: i32 = 1024;
@@ -56,17 +56,17 @@ impl Bound {
         }
     }
 
-    /// Carries what comes over streams that `open` gives. Never ends; dropped, it releases the port and cuts off what
-    /// it carried.
-    pub async fn carry<F, O, S>(self, open: F)
+    /// Carries what comes over streams that `open` gives, one slot each. Never ends; dropped, it releases the port and
+    /// cuts off what it carried.
+    pub async fn carry<F, O, S>(self, slots: VmSlots, open: F)
     where
         F: Fn() -> O,
         O: Future<Output = Option<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         match self {
-            Self::Tcp(listener) => carry_tcp(listener, open).await,
-            Self::Udp(socket) => carry_udp(socket, open).await,
+            Self::Tcp(listener) => carry_tcp(listener, slots, open).await,
+            Self::Udp(socket) => carry_udp(socket, slots, open).await,
         }
     }
 }

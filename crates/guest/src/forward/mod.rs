@@ -13,6 +13,8 @@ mod bound;
 pub mod datagram;
 mod join;
 mod listen;
+mod slots;
+mod socket;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -23,6 +25,8 @@ pub use associate::carry_udp;
 pub use bound::Bound;
 pub use join::join;
 pub use listen::carry_tcp;
+pub use slots::{Slot, Slots, VmSlots};
+pub use socket::join_socket;
 
 /// What `POST /v1/forward` upgrades to, on the agent's API and on the host's alike.
 pub const UPGRADE_FORWARD: &str = "banger-forward";
