@@ -34,4 +34,4 @@ pub use pieces::Pieces;
 pub use sift::sift;
 pub use target::{Placement, Target};
 pub use top::Top;
-pub use unpack::{Keep, Summary, unpack};
+pub use unpack::{Keep, Summary, umask, unpack};

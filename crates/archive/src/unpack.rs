@@ -332,10 +332,11 @@ fn special(letter: u8) -> FileType {
 }
 
 /// The bits that the system takes off a new file's mode (proc_pid_status(5)): asking for them otherwise changes them.
-pub(crate) fn umask() -> u32 {
+#[must_use]
+pub fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok())
-        // Where it is not told, nobody but the owner gets anything.
+        // Where it is not known, the owner alone gets anything.
         .unwrap_or(0o077)
 }

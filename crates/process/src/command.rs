@@ -9,6 +9,7 @@
 //! Blocks where it waits, and needs no runtime. A host may refuse to confine ([`Confinement::refused`]); what happens
 //! then is the caller's to say: [`Command::unconfined_if_refused`].
 
+mod breaking;
 mod collect;
 
 use std::ffi::{CString, OsStr, OsString};
@@ -26,11 +27,12 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pi
 
 use crate::activity::Activity;
 use crate::confine::{Other, Plan};
-use crate::fork::Image;
+use crate::fork::{Image, PRIVATE};
 use crate::handle::ending_of;
 use crate::launch::c_string;
 use crate::starter::{any_is_standard, pair, start};
 use crate::{Confinement, Ending, Limits, ProcessError, SystemCalls};
+pub use breaking::break_off;
 pub use collect::{Bounds, Cut, Finished};
 
 /// What a standard descriptor of a program is.
@@ -61,6 +63,8 @@ pub struct Command {
     /// Who it becomes without one.
     user: Option<Other>,
     even_unconfined: bool,
+    umask: u32,
+    may_be_broken_off: bool,
     limits: Limits,
     filter: Option<SystemCalls>,
 }
@@ -78,6 +82,8 @@ impl Command {
             confinement: None,
             user: None,
             even_unconfined: false,
+            umask: PRIVATE,
+            may_be_broken_off: false,
             limits: Limits::default(),
             filter: None,
         }
@@ -146,6 +152,18 @@ impl Command {
         self
     }
 
+    /// What the files that it makes are closed to; to all but their owner without this.
+    pub fn umask(&mut self, umask: u32) -> &mut Self {
+        self.umask = umask;
+        self
+    }
+
+    /// Lets [`break_off`] end it: for a program of which nothing stays that could be left half done.
+    pub fn may_be_broken_off(&mut self) -> &mut Self {
+        self.may_be_broken_off = true;
+        self
+    }
+
     /// Limits what it may take, confined or not.
     pub fn limit(&mut self, limits: Limits) -> &mut Self {
         self.limits = limits;
@@ -192,6 +210,9 @@ impl Command {
             started => started,
         };
         let (pid, descriptor) = started?;
+        if self.may_be_broken_off {
+            breaking::add(pid, &descriptor).map_err(cannot_fork)?;
+        }
         child.confined = self.confinement.is_some();
         child.running = Some((pid, descriptor));
         Ok(child)
@@ -251,6 +272,7 @@ impl Command {
             user: self.user.clone(),
             wire: None,
             group: None,
+            umask: self.umask,
             limits: self.limits.plan(),
             filters: self
                 .filter
@@ -345,8 +367,9 @@ impl Child {
             Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(None),
             ready => ready?,
         };
-        // Before it is reaped, as long as nobody else can have its number.
+        // Before it is reaped, as long as no other process can have its number.
         end_group(*pid);
+        breaking::remove(*pid);
         let status = waitid(WaitId::PidFd(descriptor.as_fd()), WaitIdOptions::EXITED)?;
         let ending = status.as_ref().map_or(Ending::Unknown, ending_of);
         self.ending = Some(ending);

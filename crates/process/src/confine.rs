@@ -35,7 +35,7 @@ pub use range::{IdRange, NoRange};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::fork::{Failure, Image, fork};
+use crate::fork::{Failure, Image, PRIVATE, fork};
 
 /// Where hosts keep programs and their libraries.
 const PROGRAMS: [&str; 9] = [
@@ -275,6 +275,7 @@ impl Confinement {
             user: None,
             wire: None,
             group: None,
+            umask: PRIVATE,
             limits: Vec::new(),
             filters: Vec::new(),
             ends_with_parent: false,

@@ -50,11 +50,16 @@ pub(crate) struct Image {
     pub(crate) wire: Option<WirePlan>,
     /// The child is born there where the host lets it.
     pub(crate) group: Option<Group>,
+    /// What files that it makes are closed to.
+    pub(crate) umask: u32,
     pub(crate) limits: limits::Plan,
     pub(crate) filters: Vec<BpfProgram>,
     /// Killed when the thread that forked ends, also once its program runs.
     pub(crate) ends_with_parent: bool,
 }
+
+/// The `umask` of children: what they make is their user's alone.
+pub(crate) const PRIVATE: u32 = 0o077;
 
 /// Why a child does not become its program.
 #[derive(Debug)]
@@ -438,7 +443,7 @@ unsafe fn set_apart(prepared: &Prepared<'_>) -> Result<(), Failed> {
             );
         }
         check(libc::setsid())?;
-        libc::umask(0o077);
+        libc::umask(prepared.image.umask);
         check(libc::fchdir(prepared.image.folder.as_raw_fd()))?;
         check(libc::dup2(prepared.image.input.as_raw_fd(), 0))?;
         check(libc::dup2(prepared.image.output.as_raw_fd(), 1))?;

@@ -15,7 +15,7 @@ use nix::libc::{self, c_int};
 use tokio::runtime;
 
 use crate::confine::Plan;
-use crate::fork::{Failure, Image, fork};
+use crate::fork::{Failure, Image, PRIVATE, fork};
 use crate::wire::{Wire, WirePlan};
 use crate::{
     Confinement, Group, Handle, Identity, Limits, ProcessError, Refusal, SystemCalls, remove_record,
@@ -319,6 +319,7 @@ impl Launch {
             user: None,
             wire: self.wire.map(WirePlan::new),
             group: self.group,
+            umask: PRIVATE,
             limits: self.limits.plan(),
             filters: self.filter.map(SystemCalls::into_programs).unwrap_or_default(),
             ends_with_parent: false,

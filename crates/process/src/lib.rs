@@ -33,7 +33,7 @@ mod starter;
 mod wire;
 
 pub use activity::Activity;
-pub use command::{Bounds, Child, Command, Cut, Finished, Stream};
+pub use command::{Bounds, Child, Command, Cut, Finished, Stream, break_off};
 pub use confine::{Confinement, IdRange, NoRange, Refusal};
 pub use error::ProcessError;
 pub use group::Group;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use process::{Bounds, Child, Command, Confinement, Cut, Ending, FileRights, ProcessError, Stream};
+use process::{Bounds, Child, Command, Confinement, Cut, Ending, FileRights, ProcessError, Signal, Stream};
 
 use crate::beneath::Folder;
 use crate::error::WorkspaceError;
@@ -47,13 +47,17 @@ const SAFE: &[(&str, &str)] = &[
 const MOST: usize = 256 << 20;
 /// Most bytes of its complaints that are kept.
 const COMPLAINT: usize = 64 << 10;
-/// Most time for an answer: a hostile tree can have git wait for ever, by a pipe in a file's place.
+/// Most time for an answer, on the clock and of the processor: a hostile tree can have git wait for ever, by a pipe in a
+/// file's place.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// How long a git may rest before the tree is looked through for what it may be waiting for.
 const RESTING: Duration = Duration::from_secs(2);
 const TOO_MUCH: &str = "it has too much to say";
 const ENDLESS: &str = "it did not come to an end";
+/// What a git is taken to have ended by that says nothing, and was ended by one of these signals.
+const OUT_OF_TIME: &str = "it took more time than it may";
+const OF_TIME: [Signal; 2] = [Signal::XCPU, Signal::KILL];
 
 /// Whether a git has run without being confined.
 static UNCONFINED: AtomicBool = AtomicBool::new(false);
@@ -80,6 +84,8 @@ pub(crate) struct Git {
     settings: Vec<(OsString, OsString)>,
     environment: Vec<(&'static str, OsString)>,
     sight: Sight,
+    writes_nothing_that_stays: bool,
+    patience: Duration,
     /// Stays there as long as this does.
     shadow: Option<Arc<Shadow>>,
 }
@@ -94,6 +100,8 @@ impl Git {
             settings: settings.collect(),
             environment: Vec::new(),
             sight,
+            writes_nothing_that_stays: false,
+            patience: PATIENCE,
             shadow: None,
         }
     }
@@ -145,6 +153,18 @@ impl Git {
         self
     }
 
+    /// Lets it write a folder of the repository's that goes with what is asked now.
+    pub(crate) fn writing_for_now(mut self, path: &Path) -> Self {
+        self.writes_nothing_that_stays = self.sight.written.is_empty();
+        self.writing(path)
+    }
+
+    /// Ends it earlier than git is ended otherwise.
+    pub(crate) fn for_at_most(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Lets it write a folder of ours.
     pub(crate) fn writing_ours(mut self, path: &Path) -> Self {
         self.sight.ours_written.push(path.to_owned());
@@ -159,8 +179,14 @@ impl Git {
             .folder(&self.folder)
             .confine(self.sight.confinement(&self.host))
             .unconfined_if_refused()
-            .limit(Sight::limits())
+            .limit(Sight::limits(self.patience))
             .filter(Sight::system_calls());
+        if !self.sight.written.is_empty() {
+            command.umask(archive::umask());
+        }
+        if self.sight.written.is_empty() || self.writes_nothing_that_stays {
+            command.may_be_broken_off();
+        }
         command.variable("PATH", &self.host.path);
         if let Some(home) = &self.host.home {
             command.variable("HOME", home);
@@ -221,7 +247,7 @@ impl Git {
         let bounds = Bounds {
             output: MOST,
             errors: COMPLAINT,
-            time: PATIENCE,
+            time: self.patience,
         };
         // Root's own program, and root's to confine.
         let _own = FileRights::own();
@@ -364,6 +390,12 @@ fn wait_watched(
     Ok(None)
 }
 
+/// Ends each git that only looks, or whose work is thrown away if it is ended, and those that would start from now on:
+/// for a command that is asked to end.
+pub fn break_off() {
+    process::break_off();
+}
+
 fn note(confined: bool) {
     if !confined {
         UNCONFINED.store(true, Ordering::Relaxed);
@@ -399,9 +431,14 @@ pub(crate) fn first_of(stderr: Option<impl Read>, most: u64) -> Vec<u8> {
 
 /// The error of a git that failed.
 pub(crate) fn failed(action: &'static str, output: &Output) -> WorkspaceError {
+    let ended_by = output.status.signal().and_then(Signal::from_named_raw);
+    let ended = output.stderr.is_empty() && ended_by.is_some_and(|signal| OF_TIME.contains(&signal));
     WorkspaceError::Git {
         action,
-        said: said(&output.stderr),
+        said: match ended {
+            true => OUT_OF_TIME.to_owned(),
+            false => said(&output.stderr),
+        },
     }
 }
 

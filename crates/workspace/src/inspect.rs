@@ -50,11 +50,17 @@ impl Parts {
         borrowing: bool,
     ) -> Result<Self, WorkspaceError> {
         let (folder, common) = (&layout.folder, layout.common());
+        let tables = settings.get("extensions", "refstorage") == Some(b"reftable");
+        if tables && layout.shared.is_some() {
+            // git would take the head of the main working tree, whose tables the others share.
+            let why = "holds the head of a linked working tree, which is read where refs are files only";
+            return Err(folder.no_file(Path::new("reftable"), why));
+        }
         let mut parts = Self {
-            head: match settings.get("extensions", "refstorage") {
+            head: match tables {
                 // It stands elsewhere, and this says so.
-                Some(b"reftable") => b"ref: refs/heads/.invalid".to_vec(),
-                _ => head(folder)?,
+                true => b"ref: refs/heads/.invalid".to_vec(),
+                false => head(folder)?,
             },
             shallow: common.read("shallow", LARGEST_LIST)?,
             sparse: folder.read("info/sparse-checkout", LARGEST_PATTERNS)?,
@@ -189,7 +195,7 @@ fn borrowed(top: &Path, objects: &Path, allowed: bool) -> Result<Vec<PathBuf>, W
         let list = folder
             .read("info/alternates", LARGEST_ALTERNATES)?
             .unwrap_or_default();
-        let lines = list.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+        let lines = list.split(|byte| *byte == b'\n');
         for line in lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")) {
             let path = objects.join(OsStr::from_bytes(line));
             let path = path.canonicalize().unwrap_or(path);

@@ -50,7 +50,7 @@ pub use apply::{Applied, Apply, Recovered, apply, recover};
 pub use branch::to_branch;
 pub use error::WorkspaceError;
 pub use export::{Base, LARGEST_PATCH, export};
-pub use git::unconfined;
+pub use git::{break_off, unconfined};
 pub use guest::{Ended, Guest, Input};
 pub use parcel::Parcel;
 pub use prepare::{Destination, Prepared, Stamp, prepare};

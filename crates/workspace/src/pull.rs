@@ -8,7 +8,8 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
+use std::time::Duration;
 
 use process::Stream;
 
@@ -22,8 +23,13 @@ use crate::received::{self, LARGEST_CONTENT};
 use crate::repository::{Repository, object};
 use crate::tracked::{all, fed, targets};
 
+mod trees;
+
 /// Longest id of a commit, with its line's end.
 const LONGEST_LINE: usize = 65;
+
+/// Most time that git may take for each look at what came.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Most bytes of a pack: no more than its objects may come to.
 const LARGEST_PACK: u64 = LARGEST_CONTENT;
@@ -100,7 +106,8 @@ pub fn pull<'a>(
         .clone()
         .with("GIT_OBJECT_DIRECTORY", quarantine.path())
         .with(ALTERNATES, one_path(&objects))
-        .writing(quarantine.path());
+        .writing_for_now(quarantine.path())
+        .for_at_most(LONGEST);
     let pack = File::open(&received).map_err(WorkspaceError::host("read", "the pack"))?;
     received::check(BufReader::with_capacity(64 << 10, pack), tip.len() / 2)?;
     index(&git, &received)?;
@@ -178,17 +185,37 @@ fn check_sizes(git: &Git, tip: &str, base: Option<&str>) -> Result<(), Workspace
     let since = base.map(|base| format!("^{base}"));
     let names = ["rev-list", "--objects", "--no-object-names", tip].into_iter();
     let names = git.read("list what came", names.chain(since.as_deref()))?;
-    let sizes = ["cat-file", "--batch-check=%(objectsize)", "--buffer"];
+    let sizes = [
+        "cat-file",
+        "--batch-check=%(objectsize) %(objecttype) %(objectname)",
+        "--buffer",
+    ];
     let sizes = fed(git, "measure what came", &sizes, names, all)?;
     let mut whole = 0_u64;
-    for size in sizes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let size = std::str::from_utf8(size)
-            .ok()
-            .and_then(|size| size.parse::<u64>().ok());
+    let mut trees = Vec::new();
+    for line in sizes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let mut words = line.splitn(3, |byte| *byte == b' ');
+        let size = words
+            .next()
+            .and_then(|size| std::str::from_utf8(size).ok()?.parse().ok());
         whole = whole.saturating_add(size.ok_or(WorkspaceError::Answer("a size of an object"))?);
+        if words.next() == Some(b"tree") {
+            trees.extend_from_slice(words.next().unwrap_or_default());
+            trees.push(b'\n');
+        }
     }
     if whole > LARGEST_CONTENT {
         return Err(refused("they hold more than is taken"));
+    }
+    let has_empty = |printed: &mut dyn BufRead| trees::any_has_an_empty_folder(printed, tip.len() / 2);
+    if fed(
+        git,
+        "read the folders that came",
+        &["cat-file", "--batch", "--buffer"],
+        trees,
+        has_empty,
+    )? {
+        return Err(refused("they hold an empty folder, which git makes nowhere"));
     }
     Ok(())
 }

@@ -25,7 +25,6 @@ const MEMORY: u64 = 4 << 30;
 const LARGEST_FILE: u64 = 16 << 30;
 const FILES: u64 = 1024;
 const PROCESSES: u64 = 4096;
-const TIME: Duration = Duration::from_secs(3600);
 
 /// Files and folders of the host, by canonical paths.
 #[derive(Clone, Debug, Default)]
@@ -85,14 +84,14 @@ impl Sight {
     }
 
     /// What it may take.
-    pub(crate) fn limits() -> Limits {
+    pub(crate) fn limits(time: Duration) -> Limits {
         Limits {
             address_space: None,
             data: Some(MEMORY),
             file_size: Some(LARGEST_FILE),
             open_files: Some(FILES),
             processes: Some(PROCESSES),
-            cpu: Some(TIME),
+            cpu: Some(time),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What changed in the guest comes back: all of it or nothing, and nothing of the host's is lost.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 
 use workspace::patch::RiskKind;
 use workspace::{Apply, Base, Choice, LARGEST_PATCH, WorkspaceError, export};
@@ -207,7 +208,13 @@ fn what_the_user_changed_elsewhere_stays_and_rights_are_kept() {
     std::fs::set_permissions(&main, std::fs::Permissions::from_mode(0o600)).unwrap();
     scene.apply(&patch).unwrap();
     assert_eq!(scene.read("unrelated"), "mine\n");
-    assert_eq!(main.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&main), 0o600);
+    // What is new is as open as any file of the user's.
+    assert_eq!(
+        mode(&scene.top().join("new/deep/file")),
+        mode(&scene.top().join("unrelated"))
+    );
     assert!(!scene.git(&["status", "--porcelain"]).contains("banger"));
 }
 

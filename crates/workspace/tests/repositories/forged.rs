@@ -105,6 +105,25 @@ fn a_list_of_packs_that_leads_into_another_repository_is_not_read() {
 }
 
 #[test]
+fn a_linked_working_tree_whose_head_is_in_a_table_is_refused() {
+    let scene = Scene::committed();
+    let other = scene.top().with_file_name("other");
+    scene.git(&[
+        "worktree",
+        "add",
+        "-q",
+        "-b",
+        "other",
+        &other.display().to_string(),
+    ]);
+    Repository::find(&other).unwrap();
+    scene.git(&["config", "core.repositoryFormatVersion", "1"]);
+    scene.git(&["config", "extensions.refStorage", "reftable"]);
+    let error = Repository::find(&other).unwrap_err();
+    assert!(error.to_string().contains("linked working tree"), "{error}");
+}
+
+#[test]
 fn a_list_of_tables_names_files_of_its_folder_only() {
     let scene = Scene::committed();
     let folder = scene.top().join(".git/reftable");

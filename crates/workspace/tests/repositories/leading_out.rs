@@ -350,10 +350,18 @@ fn objects_that_are_borrowed_go_only_on_the_users_word() {
         objects.display().to_string(),
         format!("# x\n{}/../objects\n", objects.display()),
         "http://example.com/objects".to_owned(),
+        // A folder of this name, whose own list leads on.
+        "\r\n".to_owned(),
+        " \n".to_owned(),
     ] {
         let scene = Scene::committed();
         let list = scene.top().join(".git/objects/info/alternates");
         fs::create_dir_all(list.parent().unwrap()).unwrap();
+        for name in ["\r", " "] {
+            let further = scene.top().join(".git/objects").join(name).join("info");
+            fs::create_dir_all(&further).unwrap();
+            fs::write(further.join("alternates"), format!("{}\n", objects.display())).unwrap();
+        }
         fs::write(&list, &line).unwrap();
         fs::write(scene.top().join(".git/refs/heads/main"), &commit).unwrap();
         let error = scene.prepare_as(&Choice::default(), None, false).unwrap_err();

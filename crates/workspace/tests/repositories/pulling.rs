@@ -169,6 +169,19 @@ fn commits_with_hostile_trees_submodules_or_other_histories_are_refused_and_leav
     ]
     .map(|(mode, name, object)| commit_of(&scene, &base, mode, name, object))
     .to_vec();
+    // Ten levels of a hundred folders, and no file: a dozen objects.
+    let mut bomb = empty.clone();
+    for _ in 0..10 {
+        let entries: String = (0..100)
+            .map(|number| format!("040000 tree {bomb}\t{number:02}\n"))
+            .collect();
+        bomb = line(&fed(&scene, &["mktree"], entries.as_bytes()));
+    }
+    hostile.push(line(&fed(
+        &scene,
+        &["commit-tree", &bomb, "-p", &base, "-m", "bomb"],
+        b"",
+    )));
     hostile.push(line(&fed(
         &scene,
         &["commit-tree", &empty, "-m", "no parent"],

@@ -81,6 +81,7 @@ impl Entered {
                     signalled = Some(signal);
                     // What the host's files are doing is never left half done: this waits.
                     let _ = end.send(true);
+                    workspace::break_off();
                 }
             }
         };
