@@ -1,5 +1,4 @@
 //! The end of programs whose caller is asked to end: in a process of its own, since it holds from then on.
-#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
 use std::time::Duration;
 

@@ -14,7 +14,8 @@ use ureq::{Agent, Body};
 
 use super::auth::{Authorisation, Authorisations};
 use super::challenge;
-use super::origin::{is_local_address, is_local_name, join, origin};
+use super::local::{is_local_address, is_local_name};
+use super::origin::{host_of, join, origin};
 use super::outside::{Local, Outside};
 use super::secrets::Secrets;
 use crate::cancel::{Cancel, Guard};
@@ -288,10 +289,12 @@ impl Http {
 
     /// What asks a server that an endpoint has named. One elsewhere does not send its clients to this machine.
     pub(super) fn agent_for(&self, endpoint: &Endpoint, target: &Uri) -> Result<&Agent, Failure> {
-        if is_local_address(&endpoint.address) {
+        let host = target.host().unwrap_or_default();
+        let own = host.eq_ignore_ascii_case(host_of(&endpoint.address));
+        if own || is_local_address(&endpoint.address) {
             return Ok(&self.agent);
         }
-        if is_local_name(target.host().unwrap_or_default()) {
+        if is_local_name(host) {
             return Err(self.refused_or_unreachable(endpoint, target, Local.error()));
         }
         Ok(&self.outside)

@@ -5,6 +5,7 @@ mod auth;
 mod challenge;
 mod download;
 mod http;
+mod local;
 mod origin;
 mod outside;
 mod pull;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use ureq::tls::TlsConfig;
 
 pub use http::Patience;
-pub(crate) use origin::is_local_address;
+pub(crate) use local::is_local_address;
 pub use trust::tls;
 
 use self::http::Endpoint;

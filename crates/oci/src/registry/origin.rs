@@ -9,8 +9,6 @@
 //!
 //! From a registry elsewhere neither leads to this machine or its network link: [`super::outside`].
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use ureq::http::Uri;
 
 use super::http::Endpoint;
@@ -20,19 +18,6 @@ use crate::reference::DEFAULT_REGISTRY;
 
 /// The token server of [`DEFAULT_REGISTRY`].
 const DOCKER_REALM: &str = "auth.docker.io";
-
-/// Where cloud machines find their credentials, beside the link-local addresses: Alibaba's, Oracle's first and Azure's.
-const METADATA: [Ipv4Addr; 3] = [
-    Ipv4Addr::new(100, 100, 100, 200),
-    Ipv4Addr::new(192, 0, 0, 192),
-    Ipv4Addr::new(168, 63, 129, 16),
-];
-/// The same over IPv6: Amazon's, Google's and Oracle's.
-const METADATA_V6: [Ipv6Addr; 3] = [
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
-    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
-    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
-];
 
 /// Scheme, host and port.
 pub(super) fn origin(uri: &Uri) -> (String, String) {
@@ -114,51 +99,11 @@ impl Realm {
 }
 
 /// The host of `host` or `host:port`.
-fn host_of(address: &str) -> &str {
+pub(super) fn host_of(address: &str) -> &str {
     if address.starts_with('[') {
         return address.split_inclusive(']').next().unwrap_or(address);
     }
     address.split(':').next().unwrap_or(address)
-}
-
-/// Whether a host is by its name this machine or on its network link: an address, or `localhost`.
-pub(super) fn is_local_name(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    if host == "localhost" || host.ends_with(".localhost") {
-        return true;
-    }
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.parse().is_ok_and(is_local)
-}
-
-/// As [`is_local_name`], of an endpoint's `host` or `host:port`.
-pub(crate) fn is_local_address(address: &str) -> bool {
-    is_local_name(host_of(address))
-}
-
-/// Whether an address is this machine's own or one that never leaves its network link: loopback, unspecified,
-/// link-local (where most clouds keep a machine's credentials), multicast, broadcast; or where other clouds keep them.
-pub(super) fn is_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            v4.is_loopback()
-                || v4.octets()[0] == 0
-                || v4.is_link_local()
-                || v4.is_multicast()
-                || v4.is_broadcast()
-                || METADATA.contains(&v4)
-        }
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => is_local(v4.into()),
-            None => {
-                v6.is_loopback()
-                    || v6.is_unspecified()
-                    || v6.is_unicast_link_local()
-                    || v6.is_multicast()
-                    || METADATA_V6.contains(&v6)
-            }
-        },
-    }
 }
 
 #[cfg(test)]
@@ -241,51 +186,5 @@ mod tests {
             let found = Realm::parse(endpoint, realm).ok().map(|realm| realm.gets_login);
             assert_eq!(found, gets_login, "{} {realm}", endpoint.name);
         }
-    }
-
-    #[test]
-    fn addresses_of_this_machine_and_its_link_are_known_however_they_are_written() {
-        for local in [
-            "localhost",
-            "LOCALHOST.",
-            "a.localhost",
-            "127.0.0.1",
-            "127.1.2.3",
-            "0.0.0.0",
-            "0.1.2.3",
-            "169.254.169.254",
-            "224.0.0.1",
-            "255.255.255.255",
-            "[::1]",
-            "::",
-            "[fe80::1]",
-            "[ff02::1]",
-            "[::ffff:127.0.0.1]",
-            "[::ffff:169.254.169.254]",
-            "[fd00:ec2::254]",
-            "[fd20:ce::254]",
-            "[fd00:c1::a9fe:a9fe]",
-            "100.100.100.200",
-            "192.0.0.192",
-            "168.63.129.16",
-            "[::ffff:100.100.100.200]",
-        ] {
-            assert!(is_local_name(local), "{local}");
-        }
-        for other in [
-            "docker.io",
-            "10.0.0.1",
-            "192.168.1.1",
-            "8.8.8.8",
-            "[2001:db8::1]",
-            "[fd00::1]",
-            "localhost.x",
-        ] {
-            assert!(!is_local_name(other), "{other}");
-        }
-        assert!(
-            is_local_address("127.0.0.1:5000") && is_local_address("[::1]:5000") && is_local_address("[::1]")
-        );
-        assert!(!is_local_address("r.x:5000"));
     }
 }

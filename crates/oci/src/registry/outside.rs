@@ -11,7 +11,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::origin::is_local;
+use super::local::is_this_machines;
 
 /// A resolver that refuses names of local addresses.
 #[derive(Debug, Default)]
@@ -49,8 +49,10 @@ impl Resolver for Outside {
         if proxy.is_some_and(|proxy| proxy.authority() == uri.authority()) {
             return Ok(found);
         }
-        if found.iter().any(|address| is_local(address.ip())) {
-            return Err(Local.error());
+        for address in &*found {
+            if is_this_machines(address.ip()).map_err(Error::Io)? {
+                return Err(Local.error());
+            }
         }
         Ok(found)
     }
@@ -60,6 +62,7 @@ impl Resolver for Outside {
 mod tests {
     use std::net::TcpListener;
 
+    use nix::ifaddrs::getifaddrs;
     use ureq::Agent;
     use ureq::unversioned::transport::DefaultConnector;
 
@@ -67,12 +70,14 @@ mod tests {
 
     #[test]
     fn a_name_that_leads_to_this_machine_is_not_connected_to() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("0.0.0.0:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
         let config = Agent::config_builder().proxy(None).build();
         let agent = Agent::with_parts(config, DefaultConnector::new(), Outside::default());
-        for host in ["localhost", "127.0.0.1"] {
+        let own = getifaddrs().unwrap().filter_map(|interface| interface.address);
+        let own = own.filter_map(|address| Some(address.as_sockaddr_in()?.ip().to_string()));
+        for host in own.chain(["localhost".to_owned()]) {
             let error = agent.get(format!("http://{host}:{port}/")).call().unwrap_err();
             assert!(Local::is(&error), "{host}: {error:?}");
         }
