@@ -658,6 +658,30 @@ fn a_silent_server_is_given_up() {
 }
 
 #[test]
+fn what_comes_byte_by_byte_is_given_up_be_it_a_document_or_a_layer() {
+    let image = image();
+    let layer = format!("/blobs/{}", image.layers[0]);
+    for (part, broken) in [("/manifests/", false), (layer.as_str(), true)] {
+        let (files, dripping) = (Files::of(&image), part.to_owned());
+        let server = Server::start(move |request| Response {
+            drips: request.path.contains(&dripping),
+            ..files.answer(request)
+        });
+        let mut client = Client::new();
+        client.options.patience.period = Duration::from_millis(500);
+        client.options.patience.tries = 2;
+        match client.pull(&server).unwrap_err() {
+            OciError::Unreachable { .. } => assert!(!broken, "{part}"),
+            OciError::Broken { source, .. } => {
+                assert!(broken, "{part}");
+                assert!(source.to_string().starts_with("only "), "{source}");
+            }
+            other => panic!("{part}: {other}"),
+        }
+    }
+}
+
+#[test]
 fn a_layer_that_comes_twice_in_an_image_is_fetched_once() {
     let archive = Tar::new().file("a", "1").finish();
     let layers = [archive.clone(), Tar::new().file(".wh.a", "").finish(), archive]

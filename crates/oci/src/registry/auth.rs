@@ -111,7 +111,7 @@ impl Http {
             200 => {}
             400 | 401 | 403 => {
                 let (host, repository) = (endpoint.name.clone(), repository.to_owned());
-                let detail = complaint(response, &secrets);
+                let detail = complaint(self.body_of(response), &secrets);
                 return Err(Failure::from(match withheld_from {
                     Some(realm) => OciError::LoginWithheld {
                         host,
@@ -131,7 +131,7 @@ impl Http {
                 let error = OciError::Status {
                     url: shown(realm),
                     status,
-                    detail: complaint(response, &secrets),
+                    detail: complaint(self.body_of(response), &secrets),
                 };
                 let again = match status {
                     429 | 500..=599 => Again::Later,
@@ -142,11 +142,7 @@ impl Http {
         }
         let no_token = || OciError::NoToken { url: shown(realm) };
         let mut bytes = Vec::new();
-        let read = response
-            .into_body()
-            .into_reader()
-            .take(ANSWER_MAX)
-            .read_to_end(&mut bytes);
+        let read = self.body_of(response).take(ANSWER_MAX).read_to_end(&mut bytes);
         read.map_err(|error| self.unreachable(&endpoint.name, ureq::Error::Io(error)))?;
         let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| no_token())?;
         let token = answer.token.or(answer.access_token).unwrap_or_default();

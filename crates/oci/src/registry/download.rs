@@ -137,7 +137,7 @@ impl Http {
                 return Ok(());
             }
         }
-        let mut body = response.into_body().into_reader();
+        let mut body = self.body_of(response);
         let mut buffer = vec![0; CHUNK];
         while growing.received < blob.size {
             self.cancel.check()?;

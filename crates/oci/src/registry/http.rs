@@ -1,16 +1,17 @@
 //! One GET to a registry: authorisation, redirects, and trying again what may work the next time.
 
 use std::collections::HashMap;
-use std::io::Read as _;
+use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
+use tarball::Paced;
 use ureq::http::{Response, StatusCode, Uri, header};
 use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, BodyReader};
 
 use super::auth::{Authorisation, Authorisations};
 use super::challenge;
@@ -38,6 +39,8 @@ pub struct Patience {
     pub longest_pause: Duration,
     /// Wait for a connection, for the start of an answer, and for each next piece of it.
     pub silence: Duration,
+    /// Waiting for a body that long has to bring 64 KiB.
+    pub period: Duration,
 }
 
 impl Default for Patience {
@@ -47,6 +50,7 @@ impl Default for Patience {
             pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(30),
             silence: Duration::from_secs(30),
+            period: Duration::from_secs(30),
         }
     }
 }
@@ -332,7 +336,7 @@ impl Http {
         let after = response.headers().get(header::RETRY_AFTER);
         let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let secrets = Secrets::of(want.endpoint.login.as_ref(), authorisation);
-        let detail = complaint(response, &secrets);
+        let detail = complaint(self.body_of(response), &secrets);
         let withheld = authorisation.and_then(|authorisation| authorisation.withheld_from.clone());
         let repository = want.repository.to_owned();
         let error = match (status, elsewhere, withheld) {
@@ -393,6 +397,11 @@ impl Http {
         }
     }
 
+    /// What an answer holds, from a server that has to get on with it.
+    pub(super) fn body_of(&self, response: Response<Body>) -> Paced<BodyReader<'static>> {
+        Paced::new(response.into_body().into_reader(), self.patience.period)
+    }
+
     fn authorisations(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Authorisation>> {
         // Nothing that holds the lock can panic half-way.
         self.authorisations.lock().unwrap_or_else(PoisonError::into_inner)
@@ -414,7 +423,7 @@ fn bad_redirect(from: &Uri, to: &str) -> OciError {
 }
 
 /// What a registry says of its own failure, as the end of a message (distribution specification, "Error Codes").
-pub(super) fn complaint(response: Response<Body>, secrets: &Secrets) -> String {
+pub(super) fn complaint(body: impl Read, secrets: &Secrets) -> String {
     #[derive(Deserialize)]
     struct Complaints {
         errors: Vec<Complaint>,
@@ -426,11 +435,7 @@ pub(super) fn complaint(response: Response<Body>, secrets: &Secrets) -> String {
     }
     let mut bytes = Vec::new();
     // Whatever came of it is better than nothing.
-    let _ = response
-        .into_body()
-        .into_reader()
-        .take(COMPLAINT_MAX)
-        .read_to_end(&mut bytes);
+    let _ = body.take(COMPLAINT_MAX).read_to_end(&mut bytes);
     let Ok(complaints) = serde_json::from_slice::<Complaints>(&bytes) else {
         return String::new();
     };

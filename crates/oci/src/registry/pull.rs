@@ -151,8 +151,12 @@ impl Pull<'_> {
                 let media_type = response.headers().get(header::CONTENT_TYPE);
                 let media_type = media_type.and_then(|value| Some(value.to_str().ok()?.to_owned()));
                 let mut bytes = Vec::new();
-                let body = response.into_body().into_reader();
-                match body.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes) {
+                match self
+                    .http
+                    .body_of(response)
+                    .take(DOCUMENT_MAX + 1)
+                    .read_to_end(&mut bytes)
+                {
                     Ok(_) if bytes.len() as u64 > DOCUMENT_MAX => {
                         return Err(OciError::TooLarge {
                             what: what.to_owned(),

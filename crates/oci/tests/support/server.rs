@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use oci::Digest;
 
@@ -47,6 +48,8 @@ pub struct Response {
     pub cut: Option<usize>,
     /// The length that is claimed, where it is not that of the body.
     pub length: Option<usize>,
+    /// The body comes byte by byte.
+    pub drips: bool,
 }
 
 impl Response {
@@ -232,8 +235,17 @@ fn write(stream: &mut TcpStream, response: &Response) {
     }
     head.push_str("\r\n");
     let body = &response.body[..response.cut.unwrap_or(response.body.len())];
+    let pieces = match response.drips {
+        true => 1,
+        false => body.len().max(1),
+    };
     // A client that has heard enough goes away.
-    let _ = stream
-        .write_all(head.as_bytes())
-        .and_then(|()| stream.write_all(body));
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| {
+        body.chunks(pieces).try_for_each(|piece| {
+            if response.drips {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            stream.write_all(piece)
+        })
+    });
 }
