@@ -106,6 +106,14 @@ pub enum CatalogError {
         #[source]
         source: Box<ureq::Error>,
     },
+    /// A catalog does not arrive in time.
+    #[error("{url} took longer than {limit:?}")]
+    Slow {
+        /// What was asked for.
+        url: String,
+        /// How long it may take.
+        limit: std::time::Duration,
+    },
     /// A server of bundles does not have it.
     #[error("{url} is not served: status {status}")]
     NotServed {
@@ -233,7 +241,9 @@ impl CatalogError {
             Self::MirrorUnreachable { .. } => {
                 "check the network, or set `mirror` under [recipe] in the configuration".into()
             }
-            Self::ServerUnreachable { .. } => "check the network, and `catalog_url` in the configuration".into(),
+            Self::ServerUnreachable { .. } | Self::Slow { .. } => {
+                "check the network, and `catalog_url` in the configuration".into()
+            }
             Self::NotServed { .. } => "check `catalog_url` in the configuration; what is published may have moved".into(),
             Self::NoCatalog { .. } => "set `catalog_url` in the configuration".into(),
             Self::Published { source: BundleError::Future { .. }, .. } => "a newer banger reads it".into(),

@@ -1,9 +1,9 @@
 //! Catalogs and bundles over HTTP.
 
 use std::io::{self, Read};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tarball::shown;
+use tarball::{Paced, shown};
 use ureq::Agent;
 use ureq::http::{StatusCode, header};
 use ureq::tls::TlsConfig;
@@ -13,8 +13,10 @@ use crate::cancel::{Cancel, Registration};
 use crate::entries::Architecture;
 use crate::error::CatalogError;
 
-/// Wait for a connection, for the start of an answer, and for each next piece of it.
+/// Wait for a connection, for the start of an answer, and for each next piece of it; a bundle gets on in each such time.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How long a catalog may take, from the request to its last byte.
+const EXCHANGE: Duration = Duration::from_secs(20);
 const REDIRECTS: u32 = 5;
 const LARGEST_CATALOG: u64 = 16 << 20;
 
@@ -23,6 +25,7 @@ const LARGEST_CATALOG: u64 = 16 << 20;
 pub struct Fetcher {
     tls: TlsConfig,
     silence: Duration,
+    exchange: Duration,
 }
 
 impl Fetcher {
@@ -32,6 +35,7 @@ impl Fetcher {
         Self {
             tls,
             silence: SILENCE,
+            exchange: EXCHANGE,
         }
     }
 
@@ -41,11 +45,31 @@ impl Fetcher {
         Self { silence, ..self }
     }
 
-    /// Fetches a catalog.
+    /// The same, which gives up on a catalog after that long.
+    #[must_use]
+    pub fn with_exchange(self, exchange: Duration) -> Self {
+        Self { exchange, ..self }
+    }
+
+    /// Fetches a catalog, within 20 seconds.
     ///
     /// # Errors
     /// [`CatalogError`].
     pub fn catalog(&self, url: &str, cancel: &Cancel) -> Result<RemoteCatalog, CatalogError> {
+        let begun = Instant::now();
+        let fetched = self.fetch_catalog(url, cancel);
+        match fetched {
+            Err(CatalogError::Cancelled) => Err(CatalogError::Cancelled),
+            // Whichever step the time ran out in.
+            Err(_) if begun.elapsed() >= self.exchange => Err(CatalogError::Slow {
+                url: shown(url.as_bytes()),
+                limit: self.exchange,
+            }),
+            fetched => fetched,
+        }
+    }
+
+    fn fetch_catalog(&self, url: &str, cancel: &Cancel) -> Result<RemoteCatalog, CatalogError> {
         let bad = |source| CatalogError::Published {
             what: "catalog",
             url: shown(url.as_bytes()),
@@ -53,7 +77,7 @@ impl Fetcher {
         };
         let mut json = Vec::new();
         let read = self
-            .open(url, cancel)?
+            .request(url, Some(self.exchange), cancel)?
             .take(LARGEST_CATALOG + 1)
             .read_to_end(&mut json);
         if cancel.is_cancelled() {
@@ -73,6 +97,10 @@ impl Fetcher {
     /// # Errors
     /// The server cannot be reached or has no such thing.
     pub fn open(&self, url: &str, cancel: &Cancel) -> Result<Download, CatalogError> {
+        self.request(url, None, cancel)
+    }
+
+    fn request(&self, url: &str, total: Option<Duration>, cancel: &Cancel) -> Result<Download, CatalogError> {
         let silence = Some(self.silence);
         let agent: Agent = Agent::config_builder()
             .tls_config(self.tls.clone())
@@ -81,6 +109,7 @@ impl Fetcher {
             .max_redirects(REDIRECTS)
             // What was asked for over TLS comes over TLS, wherever it is sent on.
             .https_only(url.starts_with("https://"))
+            .timeout_global(total)
             .timeout_resolve(silence)
             .timeout_connect(silence)
             .timeout_recv_response(silence)
@@ -109,7 +138,7 @@ impl Fetcher {
             });
         }
         Ok(Download {
-            body: Box::new(response.into_body().into_reader()),
+            body: Paced::new(Box::new(response.into_body().into_reader()), self.silence),
             _registration: registration,
         })
     }
@@ -117,7 +146,7 @@ impl Fetcher {
 
 /// What comes.
 pub struct Download {
-    body: Box<dyn Read + Send>,
+    body: Paced<Box<dyn Read + Send>>,
     /// Closes the connection on cancelling.
     _registration: Registration,
 }

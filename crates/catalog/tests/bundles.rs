@@ -331,6 +331,8 @@ enum Answer {
     Redirect(String),
     /// It says nothing, and tells that somebody asked.
     Silence(mpsc::Sender<TcpStream>),
+    /// So many bytes, one at a time.
+    Drip(usize),
 }
 
 fn whole(bytes: Vec<u8>) -> Answer {
@@ -371,6 +373,15 @@ fn answer(mut stream: TcpStream, answers: &HashMap<&str, Answer>) {
             stream
                 .write_all(head.as_bytes())
                 .and_then(|()| stream.write_all(bytes))
+        }
+        Some(Answer::Drip(length)) => {
+            let head = head("200 OK", format!("Content-Length: {length}\r\n"));
+            stream.write_all(head.as_bytes()).and_then(|()| {
+                (0..*length).try_for_each(|_| {
+                    std::thread::sleep(Duration::from_millis(5));
+                    stream.write_all(b" ")
+                })
+            })
         }
         Some(Answer::Status(status)) => {
             stream.write_all(head(status, "Content-Length: 0\r\n".into()).as_bytes())
@@ -506,6 +517,32 @@ fn a_server_that_falls_silent_is_waited_for_until_somebody_cancels() {
         .open(&format!("{server}/silent"), &Cancel::new())
         .unwrap_err();
     assert!(matches!(error, CatalogError::ServerUnreachable { .. }), "{error}");
+}
+
+#[test]
+fn a_catalog_that_comes_byte_by_byte_is_given_up_and_the_error_names_its_address() {
+    let server = serve(vec![("catalog.json", Answer::Drip(4_000))]);
+    let url = format!("{server}/catalog.json");
+    let limit = Duration::from_millis(300);
+    let error = fetcher()
+        .with_exchange(limit)
+        .catalog(&url, &Cancel::new())
+        .unwrap_err();
+    assert_eq!(error.to_string(), format!("{url} took longer than 300ms"));
+    assert!(error.hint().unwrap().contains("catalog_url"));
+}
+
+#[test]
+fn a_bundle_that_comes_byte_by_byte_breaks_off() {
+    let server = serve(vec![("bundle", Answer::Drip(4_000))]);
+    let mut download = fetcher()
+        .with_silence(Duration::from_millis(500))
+        .open(&format!("{server}/bundle"), &Cancel::new())
+        .unwrap();
+    let mut received = Vec::new();
+    let error = download.read_to_end(&mut received).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+    assert!(!received.is_empty());
 }
 
 proptest! {

@@ -8,6 +8,7 @@ pub(crate) mod import;
 mod initramfs;
 pub(crate) mod kernels;
 mod locks;
+mod published;
 pub(crate) mod registered;
 pub(crate) mod seeds;
 mod sources;

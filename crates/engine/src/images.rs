@@ -14,7 +14,7 @@ use tokio::io::AsyncRead;
 use crate::EngineError;
 use crate::artefacts::container::{Origin, config_of};
 use crate::artefacts::digest_of;
-use crate::artefacts::import::{Import, name_of, parse};
+use crate::artefacts::import::{Import, is_bare, name_of, parse};
 use crate::body::Waiting;
 use crate::kernels::Kernels;
 use crate::operations::OperationHandle;
@@ -79,17 +79,26 @@ impl Images {
         })
     }
 
+    /// The part of [`Images::pull`] that may wait for the catalog's server. It changes nothing and may be dropped at any
+    /// time; a pull soon after does not ask again.
+    ///
+    /// # Errors
+    /// The catalog cannot be read: a registry is not asked in its place.
+    pub async fn look_up(&self, reference: &str) -> Result<(), EngineError> {
+        let artefacts = &self.shared.artefacts;
+        if is_bare(reference) && !artefacts.is_in_catalog(reference) {
+            artefacts.refresh("image", reference).await?;
+        }
+        Ok(())
+    }
+
     /// Pulls an image from a registry, also if it is here already; one of the catalog's only if it is not.
     ///
     /// # Errors
     /// The reference, the name or the kernel cannot be.
     pub async fn pull(&self, request: PullImage) -> Result<OperationHandle, EngineError> {
+        self.look_up(&request.reference).await?;
         let artefacts = &self.shared.artefacts;
-        let bare = !request.reference.contains([':', '/', '@']);
-        if bare && !artefacts.is_in_catalog(&request.reference) {
-            // Whose the name is only the catalog can say: a registry is not asked in its place.
-            artefacts.refresh("image", &request.reference).await?;
-        }
         if artefacts.is_in_catalog(&request.reference) {
             return self.pull_from_catalog(request).await;
         }

@@ -98,17 +98,26 @@ impl Kernels {
         })
     }
 
+    /// The part of [`Kernels::pull`] that may wait for the catalog's server, as [`crate::Images::look_up`].
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn look_up(&self, name: &str) -> Result<(), EngineError> {
+        let artefacts = &self.shared.artefacts;
+        if !artefacts.kernels_known().iter().any(|known| known.name == name) {
+            artefacts.refresh("kernel", &shown(name)).await?;
+        }
+        Ok(())
+    }
+
     /// Fetches a kernel of the catalog, unless it is here and `force` is not asked for.
     ///
     /// # Errors
     /// [`EngineError::KernelNotFound`] where the catalog has no such kernel.
     pub async fn pull(&self, request: PullKernel) -> Result<OperationHandle, EngineError> {
         let PullKernel { name, force } = request;
-        let artefacts = &self.shared.artefacts;
-        if !artefacts.kernels_known().iter().any(|known| known.name == name) {
-            artefacts.refresh("kernel", &shown(&name)).await?;
-        }
-        let known = artefacts.kernels_known();
+        self.look_up(&name).await?;
+        let known = self.shared.artefacts.kernels_known();
         if !known.iter().any(|known| known.name == name) {
             return Err(EngineError::KernelNotFound {
                 name: shown(&name),

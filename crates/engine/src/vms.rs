@@ -246,6 +246,16 @@ impl Vms {
             .count()
     }
 
+    /// The part of [`Vms::create`] that may wait for the catalog's server, as [`crate::Images::look_up`].
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn look_up(&self, request: &CreateVm) -> Result<(), EngineError> {
+        let shared = &self.shared;
+        let image = request.image.as_ref().unwrap_or(&shared.defaults.image);
+        shared.artefacts.look_up(image).await
+    }
+
     /// Creates a VM. When this returns its row exists and its name is taken.
     ///
     /// # Errors

@@ -3,12 +3,12 @@
 use std::io::{self, BufWriter, Write};
 
 use api::{BuildImage, Image, Pruned, PullImage, RegisterImage, UploadImage};
-use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
 
 use super::follow::{Hold, answer};
+use super::whole::Client;
 use super::{App, Failure};
 
 /// The media type of bundles.
@@ -38,10 +39,14 @@ pub(crate) async fn show(
 
 pub(crate) async fn pull(
     State(app): State<App>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Result<Json<PullImage>, JsonRejection>,
 ) -> Result<Response, Failure> {
     let Json(request) = body?;
+    client
+        .unless_left(app.engine.images().look_up(&request.reference))
+        .await?;
     let operation = app.engine.images().pull(request).await?;
     Ok(answer(&headers, operation, Hold::Cancel))
 }

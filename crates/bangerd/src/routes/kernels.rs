@@ -3,16 +3,17 @@
 use std::io;
 
 use api::{CatalogKernel, ImportKernel, Kernel, PullKernel};
-use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use axum::{Extension, Json};
 use futures::TryStreamExt;
 use tokio_util::io::StreamReader;
 
 use super::follow::{Hold, answer};
+use super::whole::Client;
 use super::{App, Failure};
 
 pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Kernel>>, Failure> {
@@ -29,10 +30,14 @@ pub(crate) async fn show(State(app): State<App>, Path(name): Path<String>) -> Re
 
 pub(crate) async fn pull(
     State(app): State<App>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Result<Json<PullKernel>, JsonRejection>,
 ) -> Result<Response, Failure> {
     let Json(request) = body?;
+    client
+        .unless_left(app.engine.kernels().look_up(&request.name))
+        .await?;
     let operation = app.engine.kernels().pull(request).await?;
     Ok(answer(&headers, operation, Hold::Cancel))
 }

@@ -1,14 +1,15 @@
 //! `/v1/vms`.
 
 use api::{CreateVm, Vm};
-use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use axum::{Extension, Json};
 use serde::Deserialize;
 
 use super::follow::{Hold, answer, wants_events};
+use super::whole::Client;
 use super::{App, Failure};
 
 pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Vm>>, Failure> {
@@ -21,6 +22,7 @@ pub(crate) async fn show(State(app): State<App>, Path(reference): Path<String>) 
 
 pub(crate) async fn create(
     State(app): State<App>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Result<Json<CreateVm>, JsonRejection>,
 ) -> Result<Response, Failure> {
@@ -31,6 +33,7 @@ pub(crate) async fn create(
             "`ephemeral` needs a connection that holds the VM: send `Accept: application/x-ndjson`",
         ));
     }
+    client.unless_left(app.engine.vms().look_up(&request)).await?;
     let operation = app.engine.vms().create(request).await?;
     let hold = match operation.view().vm {
         Some(vm) if ephemeral => Hold::Lease {

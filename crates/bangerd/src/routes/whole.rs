@@ -2,20 +2,40 @@
 //!
 //! hyper drops what answers a request as soon as the connection closes. Dropped half way, a call would leave an
 //! operation that nobody ends and a VM that nobody drives. So it runs in a task of its own; the answer, if nobody is
-//! there to have it, is dropped, which cancels what was the client's alone ([`super::follow`]).
+//! there to have it, is dropped, which cancels what was the client's alone ([`super::follow`]). A wait that comes before
+//! any change ends when the client leaves ([`Client`]).
 
 use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use engine::EngineError;
+use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 
-pub(crate) async fn carry_out(request: Request, next: Next) -> Response {
+/// The client of a call that is carried out whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Client(CancellationToken);
+
+impl Client {
+    /// Waits for what the client alone wants and what changes nothing, until it leaves.
+    pub(crate) async fn unless_left<T>(
+        &self,
+        wait: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, Failure> {
+        let outcome = self.0.run_until_cancelled(wait).await;
+        Ok(outcome.unwrap_or(Err(EngineError::Cancelled))?)
+    }
+}
+
+pub(crate) async fn carry_out(mut request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return next.run(request).await;
     }
+    let left = CancellationToken::new();
+    request.extensions_mut().insert(Client(left.clone()));
+    let _left = left.drop_guard();
     match tokio::spawn(next.run(request)).await {
         Ok(response) => response,
         Err(ended) => match ended.try_into_panic() {

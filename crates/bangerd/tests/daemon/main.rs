@@ -1,6 +1,7 @@
 //! The daemon as its clients meet it.
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
+mod catalog;
 mod events;
 mod http;
 mod openapi;

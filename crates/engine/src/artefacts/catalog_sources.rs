@@ -7,10 +7,9 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
-use std::task::{Context, Wake, Waker};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
 
 use catalog::bundle::{Bundle, BundleRef};
 use catalog::{
@@ -23,6 +22,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::bundles::{broken, fetched, image_of_bundle, kernel_of_bundle};
+use super::published::Published;
 use super::sources::{Known, KnownKernel, Made, Progress, Report, SourceError, Sources};
 use crate::EngineError;
 use crate::error::one_line;
@@ -30,26 +30,14 @@ use crate::error::one_line;
 /// Bytes between two reports of a download.
 const REPORT_EVERY: u64 = 1 << 20;
 
-/// For how long what is published counts as known.
-const FRESH: Duration = Duration::from_secs(60);
-
 /// The catalog that this version carries, and what is published.
 #[derive(Debug)]
 pub struct CatalogSources {
-    catalog: RwLock<Arc<Catalog>>,
-    published: Option<Published>,
+    embedded: Arc<Catalog>,
+    published: Option<Arc<Published>>,
     settings: RecipeSettings,
     compression: Compression,
     work: PathBuf,
-}
-
-/// Where bundles are published.
-#[derive(Debug)]
-struct Published {
-    url: String,
-    fetcher: Fetcher,
-    /// When it was last asked, for one asker at a time.
-    asked: Mutex<Option<Instant>>,
 }
 
 impl CatalogSources {
@@ -61,7 +49,7 @@ impl CatalogSources {
         catalog::clean_work(&work)?;
         let config::RecipeSettings { mirror, keyring } = settings;
         Ok(Self {
-            catalog: RwLock::new(Arc::new(Catalog::embedded())),
+            embedded: Arc::new(Catalog::embedded()),
             published: None,
             settings: RecipeSettings { mirror, keyring },
             compression: Compression::None,
@@ -92,34 +80,14 @@ impl CatalogSources {
         let tls = oci::tls(certificates.unwrap_or_default().as_bytes())
             .map_err(|error| EngineError::Internal(one_line(&error)))?;
         Ok(Self {
-            published: Some(Published {
-                url,
-                fetcher: Fetcher::new(tls),
-                asked: Mutex::default(),
-            }),
+            published: Some(Arc::new(Published::new(url, Fetcher::new(tls)))),
             ..self
         })
     }
 
     fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Learns what is published, if anything may be. Where that fails, nothing else is asked for a name: only the catalog
-    /// can say whose it is.
-    fn refresh_with(&self, cancel: &Cancel) -> Result<(), CatalogError> {
-        let Some(published) = &self.published else {
-            return Ok(());
-        };
-        let mut asked = published.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.is_some_and(|asked| asked.elapsed() < FRESH) {
-            return Ok(());
-        }
-        let found = published.fetcher.catalog(&published.url, cancel)?;
-        let catalog = Catalog::embedded().with_published(&published.url, found);
-        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
-        *asked = Some(Instant::now());
-        Ok(())
+        let published = self.published.as_ref().and_then(|published| published.catalog());
+        published.unwrap_or_else(|| Arc::clone(&self.embedded))
     }
 
     /// Begins to fetch a bundle. Nothing where there is none that could be fetched, or where it cannot be had now and
@@ -160,13 +128,13 @@ impl CatalogSources {
 }
 
 impl Sources for CatalogSources {
+    /// Where this fails, nothing else is asked for a name: only the catalog can say whose it is.
     fn refresh(&self, cancel: &CancellationToken) -> Result<(), SourceError> {
-        if self.published.is_none() {
+        let Some(published) = &self.published else {
             return Ok(());
-        }
-        bridged(&|_| {}, cancel, |_, cancel| {
-            self.refresh_with(cancel).map_err(told)
-        })
+        };
+        wait_for(cancel.run_until_cancelled(published.refresh()))
+            .unwrap_or_else(|| Err(told(CatalogError::Cancelled)))
     }
 
     fn compression(&self) -> Compression {
@@ -198,8 +166,8 @@ impl Sources for CatalogSources {
         progress: &Progress<'_>,
         cancel: &CancellationToken,
     ) -> Result<Made, SourceError> {
+        self.refresh(cancel)?;
         bridged(progress, cancel, |sink, cancel| {
-            self.refresh_with(cancel).map_err(told)?;
             let catalog = self.catalog();
             let entry = known(catalog.kernel(name), name)?;
             entry.arch.check(name).map_err(told)?;
@@ -240,8 +208,8 @@ impl Sources for CatalogSources {
         cancel: &CancellationToken,
     ) -> Result<Made, SourceError> {
         let mut out = file.try_clone().map_err(SourceError::file("open", name))?;
+        self.refresh(cancel)?;
         bridged(progress, cancel, |sink, cancel| {
-            self.refresh_with(cancel).map_err(told)?;
             let catalog = self.catalog();
             let entry = known(catalog.image(name), name)?;
             entry.arch.check(name).map_err(told)?;
@@ -411,7 +379,7 @@ fn in_words(report: &catalog::Progress) -> String {
 }
 
 /// Waits on this thread for something that needs no runtime.
-fn wait_for(future: impl Future<Output = ()>) {
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -420,17 +388,18 @@ fn wait_for(future: impl Future<Output = ()>) {
     }
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = pin!(future);
-    while future
-        .as_mut()
-        .poll(&mut Context::from_waker(&waker))
-        .is_pending()
-    {
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return value;
+        }
         thread::park();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     fn sources(mirror: &str) -> (tempfile::TempDir, CatalogSources) {

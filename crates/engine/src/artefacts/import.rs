@@ -67,12 +67,8 @@ impl Artefacts {
         if let Some(row) = self.store.images().get(text).await? {
             return Ok(here(row));
         }
-        let bare = !text.contains([':', '/', '@']);
-        let known = self.is_in_catalog(text);
-        if bare || known {
-            self.refresh("image", text).await?;
-        }
-        if bare || self.is_in_catalog(text) {
+        self.look_up(text).await?;
+        if is_bare(text) || self.is_in_catalog(text) {
             return Ok(Wanted {
                 kernel: self.kernel_of(text).await?,
                 name: text.to_owned(),
@@ -97,6 +93,16 @@ impl Artefacts {
                 any_age: true,
             }),
         })
+    }
+
+    /// Asks the catalog about an image that a VM is to have, unless it is here or can only be a registry's. Changes
+    /// nothing else: it may be dropped at any time.
+    pub(crate) async fn look_up(&self, text: &str) -> Result<(), EngineError> {
+        let here = self.store.images().get(text).await?.is_some();
+        if !here && (is_bare(text) || self.is_in_catalog(text)) {
+            self.refresh("image", text).await?;
+        }
+        Ok(())
     }
 
     /// A name for an image that was given none: the last part of its repository, with the tag and then with a hash of
@@ -418,6 +424,11 @@ pub(crate) fn name_of(reference: &oci::RegistryReference) -> Result<String, Engi
 /// What names may hold: `.` and `_` become `-`.
 fn plain(text: &str) -> String {
     text.to_ascii_lowercase().replace(['.', '_'], "-")
+}
+
+/// Whether a reference is a name of the catalog's if it is anything: only the catalog can say whose it is.
+pub(crate) fn is_bare(text: &str) -> bool {
+    !text.contains([':', '/', '@'])
 }
 
 #[cfg(test)]
