@@ -41,8 +41,7 @@ async fn start_program(program: &Path, log: &Path, patience: Duration) -> Result
         .arg("--announce")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .current_dir("/");
+        .stderr(Stdio::piped());
     session::detach(&mut command);
     let mut child = command
         .spawn()

@@ -1,8 +1,13 @@
 //! Starting the real daemon where there is none. Needs `bangerd` beside `banger`: `make build`, or
 //! `cargo build -p bangerd`.
 
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
+
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 
 use crate::support::{Home, wait_for};
 
@@ -53,4 +58,47 @@ fn a_daemon_that_cannot_start_says_why_in_its_own_words() {
     assert!(err.starts_with("banger: cannot start the daemon: "), "{err}");
     assert!(err.contains("config.toml:1") && err.contains("log_levl"), "{err}");
     assert_eq!(home.daemons(), []);
+}
+
+#[test]
+fn a_daemon_takes_nothing_over_from_the_command_that_starts_it() {
+    let home = Home::new();
+    let pipe = home.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let (sender, read) = mpsc::channel();
+    let reader = pipe.clone();
+    std::thread::spawn(move || sender.send(std::fs::read(reader).unwrap()));
+    // As under nohup, with a descriptor that a build tool gives its commands.
+    let script = "trap '' HUP INT TERM USR1; umask 000; exec 7> \"$1\"; shift; echo begun >&7; exec \"$@\"";
+    let inner = home.command(&["ps"]);
+    let mut command = Command::new("sh");
+    command.args(["-ec", script, "sh"]).arg(&pipe);
+    command
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env_clear();
+    for (name, value) in inner.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = read.recv_timeout(Duration::from_secs(60));
+    assert_eq!(text.expect("the pipe has an end"), b"begun\n");
+
+    let daemons = home.daemons();
+    assert_eq!(daemons.len(), 1, "it lives");
+    let proc = format!("/proc/{}", daemons[0]);
+    let status = std::fs::read_to_string(format!("{proc}/status")).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{status}")).trim().to_owned()
+    };
+    assert_eq!(field("Umask:"), "0022");
+    assert_eq!(field("SigBlk:"), "0000000000000000");
+    // Broken pipes are errors to every program of Rust's.
+    assert_eq!(field("SigIgn:"), "0000000000001000");
+    assert_eq!(
+        std::fs::read_link(format!("{proc}/cwd")).unwrap(),
+        std::path::Path::new("/")
+    );
 }
