@@ -28,6 +28,12 @@ pub enum PathsError {
         /// The variable that would do instead.
         variable: &'static str,
     },
+    /// A directory's name cannot be written into a file, or shown.
+    #[error("cannot use {path:?}: names of banger's folders are UTF-8 text without control characters")]
+    Characters {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A directory could not be made.
     #[error("cannot create {path}")]
     Create {
@@ -86,6 +92,9 @@ impl PathsError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoHome { variable } => Some(format!("set HOME, or {variable} to an absolute path")),
+            Self::Characters { .. } => Some(
+                "set HOME, or XDG_STATE_HOME, XDG_CACHE_HOME, XDG_CONFIG_HOME and XDG_RUNTIME_DIR, to another folder".into(),
+            ),
             Self::OpenToOthers { path, .. } => Some(format!("chmod 700 {}", path.display())),
             Self::NotADirectory { path } | Self::ForeignOwner { path, .. } => {
                 Some(format!("find out who made {} and remove it", path.display()))
@@ -110,7 +119,8 @@ impl Paths {
     /// The runtime directory falls back to `/tmp/banger-<uid>`; [`Paths::prepare`] checks that nobody else made it.
     ///
     /// # Errors
-    /// [`PathsError::NoHome`] if `HOME` is needed and missing, [`PathsError::SocketPathTooLong`].
+    /// [`PathsError::NoHome`] if `HOME` is needed and missing, [`PathsError::Characters`],
+    /// [`PathsError::SocketPathTooLong`].
     pub fn personal(environment: &Environment) -> Result<Self, PathsError> {
         let base = |variable: &'static str, below_home: &str| {
             environment
@@ -135,6 +145,12 @@ impl Paths {
             uid,
             ssh_key: None,
         };
+        for path in [&paths.config, &paths.state, &paths.cache, &paths.runtime] {
+            // The daemon records them as JSON and announces them on a line.
+            if path.to_str().is_none_or(|text| text.contains(char::is_control)) {
+                return Err(PathsError::Characters { path: path.clone() });
+            }
+        }
         let socket = paths.socket();
         let length = socket.as_os_str().len();
         if length > LONGEST_SOCKET_PATH {

@@ -1,6 +1,8 @@
 //! Where things lie, and whom the directories may belong to.
 
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
@@ -77,6 +79,31 @@ fn a_socket_path_that_could_not_be_bound_is_refused() {
         Paths::personal(&environment),
         Err(PathsError::SocketPathTooLong { .. })
     ));
+}
+
+#[test]
+fn a_folder_whose_name_cannot_be_written_down_is_refused_in_one_line() {
+    for name in [
+        "XDG_CONFIG_HOME",
+        "XDG_STATE_HOME",
+        "XDG_CACHE_HOME",
+        "XDG_RUNTIME_DIR",
+        "HOME",
+    ] {
+        for bytes in [
+            &b"/tmp/\xff"[..],
+            b"/tmp/a\nb",
+            b"/tmp/\x1b[31m",
+            b"/tmp/\xc2\x85",
+        ] {
+            let environment = Environment::new(1)
+                .with("HOME", "/h")
+                .with(name, OsStr::from_bytes(bytes));
+            let error = Paths::personal(&environment).unwrap_err();
+            assert!(matches!(error, PathsError::Characters { .. }), "{name} {bytes:?}");
+            assert!(!error.to_string().contains(char::is_control), "{error}");
+        }
+    }
 }
 
 #[test]

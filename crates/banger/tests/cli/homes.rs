@@ -1,6 +1,8 @@
 //! Homes that the daemon cannot work in, and state that it cannot use.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -66,6 +68,22 @@ fn a_home_that_is_not_set_is_said_with_what_to_set() {
             "{message}"
         );
         assert!(hint.starts_with("set HOME"), "{hint}");
+    }
+    assert!(home.files().is_empty(), "{:?}", home.files());
+}
+
+#[test]
+fn a_folder_whose_name_cannot_be_written_down_is_refused_before_anything_is_made() {
+    let home = Home::new();
+    for name in [&b"\xff"[..], b"a\nb"] {
+        let mut command = home.command(&["ps"]);
+        command.env("XDG_RUNTIME_DIR", home.path().join(OsStr::from_bytes(name)));
+        let (message, hint) = refused(&home, &mut command);
+        assert!(
+            message.contains("names of banger's folders are UTF-8"),
+            "{message}"
+        );
+        assert!(hint.contains("XDG_RUNTIME_DIR"), "{hint}");
     }
     assert!(home.files().is_empty(), "{:?}", home.files());
 }
