@@ -226,6 +226,9 @@ async fn end(record: PathBuf) -> Result<(), NetError> {
             handle.kill(Signal::KILL)?;
             handle.wait().await?;
         }
+        if let Some(folder) = record.parent() {
+            identity.end_left_behind(folder);
+        }
         remove_record(&record, &identity)
     };
     let ended: Result<(), ProcessError> = ended.await;

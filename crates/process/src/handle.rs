@@ -149,11 +149,14 @@ impl Handle {
         }
     }
 
-    /// Sends a signal. Fine if the process has ended.
+    /// Sends a signal; SIGKILL to the whole of a process group that it leads. Fine if the process has ended.
     ///
     /// # Errors
     /// [`ProcessError::Signal`] where the system forbids it.
     pub fn kill(&self, signal: Signal) -> Result<(), ProcessError> {
+        if signal == Signal::KILL {
+            self.identity.kill_group();
+        }
         match pidfd_send_signal(&self.descriptor, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(ProcessError::Signal {

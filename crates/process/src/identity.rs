@@ -48,6 +48,11 @@ impl Identity {
         Self::of(self.pid).is_ok_and(|now| now == *self)
     }
 
+    /// Whether it leads a process group, until it is reaped.
+    pub(crate) fn leads_group(&self) -> bool {
+        Stat::of(self.pid).is_ok_and(|stat| stat.start_time == self.start_time && stat.group == self.pid)
+    }
+
     /// Opens the process. `None`: it has ended, whatever has its pid now.
     ///
     /// The descriptor is opened first and the identity read after: a descriptor of a later process of the same
@@ -60,7 +65,7 @@ impl Identity {
 }
 
 /// The id of the host's current boot.
-fn boot_id() -> io::Result<String> {
+pub(crate) fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
         .trim_end()
         .to_owned())
@@ -70,11 +75,12 @@ fn boot_id() -> io::Result<String> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) state: u8,
+    pub(crate) group: u32,
     pub(crate) session: u32,
     /// Processor time in clock ticks, its own and of children that it has waited for.
     pub(crate) ticks: u64,
     threads: u64,
-    start_time: u64,
+    pub(crate) start_time: u64,
 }
 
 impl Stat {
@@ -97,9 +103,10 @@ impl Stat {
             &[state] => state,
             _ => return None,
         };
-        // The state is field 3, the session field 6, four times begin at field 14, the number of threads is field 20, the
-        // start time field 22. A session of another PID namespace is 0.
-        let session = fields.nth(6 - 4)?.parse::<i64>().ok()?;
+        // The state is field 3, the process group field 5, the session field 6, four times begin at field 14, the number of
+        // threads is field 20, the start time field 22. A group or session of another PID namespace is 0.
+        let group = fields.nth(5 - 4)?.parse::<i64>().ok()?;
+        let session = fields.next()?.parse::<i64>().ok()?;
         let mut ticks = 0_u64;
         fields.nth(13 - 7)?;
         for _ in 14..18 {
@@ -109,6 +116,7 @@ impl Stat {
         let start_time = fields.nth(22 - 21)?.parse().ok()?;
         Some(Self {
             state,
+            group: u32::try_from(group).unwrap_or(0),
             session: u32::try_from(session).unwrap_or(0),
             ticks,
             threads,
@@ -142,6 +150,7 @@ mod tests {
             Stat::parse(line),
             Some(Stat {
                 state: b'R',
+                group: 42,
                 session: 42,
                 ticks: 7 + 8 + 9 + 10,
                 threads: 1,

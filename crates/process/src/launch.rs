@@ -368,7 +368,7 @@ pub(crate) fn c_string(text: &OsStr) -> Result<CString, ProcessError> {
     })
 }
 
-/// A program that was started and is ended again, record and all, unless it is [kept](Started::keep).
+/// A program that was started and is ended again, with what it has started and its record, unless it is [kept](Started::keep).
 #[derive(Debug)]
 pub struct Started {
     handle: Option<Handle>,
@@ -401,6 +401,9 @@ impl Drop for Started {
             // It fails only for a process that is gone.
             let _ = handle.kill(crate::Signal::KILL);
             if let Some(record) = &self.record {
+                if let Some(folder) = record.parent() {
+                    handle.identity().end_left_behind(folder);
+                }
                 let _ = remove_record(record, handle.identity());
             }
         }

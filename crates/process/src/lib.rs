@@ -24,6 +24,7 @@ mod handle;
 mod identity;
 mod launch;
 mod limits;
+mod members;
 mod readiness;
 mod record;
 mod restrict;

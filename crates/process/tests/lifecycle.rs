@@ -326,3 +326,81 @@ async fn a_daemon_that_dies_before_the_record_leaves_no_process() {
     assert!(!place.folder.path().join("ran").exists(), "the program never ran");
     assert!(!place.record().exists());
 }
+
+/// Waits for a process that a script has noted in a file of the place.
+fn noted(place: &Place, name: &str) -> u32 {
+    let path = place.folder.path().join(name);
+    loop {
+        if let Ok(text) = fs::read_to_string(&path)
+            && let Some(pid) = text.strip_suffix('\n')
+        {
+            return pid.parse().unwrap();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// Waits until it has ended, reaped or not.
+fn ends(pid: u32) {
+    while Identity::of(pid).is_ok() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[tokio::test]
+async fn what_a_program_has_started_is_killed_with_it() {
+    let script = "sleep 1000 & echo $! > child; wait";
+    let place = Place::new();
+    let started = place.launch("/bin/sh", &["-c", script]).start().await.unwrap();
+    let child = noted(&place, "child");
+    drop(started);
+    ends(child);
+    let place = Place::new();
+    let started = place.launch("/bin/sh", &["-c", script]).start().await.unwrap();
+    let child = noted(&place, "child");
+    let identity = started.keep().identity().clone();
+    identity.open().unwrap().kill(Signal::KILL).unwrap();
+    ends(child);
+}
+
+#[tokio::test]
+async fn what_a_program_left_behind_is_killed_and_no_other_of_its_group() {
+    let script = "sleep 1000 & echo $! > child; cd /; sleep 1000 & echo $! > \"$OLDPWD/elsewhere\"; exit 3";
+    let place = Place::new();
+    let handle = place
+        .launch("/bin/sh", &["-c", script])
+        .start()
+        .await
+        .unwrap()
+        .keep();
+    assert_eq!(handle.wait().await.unwrap(), Ending::Exited(3));
+    let (child, elsewhere) = (noted(&place, "child"), noted(&place, "elsewhere"));
+    // One of the same number, and another group.
+    let other = Identity {
+        start_time: handle.identity().start_time + 1_000_000,
+        ..handle.identity().clone()
+    };
+    other.end_left_behind(place.folder.path());
+    assert!(Identity::of(child).is_ok());
+    handle.identity().end_left_behind(place.folder.path());
+    ends(child);
+    Identity::of(elsewhere)
+        .unwrap()
+        .open()
+        .unwrap()
+        .kill(Signal::KILL)
+        .unwrap();
+    ends(elsewhere);
+
+    // A start that fails takes it along.
+    let place = Place::new();
+    let started = place
+        .launch("/bin/sh", &["-c", "sleep 1000 & echo $! > child; exit 3"])
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(started.handle().wait().await.unwrap(), Ending::Exited(3));
+    let child = noted(&place, "child");
+    drop(started);
+    ends(child);
+}

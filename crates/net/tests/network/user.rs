@@ -254,6 +254,29 @@ fn a_passt_that_is_another_program_fills_no_memory_with_what_it_says() {
     });
 }
 
+#[test]
+fn a_script_in_passts_place_leaves_no_child_when_the_start_fails() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("script");
+        // It closes the socket, by which the start fails.
+        fs::write(
+            &script,
+            "#!/bin/bash\neval \"exec $2>&-\"\nsleep 1000 & echo $! > child; exit 3\n",
+        )
+        .unwrap();
+        fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+        let error = start_with(folder.path(), &script, &[]).await.unwrap_err();
+        assert!(matches!(error, NetError::PasstDied { .. }), "{error}");
+        let child = fs::read_to_string(folder.path().join("child")).unwrap();
+        let child: u32 = child.trim().parse().unwrap();
+        while Identity::of(child).is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert_eq!(recorded(folder.path()), []);
+    });
+}
+
 #[tokio::test]
 #[ignore = "run by it_works_for_a_user_without_rights"]
 async fn as_a_user_without_rights() {
