@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("bangerd: {}", error.one_line());
             if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
+                eprintln!("hint: {}", engine::plain(&hint));
             }
             ExitCode::FAILURE
         }

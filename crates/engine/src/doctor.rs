@@ -12,7 +12,7 @@ use std::sync::Arc;
 use api::{Check, CheckState};
 use config::Paths;
 
-use crate::error::one_line;
+use crate::error::{one_line, plain};
 use crate::{Configured, Machines, Networks};
 
 /// What the checks look at.
@@ -73,7 +73,7 @@ fn check(name: &str, state: CheckState, message: impl Into<String>, hint: Option
     Check {
         name: name.to_owned(),
         state,
-        message: message.into(),
-        hint: hint.map(str::to_owned),
+        message: plain(&message.into()),
+        hint: hint.map(plain),
     }
 }

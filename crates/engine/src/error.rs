@@ -4,6 +4,7 @@
 //! into one line and adds the code and, where there is one, the hint.
 
 mod hint;
+mod plain;
 
 use std::error::Error;
 use std::io;
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use api::{ApiError, ErrorCode};
+
+pub use plain::plain;
 
 /// A failure of an engine call.
 #[derive(Debug, thiserror::Error)]
@@ -343,7 +346,7 @@ impl EngineError {
         ApiError {
             code: self.code(),
             message: one_line(self),
-            hint: self.hint(),
+            hint: self.hint().map(|hint| plain(&hint)),
             operation: None,
         }
     }
@@ -412,7 +415,7 @@ pub fn one_line(error: &(dyn Error + 'static)) -> String {
             line.push_str(&text);
         }
     }
-    line.replace(['\n', '\r'], " ")
+    plain(&line)
 }
 
 /// A failure and all that caused it.

@@ -39,7 +39,7 @@ use store::Store;
 
 pub use artefacts::{CatalogSources, Known, KnownKernel, Made, Progress, Report, SourceError, Sources};
 pub use doctor::Doctor;
-pub use error::{EngineError, one_line};
+pub use error::{EngineError, one_line, plain};
 pub use export::Export;
 pub use images::{Images, Upload};
 pub use kernels::Kernels;
