@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal, Seek, Write};
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 use workspace::patch::{LARGEST_TEXT, Onto, Patch, parse};
@@ -95,7 +96,9 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
         &mut signals,
     )
     .await?;
-    let patch = parsed(file.as_file()).map_err(&fail)?;
+    let patch = parsed(&file).map_err(&fail)?;
+    // While it is open.
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     if patch.is_empty() {
         say(args.quiet, "banger: nothing was changed there");
         return Ok(0);
@@ -118,22 +121,18 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
     let message = format!("Work from {}:{}", entered.name, args.guest.guest_path);
     let check = args.check;
     // Whatever is asked of this program meanwhile: files are never left half replaced.
-    let done = tokio::task::spawn_blocking(move || match &args.branch {
-        Some(branch) => to_branch(
-            &repository,
-            &patch,
-            file.path(),
-            commit.as_deref(),
-            branch,
-            &message,
-        )
-        .map(|commit| format!("  branch {branch} is {}", &commit[..12])),
-        None => {
-            let how = Apply {
-                check,
-                three_way: args.three_way,
-            };
-            apply_here(&repository, &patch, file.path(), how).map(|_| summary(&patch, check))
+    let done = tokio::task::spawn_blocking(move || {
+        let _open = file;
+        match &args.branch {
+            Some(branch) => to_branch(&repository, &patch, &path, commit.as_deref(), branch, &message)
+                .map(|commit| format!("  branch {branch} is {}", &commit[..12])),
+            None => {
+                let how = Apply {
+                    check,
+                    three_way: args.three_way,
+                };
+                apply_here(&repository, &patch, &path, how).map(|_| summary(&patch, check))
+            }
         }
     });
     let said = done
@@ -201,19 +200,19 @@ pub(super) fn parsed(mut file: &File) -> Result<Patch, WorkspaceError> {
     parse(BufReader::with_capacity(256 << 10, file))
 }
 
-/// A file that nobody else can open.
-pub(super) fn tempfile_of_ours() -> Result<NamedTempFile, Failure> {
-    NamedTempFile::new().map_err(|error| Failure::new(format!("cannot make a file for the patch: {error}")))
+/// A file without a name: nobody else can open it, and nothing stays of it however this program ends.
+pub(super) fn tempfile_of_ours() -> Result<File, Failure> {
+    tempfile::tempfile().map_err(|error| Failure::new(format!("cannot make a file for the patch: {error}")))
 }
 
 /// Writes the guest's patch against a base, up to a bound, to a file.
-pub(super) async fn fetch(
+pub(super) async fn fetch<F: Write + Send + 'static>(
     entered: &Entered,
     guest_path: &str,
     (base, limit): (Base, u64),
-    file: NamedTempFile,
+    file: F,
     signals: &mut Signals,
-) -> Result<NamedTempFile, Failure> {
+) -> Result<F, Failure> {
     let path = guest_path.to_owned();
     let mut written = entered
         .work(signals, true, move |guest| {

@@ -78,7 +78,7 @@ async fn of(entered: &Entered, record: &Record, signals: &mut Signals) -> Result
     )
     .await
     {
-        Ok(file) => match parsed(file.as_file()) {
+        Ok(file) => match parsed(&file) {
             Ok(patch) => Some(patch.changes.len()),
             Err(error) => {
                 render::warning(failed(&entered.name, &error).message());
