@@ -1,9 +1,12 @@
 //! Many at once.
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
-use guest::Exec;
 use guest::frames::{Exit, Frame};
+use guest::{Exec, UPGRADE_EXEC};
 
 use crate::simulated::Simulated;
 
@@ -66,4 +69,41 @@ async fn a_hundred_commands_run_in_one_vm_at_once() {
         );
     }
     host.delete("a").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_wait_for_their_turn_are_not_run_once_their_clients_have_left() {
+    let host = Simulated::start().await;
+    host.run("a").await;
+    let exec = |script: &str| Exec {
+        argv: ["sh", "-c", script].map(str::to_owned).into(),
+        stdin: true,
+        ..Exec::default()
+    };
+    let mut running = Vec::new();
+    for _ in 0..256 {
+        running.push(host.client.exec("a", &exec("read line")).await.unwrap());
+    }
+    let place = tempfile::tempdir().unwrap();
+    for number in 0..20 {
+        let file = place.path().join(number.to_string());
+        let body = serde_json::to_string(&exec(&format!("touch {}", file.display()))).unwrap();
+        let request = format!(
+            "POST /v1/vms/a/exec HTTP/1.1\r\nhost: banger\r\nconnection: upgrade\r\nupgrade: {UPGRADE_EXEC}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = UnixStream::connect(host.client.socket()).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(running);
+    // Those that wait have their turns in the order in which they came.
+    let mut last = host.client.exec("a", &exec("echo last")).await.unwrap();
+    while let Some(frame) = Frame::read(&mut last).await.unwrap() {
+        if matches!(frame, Frame::Exit(_)) {
+            break;
+        }
+    }
+    assert_eq!(place.path().read_dir().unwrap().count(), 0);
 }
