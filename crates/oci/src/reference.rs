@@ -73,10 +73,10 @@ impl Reference {
 }
 
 impl RegistryReference {
-    /// Whether its registry is this machine, or an address that is nobody's but its network's: by the name alone.
+    /// Whether its registry is this machine, or at an address of its network link: by what the name resolves to now.
     #[must_use]
-    pub fn is_local(&self) -> bool {
-        crate::registry::is_local_address(&self.host)
+    pub fn leads_here(&self) -> bool {
+        crate::registry::leads_here(&self.host)
     }
 
     /// Parses `[HOST[:PORT]/]REPOSITORY[:TAG][@sha256:…]`.

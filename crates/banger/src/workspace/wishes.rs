@@ -102,7 +102,7 @@ fn image<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
             "{text:?} is neither an image's name nor a reference such as alpine:3.19"
         )));
     }
-    if RegistryReference::parse(&text).is_ok_and(|reference| reference.is_local()) {
+    if RegistryReference::parse(&text).is_ok_and(|reference| reference.leads_here()) {
         return Err(D::Error::custom(format!(
             "{text:?} is on this machine, of which a repository names nothing; `--image` may"
         )));

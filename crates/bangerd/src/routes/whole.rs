@@ -4,11 +4,9 @@
 //! operation that nobody ends and a VM that nobody drives. So it runs in a task of its own; the answer, if nobody is
 //! there to have it, is dropped, which cancels what was the client's alone ([`super::follow`]). A wait that comes before
 //! any change ends when the client leaves ([`Client`]).
-//!
-//! A stream into a guest is the client's alone from the beginning: without the client nothing of it goes on.
 
 use axum::extract::Request;
-use axum::http::{Method, header};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use engine::EngineError;
@@ -32,8 +30,7 @@ impl Client {
 }
 
 pub(crate) async fn carry_out(mut request: Request, next: Next) -> Response {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if reads || request.headers().contains_key(header::UPGRADE) {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return next.run(request).await;
     }
     let left = CancellationToken::new();

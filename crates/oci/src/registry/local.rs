@@ -1,7 +1,7 @@
 //! Which addresses are this machine's, or never leave its network link.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 
@@ -32,6 +32,15 @@ pub(super) fn is_local_name(host: &str) -> bool {
         .is_ok_and(|address| is_this_machines(address).unwrap_or(true))
 }
 
+/// Whether an endpoint's `host` or `host:port` leads to this machine now, however it is written: by what it resolves to.
+/// One that resolves to nothing does not.
+pub(crate) fn leads_here(address: &str) -> bool {
+    let host = host_of(address).trim_matches(['[', ']']);
+    let found = (host, 0).to_socket_addrs();
+    is_local_name(host)
+        || found.is_ok_and(|mut found| found.any(|address| is_this_machines(address.ip()).unwrap_or(true)))
+}
+
 /// As [`is_local_name`], of an endpoint's `host` or `host:port`.
 pub(crate) fn is_local_address(address: &str) -> bool {
     is_local_name(host_of(address))
@@ -43,10 +52,7 @@ pub(crate) fn is_local_address(address: &str) -> bool {
 /// The interfaces cannot be listed.
 pub(super) fn is_this_machines(address: IpAddr) -> io::Result<bool> {
     let address = match address {
-        IpAddr::V6(v6) => v6
-            .to_ipv4_mapped()
-            .or_else(|| translated(v6))
-            .map_or(address, IpAddr::V4),
+        IpAddr::V6(v6) => within(v6).map_or(address, IpAddr::V4),
         IpAddr::V4(_) => address,
     };
     Ok(is_local(address) || own()?.contains(&address))
@@ -62,12 +68,12 @@ fn own() -> io::Result<Vec<IpAddr>> {
     Ok(getifaddrs()?.filter_map(address).collect())
 }
 
-/// The IPv4 address that a translator on the way (RFC 6052) makes of an IPv6 one.
-fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() else {
-        return None;
-    };
-    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+/// The IPv4 address that an IPv6 one stands for: mapped, compatible, or for a translator on the way (RFC 6052).
+fn within(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    if let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() {
+        return Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    }
+    address.to_ipv4()
 }
 
 /// Whether an address is this machine's own or one that never leaves its network link: loopback, unspecified,
@@ -82,7 +88,7 @@ fn is_local(address: IpAddr) -> bool {
                 || v4.is_broadcast()
                 || METADATA.contains(&v4)
         }
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped().or_else(|| translated(v6)) {
+        IpAddr::V6(v6) => match within(v6) {
             Some(v4) => is_local(v4.into()),
             None => {
                 v6.is_loopback()
@@ -127,6 +133,7 @@ mod tests {
             "[::ffff:100.100.100.200]",
             "[64:ff9b::a9fe:a9fe]",
             "[64:ff9b::7f00:1]",
+            "[::127.0.0.1]",
         ] {
             assert!(is_local_name(local), "{local}");
         }
@@ -146,6 +153,18 @@ mod tests {
             is_local_address("127.0.0.1:5000") && is_local_address("[::1]:5000") && is_local_address("[::1]")
         );
         assert!(!is_local_address("r.x:5000"));
+        for here in [
+            "127.1:80",
+            "2130706433",
+            "0x7f000001:5000",
+            "[::1]:5000",
+            "localhost:1",
+        ] {
+            assert!(leads_here(here), "{here}");
+        }
+        for elsewhere in ["192.0.2.77:5000", "[2001:db8::1]:5000", "name.invalid"] {
+            assert!(!leads_here(elsewhere), "{elsewhere}");
+        }
         let own = own().unwrap();
         assert!(own.contains(&Ipv4Addr::LOCALHOST.into()), "{own:?}");
         for address in own {

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use ureq::tls::TlsConfig;
 
 pub use http::Patience;
-pub(crate) use local::is_local_address;
+pub(crate) use local::leads_here;
 pub use trust::tls;
 
 use self::http::Endpoint;
