@@ -102,6 +102,8 @@ impl Layout {
                 Ok(found) if found.is_symlink() && own.exists() => {
                     return Err(foreign(path, own.canonicalize().unwrap_or(own)));
                 }
+                // Meant as a repository, and broken: git would take the one around it for what was asked for.
+                Ok(found) if found.is_dir() && own.join("HEAD").symlink_metadata().is_ok() => break,
                 _ => {}
             }
             if is_repository(top) {

@@ -1,5 +1,6 @@
 //! What of a repository is in the guest afterwards.
 
+use std::fs;
 use std::os::unix::fs::symlink;
 
 use workspace::{Base, Choice, Head, Mode, Repository, Selection, WorkspaceError};
@@ -15,8 +16,8 @@ fn status_and_diff_are_the_same_inside_as_outside() {
     scene.write("README", "one\nTWO\nthree\nfour\n");
     scene.write("twice", "first\n");
     scene.git(&["add", "twice"]);
-    std::fs::remove_file(scene.top().join("twice")).unwrap();
-    std::fs::remove_file(scene.top().join("src/old.c")).unwrap();
+    fs::remove_file(scene.top().join("twice")).unwrap();
+    fs::remove_file(scene.top().join("src/old.c")).unwrap();
     scene.write("later", "later\n");
     scene.git(&["add", "-N", "later"]);
     symlink("nowhere/at all", scene.top().join("link")).unwrap();
@@ -62,7 +63,7 @@ fn the_list_of_what_would_go_is_exactly_what_goes() {
     scene.write("notes", "mine");
     scene.write("new", "new");
     scene.git(&["add", "new"]);
-    std::fs::remove_file(scene.top().join("src/old.c")).unwrap();
+    fs::remove_file(scene.top().join("src/old.c")).unwrap();
     let choice = Choice {
         untracked: true,
         ..Choice::default()
@@ -119,7 +120,7 @@ fn linked_and_sparse_working_trees_are_the_same_inside() {
     let scene = Scene::committed();
     let linked = scene.path("linked");
     scene.git(&["worktree", "add", "-q", "-b", "side", linked.to_str().unwrap()]);
-    std::fs::write(linked.join("README"), "side\n").unwrap();
+    fs::write(linked.join("README"), "side\n").unwrap();
     let repository = Repository::find(&linked.join("src")).unwrap();
     assert_eq!(repository.head, Head::Branch("side".into()));
     let selection = Selection::of(&repository, &Choice::default()).unwrap();
@@ -218,6 +219,36 @@ fn what_is_no_repository_is_told_in_words() {
             message
         );
     }
+}
+
+#[test]
+fn a_broken_repository_is_not_taken_for_the_one_around_it() {
+    let scene = Scene::committed();
+    let fetched = scene.top().join("fetched");
+    for (place, target) in [
+        ("refs", Some("nowhere")),
+        ("objects", Some("refs/none")),
+        ("refs", None),
+    ] {
+        fs::create_dir_all(fetched.join("docs")).unwrap();
+        git(&fetched, &["init", "-q"]);
+        let broken = fetched.join(".git").join(place);
+        fs::remove_dir_all(&broken).unwrap();
+        if let Some(target) = target {
+            symlink(target, &broken).unwrap();
+        }
+        for folder in ["", "docs"] {
+            let found = Repository::find(&fetched.join(folder));
+            assert!(
+                matches!(found, Err(WorkspaceError::NotARepository { .. })),
+                "{place} -> {target:?}: {found:?}"
+            );
+        }
+        fs::remove_dir_all(&fetched).unwrap();
+    }
+    // A folder of that name that is no repository says nothing, as git has it.
+    fs::create_dir_all(fetched.join(".git")).unwrap();
+    assert_eq!(Repository::find(&fetched).unwrap().top, scene.top());
 }
 
 #[test]
@@ -341,7 +372,7 @@ fn an_index_in_two_files_goes_as_one() {
     scene.write("new", "staged\n");
     scene.git(&["add", "README", "new"]);
     scene.write("README", "edited\n");
-    let parts = std::fs::read_dir(scene.top().join(".git")).unwrap();
+    let parts = fs::read_dir(scene.top().join(".git")).unwrap();
     let is_shared = |name: std::ffi::OsString| name.as_encoded_bytes().starts_with(b"sharedindex.");
     assert!(parts.map(|part| part.unwrap().file_name()).any(is_shared));
     scene.prepare();
