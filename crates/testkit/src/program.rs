@@ -12,8 +12,6 @@ pub enum Program<'a> {
     Binary(&'a str, &'a str),
     /// `examples`.
     Example(&'a str, &'a str),
-    /// `src/bin`, without a library of the host's and as small as the agent: for guests.
-    ForGuests(&'a str, &'a str),
 }
 
 impl Program<'_> {
@@ -25,10 +23,6 @@ impl Program<'_> {
     #[must_use]
     pub fn locate(self) -> PathBuf {
         let test = std::env::current_exe().expect("a running test has an executable");
-        if let Self::ForGuests(..) = self {
-            // What lies there may be of older sources: only cargo knows.
-            return self.build(&test);
-        }
         // `target/debug/deps/a_test-0123` and `target/debug/examples/a` lie below the folder of the binaries.
         let mut folders = test.ancestors().skip(1).take(2);
         let found = folders.find_map(|folder| Some(self.below(folder)).filter(|program| is_current(program)));
@@ -39,13 +33,12 @@ impl Program<'_> {
         match self {
             Self::Binary(_, name) => folder.join(name),
             Self::Example(_, name) => folder.join("examples").join(name),
-            Self::ForGuests(_, name) => folder.join(name),
         }
     }
 
     fn build(self, test: &Path) -> PathBuf {
         let (package, kind, name) = match self {
-            Self::Binary(package, name) | Self::ForGuests(package, name) => (package, "--bin", name),
+            Self::Binary(package, name) => (package, "--bin", name),
             Self::Example(package, name) => (package, "--example", name),
         };
         let target = test
@@ -59,23 +52,11 @@ impl Program<'_> {
             .arg("--target-dir")
             .arg(target)
             .current_dir(env!("CARGO_MANIFEST_DIR"));
-        let folder = match self {
-            Self::ForGuests(..) => {
-                // As `scripts/build` builds the agent: what both need is built once.
-                let host = host();
-                command
-                    .args(["--profile", "agent", "--target", &host])
-                    .env("RUSTFLAGS", "-C target-feature=+crt-static")
-                    .env_remove("CARGO_ENCODED_RUSTFLAGS");
-                target.join(host).join("agent")
-            }
-            _ => target.join("debug"),
-        };
         assert!(
             command.status().is_ok_and(|status| status.success()),
             "`cargo build -p {package} {kind} {name}` failed: nothing to test with"
         );
-        let built = self.below(&folder);
+        let built = self.below(&target.join("debug"));
         assert!(built.is_file(), "{} was built and is not there", built.display());
         built
     }
@@ -100,18 +81,6 @@ fn is_current(program: &Path) -> bool {
         .split(' ')
         .filter(|source| !source.is_empty())
         .all(is_older)
-}
-
-/// What the compiler builds for by itself.
-fn host() -> String {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let said = Command::new(rustc)
-        .arg("-vV")
-        .output()
-        .expect("there is a compiler");
-    let said = String::from_utf8_lossy(&said.stdout);
-    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
-    host.expect("it says what it builds for").to_owned()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod full;
 mod giving_back;
 mod growing;
 mod home;
+mod hostile;
 mod inside;
 mod kept;
 mod leaving;

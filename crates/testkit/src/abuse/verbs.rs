@@ -136,21 +136,6 @@ impl Verb {
         Self::StartWithFiles,
     ];
 
-    /// Whether it has to do with the VM that lies alone, as it is.
-    #[must_use]
-    pub fn is_of_one_vm(self) -> bool {
-        !matches!(
-            self,
-            Self::CopyToHonest
-                | Self::CopyToHonestAsItWas
-                | Self::CopyFromHonest
-                | Self::Set
-                | Self::Restart
-                | Self::Start
-                | Self::StartWithFiles
-        )
-    }
-
     /// Whether it brings something out of a guest as files.
     fn is_of_files(self) -> bool {
         matches!(
