@@ -13,6 +13,9 @@ use crate::inflate::Inflate;
 const LARGEST_OBJECT: u64 = 256 << 20;
 /// Most bytes that all objects hold together.
 pub(crate) const LARGEST_CONTENT: u64 = 1 << 30;
+/// Most deltas that one object is made by, one upon the other: each look at it takes all of them. The guest is asked for no
+/// more.
+const DEEPEST: u32 = 50;
 /// Most objects. git keeps some hundred bytes of each.
 const MOST_OBJECTS: u64 = 1_000_000;
 
@@ -23,6 +26,8 @@ const MOST_OBJECTS: u64 = 1_000_000;
 pub(crate) fn check(pack: impl BufRead, id: usize) -> Result<(), WorkspaceError> {
     let mut pack = Reader {
         pack,
+        at: 0,
+        deltas: Vec::new(),
         number: 0,
         objects: 0,
     };
@@ -38,7 +43,7 @@ pub(crate) fn check(pack: impl BufRead, id: usize) -> Result<(), WorkspaceError>
     let mut whole = 0_u64;
     for number in 1..=pack.objects {
         pack.number = number;
-        pack.object(id, &mut inflate, &mut whole)?;
+        pack.object(&mut inflate, &mut whole)?;
     }
     for _ in 0..id {
         pack.byte()?;
@@ -51,13 +56,18 @@ pub(crate) fn check(pack: impl BufRead, id: usize) -> Result<(), WorkspaceError>
 
 struct Reader<R> {
     pack: R,
+    /// How many bytes have been read.
+    at: u64,
+    /// Where each delta begins, and how many are under it and with it.
+    deltas: Vec<(u64, u32)>,
     /// Which object is read, of how many.
     number: u64,
     objects: u64,
 }
 
 impl<R: BufRead> Reader<R> {
-    fn object(&mut self, id: usize, inflate: &mut Inflate, whole: &mut u64) -> Result<(), WorkspaceError> {
+    fn object(&mut self, inflate: &mut Inflate, whole: &mut u64) -> Result<(), WorkspaceError> {
+        let begin = self.at;
         let mut byte = self.byte()?;
         let kind = (byte >> 4) & 7;
         let mut size = u64::from(byte & 0xf);
@@ -73,27 +83,21 @@ impl<R: BufRead> Reader<R> {
         }
         match kind {
             1..=4 => {}
-            // How far back the one is that it is made from.
-            6 => while self.byte()? & 0x80 != 0 {},
-            // The name of the one that it is made from.
-            7 => {
-                for _ in 0..id {
-                    self.byte()?;
-                }
-            }
+            6 => self.based(begin)?,
+            // By name: the guest was asked for places.
+            7 => return Err(self.bad("it names what it is made from in a way that was not asked for")),
             _ => return Err(self.bad("it is of no kind that there is")),
         }
         self.spend(size, size, whole)?;
         inflate.begin(size);
-        let is_delta = matches!(kind, 6 | 7);
-        let mut counted = !is_delta;
+        let mut counted = kind != 6;
         while !inflate.ended() {
             let bytes = self.fill()?;
             if bytes.is_empty() {
                 return Err(self.bad("it breaks off"));
             }
             let taken = inflate.take(bytes, None).map_err(|why| self.bad(why))?;
-            self.pack.consume(taken);
+            self.consume(taken);
             if !counted && let Some((from, to)) = inflate.delta() {
                 // What it is made from is counted where that is.
                 self.spend(from, 0, whole)?;
@@ -135,8 +139,31 @@ impl<R: BufRead> Reader<R> {
         let Some(byte) = self.fill()?.first().copied() else {
             return Err(self.bad("it breaks off"));
         };
-        self.pack.consume(1);
+        self.consume(1);
         Ok(byte)
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.pack.consume(bytes);
+        self.at = self.at.saturating_add(bytes as u64);
+    }
+
+    /// Reads how far before a delta the object is that it is made from, and counts how many deltas that makes.
+    fn based(&mut self, begin: u64) -> Result<(), WorkspaceError> {
+        let mut byte = self.byte()?;
+        let mut back = u64::from(byte & 0x7f);
+        while byte & 0x80 != 0 {
+            byte = self.byte()?;
+            back = back.saturating_add(1).saturating_mul(128) | u64::from(byte & 0x7f);
+        }
+        let base = begin.saturating_sub(back);
+        let under = self.deltas.binary_search_by_key(&base, |(place, _)| *place);
+        let depth = 1 + under.map_or(0, |found| self.deltas[found].1);
+        if depth > DEEPEST {
+            return Err(self.bad("it is made of too many deltas"));
+        }
+        self.deltas.push((begin, depth));
+        Ok(())
     }
 
     fn take<const LENGTH: usize>(&mut self) -> Result<[u8; LENGTH], WorkspaceError> {

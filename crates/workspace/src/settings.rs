@@ -32,7 +32,7 @@ pub(crate) fn of(settings: &Settings, promisor: Option<&str>) -> Vec<u8> {
             text.push_str(&format!("[{section}]\n\t{key} = {word}\n"));
         }
     }
-    for (name, url) in remotes(settings) {
+    for (name, url) in remotes(settings).into_iter().take(MOST_REMOTES) {
         let fetch = quoted(&format!("+refs/heads/*:refs/remotes/{name}/*"));
         text.push_str(&format!(
             "[remote \"{name}\"]\n\turl = {}\n\tfetch = {fetch}\n",
@@ -62,6 +62,9 @@ pub(crate) fn first_remote(settings: &Settings) -> Option<String> {
     let found = origin.or(remotes.first());
     found.map(|(name, _)| name.clone())
 }
+
+/// Most remotes that a guest is given.
+const MOST_REMOTES: usize = 1_000;
 
 /// The remotes that make sense in a guest, each with its address.
 fn remotes(settings: &Settings) -> Vec<(String, String)> {

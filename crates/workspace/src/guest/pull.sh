@@ -10,4 +10,4 @@ if [ "$base" = - ]; then
 else
     git cat-file -e "$base" 2>/dev/null || exit 94
     printf '%s\n^%s\n' "$head" "$base"
-fi | git pack-objects --revs --stdout -q --delta-base-offset
+fi | git pack-objects --revs --stdout -q --delta-base-offset --depth=50

@@ -49,10 +49,14 @@ fn blob(bytes: &[u8]) -> Vec<u8> {
     [head(3, bytes.len() as u64), packed(bytes)].concat()
 }
 
-/// A delta that says what it is made from and what it comes to.
-fn delta(from: u64, to: u64) -> Vec<u8> {
+/// A delta that says what it is made from and what it comes to, of what begins that many bytes before.
+fn delta_of(back: u8, from: u64, to: u64) -> Vec<u8> {
     let bytes = [varint(from), varint(to), vec![0x90, 1]].concat();
-    [head(6, bytes.len() as u64), vec![5], packed(&bytes)].concat()
+    [head(6, bytes.len() as u64), vec![back], packed(&bytes)].concat()
+}
+
+fn delta(from: u64, to: u64) -> Vec<u8> {
+    delta_of(5, from, to)
 }
 
 fn refused(pack: &[u8]) -> String {
@@ -65,7 +69,6 @@ fn packs_of_whole_objects_and_deltas_are_read() {
         vec![],
         vec![blob(b"")],
         vec![blob(b"x"), blob(&[7; 200_000]), delta(200_000, 1000)],
-        vec![[head(7, 2), vec![1; ID], packed(&[1, 1])].concat()],
     ] {
         check(pack(&objects).as_slice(), ID).unwrap();
     }
@@ -108,12 +111,42 @@ fn what_is_no_pack_or_another_size_is_refused() {
             "sizes of a delta",
         ),
         (vec![vec![0xff; 40]], "its size cannot be read"),
+        (
+            vec![[head(7, 2), vec![1; ID], packed(&[1, 1])].concat()],
+            "not asked for",
+        ),
     ] {
         let refused = refused(&pack(&objects));
         assert!(refused.contains(said), "{refused}");
     }
     assert!(refused(&[whole.as_slice(), b"x"].concat()).contains("more than a pack"));
     assert!(refused(b"PACK\0\0\0\x02\xff\xff\xff\xff").contains("too many objects"));
+}
+
+#[test]
+fn an_object_is_made_of_no_more_deltas_than_were_asked_for() {
+    let first = delta_of(u8::try_from(blob(b"x").len()).unwrap(), 1, 1);
+    let back = u8::try_from(first.len()).unwrap();
+    let chain = |deltas: usize| {
+        let mut objects = vec![blob(b"x"), first.clone()];
+        objects.resize(1 + deltas, delta_of(back, 1, 1));
+        pack(&objects)
+    };
+    check(chain(50).as_slice(), ID).unwrap();
+    let refused = refused(&chain(51));
+    assert!(
+        refused.contains("object 52 of 52: it is made of too many deltas"),
+        "{refused}"
+    );
+    // Many of one are no chain.
+    let mut objects = vec![blob(b"x"), first.clone()];
+    let mut back = first.len();
+    while back < 120 {
+        let further = delta_of(u8::try_from(back).unwrap(), 1, 1);
+        back += further.len();
+        objects.push(further);
+    }
+    check(pack(&objects).as_slice(), ID).unwrap();
 }
 
 proptest! {

@@ -207,7 +207,7 @@ fn an_agent_that_lies_about_its_commits_leaves_nothing() {
     let wanted = format!("{tip}\n^{base}\n");
     let pack = fed(
         &scene,
-        &["pack-objects", "--revs", "--stdout", "-q"],
+        &["pack-objects", "--revs", "--stdout", "-q", "--delta-base-offset"],
         wanted.as_bytes(),
     );
     let blob = line(&fed(&scene, &["rev-parse", "HEAD:README"], b""));
