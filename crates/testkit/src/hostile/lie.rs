@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{TREE, archives, patches};
+use super::patches;
 
 /// The enumeration, and the list of all that is in it.
 macro_rules! lies {
@@ -203,12 +203,6 @@ impl Lie {
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|lie| lie.name() == name)
-    }
-
-    /// Whether it is about the files that a guest is asked for.
-    #[must_use]
-    pub fn is_of_files(self) -> bool {
-        archives::of(self, TREE.as_bytes()).is_some()
     }
 
     /// Whether it is about a workspace's changes or commits.
