@@ -278,7 +278,7 @@ pub enum WorkspaceError {
         files: Vec<String>,
     },
     /// Something of the host's tree is in the way, or changed meanwhile.
-    #[error("`{path}` {why}; nothing was changed")]
+    #[error("`{path}` {why}")]
     InTheWay {
         /// Path below the working tree.
         path: String,
@@ -297,6 +297,17 @@ pub enum WorkspaceError {
         /// The files.
         files: Vec<String>,
         /// The folder with what they were.
+        kept: PathBuf,
+    },
+    /// Files of the patch whose folder was moved or replaced by a link while they were to be taken back.
+    #[error(
+        "the patch is half applied: {} could not be reached to be taken back; what was taken away is in `{kept}`",
+        few(files)
+    )]
+    NotTakenBack {
+        /// The files.
+        files: Vec<String>,
+        /// The folder that [`crate::recover`] puts back.
         kept: PathBuf,
     },
     /// A tree that could not be made what it was, for now.

@@ -87,7 +87,11 @@ fn hint(vm: &str, error: &WorkspaceError) -> Option<(String, u8)> {
             "--3way tries a merge, --branch NAME puts it on a branch of its own; nothing was changed"
                 .to_owned()
         }
+        E::InTheWay { .. } => "nothing was changed".to_owned(),
         E::Busy { .. } => "wait until it is done".to_owned(),
+        E::NotTakenBack { .. } => format!(
+            "`banger vm workspace status {vm}` takes them back, once their folder is in its place and nothing moves it"
+        ),
         E::HalfDone { .. } => {
             format!("`banger vm workspace status {vm}` puts the files back, once what failed is mended")
         }

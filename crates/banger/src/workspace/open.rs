@@ -63,8 +63,8 @@ fn say(repository: &Repository, recovered: &Recovered) {
         left => format!(" and {} more", left - 1),
     };
     render::warning(&format!(
-        "an apply to {top} was killed in the middle: {files} as before it, but `{first}`{others}, changed since; what was \
-         there before lies in {}",
+        "an apply to {top} was killed in the middle: {files} as before it, but `{first}`{others}, changed since or behind a \
+         link; what was there before lies in {}",
         kept.display()
     ));
 }

@@ -52,7 +52,8 @@ pub struct Applied {
 ///
 /// # Errors
 /// [`WorkspaceError::Conflict`] where it does not fit, [`WorkspaceError::InTheWay`] where something else is in the way;
-/// whatever the error, the tree is as it was.
+/// whatever the error, the tree is as it was, unless the error names the files that are not
+/// ([`WorkspaceError::NotPutBack`], [`WorkspaceError::NotTakenBack`]) or says that it is half applied.
 pub fn apply(
     repository: &Repository,
     patch: &Patch,

@@ -23,7 +23,7 @@ use crate::repository::Repository;
 pub struct Recovered {
     /// Files that the patch names: as they were before it, but for those that are left.
     pub files: usize,
-    /// Files that somebody changed since, which stay as they are.
+    /// Files that somebody changed since or put behind a link, which stay as they are.
     pub left: Vec<String>,
     /// Where the earlier content of those lies.
     pub kept: Option<PathBuf>,
@@ -108,6 +108,8 @@ fn one(
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = open(&repository.top, flags, Mode::empty()).map_err(|errno| cannot(errno.into()))?;
     let left = put_back(top.as_fd(), stage.as_fd(), plan, watch)?;
+    // What is gone by now was removed by somebody; what is behind a link stays there.
+    let left = [left.changed, left.behind_links].concat();
     record.note(&Plan::default()).map_err(cannot)?;
     let kept = if left.is_empty() {
         fs::remove_dir_all(&path).map_err(cannot)?;

@@ -34,6 +34,8 @@ const FOLDER: OFlags = OFlags::PATH
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
+/// Where in a stage what git makes of the files is.
+pub(super) const NEW: &str = "new";
 /// Where in a stage what was taken away lies.
 pub(super) const OLD: &str = "old";
 
@@ -94,7 +96,7 @@ impl Stage {
             _turn: turn,
             originals: Vec::new(),
         };
-        for part in ["new", OLD] {
+        for part in [NEW, OLD] {
             let path = stage.folder.path().join(part);
             fs::create_dir(&path).map_err(WorkspaceError::host("make", path.display().to_string()))?;
         }
@@ -131,7 +133,7 @@ impl Stage {
 
     /// Where the result of a path lies.
     pub(super) fn new_path(&self, path: &[u8]) -> PathBuf {
-        self.folder.path().join("new").join(OsStr::from_bytes(path))
+        self.folder.path().join(NEW).join(OsStr::from_bytes(path))
     }
 
     /// Where what was replaced is kept until the end.
@@ -229,7 +231,7 @@ impl Stage {
         file: &Path,
         three_way: bool,
     ) -> Result<(), WorkspaceError> {
-        let new = self.folder.path().join("new");
+        let new = self.folder.path().join(NEW);
         let new = new
             .canonicalize()
             .map_err(WorkspaceError::host("open", self.shown()))?;

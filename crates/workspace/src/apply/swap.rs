@@ -1,14 +1,19 @@
 //! Putting staged files in the place of the tree's: renames, each of which can be undone.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, RenameFlags, mkdirat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::plan::{Identity, Plan};
-use super::put_back::put_back;
+use super::put_back::{Left, put_back};
 use super::stage::{Outcome, Stage, parent};
 use crate::error::{WorkspaceError, shown};
+
+/// How often putting back is attempted, and the time between.
+const ATTEMPTS: u32 = 20;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(10);
 
 /// Asked before each change of the tree; a test has it fail, or kill the program.
 pub(super) type Watch<'a> = &'a mut dyn FnMut() -> Result<(), WorkspaceError>;
@@ -26,12 +31,15 @@ pub(super) fn swap(
         // From here on there is nothing to put back.
         return stage.note(&Plan::default());
     };
-    let put_back = put_back(stage.top.as_fd(), own.as_fd(), plan, &mut || Ok(()));
-    match put_back {
-        Ok(left) if left.is_empty() => Err(failure),
+    match put_back_soon(&stage, &own, plan) {
+        Ok(left) if left.unreached() => Err(WorkspaceError::NotTakenBack {
+            files: [left.behind_links, left.gone, left.changed].concat(),
+            kept: stage.leave(),
+        }),
+        Ok(left) if left.changed.is_empty() => Err(failure),
         // Nothing is thrown away: what could not be put back stays in the stage.
-        Ok(files) => Err(WorkspaceError::NotPutBack {
-            files,
+        Ok(left) => Err(WorkspaceError::NotPutBack {
+            files: left.changed,
             kept: stage.keep(),
         }),
         // The next one tries it again.
@@ -39,6 +47,19 @@ pub(super) fn swap(
             kept: stage.leave(),
             source: Box::new(failure),
         }),
+    }
+}
+
+/// Puts back, again after a moment where a folder is not in its place: who swaps it may be done with it soon.
+fn put_back_soon(stage: &Stage, own: &OwnedFd, plan: &Plan) -> Result<Left, WorkspaceError> {
+    let mut attempts = 1;
+    loop {
+        let left = put_back(stage.top.as_fd(), own.as_fd(), plan, &mut || Ok(()))?;
+        if !left.unreached() || attempts == ATTEMPTS {
+            return Ok(left);
+        }
+        attempts += 1;
+        std::thread::sleep(BETWEEN_ATTEMPTS);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A program killed, or failing, before each single change of a tree.
 
 mod led_astray;
+mod moved_away;
 
 use std::collections::BTreeMap;
 use std::fs;
