@@ -44,6 +44,8 @@ impl EnvironmentArgs {
                     path.display()
                 ))
             })?;
+            // Editors of some systems begin a file with it.
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             for (index, line) in text.lines().enumerate() {
                 let line = line.strip_suffix('\r').unwrap_or(line);
                 if line.trim_start().is_empty() || line.trim_start().starts_with('#') {
@@ -70,8 +72,9 @@ fn add(
         None => (text, None),
     };
     if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        // Without the value, which may be a secret.
         return Err(format!(
-            "{text:?} is no variable: write it as NAME=VALUE, or NAME to take your own"
+            "{name:?} is no variable's name: write NAME=VALUE, or NAME to take your own"
         ));
     }
     if value.as_ref().is_some_and(|value| value.contains('\0')) {
@@ -151,16 +154,19 @@ mod tests {
 
     #[test]
     fn what_is_no_variable_is_refused_with_its_place() {
+        let refused = |file: Option<&str>, env: &[&str]| resolve(file, env).unwrap_err();
+        assert!(refused(None, &["=x"]).starts_with("--env: \"\" is no variable's name"));
+        assert!(refused(None, &["A B=x"]).contains("\"A B\" is no variable's name"));
+        assert!(refused(Some("A=1\n=2\n"), &[]).contains(":2: \"\" is no variable's name"));
+        let secret = refused(Some("export TOKEN=secret\n"), &[]);
         assert!(
-            resolve(None, &["=x"])
-                .unwrap_err()
-                .starts_with("--env: \"=x\" is no variable")
+            secret.contains("export TOKEN") && !secret.contains("secret"),
+            "{secret}"
         );
-        assert!(resolve(None, &["A B=x"]).unwrap_err().contains("is no variable"));
-        assert!(
-            resolve(Some("A=1\n=2\n"), &[])
-                .unwrap_err()
-                .contains(":2: \"=2\" is no variable")
-        );
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_name() {
+        assert_eq!(resolve(Some("\u{feff}A=1\n"), &[]).unwrap(), pairs(&[("A", "1")]));
     }
 }

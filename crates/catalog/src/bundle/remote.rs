@@ -140,9 +140,11 @@ pub(crate) fn resolve(base: &str, location: &str) -> String {
 }
 
 fn is_address(text: &str) -> bool {
-    ["http://", "https://"]
-        .iter()
-        .any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+    ["http://", "https://"].iter().any(|scheme| {
+        let host = text.strip_prefix(scheme).and_then(|rest| rest.split('/').next());
+        // No login: an address is shown in messages.
+        host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
+    })
 }
 
 /// An address of http or https, or a plain relative path.
@@ -225,6 +227,7 @@ mod tests {
             "file:///etc/passwd",
             "ftp://a/b",
             "http://",
+            "http://user:secret@host/a",
             "a b",
         ] {
             let refused = parse(&catalog(url)).unwrap_err();
