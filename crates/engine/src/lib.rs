@@ -23,6 +23,7 @@ mod machines;
 mod memory;
 mod notices;
 mod operations;
+mod plain_file;
 mod plan;
 mod room;
 mod space;

@@ -5,7 +5,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use super::container::megabytes;
 use super::{Artefacts, Image, STAGING, image_path, sync_folder};
 use crate::EngineError;
 use crate::operations::{OperationHandle, Stage};
+use crate::plain_file;
 
 const BUFFER: usize = 1 << 20;
 
@@ -96,18 +97,9 @@ fn mark(about: &Metadata) -> Value {
 }
 
 pub(super) fn open_file(path: &Path) -> Result<(File, Metadata), FileError> {
-    // A pipe that nobody writes holds nobody up.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(FileError::Read)?;
-    let about = file.metadata().map_err(FileError::Read)?;
-    if !about.is_file() {
-        return Err(FileError::NotAFile);
-    }
-    Ok((file, about))
+    plain_file::open(path)
+        .map_err(FileError::Read)?
+        .ok_or(FileError::NotAFile)
 }
 
 /// The image of a row, if the user's file is as it was.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
 
-use crate::EngineError;
+use crate::{EngineError, plain_file};
 
 /// Longest key file.
 const LONGEST: u64 = 64 << 10;
@@ -82,7 +82,7 @@ fn exists(path: &Path) -> Result<bool, EngineError> {
 pub(super) fn read(path: &Path) -> Result<String, EngineError> {
     let read = || {
         let mut text = String::new();
-        let length = fs::File::open(path)?
+        let length = plain_file::open_only(path)?
             .take(LONGEST + 1)
             .read_to_string(&mut text)?;
         if length as u64 > LONGEST {

@@ -2,12 +2,11 @@
 //!
 //! It is banger's alone: what is no line of a VM's is not kept.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use super::keys;
-use crate::EngineError;
+use crate::{EngineError, plain_file};
 
 /// What VMs are called by ssh clients: `NAME.vm`.
 const SUFFIX: &str = ".vm";
@@ -54,7 +53,8 @@ impl<'a> KnownHosts<'a> {
 
     fn read(&self) -> Result<String, EngineError> {
         let mut bytes = Vec::new();
-        let read = File::open(self.path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
+        let read =
+            plain_file::open_only(self.path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
         match read {
             Ok(length) if length as u64 > LONGEST => Ok(String::new()),
             Ok(_) => Ok(String::from_utf8_lossy(&bytes).into_owned()),

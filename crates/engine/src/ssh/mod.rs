@@ -178,6 +178,23 @@ mod tests {
             fs::read_to_string(&key).unwrap(),
             "-----BEGIN RSA PRIVATE KEY-----\n"
         );
+        // A pipe is not waited for.
+        let pipe = key.with_extension("pub");
+        fs::remove_file(&pipe).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        let error = keys.of_vm("a", &vm).unwrap_err();
+        let why = std::error::Error::source(&error).map(ToString::to_string);
+        assert!(
+            why.is_some_and(|why| why.contains("not a regular file")),
+            "{error}"
+        );
         // What is no key is an error that names it, never replaced.
         fs::remove_file(key.with_extension("pub")).unwrap();
         let error = keys.of_vm("a", &vm).unwrap_err().to_string();
