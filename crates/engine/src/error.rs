@@ -193,6 +193,8 @@ pub enum EngineError {
     Start {
         /// The VM's name.
         name: String,
+        /// Where the VM is deleted again: the last lines of its console, escaped.
+        deleted: Option<Vec<String>>,
         /// Why.
         #[source]
         source: Box<EngineError>,
@@ -340,6 +342,14 @@ impl EngineError {
         move |source| Self::File { action, path, source }
     }
 
+    /// The failure of a VM that is deleted for it, whose console ended with these lines.
+    pub(crate) fn of_deleted(mut self, console: Vec<String>) -> Self {
+        if let Self::Start { deleted, .. } = &mut self {
+            *deleted = Some(console);
+        }
+        self
+    }
+
     /// The failure as the API tells it.
     #[must_use]
     pub fn to_api(&self) -> ApiError {
@@ -453,6 +463,7 @@ mod tests {
         let full = io::Error::from(io::ErrorKind::StorageFull);
         let error = EngineError::Start {
             name: "a".into(),
+            deleted: None,
             source: Box::new(EngineError::File {
                 action: "write",
                 path: "/x".into(),

@@ -321,6 +321,49 @@ async fn a_silent_agent_ends_the_start() {
             "{error:?}"
         );
         assert!(engine.vms().list().await.unwrap().is_empty());
+        let hint = error.hint.unwrap();
+        assert!(
+            hint.contains("`a` is deleted again") && !hint.contains("vm logs"),
+            "{hint}"
+        );
+        leaks.assert_none_since().await;
+    }
+}
+
+#[tokio::test]
+async fn a_vm_that_a_failed_start_leaves_has_the_logs_that_the_hint_names() {
+    for faults in [
+        MachineFaults {
+            silent: true,
+            ..MachineFaults::default()
+        },
+        MachineFaults {
+            never_boots: true,
+            dies_after_ms: Some(50),
+            ..MachineFaults::default()
+        },
+    ] {
+        let mut host = Host::new();
+        host.timeouts.ready = Duration::from_millis(if faults.silent { 300 } else { 60_000 });
+        host.backend.fault_all(faults);
+        let engine = host.engine().await;
+        let leaks = host.leaks();
+        let made = engine.vms().create(vm("a", false)).await.unwrap();
+        made.wait().await.unwrap();
+        let error = engine.vms().start("a").await.unwrap().wait().await.unwrap_err();
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("the whole console: banger vm logs a"),
+            "{error:?}"
+        );
+        assert_eq!(engine.vms().show("a").await.unwrap().state, VmState::Error);
+        delete(&engine, "a").await;
+        // The same failure, of a VM that is made and started at once.
+        let hint = fails(&engine, "a").await.hint.unwrap();
+        assert!(
+            hint.contains("`a` is deleted again") && !hint.contains("vm logs"),
+            "{hint}"
+        );
         leaks.assert_none_since().await;
     }
 }

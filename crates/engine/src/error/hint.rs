@@ -87,10 +87,15 @@ impl EngineError {
             Self::PortUnavailable { hint, .. }
             | Self::Artefact { hint, .. }
             | Self::RegisteredFile { hint, .. } => hint.clone(),
-            Self::Start { name, source } => source.hint().or_else(|| match **source {
-                Self::MachineEnded { .. } | Self::AgentSilent { .. } => {
-                    Some(format!("the whole console: banger vm logs {name}"))
-                }
+            Self::Start {
+                name,
+                deleted,
+                source,
+            } => source.hint().or_else(|| match **source {
+                Self::MachineEnded { .. } | Self::AgentSilent { .. } => Some(match deleted {
+                    None => format!("the whole console: banger vm logs {name}"),
+                    Some(console) => keeps_its_console(name, console),
+                }),
                 _ => None,
             }),
             Self::Vmm(vmm::VmmError::Unfit { .. }) => Some(format!(
@@ -137,5 +142,44 @@ impl EngineError {
             }
             _ => None,
         }
+    }
+}
+
+/// A VM that failed at its first start is deleted, with its logs: what its console ended with, and how to keep one.
+fn keeps_its_console(name: &str, console: &[String]) -> String {
+    let keep = format!(
+        "`{name}` is deleted again; one made by `banger vm create` and booted by `banger vm start` stays, with its logs"
+    );
+    match console {
+        [] | [_] => keep,
+        lines => format!("its console ended with: {}; {keep}", lines.join(" | ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vm_that_is_deleted_has_no_logs_to_look_at() {
+        let start = || EngineError::Start {
+            name: "box".into(),
+            deleted: None,
+            source: Box::new(EngineError::MachineEnded {
+                reason: "it ended".into(),
+                console: None,
+            }),
+        };
+        assert_eq!(start().hint().unwrap(), "the whole console: banger vm logs box");
+        let console = ["mounting", "Kernel panic"].map(String::from).to_vec();
+        let hint = start().of_deleted(console).hint().unwrap();
+        assert!(
+            hint.starts_with("its console ended with: mounting | Kernel panic; `box` is deleted again; "),
+            "{hint}"
+        );
+        assert!(!hint.contains("vm logs"), "{hint}");
+        // The error itself quotes the last line.
+        let hint = start().of_deleted(vec!["Kernel panic".into()]).hint().unwrap();
+        assert!(hint.starts_with("`box` is deleted again; "), "{hint}");
     }
 }

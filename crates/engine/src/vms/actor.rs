@@ -11,10 +11,10 @@ use super::link::{Link, LinkState};
 use super::pause::Pause;
 use super::publish::{self, Claimed, Published};
 use super::{Shared, Task, create, set, stale, start, state, stop, view};
-use crate::EngineError;
 use crate::artefacts::import::Import;
 use crate::error::one_line;
 use crate::operations::OperationHandle;
+use crate::{EngineError, console};
 
 /// What a VM may be asked to do; each ends the operation it carries.
 #[derive(Debug)]
@@ -217,6 +217,8 @@ impl Actor {
         };
         let made = shared.reserve.guard(operation, making).await;
         if let Err(error) = made {
+            // The logs go with the VM.
+            let error = error.of_deleted(console::last_lines(&self.shared.paths.vm(&self.id)));
             if let Err(undo) = self.remove().await {
                 tracing::warn!(vm = %self.id, error = %one_line(&undo), "a failed create left something behind");
             }
@@ -284,6 +286,7 @@ impl Actor {
                 state::start_failed(&self.shared, &self.id, one_line(&error)).await?;
                 Err(EngineError::Start {
                     name,
+                    deleted: None,
                     source: Box::new(error),
                 })
             }
