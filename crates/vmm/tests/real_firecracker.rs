@@ -7,7 +7,7 @@ mod elf;
 
 use std::fs;
 use std::num::NonZeroU64;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -127,6 +127,10 @@ async fn another_vm_goes_on_from_a_snapshot_wherever_the_first_one_is() {
 
     let memory = snapshot.path().join("memory");
     assert_eq!(mode(&memory) & 0o077, 0);
+    let about = fs::metadata(&memory).unwrap();
+    assert_eq!(about.len(), 64 << 20);
+    // The kernel and little else: this guest has touched nothing.
+    assert!(about.blocks() * 512 < 16 << 20, "{about:?}");
     let before = fs::metadata(&memory).unwrap().modified().unwrap();
     let machine = in_time(firecracker().restore(&spec(&other), snapshot.path()))
         .await
