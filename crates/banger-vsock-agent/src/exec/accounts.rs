@@ -126,14 +126,24 @@ fn accounts(passwd: &[u8]) -> impl Iterator<Item = Account> {
     })
 }
 
+/// The number of a group that the files below `root` name.
+pub(crate) fn group_id(root: &Path, name: &str) -> Option<u32> {
+    gid_by_name(&read(&root.join("etc/group")).ok()?, name)
+}
+
 /// A group by its name, or by a number that need not be in the file.
 fn gid_of(group: &[u8], wanted: &str) -> Option<u32> {
-    let by_name = group.split(|&byte| byte == b'\n').find_map(|line| {
+    let by_number = || number(wanted.as_bytes()).filter(|gid| *gid != u32::MAX);
+    gid_by_name(group, wanted)
+        .or_else(by_number)
+        .filter(|_| !wanted.is_empty())
+}
+
+fn gid_by_name(group: &[u8], wanted: &str) -> Option<u32> {
+    group.split(|&byte| byte == b'\n').find_map(|line| {
         let [name, _, gid, _] = fields::<4>(line)?;
         (name == wanted.as_bytes()).then(|| number(gid))?
-    });
-    let by_number = || number(wanted.as_bytes()).filter(|gid| *gid != u32::MAX);
-    by_name.or_else(by_number).filter(|_| !wanted.is_empty())
+    })
 }
 
 /// The account's own group, then those that list it as a member.

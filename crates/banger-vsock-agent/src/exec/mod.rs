@@ -18,6 +18,7 @@ mod service;
 mod spawn;
 mod terminal;
 
+pub(crate) use accounts::group_id;
 pub use commands::Commands;
 pub(crate) use environment::check as check_environment;
 pub(crate) use service::Service;

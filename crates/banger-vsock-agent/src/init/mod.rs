@@ -13,6 +13,7 @@
 //! off: the host sees a machine that ended and said why, never one that hangs.
 
 mod agent;
+mod devices;
 mod direct;
 mod disks;
 mod early;
@@ -76,6 +77,7 @@ fn run() -> Result<Infallible, InitError> {
     let binary = agent::copy_binary()?;
     switch::enter_new_root()?;
     agent::make_group()?;
+    devices::open_to_users();
     let init = find::init();
     let name = match &init {
         Some(init) => {

@@ -7,6 +7,7 @@
 mod commands;
 mod containers;
 mod daemon;
+mod devices;
 mod direct;
 mod early;
 mod full;

@@ -11,6 +11,8 @@ use super::agent::log;
 
 /// Units here rank above the image's. That this folder is there tells everyone that systemd is the init.
 const UNITS: &str = "/run/systemd/system";
+/// Files here rank above the image's of the same name.
+const FILES: &str = "/run/tmpfiles.d";
 
 /// Prepares for this init, if it is systemd. What fails is worth a line in the log, not a machine.
 pub(super) fn prepare(init: &Path) {
@@ -22,6 +24,9 @@ pub(super) fn prepare(init: &Path) {
     }
     if let Err(error) = tmp::settle(Path::new(UNITS)) {
         log(&format!("cannot settle /tmp before systemd does: {error}"));
+    }
+    if let Err(error) = super::devices::keep_open(Path::new("/"), Path::new(FILES)) {
+        log(&format!("cannot have systemd leave the devices open: {error}"));
     }
 }
 
