@@ -49,7 +49,7 @@ impl Doctor {
             check("configuration", CheckState::Fail, message, hint.as_deref())
         }));
         all.push(checks::vmm(&*machines));
-        all.extend(firecracker::firecracker(&*machines));
+        all.extend(firecracker::firecracker(&*machines, vmm::kvm::usable().is_ok()));
         all.extend([
             checks::kvm(),
             confinement::confinement(machines.confine()),

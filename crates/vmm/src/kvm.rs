@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io;
 
+use rustix::io::Errno;
+
 /// Why machines cannot run in hardware here, as text for people.
 #[derive(Debug, thiserror::Error)]
 pub enum NoKvm {
@@ -12,6 +14,9 @@ pub enum NoKvm {
     /// The kernel has no KVM, or its module is not loaded.
     #[error("no KVM: there is no /dev/kvm")]
     NoDevice,
+    /// The device is there before the module that it belongs to.
+    #[error("no KVM: the module of this processor's kind is not loaded")]
+    NoModule,
     /// This user may not use it.
     #[error("no KVM: /dev/kvm is not open to this user")]
     Forbidden,
@@ -31,11 +36,16 @@ pub fn usable() -> Result<(), NoKvm> {
     }
     match File::options().read(true).write(true).open("/dev/kvm") {
         Ok(_) => Ok(()),
-        Err(error) => Err(match error.kind() {
-            io::ErrorKind::NotFound => NoKvm::NoDevice,
-            io::ErrorKind::PermissionDenied => NoKvm::Forbidden,
-            _ => NoKvm::Device(error),
-        }),
+        Err(error) => Err(why(error)),
+    }
+}
+
+fn why(error: io::Error) -> NoKvm {
+    match error.kind() {
+        io::ErrorKind::NotFound => NoKvm::NoDevice,
+        io::ErrorKind::PermissionDenied => NoKvm::Forbidden,
+        _ if Errno::from_io_error(&error) == Some(Errno::NODEV) => NoKvm::NoModule,
+        _ => NoKvm::Device(error),
     }
 }
 
@@ -52,6 +62,18 @@ fn offers_virtualisation(processors: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_without_its_module_is_told_from_one_that_is_not_there_or_not_open() {
+        let told = |errno: Errno| why(errno.into()).to_string();
+        assert_eq!(told(Errno::NOENT), "no KVM: there is no /dev/kvm");
+        assert_eq!(
+            told(Errno::NODEV),
+            "no KVM: the module of this processor's kind is not loaded"
+        );
+        assert_eq!(told(Errno::ACCESS), "no KVM: /dev/kvm is not open to this user");
+        assert!(told(Errno::BUSY).starts_with("no KVM: /dev/kvm does not open: "));
+    }
 
     #[test]
     fn only_the_flags_of_a_processor_count() {

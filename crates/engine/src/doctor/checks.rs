@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use api::{Check, CheckState};
 use config::Paths;
+use vmm::kvm::NoKvm;
 
 use super::check;
 use crate::error::one_line;
@@ -49,10 +50,17 @@ pub(super) fn kvm() -> Check {
             "kvm",
             CheckState::Warn,
             format!("{reason}; VMs run in software emulation, slower"),
-            Some(
-                "enable virtualisation in the firmware or the outer hypervisor, and add yourself to the group `kvm`",
-            ),
+            Some(way_to_kvm(&reason)),
         ),
+    }
+}
+
+fn way_to_kvm(reason: &NoKvm) -> &'static str {
+    match reason {
+        NoKvm::Processor => "enable virtualisation in the firmware or the outer hypervisor",
+        NoKvm::NoDevice | NoKvm::NoModule => "as root: modprobe kvm_amd, or kvm_intel",
+        NoKvm::Forbidden => "add yourself to the group `kvm` and log in again: sudo usermod -aG kvm $USER",
+        NoKvm::Device(_) => "`dmesg | grep kvm` says more",
     }
 }
 

@@ -8,14 +8,29 @@ use crate::error::one_line;
 
 const NAME: &str = "firecracker";
 
-/// Nothing where none is installed. One that is not used is a warning: whether it is missed, the check of the VMM says.
-pub(super) fn firecracker(machines: &dyn Machines) -> Option<Check> {
-    Some(match machines.firecracker()? {
-        Ok(told) => check(NAME, CheckState::Pass, told, None),
-        Err(error) => {
+/// Nothing where none is installed and none would be used. One that is not used is a warning: whether it is missed, the
+/// check of the VMM says.
+pub(super) fn firecracker(machines: &dyn Machines, kvm: bool) -> Option<Check> {
+    Some(match machines.firecracker() {
+        Some(Ok(told)) => check(NAME, CheckState::Pass, told, None),
+        Some(Err(error)) => {
             let hint = error.to_api().hint;
             check(NAME, CheckState::Warn, one_line(&error), hint.as_deref())
         }
+        None if kvm => {
+            let hint = format!(
+                "put `firecracker` of a release on PATH, or name it as `firecracker_bin` in config.toml: \
+                 https://github.com/firecracker-microvm/firecracker/releases ({})",
+                vmm::firecracker::supported()
+            );
+            check(
+                NAME,
+                CheckState::Pass,
+                "not installed: VMs run on QEMU, which starts slower",
+                Some(&hint),
+            )
+        }
+        None => return None,
     })
 }
 
@@ -49,7 +64,7 @@ mod tests {
     #[test]
     fn the_release_is_told_with_those_that_are_used_and_a_flawed_one_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
-        let good = firecracker(&program(folder.path(), "Firecracker v1.12.1")).unwrap();
+        let good = firecracker(&program(folder.path(), "Firecracker v1.12.1"), true).unwrap();
         assert_eq!(good.state, CheckState::Pass);
         assert!(
             good.message
@@ -59,7 +74,7 @@ mod tests {
         );
 
         let folder = tempfile::tempdir().unwrap();
-        let flawed = firecracker(&program(folder.path(), "Firecracker v1.14.0")).unwrap();
+        let flawed = firecracker(&program(folder.path(), "Firecracker v1.14.0"), false).unwrap();
         assert_eq!(flawed.state, CheckState::Warn);
         assert!(flawed.message.contains("CVE-2026-5747"), "{}", flawed.message);
         let hint = flawed.hint.unwrap();
@@ -70,6 +85,20 @@ mod tests {
 
         let mut missing = HostMachines::default();
         missing.binaries.firecracker = Some("/nowhere/firecracker".into());
-        assert_eq!(firecracker(&missing), None);
+        assert_eq!(firecracker(&missing, false), None);
+    }
+
+    #[test]
+    fn a_host_with_kvm_and_without_firecracker_is_told_how_to_get_one() {
+        let mut missing = HostMachines::default();
+        missing.binaries.firecracker = Some("/nowhere/firecracker".into());
+        let told = firecracker(&missing, true).unwrap();
+        assert_eq!(told.state, CheckState::Pass);
+        assert!(told.message.starts_with("not installed"), "{}", told.message);
+        let hint = told.hint.unwrap();
+        assert!(
+            hint.contains("`firecracker_bin`") && hint.contains("/firecracker/releases (1.8.0 and later"),
+            "{hint}"
+        );
     }
 }
