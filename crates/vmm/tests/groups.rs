@@ -8,7 +8,7 @@ mod fake;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Lab, firecracker, in_time, qemu_at, run_again, until};
+use common::{Lab, firecracker, in_time, processes_in, qemu_at, run_again, until};
 use rustix::process::getuid;
 use vmm::{Backend, groups};
 
@@ -49,12 +49,7 @@ async fn has_groups_and_leaves_none(
     let machine = in_time(backend.start(&spec)).await.unwrap();
     let groups = of(&lab.folder);
     for group in &groups {
-        assert_eq!(
-            fs::read_to_string(group.join("cgroup.procs")).unwrap().trim(),
-            machine.pid().to_string(),
-            "{}",
-            group.display()
-        );
+        assert_eq!(processes_in(group), [machine.pid()], "{}", group.display());
     }
     assert_eq!(memory(&groups), Some((64 + own_mib) << 20));
     assert_eq!(read(&groups, "pids.max"), Some((1 + threads).to_string()));

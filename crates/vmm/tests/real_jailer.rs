@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Lab, firecracker_at, firecracker_binary, in_time, until, vsock};
+use common::{Lab, firecracker_at, firecracker_binary, in_time, processes_in, until, vsock};
 use elf::waiting_kernel;
 use process::Signal;
 use vmm::firecracker::Jailer;
@@ -179,7 +179,7 @@ async fn the_limits_of_a_machine_are_in_force_and_its_control_groups_go_with_it(
     for (group, file, limit) in &groups {
         let read = |name: &str| fs::read_to_string(group.join(name)).unwrap();
         assert_eq!(read(file).trim(), limit.to_string(), "{}", group.display());
-        assert_eq!(read("cgroup.procs").trim(), machine.pid().to_string());
+        assert_eq!(processes_in(group), [machine.pid()]);
     }
     in_time(machine.kill()).await.unwrap();
     for (group, _, _) in &groups {

@@ -1,4 +1,4 @@
-//! Machines in the real QEMU, in software emulation: start, find, end, and what is left.
+//! Machines in the real QEMU, in software emulation unless they are to have KVM: start, find, end, and what is left.
 #![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
 
 mod common;
@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use common::{Lab, in_time, qemu_at, until};
+use common::{Lab, acceleration, in_time, qemu_at, until};
 use kernel::{Then, kernel};
 use process::Identity;
 use vmm::{Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, Qemu, RateLimit, VmmError};
@@ -53,7 +53,11 @@ async fn a_machine_runs_until_it_is_killed_and_leaves_only_its_logs() {
     spec.drives = drives(&lab);
     let machine = qemu().start(&spec).await.unwrap();
     assert_eq!(lab.process("process.json").unwrap().pid, machine.pid());
-    assert_eq!(qemu().name(), "qemu/tcg");
+    let name = match acceleration() {
+        vmm::qemu::Acceleration::Tcg => "qemu/tcg",
+        vmm::qemu::Acceleration::Kvm => "qemu/kvm",
+    };
+    assert_eq!(qemu().name(), name);
     for (name, mode) in [
         ("", 0o700),
         ("process.json", 0o600),

@@ -16,9 +16,22 @@ use vmm::{Channel, Drive, Firecracker, Machine, MachineSpec, Qemu, RateLimit};
 /// Far more than anything here takes, also on a busy host.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What QEMU runs its guests on in these tests: software emulation, unless `BANGER_TEST_QEMU_KVM` is set.
+pub fn acceleration() -> Acceleration {
+    match std::env::var_os("BANGER_TEST_QEMU_KVM") {
+        Some(_) => Acceleration::Kvm,
+        None => Acceleration::Tcg,
+    }
+}
+
 /// The backend with that binary.
 pub fn qemu_at(binary: impl Into<PathBuf>) -> Qemu {
-    Qemu::new(binary, Acceleration::Tcg).with_log_keeper(env!("CARGO_BIN_EXE_vm-log-keeper"))
+    qemu_with(binary, acceleration())
+}
+
+/// The same, whatever these tests run guests on.
+pub fn qemu_with(binary: impl Into<PathBuf>, acceleration: Acceleration) -> Qemu {
+    Qemu::new(binary, acceleration).with_log_keeper(env!("CARGO_BIN_EXE_vm-log-keeper"))
 }
 
 /// The Firecracker that `scripts/get-firecracker` fetches, or another one.
@@ -65,6 +78,17 @@ pub fn run_again(shell: &[&str], how: &str, test: &str) {
     let told = [output.stdout, output.stderr].concat();
     let told = String::from_utf8_lossy(&told);
     assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
+/// The processes in a control group. KVM has a kernel thread for each machine in its VMM's group, which has no program.
+pub fn processes_in(group: &Path) -> Vec<u32> {
+    let pids = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+    let pids = pids.lines().map(|pid| pid.parse().unwrap());
+    let has_program = |pid: &u32| match fs::read_link(format!("/proc/{pid}/exe")) {
+        Ok(_) => true,
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    pids.filter(has_program).collect()
 }
 
 /// A VM's folder, and beside it a kernel and an initramfs.

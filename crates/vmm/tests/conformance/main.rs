@@ -8,6 +8,8 @@ mod cases;
 mod common;
 #[path = "../elf/mod.rs"]
 mod elf;
+#[path = "../executes/mod.rs"]
+mod executes;
 #[path = "../kernel/mod.rs"]
 mod kernel;
 #[path = "../peer/mod.rs"]
@@ -44,7 +46,8 @@ async fn outcome(subject: &Subject, name: &str, case: cases::Case) -> Outcome {
 
 #[tokio::test]
 async fn the_backends_do_the_same_side_by_side() {
-    let subjects = [Subject::simulated(), Subject::qemu(), Subject::firecracker()];
+    let mut subjects = vec![Subject::simulated(), Subject::qemu(), Subject::firecracker()];
+    subjects.extend(Subject::qemu_kvm());
     let mut table = format!("\n{:<44}", "");
     let mut reasons = String::new();
     for subject in &subjects {
@@ -53,6 +56,7 @@ async fn the_backends_do_the_same_side_by_side() {
     for (name, case) in CASES {
         write!(table, "\n{name:<44}").unwrap();
         for subject in &subjects {
+            eprintln!("{}: {name}", subject.name());
             match outcome(subject, name, case).await {
                 Outcome::Yes => write!(table, "{:<22}", "yes").unwrap(),
                 Outcome::No(reason) => {

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use testkit::SimulatedBackend;
+use vmm::qemu::Acceleration;
 use vmm::{Backend, MachineSpec};
 
-use crate::common::{Lab, firecracker_at, firecracker_binary, qemu_at};
-use crate::elf::waiting_kernel;
+use crate::common::{Lab, firecracker_at, firecracker_binary, qemu_at, qemu_with};
+use crate::elf::printing_kernel;
+use crate::executes::guests_execute;
 use crate::kernel::{Then, kernel};
 
 /// What the kernel of a machine prints, where it executes.
@@ -41,17 +43,24 @@ impl Subject {
         }
     }
 
+    /// QEMU with KVM, where guests execute on that.
+    pub fn qemu_kvm() -> Option<Self> {
+        let with = |binary: &str| Arc::new(qemu_with(binary, Acceleration::Kvm));
+        Self::firecracker().executes_no_guest.is_none().then(|| Self {
+            backend: with("/usr/bin/qemu-system-x86_64"),
+            missing: with("/nowhere/vmm"),
+            ..Self::qemu()
+        })
+    }
+
     pub fn firecracker() -> Self {
         let found = firecracker_binary();
+        let usable = vmm::kvm::usable().map_err(|reason| reason.to_string());
         Self {
+            executes_no_guest: usable.and_then(|()| guests_execute(&found)).err(),
             backend: Arc::new(firecracker_at(found)),
             missing: Arc::new(firecracker_at(PathBuf::from("/nowhere/vmm"))),
-            kernel: waiting_kernel(),
-            // Whether it would here is another question: the kernel of this suite for it prints nothing.
-            executes_no_guest: Some(match vmm::kvm::usable() {
-                Ok(()) => "the kernel of these cases prints nothing on it".into(),
-                Err(reason) => reason.to_string(),
-            }),
+            kernel: printing_kernel(PRINTED),
         }
     }
 
