@@ -1,16 +1,16 @@
 //! The agent as a process: one thread, one runtime, the channel that the machine has.
 
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::channel;
-use crate::init::survive_memory_shortage;
+use crate::init::{powers_off_by_reset, survive_memory_shortage};
 use crate::server::MAX_COPIES;
-use crate::system::Guest;
+use crate::system::{Guest, System as _};
+use crate::{channel, farewell, kernel_log, power};
 
 /// Rest between two looks for a channel.
 const LOOK: Duration = Duration::from_millis(5);
@@ -40,6 +40,21 @@ pub fn run_agent(handover: Option<OwnedFd>) -> io::Result<()> {
 }
 
 async fn serve(system: Arc<Guest>) -> io::Result<()> {
+    let told = Arc::clone(&system);
+    tokio::spawn(async move {
+        if let Err(error) = farewell::listen(told.farewell()).await {
+            say(&format!("cannot be told how the machine ends: {error}"));
+        }
+    });
+    if powers_off_by_reset() {
+        let left = Arc::clone(&system);
+        tokio::spawn(async move {
+            match kernel_log::powered_down().await {
+                Ok(()) => drop(tokio::task::spawn_blocking(move || power::power_off(left.farewell())).await),
+                Err(error) => say(&format!("cannot follow the kernel's log: {error}")),
+            }
+        });
+    }
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(path) = channel::find_port()? {
@@ -60,4 +75,9 @@ async fn serve(system: Arc<Guest>) -> io::Result<()> {
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// A line in the kernel's log, which is what stderr is; in one write, since each is an entry of its own.
+fn say(line: &str) {
+    let _ = io::stderr().write_all(format!("banger-vsock-agent: {line}\n").as_bytes());
 }

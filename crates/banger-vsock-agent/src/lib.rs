@@ -14,8 +14,10 @@ pub mod channel;
 mod configure;
 mod descriptor;
 mod exec;
+mod farewell;
 mod forward;
 pub mod init;
+mod kernel_log;
 mod layer;
 mod memory;
 mod ports;
@@ -27,5 +29,6 @@ mod stats;
 mod system;
 
 pub use agent::run_agent;
+pub use farewell::Farewell;
 pub use server::serve_connection;
 pub use system::{Guest, Hosted, System};

@@ -16,6 +16,9 @@ fn main() -> ExitCode {
     if name == init::DIRECT_INIT && std::process::id() == 1 {
         init::boot_directly();
     }
+    if name == init::LAST_PROGRAM && std::process::id() == 1 {
+        init::end_for_systemd(&arguments);
+    }
     if name == init::AGENT_NAME {
         return ended(init::enter(c"banger-agent", &arguments).and_then(run_agent));
     }

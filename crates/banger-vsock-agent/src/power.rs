@@ -4,13 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use guest::PowerAction;
+use guest::{PowerAction, Shutdown};
 use nix::mount::{MsFlags, mount};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::system::{RebootCommand, reboot};
+use tokio::runtime::Handle;
 
 use crate::exec::Commands;
-use crate::init::REAPER_NAME;
+use crate::farewell::Farewell;
+use crate::init::{REAPER_NAME, powers_off_by_reset};
 
 /// What commands get to end by themselves.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -19,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const HASTE: Duration = Duration::from_millis(200);
 
 /// Carries out the action. Blocks.
-pub(crate) fn act(action: PowerAction, commands: &Commands) {
+pub(crate) fn act(action: PowerAction, commands: &Commands, farewell: &Farewell) {
     match action {
         PowerAction::Shutdown => {
             // First: one that does not end when it is asked would hold up the init's own shutdown for minutes.
@@ -28,7 +30,7 @@ pub(crate) fn act(action: PowerAction, commands: &Commands) {
         }
         PowerAction::PowerOff => {
             commands.end_all(HASTE);
-            power_off();
+            power_off(farewell);
         }
     }
 }
@@ -76,8 +78,17 @@ fn poweroff_of_systemd() -> Signal {
     }
 }
 
-/// Writes everything out and takes the power away.
-fn power_off() {
+/// Writes everything out and takes the power away, past the init. Blocks; to be called from a thread of the runtime's
+/// that may.
+pub(crate) fn power_off(farewell: &Farewell) {
+    write_out();
+    Handle::current().block_on(farewell.say(Shutdown::PowerOff));
+    // Returns only if it is refused; then the host ends the machine by its VMM.
+    let _ = reboot(command(Shutdown::PowerOff, powers_off_by_reset()));
+}
+
+/// Writes everything out, and lets nothing be written after that, as far as the kernel can see to it.
+pub(crate) fn write_out() {
     rustix::fs::sync();
     // Best effort: with files open for writing the first is refused; the second reaches the file systems below the
     // overlay, which have no mount point in sight, and returns before it is done.
@@ -85,6 +96,35 @@ fn power_off() {
     let _ = mount(None::<&str>, "/", None::<&str>, read_only, None::<&str>);
     let _ = fs::write("/proc/sysrq-trigger", "u");
     rustix::fs::sync();
-    // Returns only if it is refused; then the host ends the machine by its VMM.
-    let _ = reboot(RebootCommand::PowerOff);
+}
+
+/// What the kernel is asked for. A kernel that knows no way to take the power away only halts, and nothing outside
+/// learns of it, so there a reset is asked for: that is what ends the machine, whose VMM does not start it again.
+pub(crate) fn command(how: Shutdown, by_reset: bool) -> RebootCommand {
+    match how {
+        Shutdown::PowerOff | Shutdown::Halt if by_reset => RebootCommand::Restart,
+        Shutdown::PowerOff | Shutdown::Halt => RebootCommand::PowerOff,
+        Shutdown::Reboot => RebootCommand::Restart,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_power_button_every_end_is_a_reset() {
+        for (how, with, without) in [
+            (
+                Shutdown::PowerOff,
+                RebootCommand::PowerOff,
+                RebootCommand::Restart,
+            ),
+            (Shutdown::Halt, RebootCommand::PowerOff, RebootCommand::Restart),
+            (Shutdown::Reboot, RebootCommand::Restart, RebootCommand::Restart),
+        ] {
+            assert_eq!(command(how, false), with, "{how:?}");
+            assert_eq!(command(how, true), without, "{how:?}");
+        }
+    }
 }

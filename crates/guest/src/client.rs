@@ -20,8 +20,8 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 use crate::forward::Slot;
 use crate::http::{self, Ask, Stream};
 use crate::{
-    AgentError, Boot, Configure, Exec, Forward, Grown, Health, Listeners, Power, PowerAction, Ssh, SshServer,
-    Stats, UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_SSH, files, link, mux, vsock,
+    AgentError, Boot, Configure, Exec, Forward, Grown, Health, Listeners, Power, PowerAction, Shutdown,
+    ShuttingDown, Ssh, SshServer, Stats, UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_SSH, files, link, mux, vsock,
 };
 
 /// Where the agent of a machine is reached.
@@ -217,6 +217,27 @@ impl Agent {
             self.ask(Ask::json(Method::POST, "/v1/power", &Power { action })?)
                 .await?,
         )
+    }
+
+    /// `GET /v1/shutdown`: waits until the guest has written everything out and is about to end its machine, and gives
+    /// what it is about to do.
+    ///
+    /// # Errors
+    /// [`AgentError::Refused`] by an agent that does not know the request, others when the link fails.
+    pub async fn shutdown(&self) -> Result<Shutdown, AgentError> {
+        // It is asked for as long as the guest runs, and takes no other request's place.
+        let stream = self.open().await?;
+        let ask = Ask::plain(Method::GET, "/v1/shutdown");
+        let told: ShuttingDown = http::decode(self.unless_closed(http::ask(stream, ask)).await?)?;
+        Ok(told.how)
+    }
+
+    /// `POST /v1/shutdown`: the guest need not wait any longer for the host to know.
+    ///
+    /// # Errors
+    /// [`AgentError`] when the link or the agent fails, or the guest is gone already.
+    pub async fn saw_shutdown(&self) -> Result<(), AgentError> {
+        http::accepted(self.ask(Ask::plain(Method::POST, "/v1/shutdown")).await?)
     }
 
     /// `POST /v1/disk/grow`: lets the writable layer's file system grow into a disk that has become larger.

@@ -30,5 +30,5 @@ pub use listeners::{Listener, Listeners, Process};
 pub use ssh::{Ssh, SshServer, UPGRADE_SSH};
 pub use types::{
     Boot, Configure, Exec, GENERATION, Grown, GuestNetwork, Health, PORT, Power, PowerAction, Problem,
-    ProblemCode, Stats, UPGRADE_EXEC, WindowSize,
+    ProblemCode, Shutdown, ShuttingDown, Stats, UPGRADE_EXEC, WindowSize,
 };

@@ -131,6 +131,26 @@ pub struct Power {
     pub action: PowerAction,
 }
 
+/// How a guest is about to end its machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shutdown {
+    /// The power goes off.
+    PowerOff,
+    /// The processors stop; where that is all that was asked for, the power goes off as well.
+    Halt,
+    /// It boots again.
+    Reboot,
+}
+
+/// Answer of `GET /v1/shutdown`, which comes when the guest has written everything out and is about to end its machine.
+/// `POST /v1/shutdown` says that the host has read it; the guest waits for that a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShuttingDown {
+    /// What it is about to do.
+    pub how: Shutdown,
+}
+
 /// Answer of `POST /v1/disk/grow`: the writable layer's file system fills its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grown {

@@ -23,7 +23,8 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::agent::{self, log};
 use super::early::make_folder;
-use super::{InitError, handover, keeper, modules};
+use super::parameters::powers_off_by_reset;
+use super::{InitError, handover, keeper, modules, systemd};
 
 /// What the kernel is told to execute.
 pub const DIRECT_INIT: &str = "/banger/init";
@@ -56,6 +57,8 @@ pub(super) fn run() -> Result<Infallible, InitError> {
             }
         })?;
     }
+    // Asked while it can be: a failure below ends the machine.
+    powers_off_by_reset();
     modules::load_all(MODULES)?;
     let failed = |step| move |source| InitError::Agent { step, source };
     let binary = agent::copy_binary()?;
@@ -104,6 +107,7 @@ pub fn beside() -> io::Result<()> {
     if let Err(error) = crate::layer::grow("/") {
         log(&format!("the root does not grow into its disk: {error}"));
     }
+    systemd::offer_end(Path::new("/proc/1/exe"), std::process::id());
     keeper::keep(&[])
 }
 

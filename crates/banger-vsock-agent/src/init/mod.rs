@@ -38,6 +38,8 @@ pub use agent::{AGENT_NAME, enter, survive_memory_shortage};
 pub use direct::{BESIDE_NAME, DIRECT_INIT, beside};
 pub use error::InitError;
 pub use keeper::{KEEPER_NAME, keep};
+pub(crate) use parameters::powers_off_by_reset;
+pub use systemd::{LAST_PROGRAM, end_for_systemd};
 
 use agent::Agent;
 use parameters::Parameters;
@@ -89,6 +91,7 @@ fn run() -> Result<Infallible, InitError> {
     };
     let (agent, handover) = Agent::start(binary, name)?;
     if let Some(init) = init {
+        systemd::offer_end(&init, agent.id());
         handover::wait(&handover);
         let error = handover::execute(&init);
         agent::log(&format!("cannot execute {}: {error}", init.display()));

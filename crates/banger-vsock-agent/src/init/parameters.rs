@@ -1,12 +1,38 @@
-//! The kernel's command line: which disk holds what.
+//! The kernel's command line: which disk holds what, and what the machine lacks.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
+use std::sync::OnceLock;
 
 use super::InitError;
 
 /// More than the kernel takes (`COMMAND_LINE_SIZE` is 2048 on x86 and arm64).
 const MAX_LENGTH: u64 = 4096;
+
+/// Says that the machine has no power button: only a reset ends it.
+const BY_RESET: &str = "banger.power_off=reset";
+
+/// Whether a reset is what ends this machine where its power is to go off. Where `/proc` is not mounted that is not known
+/// unless it has been asked before.
+pub(crate) fn powers_off_by_reset() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return *known;
+    }
+    match command_line() {
+        Ok(text) => *KNOWN.get_or_init(|| ours(&text).any(|word| word == BY_RESET)),
+        Err(_) => false,
+    }
+}
+
+/// That of the running kernel.
+fn command_line() -> io::Result<String> {
+    let mut text = Vec::with_capacity(512);
+    File::open("/proc/cmdline")?
+        .take(MAX_LENGTH)
+        .read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
 
 /// The disks of this machine.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,25 +78,15 @@ impl Default for Parameters {
 impl Parameters {
     /// Reads those of the running kernel.
     pub(super) fn read() -> Result<Self, InitError> {
-        let mut text = Vec::with_capacity(512);
-        File::open("/proc/cmdline")
-            .and_then(|file| file.take(MAX_LENGTH).read_to_end(&mut text))
-            .map_err(InitError::CommandLine)?;
-        Self::parse(&String::from_utf8_lossy(&text))
+        Self::parse(&command_line().map_err(InitError::CommandLine)?)
     }
 
     /// Takes what begins with `banger.` and must understand all of it; the rest is the kernel's and the init's.
     pub(super) fn parse(command_line: &str) -> Result<Self, InitError> {
         let mut parameters = Self::default();
         let mut seen = Vec::new();
-        for word in words(command_line) {
-            // The rest is for the init.
-            if word == "--" {
-                break;
-            }
-            let Some(ours) = word.strip_prefix("banger.") else {
-                continue;
-            };
+        for word in ours(command_line) {
+            let ours = word.strip_prefix("banger.").unwrap_or(word);
             let bad = |problem| InitError::Parameter {
                 parameter: word.to_owned(),
                 problem,
@@ -83,6 +99,9 @@ impl Parameters {
                 "image" => parameters.image = Device::parse(value).map_err(bad)?,
                 "layer" => parameters.layer = Device::parse(value).map_err(bad)?,
                 "modules" if value == "none" => parameters.modules = None,
+                // See `powers_off_by_reset`.
+                "power_off" if word == BY_RESET => {}
+                "power_off" => return Err(bad("it is `reset` or not given")),
                 "modules" => parameters.modules = Some(Device::parse(value).map_err(bad)?),
                 _ => return Err(bad("there is none of that name")),
             }
@@ -90,6 +109,13 @@ impl Parameters {
         }
         Ok(parameters)
     }
+}
+
+/// Those that are banger's, up to where what is for the init begins.
+fn ours(command_line: &str) -> impl Iterator<Item = &str> {
+    words(command_line)
+        .take_while(|word| *word != "--")
+        .filter(|word| word.starts_with("banger."))
 }
 
 /// Splits at white space that is not within double quotes, as the kernel does.
@@ -138,6 +164,7 @@ mod tests {
             ("/dev/sda".into(), "/dev/pmem0".into(), Some("/dev/vdz1".into()))
         );
         assert_eq!(devices("banger.modules=none").2, None);
+        assert_eq!(devices(BY_RESET), devices(""));
     }
 
     #[test]
@@ -154,6 +181,10 @@ mod tests {
             (
                 "banger.layer=/dev/vdb banger.layer=/dev/vdb",
                 "bad kernel parameter `banger.layer=/dev/vdb`: it is given twice",
+            ),
+            (
+                "banger.power_off=halt",
+                "bad kernel parameter `banger.power_off=halt`: it is `reset` or not given",
             ),
             (
                 "banger.image=vda",

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
 
+use guest::Shutdown;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -16,6 +17,7 @@ use super::agent::Agent;
 use super::keeper::Keeper;
 use super::root::LAYER;
 use super::{InitError, power, processes};
+use crate::farewell;
 
 pub(super) const NAME: &str = "banger-init";
 
@@ -54,16 +56,21 @@ fn block_signals() -> io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?)
 }
 
-/// What systemd and containers' inits take these signals for.
-fn end_asked_by(signal: u32) -> Option<RebootCommand> {
+/// What systemd (the real-time ones) and busybox' init (the others) take these signals for. The programs `poweroff`, `halt`
+/// and `reboot` of an image send them to PID 1, whoever that is.
+fn end_asked_by(signal: u32) -> Option<Shutdown> {
+    const HALT: u32 = REALTIME + 3;
     const POWER_OFF: u32 = REALTIME + 4;
     const RESTART: u32 = REALTIME + 5;
+    const USR1: u32 = Signal::USR1.as_raw().cast_unsigned();
+    const USR2: u32 = Signal::USR2.as_raw().cast_unsigned();
     const TERM: u32 = Signal::TERM.as_raw().cast_unsigned();
     const INT: u32 = Signal::INT.as_raw().cast_unsigned();
     match signal {
-        POWER_OFF | TERM => Some(RebootCommand::PowerOff),
+        POWER_OFF | USR2 => Some(Shutdown::PowerOff),
+        HALT | USR1 => Some(Shutdown::Halt),
         // SIGINT is the kernel's for Ctrl-Alt-Del.
-        RESTART | INT => Some(RebootCommand::Restart),
+        RESTART | TERM | INT => Some(Shutdown::Reboot),
         _ => None,
     }
 }
@@ -78,9 +85,10 @@ fn reap(keeper: &mut Keeper) {
 }
 
 /// Ends all processes, the agent last: it is what tells the host. Then nothing is written any more.
-fn end(keeper: &Keeper, how: RebootCommand) -> ! {
+fn end(keeper: &Keeper, how: Shutdown) -> ! {
     processes::end_all(keeper.pid());
     rustix::fs::sync();
+    farewell::tell(how);
     if let Some(agent) = keeper.pid() {
         let _ = kill_process(agent, Signal::KILL);
         processes::end_all(None);
@@ -99,13 +107,16 @@ mod tests {
 
     #[test]
     fn the_signals_that_end_a_machine_are_those_that_other_inits_take() {
-        for signal in [15, 38] {
-            assert_eq!(end_asked_by(signal), Some(RebootCommand::PowerOff), "{signal}");
+        for signal in [12, 38] {
+            assert_eq!(end_asked_by(signal), Some(Shutdown::PowerOff), "{signal}");
         }
-        for signal in [2, 39] {
-            assert_eq!(end_asked_by(signal), Some(RebootCommand::Restart), "{signal}");
+        for signal in [10, 37] {
+            assert_eq!(end_asked_by(signal), Some(Shutdown::Halt), "{signal}");
         }
-        for signal in [0, 1, 9, 17, 28, 34, 37, 40, 64] {
+        for signal in [2, 15, 39] {
+            assert_eq!(end_asked_by(signal), Some(Shutdown::Reboot), "{signal}");
+        }
+        for signal in [0, 1, 9, 17, 28, 34, 36, 40, 64] {
             assert_eq!(end_asked_by(signal), None, "{signal}");
         }
     }

@@ -4,6 +4,7 @@
 //! GET  /v1/health      PUT  /v1/configure     GET  /v1/ports
 //! GET  /v1/stats       GET  /v1/boot          (boot waits)
 //! POST /v1/disk/grow
+//! GET  /v1/shutdown    POST /v1/shutdown      (the first waits for the machine's last word; the second: it is known)
 //! POST /v1/exec        POST /v1/power         (exec upgrades to `banger-exec`: frames)
 //! POST /v1/forward                            (upgrades to `banger-forward`: bytes, or datagrams)
 //! GET  /v1/ssh         POST /v1/ssh           (upgrades to `banger-ssh`: bytes)

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use guest::{
-    Exec, Forward, GENERATION, Grown, Health, Power, PowerAction, Problem, ProblemCode, SshServer,
-    UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_SSH,
+    Exec, Forward, GENERATION, Grown, Health, Power, PowerAction, Problem, ProblemCode, ShuttingDown,
+    SshServer, UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_SSH,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -41,6 +41,14 @@ pub(super) async fn route(
         (&Method::POST, "/v1/power") => {
             let Power { action } = decode(request).await?;
             *power.lock().unwrap_or_else(PoisonError::into_inner) = Some(action);
+            Ok(answer::empty(StatusCode::NO_CONTENT))
+        }
+        (&Method::GET, "/v1/shutdown") => {
+            let how = system.farewell().wait().await;
+            Ok(answer::json(StatusCode::OK, &ShuttingDown { how }))
+        }
+        (&Method::POST, "/v1/shutdown") => {
+            system.farewell().seen();
             Ok(answer::empty(StatusCode::NO_CONTENT))
         }
         (&Method::POST, "/v1/disk/grow") => {

@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::System;
 use crate::configure::{self, Machine};
 use crate::exec::Commands;
+use crate::farewell::Farewell;
 use crate::forward::Forwards;
 use crate::problem::internal;
 use crate::ssh::SshService;
@@ -22,6 +23,7 @@ use crate::{memory, power};
 #[derive(Debug)]
 pub struct Guest {
     commands: Commands,
+    farewell: Farewell,
     forwards: Forwards,
     ssh: SshService,
     state: Mutex<State>,
@@ -40,6 +42,7 @@ impl Guest {
     pub fn new(handover: Option<OwnedFd>) -> Self {
         Self {
             commands: Commands::in_guest(),
+            farewell: Farewell::default(),
             forwards: Forwards::default(),
             ssh: SshService::in_guest(),
             state: Mutex::new(State {
@@ -98,7 +101,11 @@ impl System for Guest {
     }
 
     fn power(&self, action: PowerAction) {
-        power::act(action, &self.commands);
+        power::act(action, &self.commands, &self.farewell);
+    }
+
+    fn farewell(&self) -> &Farewell {
+        &self.farewell
     }
 
     fn commands(&self) -> &Commands {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::System;
 use crate::configure;
 use crate::exec::Commands;
+use crate::farewell::Farewell;
 use crate::forward::Forwards;
 use crate::ssh::SshService;
 
@@ -24,6 +25,7 @@ pub struct Hosted {
     configured: Mutex<Option<Configure>>,
     powered: watch::Sender<Option<PowerAction>>,
     commands: Commands,
+    farewell: Farewell,
     forwards: Forwards,
     ssh: SshService,
 }
@@ -38,6 +40,7 @@ impl Hosted {
             configured: Mutex::new(None),
             powered: watch::Sender::new(None),
             commands: Commands::hosted(),
+            farewell: Farewell::default(),
             forwards: Forwards::default(),
             ssh: SshService::absent(),
         }
@@ -91,6 +94,10 @@ impl System for Hosted {
 
     fn power(&self, action: PowerAction) {
         self.powered.send_replace(Some(action));
+    }
+
+    fn farewell(&self) -> &Farewell {
+        &self.farewell
     }
 
     fn commands(&self) -> &Commands {

@@ -10,6 +10,7 @@ use ::guest::{Boot, Configure, PowerAction, Problem};
 use futures::future::BoxFuture;
 
 use crate::exec::Commands;
+use crate::farewell::Farewell;
 use crate::forward::Forwards;
 use crate::ssh::SshService;
 
@@ -44,6 +45,9 @@ pub trait System: Send + Sync + 'static {
 
     /// Carries out the action. Blocks; called after the request has been answered.
     fn power(&self, action: PowerAction);
+
+    /// What the machine is about to end with.
+    fn farewell(&self) -> &Farewell;
 
     /// The commands that run in the machine.
     fn commands(&self) -> &Commands;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod commands;
+mod farewell;
 mod files;
 mod forwards;
 mod hosts;

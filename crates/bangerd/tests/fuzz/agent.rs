@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use banger_vsock_agent::{Hosted, serve_connection};
+use banger_vsock_agent::{Hosted, System as _, serve_connection};
+use guest::Shutdown;
 use testkit::Fuzz;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -28,6 +29,8 @@ fn requests() -> Vec<Vec<u8>> {
         [json("POST", "/v1/exec", &upgrade, exec), good_frames()].concat(),
         json("PUT", "/v1/configure", "", configure),
         json("POST", "/v1/disk/grow", "", ""),
+        json("POST", "/v1/shutdown", "", ""),
+        get("/v1/shutdown"),
         json("POST", "/v1/forward", &upgrade, r#"{"protocol":"tcp","port":0}"#),
     ]
 }
@@ -38,6 +41,9 @@ async fn fuzz_requests() {
     let panics = Panics::counted();
     for input in Fuzz::of("requests", requests()) {
         let system = Arc::new(Hosted::new("2b7c1f0a-8f0e-4a55-9d3b-6a1c9f0e7d21"));
+        // What waits for the machine's end is answered by it.
+        let ending = Arc::clone(&system);
+        tokio::spawn(async move { ending.farewell().say(Shutdown::PowerOff).await });
         let (agents, ours) = tokio::io::duplex(16 << 10);
         let (mut from, mut to) = tokio::io::split(ours);
         let client = async {

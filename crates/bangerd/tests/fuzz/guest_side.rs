@@ -38,6 +38,7 @@ fn answers() -> Vec<Vec<u8>> {
     upgraded.extend(good_frames());
     vec![
         json("200 OK", health),
+        json("200 OK", r#"{"how":"power_off"}"#),
         json("409 Conflict", r#"{"code":"internal","message":"no"}"#),
         json("200 OK", r#"{"listeners":[],"truncated":false}"#),
         chunked.into(),
@@ -47,10 +48,11 @@ fn answers() -> Vec<Vec<u8>> {
 
 /// Asks for one thing or another; whatever it is told, the host is done with it.
 async fn use_it(agent: &Agent, wish: usize) {
-    match wish % 4 {
+    match wish % 5 {
         0 => drop(agent.health().await),
         1 => drop(agent.ports().await),
         2 => drop(agent.stats().await),
+        3 => drop(agent.shutdown().await),
         _ => {
             let exec = Exec {
                 argv: vec!["command".into()],

@@ -223,6 +223,7 @@ fn body(lie: Lie, method: &str, path: &str) -> Option<Value> {
             json!({ "listeners": listeners, "more": true })
         }
         ("GET", "/v1/boot") => json!({ "state": text }),
+        ("GET", "/v1/shutdown") => json!({ "how": text }),
         ("GET", "/v1/ssh") => json!({ "sshd": text }),
         ("POST", "/v1/disk/grow") => json!({ "disk_size": number }),
         ("PUT", "/v1/files") => json!({

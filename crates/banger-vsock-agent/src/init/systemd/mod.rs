@@ -1,5 +1,6 @@
 //! What systemd finds before it starts: in `/run`, and at `/tmp`.
 
+mod end;
 mod logins;
 mod tmp;
 mod unit;
@@ -8,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use super::agent::log;
+pub use end::{LAST_PROGRAM, end_for_systemd};
 
 /// Units here rank above the image's. That this folder is there tells everyone that systemd is the init.
 const UNITS: &str = "/run/systemd/system";
@@ -27,6 +29,15 @@ pub(super) fn prepare(init: &Path) {
     }
     if let Err(error) = super::devices::keep_open(Path::new("/"), Path::new(FILES)) {
         log(&format!("cannot have systemd leave the devices open: {error}"));
+    }
+}
+
+/// Has this init, if it is systemd, leave the machine through us. `keeper` runs our binary until the end.
+pub(super) fn offer_end(init: &Path, keeper: u32) {
+    if is_systemd(init)
+        && let Err(error) = end::offer(Path::new(end::FOLDER), keeper)
+    {
+        log(&format!("cannot be told how systemd ends the machine: {error}"));
     }
 }
 
