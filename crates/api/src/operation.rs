@@ -26,7 +26,7 @@ pub enum OperationState {
 pub struct Operation {
     /// Id, in every log line that belongs to it.
     pub id: String,
-    /// What it does: `create`, `start`, `stop`, `restart`, `kill`, `set`, `delete`.
+    /// What it does: `create`, `start`, `stop`, `restart`, `kill`, `set`, `delete`; `reboot` where the guest did.
     pub kind: String,
     /// Id of the VM it is about, once there is one.
     pub vm: Option<String>,

@@ -84,6 +84,8 @@ fn run() -> Result<(), DaemonError> {
             ready: Duration::from_secs(3),
             shutdown: Duration::from_millis(400),
             power_off: Duration::from_millis(200),
+            last_word: Duration::from_millis(300),
+            reboot: Duration::from_millis(10),
             unused: None,
         },
         networks: engine::Networks::default(),
@@ -215,6 +217,9 @@ fn faults(dice: &mut Dice) -> MachineFaults {
         lies: dice.once_in(150).then(|| *dice.one_of(&lies)),
         refuses_exec: dice.once_in(30),
         drops_exec_after: dice.once_in(30).then_some(2),
+        panics_while_booting: dice.once_in(100),
+        ends: None,
+        no_power_button: dice.once_in(2),
         ignores_power: dice.once_in(30),
         ..MachineFaults::default()
     }

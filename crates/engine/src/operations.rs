@@ -198,7 +198,7 @@ impl OperationHandle {
         &self.inner.id
     }
 
-    /// What it does: `create`, `start`, `stop`, `restart`, `kill`, `set`, `delete`.
+    /// What it does: `create`, `start`, `stop`, `restart`, `kill`, `set`, `delete`; `reboot` where the guest did.
     #[must_use]
     pub fn kind(&self) -> &str {
         self.inner.kind

@@ -2,6 +2,7 @@
 
 mod actor;
 mod create;
+mod ending;
 mod files;
 mod forward;
 mod guard;
@@ -63,6 +64,10 @@ pub struct Timeouts {
     pub shutdown: Duration,
     /// For the agent's sync and power off.
     pub power_off: Duration,
+    /// From a guest's word that it ends until it has.
+    pub last_word: Duration,
+    /// What the first of several reboots in a row waits, where each boot was of no use; each further one twice as long.
+    pub reboot: Duration,
     /// How long a VM may be unused before it is shut down; for ever if `None`.
     pub unused: Option<Duration>,
 }
@@ -73,6 +78,8 @@ impl Default for Timeouts {
             ready: Duration::from_secs(120),
             shutdown: Duration::from_secs(60),
             power_off: Duration::from_secs(15),
+            last_word: Duration::from_secs(10),
+            reboot: Duration::from_millis(100),
             unused: None,
         }
     }
@@ -429,7 +436,7 @@ fn as_the_image_says(mut exec: guest::Exec, config: Option<&str>) -> guest::Exec
 /// A stop or a delete does not wait for a start to end first.
 fn cancel_start(row: &VmRow, task: &Task) {
     if let Some(current) = &task.live.borrow().current
-        && matches!(current.kind(), "create" | "start" | "restart")
+        && matches!(current.kind(), "create" | "start" | "restart" | "reboot")
     {
         tracing::info!(vm = %row.name, operation = current.id(), "cancelled by a stop or a delete");
         current.cancel();

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use api::VmState;
 use engine::Engine;
 use support::{Host, becomes, delete, run, vm};
-use testkit::{Again, POINTS_VARIABLE, Points};
+use testkit::{Again, GuestEnd, MachineFaults, POINTS_VARIABLE, Points, Then};
 
 const ROOT: &str = "ENGINE_TEST_ROOT";
 
@@ -71,6 +71,61 @@ fn a_machine_that_ended_while_no_daemon_was_there_is_found_stopped() {
         assert!(after.reason.unwrap().contains("while no daemon was there"));
         delete(engine, "a").await;
     });
+}
+
+#[test]
+fn a_guest_that_rebooted_while_no_daemon_was_there_is_booted_by_the_next() {
+    let host = Host::new();
+    daemon(&host, async |_| ());
+    let leaks = host.leaks();
+    host.backend.fault_next(MachineFaults {
+        ends: Some(GuestEnd {
+            after_ms: 1000,
+            prints: Some("[    9.0] reboot: Restarting system".into()),
+            ..GuestEnd::at_once(Then::Reset)
+        }),
+        ..MachineFaults::default()
+    });
+    let before = daemon(&host, async |engine| run(engine, "a").await);
+    let identity = process::read_record(&host.paths.vm(&before.id).join("process.json"));
+    let identity = identity.unwrap().unwrap();
+    while identity.is_alive() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    daemon(&host, async |engine| {
+        let after = becomes(engine, "a", VmState::Running).await;
+        assert_ne!((&after.pid, &after.boot_id), (&before.pid, &before.boot_id));
+        delete(engine, "a").await;
+        leaks.assert_none_since().await;
+    });
+}
+
+/// The VMM is no child of the daemon that learns of its end.
+#[test]
+fn the_next_daemon_knows_a_reboot_from_a_power_off() {
+    let host = Host::new();
+    for (word, state) in [
+        (guest::Shutdown::Reboot, VmState::Running),
+        (guest::Shutdown::PowerOff, VmState::Stopped),
+    ] {
+        host.backend.fault_next(MachineFaults {
+            ends: Some(GuestEnd {
+                after_ms: 1500,
+                word: Some(word),
+                ..GuestEnd::at_once(Then::Reset)
+            }),
+            ..MachineFaults::default()
+        });
+        let before = daemon(&host, async |engine| run(engine, "a").await);
+        daemon(&host, async |engine| {
+            while engine.vms().show("a").await.unwrap().pid == before.pid {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            let after = becomes(engine, "a", state).await;
+            assert_ne!(after.boot_id, before.boot_id);
+            delete(engine, "a").await;
+        });
+    }
 }
 
 #[test]

@@ -23,4 +23,4 @@ pub use leaks::{Leaks, end_processes_of, processes_of};
 pub use little_disk::with_a_little_disk;
 pub use points::{Action, Hold, Injected, Points, VARIABLE as POINTS_VARIABLE};
 pub use program::Program;
-pub use simulated::{MachineFaults, SimulatedBackend};
+pub use simulated::{GuestEnd, MachineFaults, SimulatedBackend, Then};

@@ -15,14 +15,18 @@
 mod agent;
 mod backend;
 mod faults;
+mod guest_end;
 mod machine;
 mod port;
 mod stream;
 
 pub use backend::SimulatedBackend;
 pub use faults::MachineFaults;
-pub use machine::{Options, run};
+pub use guest_end::{GuestEnd, Then};
+pub use machine::{Ended, Options, run};
 
+/// Exit code of a machine that its guest has reset.
+pub const RESET: i32 = 3;
 /// Socket of a simulated machine's agent, in its folder.
 pub const AGENT_SOCKET: &str = "agent.sock";
 /// The same of a machine whose agent is behind a virtio-serial port.

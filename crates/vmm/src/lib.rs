@@ -16,6 +16,7 @@
 mod choose;
 mod command_line;
 mod confine;
+mod end;
 pub mod firecracker;
 mod folder;
 pub mod groups;
@@ -32,9 +33,10 @@ use folder::Folder;
 
 pub use choose::{Binaries, Wanted, choose, choose_again, find, installed_firecracker};
 pub use confine::Confine;
+pub use end::{End, How};
 pub use firecracker::{Firecracker, concern};
 pub use limits::LARGEST_DISK;
-pub use logs::{Follower, LogKind, console_log, keep_logs_if_asked, metrics_log, vmm_log};
+pub use logs::{Follower, LogKind, console_end, console_log, keep_logs_if_asked, metrics_log, vmm_log};
 pub use qemu::Qemu;
 pub use spec::{
     Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, NetworkSocket, RateLimit, VmmError,

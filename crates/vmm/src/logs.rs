@@ -23,7 +23,7 @@ mod start;
 
 pub use follow::Follower;
 pub use keeper::keep_logs_if_asked;
-pub use read::{console_log, metrics_log, vmm_log};
+pub use read::{console_end, console_log, metrics_log, vmm_log};
 pub(crate) use start::{Inlets, Keeper};
 
 /// First argument of the keeper's process.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use process::{Refusal, Signal, Wire};
 
+use crate::End;
 use crate::firecracker::{Unfit, Version};
 
 /// One machine as the engine wants it.
@@ -179,9 +180,9 @@ pub trait Machine: fmt::Debug + Send + Sync {
     /// Where its agent is reached.
     fn channel(&self) -> Channel;
 
-    /// Ends when the VMM process has ended (pidfd), whoever started it. May be called any number of times.
-    /// Gives one line that says why, for example the log's last line.
-    fn wait(&self) -> BoxFuture<'_, String>;
+    /// Ends when the VMM process has ended (pidfd), whoever started it, and gives how. May be called any number of
+    /// times. A guest's reset ends it, too.
+    fn wait(&self) -> BoxFuture<'_, End>;
 
     /// Sends the VMM a signal; its end is seen by [`Machine::wait`]. Fine if it is gone already.
     ///

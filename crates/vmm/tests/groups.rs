@@ -151,7 +151,9 @@ async fn a_machine_that_takes_more_memory_than_its_group_has_is_ended_and_says_s
         }
     }
     let pause = machine.pause();
-    let told = in_time(async { tokio::join!(machine.wait(), pause).0 }).await;
+    let told = in_time(async { tokio::join!(machine.wait(), pause).0 })
+        .await
+        .reason;
     assert_eq!(
         told,
         "QEMU was ended by SIGKILL: its control group was out of memory"

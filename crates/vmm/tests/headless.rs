@@ -25,7 +25,7 @@ async fn a_vmm_that_lost_its_main_thread_is_ended_and_told() {
     // It has no answer to this.
     let pause = machine.pause();
     let told = in_time(async { tokio::join!(machine.wait(), pause).0 }).await;
-    assert_eq!(told, TOLD);
+    assert_eq!(told.reason, TOLD);
     assert!(process::Identity::of(pid).is_err());
     in_time(machine.kill()).await.unwrap();
     assert_eq!(lab.left(), Vec::<String>::new());
@@ -51,7 +51,7 @@ async fn one_that_lost_it_while_no_daemon_was_there_is_found_and_ended_too() {
 
     let found = in_time(vmm::find(&lab.folder)).await.unwrap().unwrap();
     assert_eq!(found.pid(), pid);
-    assert_eq!(in_time(found.wait()).await, TOLD);
+    assert_eq!(in_time(found.wait()).await.reason, TOLD);
     in_time(found.kill()).await.unwrap();
     assert_eq!(lab.left(), Vec::<String>::new());
     assert!(in_time(vmm::find(&lab.folder)).await.unwrap().is_none());

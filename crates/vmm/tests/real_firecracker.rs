@@ -53,7 +53,10 @@ async fn a_machine_runs_until_it_is_killed_and_leaves_only_its_logs() {
     assert!(Identity::of(machine.pid()).is_err());
     assert_eq!(lab.left(), Vec::<String>::new());
     in_time(machine.kill()).await.unwrap();
-    assert_eq!(in_time(machine.wait()).await, "Firecracker was ended by SIGKILL");
+    assert_eq!(
+        in_time(machine.wait()).await.reason,
+        "Firecracker was ended by SIGKILL"
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use common::{Lab, acceleration, in_time, qemu_at, until};
 use kernel::{Then, kernel};
 use process::Identity;
-use vmm::{Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, Qemu, RateLimit, VmmError};
+use vmm::{Backend, Channel, Drive, How, Machine, MachineSpec, NetworkDevice, Qemu, RateLimit, VmmError};
 
 const BINARY: &str = "/usr/bin/qemu-system-x86_64";
 const MAC: &str = "52:54:00:12:34:56";
@@ -78,7 +78,7 @@ async fn a_machine_runs_until_it_is_killed_and_leaves_only_its_logs() {
     assert!(!is_alive(machine.pid()));
     assert_eq!(lab.left(), Vec::<String>::new());
     in_time(machine.kill()).await.unwrap();
-    assert_eq!(in_time(machine.wait()).await, "QEMU was ended by SIGKILL");
+    assert_eq!(in_time(machine.wait()).await.reason, "QEMU was ended by SIGKILL");
     assert_eq!(vmm::console_log(&lab.folder).unwrap(), b"hello");
 }
 
@@ -123,8 +123,8 @@ async fn a_guest_that_powers_off_is_told_from_a_vmm_that_dies() {
         .start(&lab.spec(&kernel("bye", Then::PowerOff)))
         .await
         .unwrap();
-    assert_eq!(in_time(machine.wait()).await, "the guest powered off");
-    assert_eq!(in_time(machine.wait()).await, "the guest powered off");
+    assert_eq!(in_time(machine.wait()).await.reason, "the guest powered off");
+    assert_eq!(in_time(machine.wait()).await.reason, "the guest powered off");
     // Whoever was told of the end finds the last words.
     assert_eq!(vmm::console_log(&lab.folder).unwrap(), b"bye");
 
@@ -135,7 +135,7 @@ async fn a_guest_that_powers_off_is_told_from_a_vmm_that_dies() {
         .unwrap();
     let process = lab.process("process.json").unwrap().open().unwrap();
     process.kill(process::Signal::TERM).unwrap();
-    let told = in_time(machine.wait()).await;
+    let told = in_time(machine.wait()).await.reason;
     assert!(told.contains("terminating on signal 15"), "{told}");
     in_time(machine.kill()).await.unwrap();
 }
@@ -151,20 +151,34 @@ async fn a_found_machine_tells_why_it_ended() {
     let found = vmm::find(&lab.folder).await.unwrap().unwrap();
     let process = lab.process("process.json").unwrap().open().unwrap();
     process.kill(process::Signal::TERM).unwrap();
-    let told = in_time(found.wait()).await;
+    let told = in_time(found.wait()).await.reason;
     assert!(told.contains("terminating on signal 15"), "{told}");
 }
 
 #[tokio::test]
-async fn a_guest_that_resets_boots_again_in_the_same_process() {
+async fn a_guest_reset_ends_the_machine_and_differs_from_a_power_off() {
     let lab = Lab::new();
+    for (then, how) in [(Then::Reset, How::Reset), (Then::PowerOff, How::PoweredOff)] {
+        let machine = qemu().start(&lab.spec(&kernel("boot.", then))).await.unwrap();
+        assert_eq!(in_time(machine.wait()).await.how, how);
+        assert_eq!(vmm::console_log(&lab.folder).unwrap(), b"boot.");
+    }
+}
+
+#[tokio::test]
+async fn a_found_machine_reports_the_reset_of_its_guest() {
+    let lab = Lab::new();
+    let text = "boot.".repeat(200);
     let machine = qemu()
-        .start(&lab.spec(&kernel("boot.", Then::Reset)))
+        .start(&lab.spec(&kernel(&text, Then::Reset)))
         .await
         .unwrap();
-    console(&lab, |text| text.matches("boot.").count() >= 3).await;
-    assert!(is_alive(machine.pid()));
-    in_time(machine.kill()).await.unwrap();
+    machine.pause().await.unwrap();
+    drop(machine);
+    let found = vmm::find(&lab.folder).await.unwrap().unwrap();
+    // Where it was paused too late, it has ended and is not found.
+    found.resume().await.unwrap();
+    assert_eq!(in_time(found.wait()).await.how, How::Reset);
 }
 
 #[tokio::test]

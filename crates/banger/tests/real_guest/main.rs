@@ -19,6 +19,7 @@ mod inside;
 mod kept;
 mod leaving;
 mod pages;
+mod power;
 mod shell;
 mod ssh;
 

@@ -1,20 +1,25 @@
 //! The one task that owns a VM. Every change to the VM goes through its queue.
 
+mod own_end;
+mod starting;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use store::{Change, VmRow, VmState, VmUpdate};
+use store::{VmRow, VmState};
 use tokio::sync::{Notify, mpsc, watch};
-use vmm::Machine;
+use vmm::{End, Machine};
 
+use super::ending::{Reboots, Still};
 use super::link::{Link, LinkState};
 use super::pause::Pause;
 use super::publish::{self, Claimed, Published};
 use super::{Shared, Task, create, set, stale, start, state, stop, view};
+use crate::EngineError;
 use crate::artefacts::import::Import;
 use crate::error::one_line;
 use crate::operations::OperationHandle;
-use crate::{EngineError, console};
 
 /// What a VM may be asked to do; each ends the operation it carries.
 #[derive(Debug)]
@@ -85,6 +90,19 @@ struct Running {
     published: Published,
 }
 
+impl Running {
+    /// The machine while somebody waits for its end.
+    fn awaited<'a>(&'a self, folder: &'a Path, grace: Duration) -> Still<'a> {
+        Still {
+            machine: &self.machine,
+            link: &self.link,
+            folder,
+            grace,
+            awaited: true,
+        }
+    }
+}
+
 /// The task's own state.
 pub(crate) struct Actor {
     shared: Arc<Shared>,
@@ -94,6 +112,7 @@ pub(crate) struct Actor {
     hurry: Arc<Notify>,
     pause: Arc<Pause>,
     running: Option<Running>,
+    reboots: Reboots,
 }
 
 /// Begins the task of a VM; `machine` is what an earlier daemon left running, with the state it was in.
@@ -116,6 +135,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, row: &VmRow, machine: Option<Arc<dyn Ma
         hurry,
         pause,
         running: None,
+        reboots: Reboots::default(),
     };
     if let Some(machine) = machine {
         let (pause, found) = (Arc::clone(&actor.pause), Arc::clone(&machine));
@@ -141,10 +161,15 @@ impl Actor {
             self.finish_stop().await;
         }
         loop {
+            let (folder, grace) = (self.folder(), self.shared.timeouts.last_word);
             let command = tokio::select! {
                 command = queue.recv() => command,
-                reason = ended(self.running.as_ref()) => {
-                    self.machine_ended(reason).await;
+                end = ended(self.running.as_ref()) => {
+                    self.machine_ended(end).await;
+                    continue;
+                }
+                gone = own_end::gone(&folder, grace, self.running.as_ref()) => {
+                    self.machine_gone(gone).await;
                     continue;
                 }
                 boot_id = next_boot(self.running.as_ref()) => {
@@ -200,99 +225,6 @@ impl Actor {
         gone
     }
 
-    async fn create(
-        &mut self,
-        operation: &OperationHandle,
-        claimed: Option<Claimed>,
-        import: Option<Box<Import>>,
-    ) -> Result<(), EngineError> {
-        let import = import.map(|import| *import);
-        let shared = Arc::clone(&self.shared);
-        let making = async {
-            create::make(&self.shared, &self.id, import, operation).await?;
-            match claimed {
-                Some(claimed) => self.start(operation, Some(claimed)).await,
-                None => Ok(()),
-            }
-        };
-        let made = shared.reserve.guard(operation, making).await;
-        if let Err(error) = made {
-            // The logs go with the VM.
-            let error = error.of_deleted(console::last_lines(&self.shared.paths.vm(&self.id)));
-            if let Err(undo) = self.remove().await {
-                tracing::warn!(vm = %self.id, error = %one_line(&undo), "a failed create left something behind");
-            }
-            return Err(error);
-        }
-        Ok(())
-    }
-
-    /// Starts the VM; `claimed` are its ports where they are had already.
-    async fn start(
-        &mut self,
-        operation: &OperationHandle,
-        claimed: Option<Claimed>,
-    ) -> Result<(), EngineError> {
-        let row = self.row().await?;
-        match row.state {
-            VmState::Running => return Ok(()),
-            VmState::Created | VmState::Stopped | VmState::Error => {}
-            VmState::Starting | VmState::Stopping => {
-                return Err(EngineError::WrongState {
-                    name: row.name,
-                    state: view::state(row.state),
-                    verb: "start",
-                });
-            }
-        }
-        let claimed = match claimed {
-            Some(claimed) => claimed,
-            None => self.shared.claim_for_start(&row).await?,
-        };
-        let (before, reason) = (row.state, row.reason.clone());
-        let row = state::begin_start(&self.shared, &self.id).await?;
-        let (name, planted) = (row.name.clone(), row.work_seed.is_some());
-        let stage = operation.stage("start", "booting");
-        let started = match self.shared.start_inputs(row, operation).await {
-            Ok(inputs) => start::start(inputs, operation, &*self.shared.faults).await,
-            Err(error) => Err(error),
-        };
-        match started {
-            Ok(started) => {
-                // Before it runs: what its user does in /root from here on is never written over.
-                if planted {
-                    let update = VmUpdate {
-                        work_seed: Change::Clear,
-                        ..VmUpdate::default()
-                    };
-                    self.shared.store.vms().update(&self.id, update).await?;
-                }
-                state::running(&self.shared, &self.id, &started.boot_id).await?;
-                let slots = self.shared.slots.for_vm(&self.id, &name);
-                let published = claimed.serve(&name, &slots, &started.link.state());
-                self.set_running(Some(Running {
-                    machine: started.machine,
-                    link: started.link,
-                    published,
-                }));
-                stage.done("ready");
-                Ok(())
-            }
-            Err(EngineError::Cancelled) => {
-                state::start_taken_back(&self.shared, &self.id, before, reason).await?;
-                Err(EngineError::Cancelled)
-            }
-            Err(error) => {
-                state::start_failed(&self.shared, &self.id, one_line(&error)).await?;
-                Err(EngineError::Start {
-                    name,
-                    deleted: None,
-                    source: Box::new(error),
-                })
-            }
-        }
-    }
-
     async fn stop(
         &mut self,
         operation: &OperationHandle,
@@ -317,15 +249,14 @@ impl Actor {
         let stage = operation.stage("stop", "shutting down");
         state::begin_stop(&self.shared, &self.id).await?;
         self.pause.exempt(&running.machine).await;
-        let shut_down = stop::shut_down(
-            &running.machine,
-            &running.link,
-            &self.shared.timeouts,
-            &self.hurry,
-        )
-        .await;
+        let timed = |step: &str, took: Duration| operation.timing(step, took);
+        let folder = self.folder();
+        let still = running.awaited(&folder, self.shared.timeouts.last_word);
+        let shut_down = stop::shut_down(still, &self.shared.timeouts, &self.hurry, &timed).await;
         let how = self.unless_it_stays(shut_down).await?;
+        let since = Instant::now();
         self.after_machine(reason).await?;
+        timed("stop.network", since.elapsed());
         if let Some(warning) = how.warning() {
             operation.warn(warning);
         }
@@ -339,24 +270,6 @@ impl Actor {
             self.pause.no_longer_exempt().await;
         }
         ended
-    }
-
-    /// Starts the VM where the host's disk has room for what it writes.
-    async fn start_within(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
-        if self.running.is_some() {
-            return self.start(operation, None).await;
-        }
-        let shared = Arc::clone(&self.shared);
-        shared.reserve.guard(operation, self.start(operation, None)).await
-    }
-
-    async fn restart(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
-        // Before anything is stopped that could not be started again.
-        self.shared.reserve.check(0)?;
-        if self.running.is_some() {
-            self.stop(operation, None).await?;
-        }
-        self.start_within(operation).await
     }
 
     async fn kill(
@@ -401,11 +314,13 @@ impl Actor {
     async fn finish_stop(&mut self) {
         let Some(running) = &self.running else { return };
         self.pause.exempt(&running.machine).await;
+        let folder = self.folder();
+        let still = running.awaited(&folder, self.shared.timeouts.last_word);
         let shut_down = stop::shut_down(
-            &running.machine,
-            &running.link,
+            still,
             &self.shared.timeouts,
             &self.hurry,
+            &|_: &str, _: Duration| {},
         )
         .await;
         let outcome = match self.unless_it_stays(shut_down).await {
@@ -442,17 +357,10 @@ impl Actor {
         create::remove(&self.shared, &self.id).await
     }
 
-    async fn machine_ended(&mut self, reason: String) {
-        tracing::info!(vm = %self.id, %reason, "the machine ended");
-        if let Err(error) = self.after_machine(Some(reason)).await {
-            tracing::warn!(vm = %self.id, error = %one_line(&error), "cannot record the end of a machine");
-        }
-    }
-
     /// The machine is gone: takes down what belonged to it and records the state.
     async fn after_machine(&mut self, reason: Option<String>) -> Result<(), EngineError> {
         self.let_go().await;
-        let folder = self.shared.paths.vm(&self.id);
+        let folder = self.folder();
         let torn_down = start::tear_down(&*self.shared.machines, &folder).await;
         state::stopped(&self.shared, &self.id, reason).await?;
         torn_down
@@ -479,6 +387,10 @@ impl Actor {
         self.running = running;
     }
 
+    fn folder(&self) -> PathBuf {
+        self.shared.paths.vm(&self.id)
+    }
+
     async fn row(&self) -> Result<VmRow, EngineError> {
         self.shared
             .store
@@ -494,12 +406,7 @@ impl Actor {
     async fn view(&self) -> Option<api::Vm> {
         let row = self.row().await.ok()?;
         let pid = self.live.borrow().pid;
-        Some(view::vm(
-            row,
-            &self.shared.paths.vm(&self.id),
-            pid,
-            self.pause.reason(),
-        ))
+        Some(view::vm(row, &self.folder(), pid, self.pause.reason()))
     }
 }
 
@@ -519,7 +426,7 @@ impl Shared {
 }
 
 /// Ends when the machine does; never where there is none.
-async fn ended(running: Option<&Running>) -> String {
+async fn ended(running: Option<&Running>) -> End {
     match running {
         Some(running) => running.machine.wait().await,
         None => std::future::pending().await,

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use guest::{Agent, Channel, Configure};
+use guest::{Agent, Channel, Configure, Shutdown};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -29,6 +29,8 @@ pub(crate) struct LinkState {
     pub(crate) agent: Option<Agent>,
     /// The boot that it answered from last.
     pub(crate) boot_id: Option<String>,
+    /// What the guest of that boot said it was about to end with, and when.
+    pub(crate) word: Option<(Shutdown, Instant)>,
     /// Why the last try failed.
     pub(crate) trouble: Option<String>,
 }
@@ -55,6 +57,11 @@ impl Link {
     /// Follows the link's state.
     pub(crate) fn state(&self) -> watch::Receiver<LinkState> {
         self.state.clone()
+    }
+
+    /// What the guest said it was about to end with.
+    pub(crate) fn word(&self) -> Option<Shutdown> {
+        self.state.borrow().word.map(|(how, _)| how)
     }
 
     /// Whether something is carried over it.
@@ -99,13 +106,18 @@ async fn keep_up(channel: Channel, identity: Identity, state: watch::Sender<Link
             Ok((agent, boot_id)) => {
                 let made = Instant::now();
                 state.send_modify(|state| {
+                    let same = state.boot_id.as_ref() == Some(&boot_id);
                     *state = LinkState {
                         agent: Some(agent.clone()),
                         boot_id: Some(boot_id),
+                        word: state.word.filter(|_| same),
                         trouble: None,
                     };
                 });
-                agent.closed().await;
+                tokio::select! {
+                    () = agent.closed() => {}
+                    () = hear(&agent, &state) => agent.closed().await,
+                }
                 tracing::debug!(
                     vm = identity.name(),
                     "the link to the agent broke; making it anew"
@@ -129,6 +141,17 @@ async fn keep_up(channel: Channel, identity: Identity, state: watch::Sender<Link
             }
         }
         tokio::time::sleep(rest).await;
+    }
+}
+
+/// Takes the guest's last word, once. An agent that does not know the question, or answers it with nonsense, has none.
+async fn hear(agent: &Agent, state: &watch::Sender<LinkState>) {
+    if let Ok(how) = agent.shutdown().await {
+        state.send_modify(|state| {
+            state.word.get_or_insert((how, Instant::now()));
+        });
+        // It waits for this; that it has gone on is as well.
+        let _ = agent.saw_shutdown().await;
     }
 }
 

@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use store::{OperationRow, OperationState, VmRow, VmState};
+use vmm::End;
 
-use super::{Shared, actor, create, start, state};
+use super::actor::Command;
+use super::ending::{self, Outcome};
+use super::{Shared, Task, actor, create, start, state};
 use crate::EngineError;
 use crate::error::one_line;
 
@@ -39,7 +42,7 @@ pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<(), EngineError> {
             if let Err(error) = create::remove(shared, &row.id).await {
                 tracing::warn!(vm = %row.name, error = %one_line(&error), "cannot remove it");
                 kept.push(row.id.clone());
-                take_up(shared, row, None);
+                let _ = take_up(shared, row, None);
             }
             continue;
         }
@@ -62,30 +65,57 @@ async fn bring_back(shared: &Arc<Shared>, row: VmRow) -> Result<(), EngineError>
         VmState::Running | VmState::Stopping => {
             let machine = shared.machines.find(&folder).await?;
             if machine.is_some() {
-                take_up(shared, row, machine);
+                let _ = take_up(shared, row, machine);
                 return Ok(());
             }
+            let last = ending::last_word(&folder);
             start::tear_down(&*shared.machines, &folder).await?;
-            let reason = match row.state {
+            let unseen = End::unknown("its machine ended while no daemon was there");
+            let outcome = match row.state {
                 VmState::Stopping => None,
-                _ => Some("its machine ended while no daemon was there".to_owned()),
+                _ => Some(ending::of(unseen, None, last)),
+            };
+            let (reason, reboots) = match outcome {
+                Some(Outcome::Off(reason)) => (Some(reason), false),
+                Some(Outcome::Reboot) => (Some("the guest rebooted while no daemon ran".to_owned()), true),
+                None => (None, false),
             };
             let row = state::stopped(shared, &row.id, reason).await?;
-            take_up(shared, row, None);
+            let id = row.id.clone();
+            let task = take_up(shared, row, None);
+            if reboots {
+                boot_again(shared, id, &task).await?;
+            }
         }
         VmState::Starting => {
             start::tear_down(&*shared.machines, &folder).await?;
             let row = state::stopped(shared, &row.id, Some(CUT_OFF.to_owned())).await?;
-            take_up(shared, row, None);
+            let _ = take_up(shared, row, None);
         }
-        VmState::Created | VmState::Stopped | VmState::Error => take_up(shared, row, None),
+        VmState::Created | VmState::Stopped | VmState::Error => {
+            let _ = take_up(shared, row, None);
+        }
     }
     Ok(())
 }
 
-fn take_up(shared: &Arc<Shared>, row: VmRow, machine: Option<Arc<dyn vmm::Machine>>) {
+fn take_up(shared: &Arc<Shared>, row: VmRow, machine: Option<Arc<dyn vmm::Machine>>) -> Task {
     let task = actor::spawn(Arc::clone(shared), &row, machine);
-    shared.tasks().insert(row.id, task);
+    shared.tasks().insert(row.id, task.clone());
+    task
+}
+
+/// Goes on with a reboot that a guest began while nobody was there to see to it.
+async fn boot_again(shared: &Shared, id: String, task: &Task) -> Result<(), EngineError> {
+    let operation = shared.operations.begin("reboot", Some(id)).await?;
+    let command = Command::Start {
+        operation: operation.clone(),
+    };
+    if task.commands.send(command).await.is_err() {
+        // The VM went meanwhile.
+        shared.operations.end(&operation, Ok(None)).await;
+    }
+    Ok(())
 }
 
 /// Folders that no row speaks of: what runs in them is ended, then they are removed.

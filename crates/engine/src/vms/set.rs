@@ -91,7 +91,7 @@ pub(crate) async fn set(
         && let Err(error) = tokio::select! {
             grown = grow_file_system(link, size) => grown,
             // Nobody is left to answer, or to wait for the answer.
-            reason = machine.wait() => Err(EngineError::MachineEnded { reason, console: None }),
+            end = machine.wait() => Err(EngineError::MachineEnded { reason: end.reason, console: None }),
             () = operation.cancellation().cancelled() => Err(EngineError::Cancelled),
             () = hurried => Err(EngineError::Cancelled),
         }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use store::{Boot, Network, VmRow};
-use vmm::{Backend, Drive, Machine, MachineSpec, NetworkDevice, RateLimit};
+use vmm::{Backend, Drive, End, Machine, MachineSpec, NetworkDevice, RateLimit};
 
+use super::ending;
 use super::link::Link;
 use crate::artefacts::{Image, Kernel, seeds};
 use crate::faults::Faults;
@@ -237,9 +238,7 @@ impl Step<Start> for ReachAgent {
                     start.link = Some(link);
                     Ok(())
                 }
-                reason = machine.wait() => {
-                    Err(EngineError::MachineEnded { reason, console: console::last_line(&start.inputs.folder) })
-                }
+                end = machine.wait() => Err(ended_early(end, &start.inputs.folder)),
                 () = tokio::time::sleep(start.inputs.ready_within) => {
                     let trouble = link.state().borrow().trouble.clone();
                     if let Some(trouble) = trouble {
@@ -257,6 +256,18 @@ impl Step<Start> for ReachAgent {
     fn undo<'a>(&'a self, start: &'a mut Start) -> BoxFuture<'a, Result<(), EngineError>> {
         start.link = None;
         Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// What to say of a machine that has ended before its agent answered.
+fn ended_early(end: End, folder: &Path) -> EngineError {
+    let reason = match ending::last_word(folder) {
+        ending::LastWord::Panicked(what) => format!("the guest's kernel panicked: {what}"),
+        _ => end.reason,
+    };
+    EngineError::MachineEnded {
+        reason,
+        console: console::last_line(folder),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The states of a VM and the ways between them. There is no other way to write a state, and each is told.
 //!
 //! ```text
-//!  created ─┐
+//!  created ─┐          ┌─ reboot ─┐
 //!  stopped ─┼─► starting ──► running ──► stopping ──► stopped
 //!  error  ──┘       │           │            │
 //!                   └───────────┴────────────┴──► error, or stopped with a reason
@@ -40,7 +40,7 @@ pub(crate) async fn running(shared: &Shared, id: &str, boot_id: &str) -> Result<
     to(shared, id, &[VmState::Starting], VmState::Running, change).await
 }
 
-/// `running → running`: the guest rebooted by itself.
+/// `running → running`: the guest has booted another kernel in the same machine (`kexec`).
 pub(crate) async fn rebooted(shared: &Shared, id: &str, boot_id: &str) -> Result<VmRow, EngineError> {
     let change = Transition {
         reason: None,
@@ -48,6 +48,16 @@ pub(crate) async fn rebooted(shared: &Shared, id: &str, boot_id: &str) -> Result
         started_at: Change::Set(Timestamp::now()),
     };
     to(shared, id, &[VmState::Running], VmState::Running, change).await
+}
+
+/// `running → starting`: the guest reset its machine, to boot again in another one.
+pub(crate) async fn reboots(shared: &Shared, id: &str) -> Result<VmRow, EngineError> {
+    let change = Transition {
+        reason: None,
+        boot_id: Change::Clear,
+        started_at: Change::Keep,
+    };
+    to(shared, id, &[VmState::Running], VmState::Starting, change).await
 }
 
 /// `starting → state it came from`: a start that was taken back leaves the VM as it was.

@@ -1,7 +1,7 @@
 //! Stopping a machine without losing a write that the guest has acknowledged.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::KillSignal;
 use guest::PowerAction;
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use vmm::Machine;
 
 use super::Timeouts;
-use super::link::Link;
+use super::ending::{self, Still};
 use crate::EngineError;
 use crate::error::one_line;
 use crate::operations::OperationHandle;
@@ -30,6 +30,8 @@ pub(crate) enum Ended {
     Synced,
     /// The VMM was killed.
     Killed,
+    /// The VMM was killed after the guest had said that it was done.
+    Done,
     /// The VMM was killed since somebody who could not wait asked for it.
     Hurried,
 }
@@ -37,7 +39,7 @@ pub(crate) enum Ended {
 impl Ended {
     pub(crate) fn detail(self) -> &'static str {
         match self {
-            Self::InOrder => "shut down",
+            Self::InOrder | Self::Done => "shut down",
             Self::Synced => "synced and powered off",
             Self::Killed | Self::Hurried => "killed",
         }
@@ -45,7 +47,8 @@ impl Ended {
 
     pub(crate) fn warning(self) -> Option<&'static str> {
         match self {
-            Self::InOrder => None,
+            // All of it is written.
+            Self::InOrder | Self::Done => None,
             Self::Synced => {
                 Some("the guest did not shut down in time; its disks were synced and the power was cut")
             }
@@ -57,29 +60,51 @@ impl Ended {
     }
 }
 
-/// The guest's own shutdown with a deadline, then sync and power off, then kill; that at once when `hurry` comes.
+/// The guest's own shutdown with a deadline, then sync and power off, then kill; that at once when `hurry` comes. `timed`
+/// is told how long each took.
 pub(crate) async fn shut_down(
-    machine: &Arc<dyn Machine>,
-    link: &Link,
+    machine: Still<'_>,
     timeouts: &Timeouts,
     hurry: &Notify,
+    timed: &(dyn Fn(&str, Duration) + Sync),
 ) -> Result<Ended, EngineError> {
     let mut hurried = std::pin::pin!(hurry.notified());
     hurried.as_mut().enable();
-    for (action, within, ended) in [
-        (PowerAction::Shutdown, timeouts.shutdown, Ended::InOrder),
-        (PowerAction::PowerOff, timeouts.power_off, Ended::Synced),
+    let mut ended = Ended::Killed;
+    for (action, within, point, in_time) in [
+        (
+            PowerAction::Shutdown,
+            timeouts.shutdown,
+            "stop.guest",
+            Ended::InOrder,
+        ),
+        (
+            PowerAction::PowerOff,
+            timeouts.power_off,
+            "stop.sync",
+            Ended::Synced,
+        ),
     ] {
-        tokio::select! {
-            gone = ask(machine, link, action, within) => if gone { return Ok(ended) },
+        let since = Instant::now();
+        let gone = tokio::select! {
+            gone = ask(machine, action, within) => gone?,
             () = &mut hurried => {
-                machine.kill().await?;
-                return Ok(Ended::Hurried);
+                ended = Ended::Hurried;
+                break;
             }
+        };
+        timed(point, since.elapsed());
+        if gone {
+            return Ok(in_time);
         }
     }
-    machine.kill().await?;
-    Ok(Ended::Killed)
+    if machine.link.word().is_some() {
+        ended = Ended::Done;
+    }
+    let since = Instant::now();
+    machine.machine.kill().await?;
+    timed("stop.kill", since.elapsed());
+    Ok(ended)
 }
 
 /// Ends the machine by a signal to its VMM and waits until it is gone; kills it where `hurry` comes first.
@@ -108,9 +133,9 @@ pub(crate) async fn end(
 }
 
 /// Asks the guest and waits; true when the machine has ended.
-async fn ask(machine: &Arc<dyn Machine>, link: &Link, action: PowerAction, within: Duration) -> bool {
+async fn ask(machine: Still<'_>, action: PowerAction, within: Duration) -> Result<bool, EngineError> {
     let asked = async {
-        let agent = match tokio::time::timeout(LINK.min(within), link.agent()).await {
+        let agent = match tokio::time::timeout(LINK.min(within), machine.link.agent()).await {
             Ok(Ok((agent, _))) => agent,
             _ => return,
         };
@@ -121,8 +146,8 @@ async fn ask(machine: &Arc<dyn Machine>, link: &Link, action: PowerAction, withi
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        _ = machine.wait() => true,
-        () = asked => false,
-        () = tokio::time::sleep(within) => false,
+        over = ending::over(machine) => over.map(|()| true),
+        () = asked => Ok(false),
+        () = tokio::time::sleep(within) => Ok(false),
     }
 }

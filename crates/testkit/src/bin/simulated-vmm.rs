@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use testkit::simulated::{Options, run};
+use testkit::simulated::{Ended, Options, RESET, run};
 
 const USAGE: &str = "usage: simulated-vmm --folder DIR [--boot-delay-ms N] [--ready-descriptor N]";
 
@@ -15,7 +15,8 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     match run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ended::PoweredOff) => ExitCode::SUCCESS,
+        Ok(Ended::Reset) => ExitCode::from(u8::try_from(RESET).unwrap_or(u8::MAX)),
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE

@@ -2,13 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use banger_vsock_agent::{Hosted, serve_connection};
-use guest::PowerAction;
+use banger_vsock_agent::{Hosted, System as _, serve_connection};
+use guest::{PowerAction, Shutdown};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
 use super::MachineFaults;
+
+/// Rest between two looks at what the host has done.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// One boot of a simulated guest. Clones are the same boot.
 #[derive(Clone, Debug)]
@@ -23,6 +27,18 @@ impl SimulatedAgent {
         let system = Arc::new(Hosted::new(uuid::Uuid::new_v4().to_string()));
         tokio::spawn(watch_power(system.powered(), folder.to_owned(), power_off));
         Self { system }
+    }
+
+    /// Returns once the host has given it its identity.
+    pub async fn configured(&self) {
+        while self.system.configuration().is_none() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Says how the machine is about to end.
+    pub async fn say(&self, how: Shutdown) {
+        self.system.farewell().say(how).await;
     }
 
     /// Serves one connection.

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use process::{Handle, Launch, ProcessError, Signal, read_record, remove_record};
+use process::{Ending, Handle, Launch, ProcessError, Signal, read_record, remove_record};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use vmm::{Backend, Channel, Machine, MachineSpec, NetworkDevice, VmmError};
+use vmm::{Backend, Channel, End, How, Machine, MachineSpec, NetworkDevice, VmmError};
 
-use super::{AGENT_SOCKET, CONSOLE_LOG, MachineFaults, PORT_SOCKET, PROCESS_RECORD, VMM_LOG};
+use super::{AGENT_SOCKET, CONSOLE_LOG, MachineFaults, PORT_SOCKET, PROCESS_RECORD, RESET, VMM_LOG};
 use crate::Program;
 
 /// Starts machines as host processes, with the faults that a test asks for.
@@ -226,9 +226,14 @@ impl Machine for SimulatedMachine {
         }
     }
 
-    fn wait(&self) -> BoxFuture<'_, String> {
+    fn wait(&self) -> BoxFuture<'_, End> {
         Box::pin(async {
+            let how = |how| move |reason: String| End { how, reason };
             match self.handle.wait().await {
+                Ok(Ending::Exited(RESET)) => how(How::Reset)("the simulated guest reset its machine".into()),
+                Ok(Ending::Exited(0)) => how(How::PoweredOff)("the simulated guest powered off".into()),
+                // As of a real one that is not its finder's child.
+                Ok(Ending::Unknown) => End::unknown("the simulated machine ended"),
                 Ok(ending) => {
                     let log = last_line(&self.folder.join(VMM_LOG));
                     let log = if log.is_empty() {
@@ -236,9 +241,9 @@ impl Machine for SimulatedMachine {
                     } else {
                         log
                     };
-                    format!("the simulated machine ended ({ending}): {log}")
+                    format!("the simulated machine ended ({ending}): {log}").into()
                 }
-                Err(error) => format!("the simulated machine cannot be watched: {error}"),
+                Err(error) => format!("the simulated machine cannot be watched: {error}").into(),
             }
         })
     }

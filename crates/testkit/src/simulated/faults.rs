@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::GuestEnd;
 use crate::hostile::Lie;
 
 const FILE: &str = "faults.json";
@@ -18,6 +19,12 @@ pub struct MachineFaults {
     pub dies_at_start: Option<String>,
     /// The process ends by itself this long after it was ready.
     pub dies_after_ms: Option<u64>,
+    /// The guest's kernel fails before its agent answers.
+    pub panics_while_booting: bool,
+    /// The guest ends its machine by itself, or says so.
+    pub ends: Option<GuestEnd>,
+    /// The machine has no power button: a guest that is asked to power off resets it, after its word.
+    pub no_power_button: bool,
     /// How long the guest takes to boot: until then its agent is not reached.
     pub boot_delay_ms: u64,
     /// The guest never gets so far that something listens.

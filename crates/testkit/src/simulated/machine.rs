@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use guest::Shutdown;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::agent::SimulatedAgent;
-use super::{AGENT_SOCKET, CONSOLE_LOG, MachineFaults, PORT_SOCKET, port, stream};
+use super::{AGENT_SOCKET, CONSOLE_LOG, MachineFaults, PORT_SOCKET, Then, port, stream};
 
 /// What a machine is started with.
 #[derive(Clone, Debug)]
@@ -25,11 +26,20 @@ pub struct Options {
     pub ready_descriptor: Option<u32>,
 }
 
-/// Runs a machine until its guest powers off, or for ever.
+/// How a machine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Its guest took the power away.
+    PoweredOff,
+    /// Its guest reset it.
+    Reset,
+}
+
+/// Runs a machine until its guest ends it, or for ever.
 ///
 /// # Errors
 /// What keeps the machine from running, for its standard error.
-pub async fn run(options: Options) -> io::Result<()> {
+pub async fn run(options: Options) -> io::Result<Ended> {
     let faults = MachineFaults::read(&options.folder)?;
     if let Some(message) = faults.dies_at_start {
         return Err(io::Error::other(message));
@@ -47,6 +57,8 @@ pub async fn run(options: Options) -> io::Result<()> {
         .folder
         .join(if faults.port { PORT_SOCKET } else { AGENT_SOCKET });
     let listener = UnixListener::bind(&socket)?;
+    // A log tells of one run.
+    let _ = std::fs::remove_file(options.folder.join(CONSOLE_LOG));
     print(&options.folder, "booting")?;
     let booted = Instant::now() + options.boot_delay + Duration::from_millis(faults.boot_delay_ms);
     if let Some(number) = options.ready_descriptor {
@@ -56,6 +68,13 @@ pub async fn run(options: Options) -> io::Result<()> {
             .write_all(b"+")?;
     }
 
+    if faults.panics_while_booting {
+        print(
+            &options.folder,
+            "Kernel panic - not syncing: no working init found",
+        )?;
+        return Ok(Ended::Reset);
+    }
     let (power_off, mut powered_off) = mpsc::channel(1);
     let agent = SimulatedAgent::new(&options.folder, power_off);
     let death = async {
@@ -64,7 +83,22 @@ pub async fn run(options: Options) -> io::Result<()> {
             None => std::future::pending().await,
         }
     };
-    tokio::pin!(death);
+    let own_end = async {
+        let Some(ends) = faults.ends else {
+            return std::future::pending().await;
+        };
+        agent.configured().await;
+        tokio::time::sleep(Duration::from_millis(ends.after_ms)).await;
+        if let Some(how) = ends.word {
+            agent.say(how).await;
+        }
+        if let Some(line) = &ends.prints {
+            print(&options.folder, line)?;
+        }
+        Ok::<_, io::Error>(ends.then)
+    };
+    tokio::pin!(death, own_end);
+    let mut done = false;
     let ended = loop {
         tokio::select! {
             accepted = listener.accept() => {
@@ -76,9 +110,26 @@ pub async fn run(options: Options) -> io::Result<()> {
                 }
             }
             Some(()) = powered_off.recv() => {
+                if faults.no_power_button {
+                    agent.say(Shutdown::PowerOff).await;
+                    print(&options.folder, "reboot: Restarting system")?;
+                    break Ok(Ended::Reset);
+                }
                 print(&options.folder, "reboot: Power down")?;
-                break Ok(());
+                break Ok(Ended::PoweredOff);
             }
+            then = &mut own_end, if !done => {
+                done = true;
+                match then? {
+                    Then::PowerOff => break Ok(Ended::PoweredOff),
+                    Then::Reset => break Ok(Ended::Reset),
+                    // The one thread stands still: what is connected stays so, and nothing answers.
+                    Then::Halt => loop {
+                        std::thread::park();
+                    },
+                    Then::LiveOn => {}
+                }
+            },
             () = &mut death => break Err(io::Error::other("the simulated machine died as it was told to")),
         }
     };

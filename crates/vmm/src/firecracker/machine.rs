@@ -15,7 +15,7 @@ use super::world::{self, AGENT, API, WORLD, in_folder};
 use super::{end, jail, snapshot};
 use crate::groups;
 use crate::processes::Processes;
-use crate::{Channel, Folder, Machine, VmmError};
+use crate::{Channel, End, Folder, Machine, VmmError};
 
 /// The machine.
 #[derive(Debug)]
@@ -68,11 +68,11 @@ impl Machine for FirecrackerMachine {
         }
     }
 
-    fn wait(&self) -> BoxFuture<'_, String> {
+    fn wait(&self) -> BoxFuture<'_, End> {
         Box::pin(async {
             match self.processes.ended(&self.folder, std::future::ready(())).await {
-                Ok(ending) => end::why(ending, self.folder.path()),
-                Err(error) => format!("Firecracker cannot be watched: {error}"),
+                Ok(ending) => end::how(ending, self.folder.path()),
+                Err(error) => format!("Firecracker cannot be watched: {error}").into(),
             }
         })
     }

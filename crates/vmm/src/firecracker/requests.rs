@@ -159,12 +159,15 @@ impl MachineConfig {
     }
 }
 
+/// The guest's `/init` and agent ask for a reset where the power is to go off: the one way for a guest to end this VMM.
+const NO_POWER_BUTTON: &str = "banger.power_off=reset";
+
 impl BootSource {
     pub(super) fn of(spec: &MachineSpec) -> Self {
         Self {
             kernel_image_path: world::KERNEL,
             initrd_path: world::INITRAMFS,
-            boot_args: command_line("", &spec.command_line),
+            boot_args: command_line(NO_POWER_BUTTON, &spec.command_line),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reading a log that may be written, and turned over, at the same time.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -19,6 +19,33 @@ const TRIES: usize = 3;
 /// Of kind `NotFound` where nothing was ever kept; else what the system says.
 pub fn console_log(folder: &Path) -> io::Result<Vec<u8>> {
     read(folder, CONSOLE)
+}
+
+/// The end of that, at most so many bytes.
+///
+/// # Errors
+/// As [`console_log`].
+pub fn console_end(folder: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let newer = open(&folder.join(CONSOLE.name))?;
+    let mut end = Vec::new();
+    let length = match &newer {
+        Some(file) => file.metadata()?.len(),
+        None => 0,
+    };
+    if length < most {
+        // A few lines after a turn-over are not all that there is.
+        let mut all = console_log(folder)?;
+        let beginning = all
+            .len()
+            .saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
+        all.drain(..beginning);
+        return Ok(all);
+    }
+    if let Some(mut file) = newer {
+        file.seek(SeekFrom::Start(length - most))?;
+        file.take(most).read_to_end(&mut end)?;
+    }
+    Ok(end)
 }
 
 /// What the VMM said in its last run, at most 512 KiB.
@@ -93,6 +120,13 @@ mod tests {
         assert_eq!(console_log(folder.path()).unwrap(), b"one ");
         fs::write(folder.path().join(CONSOLE.name), "two").unwrap();
         assert_eq!(console_log(folder.path()).unwrap(), b"one two");
+        for (most, end) in [(2, "wo"), (3, "two"), (5, "e two"), (100, "one two")] {
+            assert_eq!(
+                console_end(folder.path(), most).unwrap(),
+                end.as_bytes(),
+                "{most}"
+            );
+        }
         let name = folder.path().join(CONSOLE.name);
         let file = File::options().write(true).open(name).unwrap();
         file.set_len(1 << 30).unwrap();

@@ -132,6 +132,8 @@ fn shape(to: &mut Arguments, spec: &MachineSpec, acceleration: Acceleration) {
     );
 }
 
+/// Kernel, initramfs and command line; and one boot a process. A guest that resets its machine ends it: who drives the
+/// machine decides whether it boots again, as on a VMM that has no other way.
 fn boot(to: &mut Arguments, spec: &MachineSpec, acceleration: Acceleration, found: &Found) {
     to.option("-kernel", &found.kernel);
     to.option("-initrd", &found.initramfs);
@@ -140,6 +142,7 @@ fn boot(to: &mut Arguments, spec: &MachineSpec, acceleration: Acceleration, foun
         Acceleration::Kvm => "",
     };
     to.option("-append", command_line(emulated, &spec.command_line));
+    to.flag("-no-reboot");
 }
 
 /// The serial console, the agent's port and QMP.

@@ -12,7 +12,7 @@ use super::qmp::{Cause, Request, Session, Status};
 use super::{AGENT_SOCKET, QMP_SOCKET, end};
 use crate::groups;
 use crate::processes::Processes;
-use crate::{Channel, Folder, Machine, VmmError};
+use crate::{Channel, End, Folder, Machine, VmmError};
 
 /// The machine.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl QemuMachine {
         outcome.await.map_err(|_| gone())?
     }
 
-    async fn why_it_ended(&self) -> Result<String, ProcessError> {
+    async fn how_it_ended(&self) -> Result<End, ProcessError> {
         let mut cause = self.cause.clone();
         let last_words = async {
             // Nothing more is to come, or this is it.
@@ -94,7 +94,7 @@ impl QemuMachine {
         };
         let ending = self.processes.ended(&self.folder, last_words).await?;
         let cause = *self.cause.borrow();
-        Ok(end::why(cause, ending, self.folder.path()))
+        Ok(end::how(cause, ending, self.folder.path()))
     }
 }
 
@@ -116,11 +116,11 @@ impl Machine for QemuMachine {
         }
     }
 
-    fn wait(&self) -> BoxFuture<'_, String> {
+    fn wait(&self) -> BoxFuture<'_, End> {
         Box::pin(async {
-            match self.why_it_ended().await {
-                Ok(reason) => reason,
-                Err(error) => format!("QEMU cannot be watched: {error}"),
+            match self.how_it_ended().await {
+                Ok(end) => end,
+                Err(error) => format!("QEMU cannot be watched: {error}").into(),
             }
         })
     }

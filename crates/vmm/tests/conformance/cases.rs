@@ -116,7 +116,7 @@ async fn told(subject: &Subject) -> Result<(), VmmError> {
     let machine = start(subject, &lab).await?;
     machine.signal(Signal::KILL)?;
     for _ in 0..2 {
-        let reason = in_time(machine.wait()).await;
+        let reason = in_time(machine.wait()).await.reason;
         assert!(reason.contains("SIGKILL"), "{reason}");
     }
     in_time(machine.kill()).await

@@ -36,6 +36,8 @@ pub(in crate::qemu) enum Event {
 pub(in crate::qemu) enum Cause {
     /// The guest powered off.
     GuestShutdown,
+    /// The guest reset the machine.
+    GuestReset,
     /// The guest's kernel panicked, and the machine has a device that tells.
     GuestPanic,
     /// QEMU was asked to end through QMP.
@@ -164,6 +166,10 @@ mod tests {
             (
                 r#"{"event": "SHUTDOWN", "data": {"reason": "guest-shutdown"}}"#,
                 event(Cause::GuestShutdown),
+            ),
+            (
+                r#"{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-reset"}}"#,
+                event(Cause::GuestReset),
             ),
             (
                 r#"{"event": "SHUTDOWN", "data": {"reason": "host-signal"}}"#,

@@ -1,0 +1,125 @@
+//! Ends of a machine that nobody asked the daemon for, and the boots that follow some of them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use store::VmState;
+use vmm::End;
+
+use super::{Actor, Running};
+use crate::EngineError;
+use crate::error::one_line;
+use crate::operations::OperationHandle;
+use crate::vms::ending::{self, Gone, Outcome, Still, TOO_MANY};
+use crate::vms::{start, state};
+
+impl Actor {
+    /// The machine has ended.
+    pub(super) async fn machine_ended(&mut self, end: End) {
+        let word = self.running.as_ref().and_then(|running| running.link.word());
+        let last = ending::last_word(&self.folder());
+        tracing::info!(vm = %self.id, how = ?end.how, reason = %end.reason, ?word, ?last, "the machine ended");
+        self.follow(ending::of(end, word, last), false).await;
+    }
+
+    /// The machine has nothing more to do, and does not end.
+    pub(super) async fn machine_gone(&mut self, gone: Gone) {
+        tracing::info!(vm = %self.id, ?gone, "the machine is gone and its VMM is not; ending it");
+        if let Some(running) = &self.running
+            && let Err(error) = running.machine.kill().await
+        {
+            // It is looked at again.
+            tracing::warn!(vm = %self.id, %error, "cannot end it");
+            return;
+        }
+        self.follow(ending::of_gone(&gone), matches!(gone, Gone::Said(_)))
+            .await;
+    }
+
+    async fn follow(&mut self, outcome: Outcome, broken: bool) {
+        let followed = match outcome {
+            Outcome::Off(reason) => self.after_machine(Some(reason)).await,
+            Outcome::Reboot => match self.next_boot(broken) {
+                Some(wait) => self.reboot(wait).await,
+                None => self.after_machine(Some(TOO_MANY.to_owned())).await,
+            },
+        };
+        if let Err(error) = followed {
+            tracing::warn!(vm = %self.id, error = %one_line(&error), "cannot record the end of a machine");
+        }
+    }
+
+    fn next_boot(&mut self, broken: bool) -> Option<Duration> {
+        self.reboots
+            .next(self.shared.timeouts.reboot, Instant::now(), broken)
+    }
+
+    /// Boots the VM again, as an operation of the daemon's own.
+    async fn reboot(&mut self, wait: Duration) -> Result<(), EngineError> {
+        let begun = self.shared.operations.begin("reboot", Some(self.id.clone()));
+        let operation = match begun.await {
+            Ok(operation) => operation,
+            Err(error) => {
+                tracing::warn!(vm = %self.id, error = %one_line(&error), "cannot boot it again");
+                return self.after_machine(Some("the guest rebooted".to_owned())).await;
+            }
+        };
+        // Before nothing runs: whoever follows the VM sees that there is more to come.
+        self.live
+            .send_modify(|live| live.current = Some(operation.clone()));
+        let booted = self.boot_again(&operation, wait).await;
+        self.live.send_modify(|live| live.current = None);
+        let vm = self.view().await;
+        self.shared
+            .operations
+            .end(&operation, booted.as_ref().map(|()| vm))
+            .await;
+        Ok(())
+    }
+
+    async fn boot_again(&mut self, operation: &OperationHandle, wait: Duration) -> Result<(), EngineError> {
+        self.let_go().await;
+        let row = state::reboots(&self.shared, &self.id).await?;
+        let torn_down = start::tear_down(&*self.shared.machines, &self.folder()).await;
+        let shared = Arc::clone(&self.shared);
+        let booting = async {
+            torn_down?;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = operation.cancellation().cancelled() => return Err(EngineError::Cancelled),
+            }
+            let claimed = self.shared.claim_for_start(&row).await?;
+            let before = (
+                VmState::Stopped,
+                Some("stopped while the guest rebooted".to_owned()),
+            );
+            self.boot(operation, row, claimed, before).await
+        };
+        let booted = shared.reserve.guard(operation, booting).await;
+        if let Err(error) = &booted
+            && self.row().await?.state == VmState::Starting
+        {
+            // It never came to a machine.
+            match error {
+                EngineError::Cancelled => state::stopped(&self.shared, &self.id, None).await?,
+                error => state::start_failed(&self.shared, &self.id, one_line(error)).await?,
+            };
+        }
+        booted
+    }
+}
+
+/// Ends when the machine is gone and its VMM is not; never where there is none.
+pub(super) async fn gone(folder: &Path, grace: Duration, running: Option<&Running>) -> Gone {
+    match running {
+        Some(running) => {
+            ending::gone(Still {
+                awaited: false,
+                ..running.awaited(folder, grace)
+            })
+            .await
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,140 @@
+//! Starts: of a new VM, of one that is off, and of one that boots again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use store::{Change, VmRow, VmState, VmUpdate};
+
+use super::{Actor, Running};
+use crate::artefacts::import::Import;
+use crate::error::one_line;
+use crate::operations::OperationHandle;
+use crate::vms::publish::Claimed;
+use crate::vms::{create, start, state, view};
+use crate::{EngineError, console};
+
+impl Actor {
+    pub(super) async fn create(
+        &mut self,
+        operation: &OperationHandle,
+        claimed: Option<Claimed>,
+        import: Option<Box<Import>>,
+    ) -> Result<(), EngineError> {
+        let import = import.map(|import| *import);
+        let shared = Arc::clone(&self.shared);
+        let making = async {
+            create::make(&self.shared, &self.id, import, operation).await?;
+            match claimed {
+                Some(claimed) => self.start(operation, Some(claimed)).await,
+                None => Ok(()),
+            }
+        };
+        let made = shared.reserve.guard(operation, making).await;
+        if let Err(error) = made {
+            // The logs go with the VM.
+            let error = error.of_deleted(console::last_lines(&self.shared.paths.vm(&self.id)));
+            if let Err(undo) = self.remove().await {
+                tracing::warn!(vm = %self.id, error = %one_line(&undo), "a failed create left something behind");
+            }
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Starts the VM; `claimed` are its ports where they are had already.
+    pub(super) async fn start(
+        &mut self,
+        operation: &OperationHandle,
+        claimed: Option<Claimed>,
+    ) -> Result<(), EngineError> {
+        let row = self.row().await?;
+        match row.state {
+            VmState::Running => return Ok(()),
+            VmState::Created | VmState::Stopped | VmState::Error => {}
+            VmState::Starting | VmState::Stopping => {
+                return Err(EngineError::WrongState {
+                    name: row.name,
+                    state: view::state(row.state),
+                    verb: "start",
+                });
+            }
+        }
+        let claimed = match claimed {
+            Some(claimed) => claimed,
+            None => self.shared.claim_for_start(&row).await?,
+        };
+        let before = (row.state, row.reason.clone());
+        let row = state::begin_start(&self.shared, &self.id).await?;
+        self.reboots.forget();
+        self.boot(operation, row, claimed, before).await
+    }
+
+    /// Boots a VM that is `starting`; `before` is what it is again, where that is cancelled.
+    pub(super) async fn boot(
+        &mut self,
+        operation: &OperationHandle,
+        row: VmRow,
+        claimed: Claimed,
+        (before, reason): (VmState, Option<String>),
+    ) -> Result<(), EngineError> {
+        let (name, planted) = (row.name.clone(), row.work_seed.is_some());
+        let stage = operation.stage("start", "booting");
+        let started = match self.shared.start_inputs(row, operation).await {
+            Ok(inputs) => start::start(inputs, operation, &*self.shared.faults).await,
+            Err(error) => Err(error),
+        };
+        match started {
+            Ok(started) => {
+                // Before it runs: what its user does in /root from here on is never written over.
+                if planted {
+                    let update = VmUpdate {
+                        work_seed: Change::Clear,
+                        ..VmUpdate::default()
+                    };
+                    self.shared.store.vms().update(&self.id, update).await?;
+                }
+                state::running(&self.shared, &self.id, &started.boot_id).await?;
+                let slots = self.shared.slots.for_vm(&self.id, &name);
+                let published = claimed.serve(&name, &slots, &started.link.state());
+                self.set_running(Some(Running {
+                    machine: started.machine,
+                    link: started.link,
+                    published,
+                }));
+                self.reboots.ready(Instant::now());
+                stage.done("ready");
+                Ok(())
+            }
+            Err(EngineError::Cancelled) => {
+                state::start_taken_back(&self.shared, &self.id, before, reason).await?;
+                Err(EngineError::Cancelled)
+            }
+            Err(error) => {
+                state::start_failed(&self.shared, &self.id, one_line(&error)).await?;
+                Err(EngineError::Start {
+                    name,
+                    deleted: None,
+                    source: Box::new(error),
+                })
+            }
+        }
+    }
+
+    /// Starts the VM where the host's disk has room for what it writes.
+    pub(super) async fn start_within(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
+        if self.running.is_some() {
+            return self.start(operation, None).await;
+        }
+        let shared = Arc::clone(&self.shared);
+        shared.reserve.guard(operation, self.start(operation, None)).await
+    }
+
+    pub(super) async fn restart(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
+        // Before anything is stopped that could not be started again.
+        self.shared.reserve.check(0)?;
+        if self.running.is_some() {
+            self.stop(operation, None).await?;
+        }
+        self.start_within(operation).await
+    }
+}
