@@ -35,8 +35,8 @@ pub use internal::{InternalCommand, InternalGroup, MakeBundleArgs};
 pub use kernel::{ImportKernelArgs, KernelCommand, KernelGroup, ListKernelsArgs, PullKernelArgs};
 pub use ssh::{SshArgs, SshConfigArgs};
 pub use verbs::{
-    KillArgs, LogsArgs, NewShape, PingArgs, ProgressArgs, PruneArgs, SetArgs, ShellArgs, StartArgs,
-    StatsArgs, StopArgs, Wait, WaitArgs,
+    DeleteArgs, KillArgs, LogsArgs, NewShape, PingArgs, ProgressArgs, PruneArgs, SetArgs, ShellArgs,
+    StartArgs, StatsArgs, StopArgs, Wait, WaitArgs,
 };
 pub use vm::{
     CreateArgs, ExecArgs, ListArgs, NetworkArg, ReferencesArgs, RunArgs, Shape, ShowArgs, VmCommand,

@@ -53,9 +53,18 @@ pub struct StartArgs {
     pub progress: ProgressArgs,
 }
 
-/// `banger vm stop` and `delete`.
+/// `banger vm stop`.
 #[derive(Debug, Args)]
 pub struct StopArgs {
+    #[command(flatten)]
+    pub vms: ReferencesArgs,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+/// `banger vm delete`.
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
     #[command(flatten)]
     pub vms: ReferencesArgs,
     /// Print nothing but the result, and errors.

@@ -9,8 +9,9 @@ use config::{DiskSize, MemorySize, VcpuCount, VmName};
 use super::forward::parse;
 use super::workspace::{ChoiceArgs, WorkspaceGroup};
 use super::{
-    CpArgs, EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, LogsArgs, PingArgs, PortsArgs,
-    ProgressArgs, PruneArgs, SetArgs, ShellArgs, SshArgs, StartArgs, StatsArgs, StopArgs, WaitArgs,
+    CpArgs, DeleteArgs, EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, LogsArgs, PingArgs,
+    PortsArgs, ProgressArgs, PruneArgs, SetArgs, ShellArgs, SshArgs, StartArgs, StatsArgs, StopArgs,
+    WaitArgs,
 };
 
 /// The verbs of `banger vm`.
@@ -111,7 +112,7 @@ Examples:
 Examples:
   banger vm delete box
   banger vm delete $(banger ps -a -q)      all of them")]
-    Delete(StopArgs),
+    Delete(DeleteArgs),
     /// Delete all VMs that do not run, and their disks.
     ///
     /// Stopped VMs, those that were never started and those that failed. A VM that runs, or is about to, is never

@@ -65,7 +65,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
                 let verb = Verb::Start(args.wait.wait);
                 lifecycle::each(&place, verb, &args.vms, args.progress).await
             }
-            VmCommand::Stop(args) => lifecycle::each(&place, Verb::Stop, &args.vms, quiet(args.quiet)).await,
+            VmCommand::Stop(args) => lifecycle::each(&place, Verb::Stop, &args.vms, args.progress).await,
             VmCommand::Restart(args) => {
                 let verb = Verb::Restart(args.wait.wait);
                 lifecycle::each(&place, verb, &args.vms, args.progress).await

@@ -8,7 +8,7 @@ pub(super) const LIFE: Scenario = Scenario {
     uses: &[
         "vm create --no-start --name --image --vcpu --memory --disk-size --network --publish --env --env-file",
         "vm start -q",
-        "vm stop -q",
+        "vm stop -q --timings",
         "vm restart -q --timings",
         "vm kill -q --signal",
         "vm delete",
@@ -71,7 +71,9 @@ fn life(home: &Home) {
         "file 1\n"
     );
     home.succeeds(&["vm", "exec", "box", "--", "sh", "-c", "echo kept > /root/kept"]);
-    home.succeeds(&["vm", "stop", "-q", "box"]);
+    let stopped = home.run(&["vm", "stop", "-q", "--timings", "box"]);
+    assert_eq!(stopped.code, Some(0), "{}", stopped.err);
+    assert!(stopped.err.contains(" ms"), "the timings: {}", stopped.err);
     let restarted = home.run(&["vm", "restart", "-q", "--timings", "box"]);
     assert_eq!(restarted.code, Some(0), "{}", restarted.err);
     let second = boot_id(home);
