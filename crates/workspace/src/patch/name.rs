@@ -1,8 +1,10 @@
 //! Names that a path from a guest may have.
 //!
 //! What a file system could take for `.git` counts as `.git`: other letter cases, the characters that HFS+ and the
-//! case-folding folders of Linux ignore, the
-//! short names and streams of NTFS, dots and spaces at the end. A tree may be moved to such a file system later.
+//! case-folding folders of Linux ignore, the short names and streams of NTFS, dots and spaces at the end. A tree may be
+//! moved to such a file system later.
+
+use unicode_normalization::UnicodeNormalization;
 
 use crate::error::is_unseen;
 
@@ -41,12 +43,13 @@ pub(crate) fn is_git(name: &[u8]) -> bool {
     folded(name).any(|part| matches!(part.as_str(), ".git" | "git~1"))
 }
 
-/// What some file system takes a name for: without case and without the characters that nobody sees, each part between
-/// backslashes without the stream, dots and spaces that NTFS cuts off its end.
+/// What some file system takes a name for: without case, without the characters that nobody sees and with accents apart
+/// from their letters (HFS+, APFS and the case-folding folders of Linux compare canonical decompositions), each part
+/// between backslashes without the stream, dots and spaces that NTFS cuts off its end.
 pub(crate) fn folded(name: &[u8]) -> impl Iterator<Item = String> {
     let text = String::from_utf8_lossy(name);
     let mut folded = String::with_capacity(text.len());
-    for letter in text.chars().filter(|letter| !is_ignored(*letter)) {
+    for letter in text.nfd().filter(|letter| !is_ignored(*letter)) {
         match letter {
             // Full case folding, which file systems of Apple do and lower case does not.
             '\u{17f}' => folded.push('s'),
@@ -60,6 +63,8 @@ pub(crate) fn folded(name: &[u8]) -> impl Iterator<Item = String> {
             letter => folded.extend(letter.to_lowercase()),
         }
     }
+    // Letters without case may come apart further, and marks move where something between them is ignored.
+    let folded: String = folded.nfd().collect();
     let parts: Vec<String> = folded
         .split('\\')
         .map(|part| {
@@ -107,6 +112,14 @@ mod tests {
             ("Procfile. .", "procfile"),
             ("Procfile::$DATA", "procfile"),
             ("con\u{fb01}g", "config"),
+            ("caf\u{e9}", "cafe\u{301}"),
+            ("CAF\u{c9}", "cafe\u{301}"),
+            ("cafe\u{200d}\u{301}", "cafe\u{301}"),
+            ("\u{1ed9}", "o\u{323}\u{302}"),
+            ("o\u{302}\u{323}", "o\u{323}\u{302}"),
+            ("\u{d55c}", "\u{1112}\u{1161}\u{11ab}"),
+            ("\u{212b}", "a\u{30a}"),
+            ("\u{130}", "i\u{307}"),
             (".en\u{200d}vrc", ".envrc"),
             (".g\u{ad}it", ".git"),
             (".g\u{34f}i\u{3164}t", ".git"),

@@ -363,10 +363,13 @@ fn what_is_run_by_another_name_is_named() {
 #[test]
 fn names_that_meet_on_some_file_systems_are_named() {
     let scene = Scene::committed();
+    scene.write("\u{e9}t\u{e9}/own", "x\n");
     for patch in [
         plain(&["readme"]),
         plain(&["SRC/x"]),
         plain(&["new", "New"]),
+        plain(&["caf\u{e9}", "cafe\u{301}"]),
+        plain(&["e\u{301}te\u{301}/x"]),
         patch(&[("a", "120000", "src"), ("A/x", "100644", "x")]),
     ] {
         assert!(
