@@ -8,6 +8,9 @@ use crate::Environment;
 /// Longest path that a Unix socket's address holds (`sun_path` less its final zero).
 const LONGEST_SOCKET_PATH: usize = 107;
 
+/// Where the runtime directory is without XDG_RUNTIME_DIR: anybody can make one of that name there.
+const SHARED: &str = "/tmp";
+
 /// The directories of one daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
@@ -91,6 +94,16 @@ impl PathsError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            // In `/tmp` nobody but its owner and root can remove it.
+            Self::NotADirectory { path } | Self::ForeignOwner { path, .. } | Self::Open { path, .. }
+                if path.parent() == Some(Path::new(SHARED)) =>
+            {
+                Some(format!(
+                    "set XDG_RUNTIME_DIR to a folder of your own (`mkdir -m 700 ~/.run; export XDG_RUNTIME_DIR=~/.run`), \
+                     or have root remove {}",
+                    path.display()
+                ))
+            }
             Self::NoHome { variable } => Some(format!("set HOME, or {variable} to an absolute path")),
             Self::Characters { .. } => Some(
                 "set HOME, or XDG_STATE_HOME, XDG_CACHE_HOME, XDG_CONFIG_HOME and XDG_RUNTIME_DIR, to another folder".into(),
@@ -139,7 +152,7 @@ impl Paths {
             state: base("XDG_STATE_HOME", ".local/state")?,
             cache: base("XDG_CACHE_HOME", ".cache")?,
             runtime: environment.absolute_path("XDG_RUNTIME_DIR").map_or_else(
-                || PathBuf::from(format!("/tmp/banger-{uid}")),
+                || Path::new(SHARED).join(format!("banger-{uid}")),
                 |base| base.join("banger"),
             ),
             uid,

@@ -198,3 +198,31 @@ fn a_directory_of_somebody_else_is_refused() {
     let error = Paths::personal(&environment).unwrap().prepare().unwrap_err();
     assert!(matches!(error, PathsError::ForeignOwner { .. }), "{error}");
 }
+
+#[test]
+fn a_way_out_is_named_that_the_user_has_where_another_made_the_folder_in_tmp() {
+    let path = || std::path::PathBuf::from("/tmp/banger-1001");
+    let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    for error in [
+        PathsError::ForeignOwner {
+            path: path(),
+            owner: 65534,
+            uid: 1001,
+        },
+        PathsError::NotADirectory { path: path() },
+        PathsError::Open {
+            path: path(),
+            source: denied,
+        },
+    ] {
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.contains("set XDG_RUNTIME_DIR to a folder of your own"),
+            "{hint}"
+        );
+    }
+    let own = PathsError::NotADirectory {
+        path: "/home/ada/.cache/banger".into(),
+    };
+    assert!(!own.hint().unwrap().contains("XDG_RUNTIME_DIR"));
+}
