@@ -64,4 +64,7 @@ pub struct SpaceItem {
     /// Bytes of `used` that nothing in use would miss: those of an image or a kernel without VMs, of a VM that is off,
     /// of a cache.
     pub reclaimable: u64,
+    /// Whether it is a VM's disk that keeps on the host what its guest deletes: its VMM takes no discards.
+    #[serde(default)]
+    pub keeps_deleted: bool,
 }

@@ -104,6 +104,7 @@ impl Rows {
         SpaceItem {
             size: row.disk_size,
             reclaimable: if off { taken.used } else { 0 },
+            keeps_deleted: !vmm::takes_discards(&row.vmm),
             ..taken.item(SpaceKind::Vm, &row.name, 1)
         }
     }
@@ -147,6 +148,7 @@ impl Taken {
             used: self.used,
             vms,
             reclaimable: if vms == 0 && made { self.used } else { 0 },
+            keeps_deleted: false,
         }
     }
 }

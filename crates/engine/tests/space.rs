@@ -59,3 +59,27 @@ async fn what_nothing_in_use_would_miss_is_told() {
     assert_eq!((image.vms, image.reclaimable), (0, image.used));
     assert!(space.items.iter().all(|item| item.kind != SpaceKind::Vm));
 }
+
+#[tokio::test]
+async fn disks_that_keep_what_their_guests_delete_are_marked() {
+    for (vmm, keeps) in [
+        ("firecracker/1.12.1", true),
+        ("qemu/tcg", false),
+        ("qemu/kvm", false),
+    ] {
+        let mut host = Host::new();
+        host.backend = host.backend.clone().named(vmm);
+        let engine = host.engine().await;
+        run(&engine, "a").await;
+        let space = engine.space().await.unwrap();
+        let marked: Vec<_> = space
+            .items
+            .iter()
+            .filter(|item| item.keeps_deleted)
+            .map(|item| (item.kind, item.name.as_str()))
+            .collect();
+        let expected = if keeps { vec![(SpaceKind::Vm, "a")] } else { vec![] };
+        assert_eq!(marked, expected, "{vmm}");
+        delete(&engine, "a").await;
+    }
+}

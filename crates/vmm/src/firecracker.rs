@@ -35,8 +35,8 @@ use crate::{Backend, Confine, Folder, Machine, MachineSpec, VmmError};
 pub use jail::Jailer;
 pub(crate) use jail::has_control_groups;
 pub(crate) use machine::find;
-pub use version::concern;
 pub use version::{Unfit, Version, supported, version};
+pub use version::{concern, takes_discards};
 pub(crate) use world::WORLD;
 
 /// Firecracker as a backend.

@@ -8,6 +8,12 @@ use super::{bytes, one_line};
 /// Longest name that is shown whole: the line has to fit a terminal.
 const LONGEST_NAME: usize = 28;
 
+/// Most VMs that are named in a line.
+const MOST_NAMES: usize = 5;
+
+const KEEPS: &str = "keeps on this disk what its guest deletes: Firecracker takes no discards";
+const KEEP: &str = "keep on this disk what their guests delete: Firecracker takes no discards";
+
 /// The table, its sum, and what is free.
 pub fn space(space: &Space) -> String {
     let mut table = new(["KIND", "NAME", "SIZE", "ON DISK", "USED BY", "RECLAIMABLE"]);
@@ -31,11 +37,28 @@ pub fn space(space: &Space) -> String {
         reclaimable(sum(|item| item.reclaimable)),
     ]);
     format!(
-        "{}{} free in {}\n",
+        "{}{} free in {}\n{}",
         print(&table),
         bytes(space.free),
-        one_line(&space.state)
+        one_line(&space.state),
+        keeping(&space.items)
     )
+}
+
+/// A line about the VMs whose disks only grow.
+fn keeping(items: &[SpaceItem]) -> String {
+    let names: Vec<String> = items
+        .iter()
+        .filter(|item| item.keeps_deleted)
+        .map(|item| short(&one_line(&item.name)))
+        .collect();
+    let named = names[..names.len().min(MOST_NAMES)].join(", ");
+    match names.len() {
+        0 => String::new(),
+        count if count > MOST_NAMES => format!("{named} and {} more {KEEP}\n", count - MOST_NAMES),
+        1 => format!("{named} {KEEPS}\n"),
+        _ => format!("{named} {KEEP}\n"),
+    }
 }
 
 fn used_by(item: &SpaceItem) -> String {
@@ -69,6 +92,27 @@ fn short(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn vms_whose_disks_only_grow_are_named_and_no_more_than_a_line_holds() {
+        let items = |count: usize| -> Vec<SpaceItem> {
+            let item = |number| SpaceItem {
+                kind: SpaceKind::Vm,
+                name: format!("vm{number}\u{1b}"),
+                size: 0,
+                used: 0,
+                vms: 1,
+                reclaimable: 0,
+                keeps_deleted: number < count,
+            };
+            (0..9).map(item).collect()
+        };
+        assert_eq!(keeping(&items(0)), "");
+        assert_eq!(keeping(&items(1)), format!("vm0\\x1b {KEEPS}\n"));
+        assert_eq!(keeping(&items(2)), format!("vm0\\x1b, vm1\\x1b {KEEP}\n"));
+        assert!(keeping(&items(5)).contains("vm4\\x1b keep "));
+        assert!(keeping(&items(8)).contains("vm4\\x1b and 3 more keep "));
+    }
 
     #[test]
     fn long_names_keep_both_ends() {

@@ -22,6 +22,7 @@ pub struct SimulatedBackend {
     binary: PathBuf,
     plans: Arc<Mutex<Plans>>,
     has_built_in_network: bool,
+    name: &'static str,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +47,14 @@ impl SimulatedBackend {
             binary: binary.into(),
             plans: Arc::default(),
             has_built_in_network: true,
+            name: "simulated",
         }
+    }
+
+    /// One of that name, for what goes by names alone.
+    #[must_use]
+    pub fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
     }
 
     /// One without a network of its own, as Firecracker is.
@@ -163,7 +171,7 @@ impl Default for SimulatedBackend {
 
 impl Backend for SimulatedBackend {
     fn name(&self) -> &str {
-        "simulated"
+        self.name
     }
 
     fn has_built_in_network(&self) -> bool {

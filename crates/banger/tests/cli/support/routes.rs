@@ -443,6 +443,7 @@ fn space() -> api::Space {
         used,
         vms,
         reclaimable,
+        keeps_deleted: name == "quick-otter",
     };
     let (image, old) = (231_800_000, 90_000_000);
     api::Space {
