@@ -70,7 +70,7 @@ pub struct Vm {
     pub name: String,
     /// Its state.
     pub state: VmState,
-    /// Why it is in `stopped` or `error`, one line.
+    /// Why it is in `stopped` or `error`, or what it has lost though it is `running` (its network), one line.
     pub reason: Option<String>,
     /// Why it stands still though it is `running`, one line, while it does.
     #[serde(default)]

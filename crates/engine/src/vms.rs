@@ -13,6 +13,7 @@ mod publish;
 mod reconcile;
 mod reference;
 mod request;
+mod running;
 mod set;
 mod ssh;
 mod stale;

@@ -73,6 +73,42 @@ fn a_machine_that_ended_while_no_daemon_was_there_is_found_stopped() {
     });
 }
 
+/// passt is the first program that the next daemon finds beside the machine.
+#[test]
+fn the_end_of_a_network_is_shown_and_told_until_the_vm_is_restarted() {
+    let host = Host::new();
+    let vm = daemon(&host, async |engine| run(engine, "a").await);
+    let mut passt = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let identity = process::Identity::of(passt.id()).unwrap();
+    process::write_record(&host.paths.vm(&vm.id).join("passt.json"), &identity).unwrap();
+    daemon(&host, async |engine| {
+        let mut listener = engine.listen();
+        let before = becomes(engine, "a", VmState::Running).await;
+        assert_eq!(before.reason, None);
+        passt.kill().unwrap();
+        passt.wait().unwrap();
+        let told = loop {
+            let notice = listener.next().await.unwrap();
+            if let api::Happening::Vm { state, reason, .. } = &notice.what
+                && reason.is_some()
+            {
+                break (*state, reason.clone());
+            }
+        };
+        let lacks = engine.vms().show("a").await.unwrap();
+        assert_eq!((lacks.state, lacks.pid), (VmState::Running, before.pid));
+        assert_eq!(told, (VmState::Running, lacks.reason.clone()));
+        assert!(lacks.reason.unwrap().contains("passt ended"));
+    });
+    daemon(&host, async |engine| {
+        let reason = engine.vms().show("a").await.unwrap().reason;
+        assert!(reason.unwrap().contains("passt ended"), "a next daemon knows it");
+        engine.vms().restart("a").await.unwrap().wait().await.unwrap();
+        assert_eq!(engine.vms().show("a").await.unwrap().reason, None);
+        delete(engine, "a").await;
+    });
+}
+
 #[test]
 fn a_guest_that_rebooted_while_no_daemon_was_there_is_booted_by_the_next() {
     let host = Host::new();

@@ -50,4 +50,4 @@ pub use find::find_passt;
 pub use inside::serve_network_if_asked;
 pub use plan::{UserPlan, mac_for, user_plan};
 pub use subnet::Subnet;
-pub use user::{Binaries, UserNetwork, start_user, stop};
+pub use user::{Binaries, Parts, UserNetwork, parts, start_user, stop};

@@ -100,11 +100,13 @@ impl Programs<'_> {
     /// They read what guests send: they see nothing of the host but the libraries that they are linked with, and have the
     /// sockets that they are handed.
     fn confinement(self) -> Result<Confinement, NetError> {
-        let number =
-            |folder: &Path| -> io::Result<u64> { Ok(folder.metadata()?.ino() % u64::from(u32::MAX)) };
-        let number = number(self.folder).map_err(NetError::Program)?;
-        let mut confinement = Confinement::new(number as u32);
+        let mut confinement = Confinement::new(number_of(self.folder).map_err(NetError::Program)?);
         confinement.show_programs();
         Ok(confinement)
     }
+}
+
+/// What stands for a VM where ids are chosen.
+pub(crate) fn number_of(folder: &Path) -> io::Result<u32> {
+    Ok((folder.metadata()?.ino() % u64::from(u32::MAX)) as u32)
 }

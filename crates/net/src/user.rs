@@ -3,13 +3,16 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::task::Poll;
 use std::time::Duration;
 
-use process::{Ending, Handle, Launch, Limits, ProcessError, Signal, Started, read_record, remove_record};
+use process::{
+    Confinement, Ending, Handle, Launch, Limits, ProcessError, Signal, Started, read_record, remove_record,
+};
 
 use crate::addresses::{GATEWAY, GUEST, MTU, PREFIX};
 use crate::messages::Messages;
-use crate::programs::Programs;
+use crate::programs::{Programs, number_of};
 use crate::ready::until_it_answers;
 use crate::{NetError, Subnet, channel, host, resolver};
 
@@ -83,7 +86,7 @@ pub async fn start_user(
             &passt_record,
             binaries.passt,
             &said_by_passt,
-            passt_socket
+            passt_socket,
         ),
         programs.relay(&relay_record, &said_by_relay, relay_side, resolver::of_host()),
         programs.filter(
@@ -150,6 +153,11 @@ async fn start_passt(
     for (option, value) in values() {
         launch.arguments([option, &value]);
     }
+    // By itself it becomes `nobody` where root starts it, as other services are, each of which could end it.
+    let own = number_of(folder).and_then(Confinement::id_to_become);
+    if let Some(id) = own.map_err(NetError::Program)? {
+        launch.arguments(["--runas", &format!("{id}:{id}")]);
+    }
     launch.start().await.map_err(|source| NetError::Start {
         passt: passt.to_owned(),
         source,
@@ -190,6 +198,57 @@ fn values() -> [(&'static str, String); 7] {
         ("--log-file", LOG.into()),
         ("--log-size", LARGEST_LOG.to_string()),
     ]
+}
+
+/// The processes of a network that runs.
+#[derive(Debug)]
+pub struct Parts(Vec<(&'static str, Option<Handle>)>);
+
+impl Parts {
+    /// Waits until one of them has ended, after which the guest has no network: which one. Never where there are none.
+    pub async fn ended(&self) -> &'static str {
+        let mut all: Vec<_> = self
+            .0
+            .iter()
+            .map(|(part, handle)| {
+                Box::pin(async move {
+                    if let Some(handle) = handle
+                        && let Err(error) = handle.wait().await
+                    {
+                        tracing::warn!(part, %error, "cannot watch a process of a network");
+                        std::future::pending::<()>().await;
+                    }
+                    *part
+                })
+            })
+            .collect();
+        // Each has its turn at each waking; the others end with the first.
+        std::future::poll_fn(|context| {
+            let ended = all.iter_mut().find_map(|part| match part.as_mut().poll(context) {
+                Poll::Ready(part) => Some(part),
+                Poll::Pending => None,
+            });
+            ended.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+/// The processes that `folder` tells of; none for a VM without a network of this kind.
+pub fn parts(folder: &Path) -> Parts {
+    let part = |(record, part): (&str, &'static str)| match read_record(&folder.join(record)) {
+        Ok(identity) => Some((part, identity?.open())),
+        Err(error) => {
+            tracing::warn!(part, %error, "cannot watch a process of a network");
+            None
+        }
+    };
+    let all = [
+        (PASST_RECORD, "passt"),
+        (RELAY_RECORD, "the relay of datagrams"),
+        (FILTER_RECORD, "the frame filter"),
+    ];
+    Parts(all.into_iter().filter_map(part).collect())
 }
 
 /// How a process ends whose socket is closed already.

@@ -162,6 +162,15 @@ impl Confinement {
         ids::own(number)
     }
 
+    /// The id for a program that root starts and that changes its user by itself: the one of its own for a number, as
+    /// confined processes have it. `None` where this process is not root, or knows no such id: it is left to the program.
+    ///
+    /// # Errors
+    /// It cannot be found out which ids this process knows.
+    pub fn id_to_become(number: u32) -> io::Result<Option<u32>> {
+        ids::to_become(number)
+    }
+
     /// Started by root, the process becomes this user and group instead of one that owns nothing; 0 stays root, without
     /// any right. Others stay who they are. Inside, users have the numbers that they have outside.
     pub fn become_user(&mut self, user: u32, group: u32) -> &mut Self {

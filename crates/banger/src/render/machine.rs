@@ -66,7 +66,8 @@ pub fn show(vm: &Vm) -> String {
             vm.started_at.map_or_else(|| "-".into(), |at| at.to_string()),
         ),
     ];
-    if let Some(reason) = &vm.reason {
+    // What one that runs has lost is beside its state.
+    if let Some(reason) = vm.reason.as_ref().filter(|_| vm.state != api::VmState::Running) {
         lines.insert(3, ("reason", reason.clone()));
     }
     if !vm.vmm_reason.is_empty()

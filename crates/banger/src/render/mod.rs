@@ -29,9 +29,10 @@ pub use usage::{Usage, usage};
 
 use crate::failure::Failure;
 
-/// A VM's state, and why it stands still if it does.
+/// A VM's state; of one that runs, why it stands still or what it has lost.
 fn state(vm: &api::Vm) -> String {
-    match &vm.paused {
+    let lacks = vm.reason.as_ref().filter(|_| vm.state == api::VmState::Running);
+    match vm.paused.as_ref().or(lacks) {
         Some(reason) => format!("{} ({})", vm.state, one_line(reason)),
         None => vm.state.to_string(),
     }
@@ -113,6 +114,10 @@ mod tests {
                 "{shown}"
             );
         }
+        vm.paused = None;
+        vm.reason = Some("without a network".into());
+        assert_eq!(state(&vm), "running (without a network)");
+        assert_eq!(show(&vm).matches("without a network").count(), 1);
         vm.paused = Some("\u{1b}[2J\n".into());
         assert!(!state(&vm).contains(char::is_control));
     }

@@ -3,18 +3,19 @@
 mod own_end;
 mod starting;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use store::{VmRow, VmState};
 use tokio::sync::{Notify, mpsc, watch};
-use vmm::{End, Machine};
+use vmm::Machine;
 
-use super::ending::{Reboots, Still};
+use super::ending::Reboots;
 use super::link::{Link, LinkState};
 use super::pause::Pause;
 use super::publish::{self, Claimed, Published};
+use super::running::{Running, ended, network_ended, next_boot};
 use super::{Shared, Task, create, set, stale, start, state, stop, view};
 use crate::EngineError;
 use crate::artefacts::import::Import;
@@ -83,26 +84,6 @@ pub(crate) struct Live {
     pub(crate) current: Option<OperationHandle>,
 }
 
-/// A running machine and its link.
-struct Running {
-    machine: Arc<dyn Machine>,
-    link: Link,
-    published: Published,
-}
-
-impl Running {
-    /// The machine while somebody waits for its end.
-    fn awaited<'a>(&'a self, folder: &'a Path, grace: Duration) -> Still<'a> {
-        Still {
-            machine: &self.machine,
-            link: &self.link,
-            folder,
-            grace,
-            awaited: true,
-        }
-    }
-}
-
 /// The task's own state.
 pub(crate) struct Actor {
     shared: Arc<Shared>,
@@ -144,11 +125,8 @@ pub(crate) fn spawn(shared: Arc<Shared>, row: &VmRow, machine: Option<Arc<dyn Ma
         let ports = publish::of_row(&row.publish);
         let slots = actor.shared.slots.for_vm(&row.id, &row.name);
         let published = Published::take_up(ports, &row.name, &slots, &link.state());
-        actor.set_running(Some(Running {
-            machine,
-            link,
-            published,
-        }));
+        let folder = actor.folder();
+        actor.set_running(Some(Running::of(machine, link, published, &folder)));
     }
     let stopping = row.state == VmState::Stopping;
     tokio::spawn(actor.work(queue, stopping));
@@ -172,8 +150,13 @@ impl Actor {
                     self.machine_gone(gone).await;
                     continue;
                 }
+                part = network_ended(self.running.as_ref()) => {
+                    self.network_ended(part).await;
+                    continue;
+                }
                 boot_id = next_boot(self.running.as_ref()) => {
-                    if let Err(error) = state::rebooted(&self.shared, &self.id, &boot_id).await {
+                    let lacks = self.running.as_ref().and_then(|running| running.lacks.clone());
+                    if let Err(error) = state::rebooted(&self.shared, &self.id, &boot_id, lacks).await {
                         tracing::warn!(vm = %self.id, error = %one_line(&error), "cannot record a new boot");
                     }
                     continue;
@@ -357,6 +340,18 @@ impl Actor {
         create::remove(&self.shared, &self.id).await
     }
 
+    /// The guest has lost its network: logged, and shown beside its state.
+    async fn network_ended(&mut self, part: &'static str) {
+        let Some(running) = &mut self.running else { return };
+        let reason = format!("without a network since {part} ended; a restart of the VM brings it back");
+        tracing::warn!(vm = %self.id, part, "a part of a running VM's network ended");
+        running.network = None;
+        running.lacks = Some(reason.clone());
+        if let Err(error) = state::lacking(&self.shared, &self.id, reason).await {
+            tracing::warn!(vm = %self.id, error = %one_line(&error), "cannot record the end of a network");
+        }
+    }
+
     /// The machine is gone: takes down what belonged to it and records the state.
     async fn after_machine(&mut self, reason: Option<String>) -> Result<(), EngineError> {
         self.let_go().await;
@@ -422,31 +417,5 @@ impl Shared {
             _ => Err(&gone),
         };
         self.operations.end(command.operation(), outcome).await;
-    }
-}
-
-/// Ends when the machine does; never where there is none.
-async fn ended(running: Option<&Running>) -> End {
-    match running {
-        Some(running) => running.machine.wait().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Ends when the link says another boot id than the last time it was asked; never where there is no link.
-async fn next_boot(running: Option<&Running>) -> String {
-    let Some(running) = running else {
-        return std::future::pending().await;
-    };
-    let mut state = running.link.state();
-    let before = state.borrow_and_update().boot_id.clone();
-    loop {
-        if state.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-        match &state.borrow_and_update().boot_id {
-            Some(boot_id) if before.as_ref() != Some(boot_id) => return boot_id.clone(),
-            _ => {}
-        }
     }
 }

@@ -40,10 +40,26 @@ pub(crate) async fn running(shared: &Shared, id: &str, boot_id: &str) -> Result<
     to(shared, id, &[VmState::Starting], VmState::Running, change).await
 }
 
-/// `running → running`: the guest has booted another kernel in the same machine (`kexec`).
-pub(crate) async fn rebooted(shared: &Shared, id: &str, boot_id: &str) -> Result<VmRow, EngineError> {
+/// `running → running`: it has lost something, as the reason says.
+pub(crate) async fn lacking(shared: &Shared, id: &str, reason: String) -> Result<VmRow, EngineError> {
     let change = Transition {
-        reason: None,
+        reason: Some(reason),
+        boot_id: Change::Keep,
+        started_at: Change::Keep,
+    };
+    to(shared, id, &[VmState::Running], VmState::Running, change).await
+}
+
+/// `running → running`: the guest has booted another kernel in the same machine (`kexec`), and still lacks what that has
+/// lost.
+pub(crate) async fn rebooted(
+    shared: &Shared,
+    id: &str,
+    boot_id: &str,
+    lacks: Option<String>,
+) -> Result<VmRow, EngineError> {
+    let change = Transition {
+        reason: lacks,
         boot_id: Change::Set(boot_id.to_owned()),
         started_at: Change::Set(Timestamp::now()),
     };

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use net::{NetError, stop, user_plan};
 use process::{Identity, Signal};
@@ -58,7 +59,11 @@ fn passt_relay_and_filter_have_no_rights_and_see_no_files() {
                 );
             }
             if is_root_of_the_machine() {
-                assert!(!status(pid, "Uid").starts_with('0'));
+                // Nor `nobody`, whose other processes could end it.
+                let user = status(pid, "Uid");
+                let user: u32 = user.split_whitespace().next().unwrap().parse().unwrap();
+                assert!(user != 0 && user != 65534, "{user}");
+                assert!(status(pid, "Gid").starts_with(&user.to_string()));
             }
         }
         let [passt, relay, filter] = &recorded(folder.path())[..] else {
@@ -91,6 +96,32 @@ fn passt_relay_and_filter_have_no_rights_and_see_no_files() {
         assert_ne!(network(&filter.pid.to_string()), network("self"));
         assert_eq!(network(&relay.pid.to_string()), network("thread-self"));
         stop(folder.path()).await.unwrap();
+    });
+}
+
+#[test]
+fn the_end_of_any_part_of_a_network_is_noticed() {
+    on_a_host(LOCAL_RESOLVER, || async {
+        for (ended, name) in ["passt", "the relay of datagrams", "the frame filter"]
+            .into_iter()
+            .enumerate()
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let _network = start(folder.path()).await.unwrap();
+            let parts = net::parts(folder.path());
+            let soon = tokio::time::timeout(Duration::from_millis(100), parts.ended()).await;
+            assert!(soon.is_err(), "{soon:?}");
+            running(folder.path())[ended].kill(Signal::KILL).unwrap();
+            let first = parts.ended().await;
+            // The others end with it, and may be found first.
+            assert!(ended > 0 || first == name, "{first}");
+            // The next daemon finds what is left.
+            net::parts(folder.path()).ended().await;
+            stop(folder.path()).await.unwrap();
+        }
+        let none = net::parts(tempfile::tempdir().unwrap().path());
+        let soon = tokio::time::timeout(Duration::from_millis(100), none.ended()).await;
+        assert!(soon.is_err(), "{soon:?}");
     });
 }
 
@@ -271,7 +302,7 @@ fn a_script_in_passts_place_leaves_no_child_when_the_start_fails() {
         let child = fs::read_to_string(folder.path().join("child")).unwrap();
         let child: u32 = child.trim().parse().unwrap();
         while Identity::of(child).is_ok() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(recorded(folder.path()), []);
     });

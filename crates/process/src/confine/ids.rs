@@ -91,6 +91,21 @@ pub(super) fn own(number: u32) -> u32 {
     FIRST + number % COUNT
 }
 
+/// The id of its own for a number, if this process may give it away.
+pub(super) fn to_become(number: u32) -> io::Result<Option<u32>> {
+    let id = own(number);
+    Ok((is_privileged()? && knows(id)?).then_some(id))
+}
+
+/// Whether this process knows an id, of users and of groups.
+fn knows(id: u32) -> io::Result<bool> {
+    let known = [
+        fs::read_to_string("/proc/self/uid_map")?,
+        fs::read_to_string("/proc/self/gid_map")?,
+    ];
+    Ok(known.iter().all(|map| has(map, id)))
+}
+
 impl Other {
     /// `None` for root, who need not change.
     pub(super) fn named(user: u32, group: u32) -> Option<Self> {
@@ -106,13 +121,10 @@ impl Other {
         let Some(groups) = groups(confinement)? else {
             return Ok(None);
         };
-        let known = [
-            fs::read_to_string("/proc/self/uid_map")?,
-            fs::read_to_string("/proc/self/gid_map")?,
-        ];
         let id = [own(confinement.number), NOBODY]
             .into_iter()
-            .find(|&id| known.iter().all(|map| has(map, id)));
+            .find_map(|id| knows(id).map(|known| known.then_some(id)).transpose())
+            .transpose()?;
         Ok(id.map(|id| Self {
             uid: Uid::from_raw(id),
             gid: Gid::from_raw(id),

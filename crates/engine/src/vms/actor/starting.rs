@@ -96,11 +96,9 @@ impl Actor {
                 state::running(&self.shared, &self.id, &started.boot_id).await?;
                 let slots = self.shared.slots.for_vm(&self.id, &name);
                 let published = claimed.serve(&name, &slots, &started.link.state());
-                self.set_running(Some(Running {
-                    machine: started.machine,
-                    link: started.link,
-                    published,
-                }));
+                let folder = self.folder();
+                let running = Running::of(started.machine, started.link, published, &folder);
+                self.set_running(Some(running));
                 self.reboots.ready(Instant::now());
                 stage.done("ready");
                 Ok(())
