@@ -13,7 +13,9 @@ fn files_of_an_apply_that_was_killed_are_put_back_by_the_next_verb() {
         // README taken away, and the program gone.
         let stage = scene.top.join(".git/.banger-apply-x");
         let private = fs::Permissions::from_mode(0o700);
-        fs::create_dir_all(stage.join("old")).unwrap();
+        for part in ["new", "old"] {
+            fs::create_dir_all(stage.join(part)).unwrap();
+        }
         fs::set_permissions(&stage, private).unwrap();
         let number = "1f".repeat(16);
         fs::write(stage.join("number"), &number).unwrap();
