@@ -390,12 +390,6 @@ fn wait_watched(
     Ok(None)
 }
 
-/// Ends each git that only looks, or whose work is thrown away if it is ended, and those that would start from now on:
-/// for a command that is asked to end.
-pub fn break_off() {
-    process::break_off();
-}
-
 fn note(confined: bool) {
     if !confined {
         UNCONFINED.store(true, Ordering::Relaxed);

@@ -50,10 +50,13 @@ pub use apply::{Applied, Apply, Recovered, apply, recover};
 pub use branch::to_branch;
 pub use error::WorkspaceError;
 pub use export::{Base, LARGEST_PATCH, export};
-pub use git::{break_off, unconfined};
+pub use git::unconfined;
 pub use guest::{Ended, Guest, Input};
 pub use parcel::Parcel;
 pub use prepare::{Destination, Prepared, Stamp, prepare};
+/// Ends each git that only reads, or whose work is thrown away if it is ended, and those that would start from now on: for
+/// a command that is asked to end.
+pub use process::break_off;
 pub use pull::{Pulled, pull};
 pub use repository::{Head, Repository, Terms};
 pub use selection::{Choice, Mode, Selection};
