@@ -12,6 +12,9 @@ use testkit::abuse::{
 };
 use testkit::{Lie, MachineFaults, Program};
 
+/// What the daemon may have more after all of it than before; a session of each machine and its buffers are within.
+const MORE_MEMORY: u64 = 64 << 20;
+
 /// Nothing that is honest takes longer, however much else goes on.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -257,6 +260,21 @@ impl Host {
     /// The daemon's memory.
     pub fn daemon_memory(&self) -> Memory {
         Memory::of(self.daemon.id())
+    }
+
+    /// The end of a run, after which the daemon keeps little more memory than it had `before`. `what` was done meanwhile.
+    pub fn end_within(self, before: u64, what: &str) {
+        let after = self.daemon_memory().settled(before + MORE_MEMORY);
+        println!(
+            "{what}; the daemon had {} KiB and has {} KiB",
+            before >> 10,
+            after >> 10
+        );
+        assert!(
+            after <= before + MORE_MEMORY,
+            "the daemon keeps {after} bytes, {before} before"
+        );
+        self.end();
     }
 
     /// Takes all of it down; fails if something is left.

@@ -28,9 +28,6 @@ use testkit::{Dice, Lie};
 /// Hosts that are lied to at the same time, each with a daemon of its own.
 const HOSTS: usize = 3;
 
-/// What the daemon may have more after all of it than before; a session of each machine and its buffers are within.
-const MORE_MEMORY: u64 = 64 << 20;
-
 fn number_in(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(
@@ -82,18 +79,7 @@ fn one_host(lies: &[Lie], number: usize, mut dice: Dice, length: Option<Duration
             }
         }
     }
-    let after = host.daemon_memory().settled(before + MORE_MEMORY);
-    println!(
-        "{told} lies in {:.1?}; the daemon had {} KiB and has {} KiB",
-        since.elapsed(),
-        before >> 10,
-        after >> 10
-    );
-    assert!(
-        after <= before + MORE_MEMORY,
-        "the daemon keeps {after} bytes, {before} before"
-    );
-    host.end();
+    host.end_within(before, &format!("{told} lies in {:.1?}", since.elapsed()));
 }
 
 /// One lie over all verbs at once, or over some of them.
