@@ -72,7 +72,7 @@ impl Ended {
             (None, None) => false,
         };
         assert!(
-            fine && !said.contains("panicked"),
+            fine && !testkit::panicked(&said),
             "banger {verb}: {status}: {said}"
         );
     }

@@ -121,7 +121,7 @@ impl Ended {
         };
         let said: String = self.err.escape_debug().take(1000).collect();
         assert!(fine, "{what}: {}: {said}", self.status);
-        assert!(!self.err.contains("panicked"), "{what}: {said}");
+        assert!(!crate::panicked(&self.err), "{what}: {said}");
         assert!(
             self.status.success() || self.asked || self.err.contains("banger: "),
             "{what}: {} without a word: {said}",
