@@ -10,6 +10,8 @@ mod sources;
 #[path = "support/published.rs"]
 mod published;
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,7 +56,14 @@ fn run() -> Result<(), DaemonError> {
     let config = Config::load(&paths.config_file(), &environment)?;
     start_logging("info", &paths.daemon_log(), true)?;
     let agent = paths.state().join("agent");
-    std::fs::write(&agent, "an agent").map_err(DaemonError::Announce)?;
+    // Never emptied: another daemon of the same folder may read it at this moment.
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&agent);
+    file.and_then(|mut file| file.write_all(b"an agent"))
+        .map_err(DaemonError::Announce)?;
     let faults = std::env::var_os(FAULTS).map(PathBuf::from);
     let calm = faults.is_some();
     let seed = match calm {
