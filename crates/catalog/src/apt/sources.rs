@@ -268,6 +268,11 @@ pub(crate) fn render(sources: &[Source]) -> String {
             ..
         } = source;
         let components = components.join(" ");
+        // Packages of a folder are copied: mmdebstrap unpacks what it finds in the tree.
+        let uri = match uri.strip_prefix("file:") {
+            Some(folder) => format!("copy:{folder}"),
+            None => uri.clone(),
+        };
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
@@ -307,6 +312,19 @@ mod tests {
             codename: codename.map(str::to_owned),
         };
         (etc, host)
+    }
+
+    #[test]
+    fn packages_of_a_folder_are_copied_into_the_tree() {
+        let source = Source {
+            uri: "file:///srv/debian".into(),
+            suite: "trixie".into(),
+            components: main_only(),
+            signed_by: None,
+            check_valid_until: None,
+        };
+        let text = render(&[source]);
+        assert!(text.contains("URIs: copy:///srv/debian\n"), "{text}");
     }
 
     fn main_only() -> Vec<String> {
