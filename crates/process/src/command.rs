@@ -191,12 +191,14 @@ impl Command {
             program: program.clone(),
             source,
         };
-        let null = || File::options().read(true).write(true).open("/dev/null");
+        let null = || File::options().write(true).open("/dev/null");
         let streams = std::mem::take(&mut self.streams);
         let mut child = Child::default();
         let mut ends = Vec::new();
         for (number, stream) in streams.into_iter().enumerate() {
             ends.push(match stream {
+                // No file of the host's, whose owner and mode a confined root might change.
+                Stream::Nothing if number == 0 => io::pipe().map_err(cannot_fork)?.0.into(),
                 Stream::Nothing => null().map_err(cannot_fork)?.into(),
                 Stream::Given(descriptor) => descriptor,
                 Stream::Pipe => child.pipe(number).map_err(cannot_fork)?,

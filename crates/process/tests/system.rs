@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use process::{Bounds, Command, Confinement, Ending, Finished, IdRange, ProcessError};
+use process::{Bounds, Command, Confinement, Ending, Finished, IdRange, Kind, ProcessError, SystemCalls};
 use tempfile::TempDir;
 
 const BOUNDS: Bounds = Bounds {
@@ -98,6 +98,75 @@ fn a_system_that_may_mount_does_so_where_nobody_else_sees_it() {
     );
     assert_eq!(said, "inside\n/tree/proc/1\nno devices\n");
     assert_eq!(fs::read_dir(place.tree()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_shown_stays_read_only_to_a_system_that_may_mount() {
+    let range = range();
+    let place = Place::new();
+    let (user, group) = range.root();
+    let shown = place.tree().join("shown");
+    fs::write(&shown, "as it was").unwrap();
+    chown(&shown, Some(user), Some(group)).unwrap();
+    let mut confinement = Confinement::system(Some(range));
+    confinement.show_programs().show(&shown, "/shown").mounts();
+    // By the old call, by each of the new ones (fspick, mount_setattr, open_tree_attr), and by way of a second mount.
+    let script = r#"
+        mount -o remount,bind,rw /shown 2>/dev/null || echo refused
+        touch /dev/shm/second; mount --bind /shown /dev/shm/second
+        mount -o remount,bind,rw /dev/shm/second 2>/dev/null || echo refused
+        perl -e 'my $path = "/shown"; my $clear = pack("Q4", 0, 1, 0, 0);
+            for my $call ([433, -100, $path, 0], [442, -100, $path, 0, $clear, 32], [467, -100, $path, 1, $clear, 32]) {
+                my ($number, @arguments) = @$call; $! = 0; syscall($number, @arguments); print "$number: ", $! + 0, "\n" }'
+        mount -t tmpfs none /dev/shm && echo mounts
+        (echo changed > /shown) 2>/dev/null || echo read-only"#;
+    let mut command = Command::new("/bin/sh");
+    command
+        .arguments(["-euc", script])
+        .variable("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .confine(confinement)
+        .filter(SystemCalls::deny(&[Kind::Remounts]));
+    let finished = command.run(None, BOUNDS).unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&finished.output),
+        "refused\nrefused\n433: 1\n442: 38\n467: 38\nmounts\nread-only\n",
+        "{}",
+        String::from_utf8_lossy(&finished.errors)
+    );
+    assert_eq!(fs::read_to_string(shown).unwrap(), "as it was");
+}
+
+#[test]
+fn a_root_of_the_hosts_changes_no_device_and_nothing_that_it_reads_from() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    // One of the test's own, of the kind of /dev/null.
+    let device = place.tree().join("device");
+    let null = rustix::fs::makedev(1, 3);
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &device,
+        rustix::fs::FileType::CharacterDevice,
+        rustix::fs::Mode::from_raw_mode(0o666),
+        null,
+    )
+    .unwrap();
+    fs::set_permissions(&device, fs::Permissions::from_mode(0o666)).unwrap();
+    let mut confinement = Confinement::system(None);
+    confinement.show_programs().device(&device);
+    let at = device.display();
+    let said = says(
+        confinement,
+        &format!(
+            "echo goes > {at} && echo written; chmod 600 {at} 2>/dev/null || echo mode; chown 12 {at} 2>/dev/null || echo owner
+             stat -L -c %F /proc/self/fd/0; cat"
+        ),
+    );
+    assert_eq!(said, "written\nmode\nowner\nfifo\n");
+    let after = fs::metadata(&device).unwrap();
+    assert_eq!((after.mode() & 0o7777, after.uid()), (0o666, 0));
 }
 
 #[test]

@@ -71,7 +71,8 @@ impl HostFiles {
         }
     }
 
-    /// Shows them to the users of a range, who are others on the host than those who may read them: of files, copies.
+    /// Shows them to the users of a range, who are others on the host than those who may read them, or own them: of files,
+    /// copies.
     pub(crate) fn show_to(
         &self,
         range: &IdRange,

@@ -272,7 +272,8 @@ fn attributes(rights: Rights) -> MountAttrFlags {
         Rights::Read => safe | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RDONLY,
         Rights::Write => no_program | MountAttrFlags::MOUNT_ATTR_NODEV,
         Rights::Own => safe | MountAttrFlags::MOUNT_ATTR_NODEV,
-        Rights::Device => no_program,
+        // A device is opened for writing all the same; its owner and its mode stay as they are.
+        Rights::Device => no_program | MountAttrFlags::MOUNT_ATTR_RDONLY,
     }
 }
 

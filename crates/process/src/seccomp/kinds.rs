@@ -18,6 +18,9 @@ pub enum Kind {
     Processes,
     /// Mounts and roots, in both interfaces (`EPERM`).
     Mounts,
+    /// Changes of a mount that is there, for what may mount: one that is read-only stays so (`EPERM`; `ENOSYS` where a
+    /// program takes `mount(2)` then). [`Kind::Mounts`] has them all.
+    Remounts,
     /// New namespaces and others' ones (`EPERM`). `clone3`, whose flags a filter cannot see, is told as missing (`ENOSYS`);
     /// the C library takes `clone` then.
     Namespaces,
@@ -59,6 +62,16 @@ impl Kind {
             Self::Kernel => all(KERNEL, libc::ENOSYS),
             Self::Processes => all(PROCESSES, libc::EPERM),
             Self::Mounts => all(MOUNTS, libc::EPERM),
+            Self::Remounts => {
+                let remount = u32::try_from(libc::MS_REMOUNT).expect("a flag of 32 bits");
+                let again = Call::from(libc::SYS_mount).masked(3, remount, remount);
+                let mut calls = failing([again, libc::SYS_fspick.into()], libc::EPERM);
+                calls.extend(all(
+                    &[libc::SYS_mount_setattr, OPEN_TREE_ATTRIBUTES],
+                    libc::ENOSYS,
+                ));
+                calls
+            }
             Self::Unmapped => all(UNMAPPED, libc::ENOSYS),
             Self::Unnamed => all(UNNAMED, libc::ENOSYS),
             Self::Namespaces => {

@@ -93,7 +93,7 @@ async fn look_at_a_confined_qemu() {
         .lines()
         .filter(|line| !line.split(' ').nth(5).unwrap().starts_with("ro"));
     let writable: Vec<_> = writable.map(|line| line.split(' ').nth(4).unwrap()).collect();
-    assert_eq!(writable, ["/dev/null", "/dev/zero", "/dev/urandom"]);
+    assert_eq!(writable, Vec::<&str>::new());
 
     let open = descriptors(pid);
     let of_the_host: Vec<_> = open.values().filter(|what| what.starts_with('/')).collect();
