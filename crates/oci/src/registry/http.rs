@@ -10,14 +10,13 @@ use serde::Deserialize;
 use tarball::Paced;
 use ureq::http::{Response, StatusCode, Uri, header};
 use ureq::tls::TlsConfig;
-use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, BodyReader};
 
+use super::agents::Agents;
 use super::auth::{Authorisation, Authorisations};
 use super::challenge;
-use super::local::{is_local_address, is_local_name};
-use super::origin::{host_of, join, origin};
-use super::outside::{Local, Outside};
+use super::origin::{join, origin};
+use super::outside::Local;
 use super::secrets::Secrets;
 use crate::cancel::{Cancel, Guard};
 use crate::credentials::Login;
@@ -79,7 +78,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    fn scheme(&self) -> &'static str {
+    pub(super) fn scheme(&self) -> &'static str {
         if self.plain_http { "http" } else { "https" }
     }
 }
@@ -128,9 +127,7 @@ struct Followed {
 
 /// Connections and tokens of one pull.
 pub(super) struct Http {
-    agent: Agent,
-    /// For servers that a registry elsewhere has named.
-    outside: Agent,
+    agents: Agents,
     pub(super) cancel: Cancel,
     pub(super) patience: Patience,
     pub(super) authorisations: Authorisations,
@@ -139,22 +136,7 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(tls: TlsConfig, patience: Patience, cancel: &Cancel) -> Self {
-        let silence = Some(patience.silence);
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
-            .http_status_as_error(false)
-            // Followed here: ureq does not know where credentials may go.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_resolve(silence)
-            .timeout_connect(silence)
-            .timeout_recv_response(silence)
-            .timeout_per_read(silence)
-            .timeout_per_write(silence)
-            .build();
-        let agent = Agent::new_with_config(config.clone());
-        let outside = Agent::with_parts(config, DefaultConnector::new(), Outside::default());
+        let agents = Agents::new(tls, &patience);
         // Of its own: the first failure of a pull ends what else is under way, and not the caller's other work.
         let own = Cancel::default();
         let linked = own.clone();
@@ -164,12 +146,11 @@ impl Http {
         };
         let guards = [
             cancel.on_cancel(move || linked.cancel()),
-            ended(&agent),
-            ended(&outside),
+            ended(&agents.own),
+            ended(&agents.outside),
         ];
         Self {
-            agent,
-            outside,
+            agents,
             cancel: own,
             patience,
             authorisations: Mutex::new(HashMap::new()),
@@ -265,7 +246,7 @@ impl Http {
         let mut elsewhere = None;
         for _ in 0..=REDIRECTS {
             let agent = match &elsewhere {
-                None => &self.agent,
+                None => &self.agents.own,
                 Some(_) => self.agent_for(want.endpoint, &at)?,
             };
             let mut request = agent.get(at.clone()).header(header::ACCEPT, want.accept);
@@ -291,17 +272,10 @@ impl Http {
         Err(bad_redirect(&at, "(one more)").into())
     }
 
-    /// What asks a server that an endpoint has named. One elsewhere does not send its clients to this machine.
+    /// What asks a server that an endpoint has named.
     pub(super) fn agent_for(&self, endpoint: &Endpoint, target: &Uri) -> Result<&Agent, Failure> {
-        let host = target.host().unwrap_or_default();
-        let own = host.eq_ignore_ascii_case(host_of(&endpoint.address));
-        if own || is_local_address(&endpoint.address) {
-            return Ok(&self.agent);
-        }
-        if is_local_name(host) {
-            return Err(self.refused_or_unreachable(endpoint, target, Local.error()));
-        }
-        Ok(&self.outside)
+        let agent = self.agents.for_target(endpoint, target);
+        agent.map_err(|local| self.refused_or_unreachable(endpoint, target, local.error()))
     }
 
     pub(super) fn refused_or_unreachable(
@@ -452,43 +426,6 @@ pub(super) fn complaint(body: impl Read, secrets: &Secrets) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_registry_on_this_machine_leads_to_this_machine() {
-        let tls = super::super::tls(&[]).unwrap();
-        let http = Http::new(tls, Patience::default(), &Cancel::default());
-        let leads = |address: &str, target: &str| {
-            let endpoint = Endpoint {
-                name: address.to_owned(),
-                address: address.to_owned(),
-                plain_http: false,
-                login: None,
-                realms: Vec::new(),
-                dead: false.into(),
-            };
-            match http.agent_for(&endpoint, &target.parse().unwrap()) {
-                Ok(_) => true,
-                Err(Failure {
-                    error: OciError::LocalTarget { .. },
-                    again: Again::Never,
-                }) => false,
-                Err(failure) => panic!("{}", failure.error),
-            }
-        };
-        for target in [
-            "http://127.0.0.1:8080/",
-            "https://localhost/",
-            "http://169.254.169.254/latest/meta-data/",
-            "https://[::ffff:127.0.0.1]/",
-        ] {
-            assert!(!leads("r.example", target), "{target}");
-            assert!(
-                leads("127.0.0.1:5000", target) && leads("localhost:5000", target),
-                "{target}"
-            );
-        }
-        assert!(leads("r.example", "https://10.1.2.3/") && leads("r.example", "https://cdn.example/"));
-    }
 
     #[test]
     fn pauses_double_up_to_the_longest() {

@@ -1,9 +1,11 @@
 //! A client for registries (OCI distribution specification 1.1): resolves a reference, checks every byte against its
 //! digest, and leaves layers in the cache. Blocking; nothing is trusted but the reference and the certificates.
 
+mod agents;
 mod auth;
 mod challenge;
 mod download;
+mod held;
 mod http;
 mod local;
 mod origin;

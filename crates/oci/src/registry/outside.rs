@@ -44,9 +44,7 @@ impl Resolver for Outside {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
         let found = self.0.resolve(uri, config, timeout)?;
-        // The user's own proxy may well be on this machine.
-        let proxy = config.proxy().map(|proxy| proxy.uri());
-        if proxy.is_some_and(|proxy| proxy.authority() == uri.authority()) {
+        if is_proxy(uri, config) {
             return Ok(found);
         }
         for address in &*found {
@@ -56,6 +54,12 @@ impl Resolver for Outside {
         }
         Ok(found)
     }
+}
+
+/// Whether a name is resolved to reach the user's own proxy, which may well be on this machine.
+pub(super) fn is_proxy(uri: &Uri, config: &Config) -> bool {
+    let proxy = config.proxy().map(|proxy| proxy.uri());
+    proxy.is_some_and(|proxy| proxy.authority() == uri.authority())
 }
 
 #[cfg(test)]
