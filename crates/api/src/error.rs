@@ -19,6 +19,8 @@ pub enum ErrorCode {
     Invalid,
     /// The request does not decode.
     BadRequest,
+    /// The client stopped sending before all of the request's body had come.
+    IncompleteBody,
     /// No such route.
     NotFound,
     /// No image of that name, here or in the catalog.

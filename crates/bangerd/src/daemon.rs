@@ -22,6 +22,7 @@ use crate::Announcement;
 use crate::idle::{Connections, until_idle};
 use crate::lock::{Turn, take_turn};
 use crate::peer;
+use crate::presence::Presence;
 use crate::routes::{self, App};
 use crate::socket::Socket;
 
@@ -185,14 +186,24 @@ impl Server {
         if !peer::is_allowed(&stream, self.owner) {
             return;
         }
+        let presence = match Presence::of(&stream) {
+            Ok(presence) => presence,
+            Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
+        };
         let open = self.connections.open();
         let service = TowerToHyperService::new(routes::router(self.app.clone()));
         tokio::spawn(async move {
             let connection = hyper::server::conn::http1::Builder::new()
+                .half_close(true)
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades();
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            tokio::select! {
+                // What came before the client left is taken up first, as far as it is there.
+                biased;
+                served = connection => if let Err(error) = served {
+                    tracing::debug!(%error, "a connection ended early");
+                },
+                () = presence.ended() => tracing::debug!("a client left"),
             }
             drop(open);
         });

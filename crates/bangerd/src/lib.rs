@@ -9,6 +9,7 @@ mod idle;
 mod lock;
 mod logging;
 mod peer;
+mod presence;
 mod routes;
 mod socket;
 

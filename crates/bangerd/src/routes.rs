@@ -1,5 +1,6 @@
 //! The host API's routes: requests become engine calls, outcomes become answers.
 
+mod broken;
 mod events;
 mod exec;
 mod failure;

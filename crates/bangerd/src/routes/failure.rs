@@ -24,8 +24,16 @@ impl Failure {
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::of_request(ErrorCode::BadRequest, message)
+    }
+
+    pub(crate) fn incomplete_body(message: impl Into<String>) -> Self {
+        Self::of_request(ErrorCode::IncompleteBody, message)
+    }
+
+    fn of_request(code: ErrorCode, message: impl Into<String>) -> Self {
         Self(ApiError {
-            code: ErrorCode::BadRequest,
+            code,
             message: message.into().replace('\n', " "),
             hint: None,
             operation: None,
@@ -69,6 +77,7 @@ impl IntoResponse for Failure {
             | ErrorCode::KernelExists => StatusCode::CONFLICT,
             ErrorCode::Invalid
             | ErrorCode::BadRequest
+            | ErrorCode::IncompleteBody
             | ErrorCode::CommandNotFound
             | ErrorCode::CommandNotExecutable
             | ErrorCode::CannotConnect

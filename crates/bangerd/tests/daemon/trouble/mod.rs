@@ -1,6 +1,7 @@
 //! What goes wrong between clients, the daemon and guests: `docs/trouble.md` names these tests.
 
 mod full;
+mod half_closed;
 mod leaving;
 mod many;
 mod random;
