@@ -276,7 +276,7 @@ pub(crate) struct ConfigFile {
     default_image_name: Option<String>,
     #[serde(default, deserialize_with = "web_address")]
     catalog_url: Option<String>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "some_duration")]
     idle_timeout: Option<Duration>,
     #[serde(default, deserialize_with = "duration_or_zero")]
     auto_stop_stale_after: Option<Duration>,
@@ -344,9 +344,16 @@ impl ConfigFile {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+/// Not none: a daemon that ends at once is gone before the command that started it has called it.
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+    let duration = parse_duration(&text).map_err(serde::de::Error::custom)?;
+    if duration.is_zero() {
+        return Err(serde::de::Error::custom(format!(
+            "{text:?} leaves no time for a first call: write 1s or more, or 8760h (a year) for a daemon that stays"
+        )));
+    }
+    Ok(Some(duration))
 }
 
 /// A size, or `0`.

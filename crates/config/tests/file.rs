@@ -308,6 +308,14 @@ fn a_mistake_is_one_line_with_file_line_and_key() {
         ),
         ("idle_timeout = 10\n", "config.toml:1: `idle_timeout`: "),
         (
+            "idle_timeout = \"0s\"\n",
+            "config.toml:1: `idle_timeout`: \"0s\" leaves no time for a first call: write 1s or more",
+        ),
+        (
+            "idle_timeout = \"0h\"\n",
+            "config.toml:1: `idle_timeout`: \"0h\" leaves no time for a first call: ",
+        ),
+        (
             "qemu_bin = \"./qemu\"\n",
             "config.toml:1: `qemu_bin`: \"./qemu\" is neither",
         ),
