@@ -3,6 +3,7 @@
 //! This crate reads the process's surroundings (variables, the configuration file, the host's size) and turns them
 //! into checked values. It knows nothing of VMs; what the CLI and the daemon both parse lives in [`values`].
 
+mod address;
 mod certificates;
 mod environment;
 mod file;

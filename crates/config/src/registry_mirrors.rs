@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
+use crate::address::is_port;
+
 /// Each registry's mirrors, in the order in which they are asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -72,5 +74,5 @@ fn is_host(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
     let sound =
         !host.is_empty() && host.len() <= 253 && host.bytes().all(plain) && !host.starts_with(['-', '.']);
-    sound && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
+    sound && port.is_none_or(is_port)
 }

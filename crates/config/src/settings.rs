@@ -4,8 +4,10 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use crate::address;
 use crate::file_sync::FileSync;
 use crate::networks::NetworkSettings;
 use crate::registry_mirrors::RegistryMirrors;
@@ -347,9 +349,9 @@ impl ConfigFile {
 /// Not none: a daemon that ends at once is gone before the command that started it has called it.
 fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let duration = parse_duration(&text).map_err(serde::de::Error::custom)?;
+    let duration = parse_duration(&text).map_err(D::Error::custom)?;
     if duration.is_zero() {
-        return Err(serde::de::Error::custom(format!(
+        return Err(D::Error::custom(format!(
             "{text:?} leaves no time for a first call: write 1s or more, or 8760h (a year) for a daemon that stays"
         )));
     }
@@ -359,18 +361,18 @@ fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Du
 /// A size, or `0`.
 fn reserve<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let size = Size::parse(&text).map_err(serde::de::Error::custom)?;
+    let size = Size::parse(&text).map_err(D::Error::custom)?;
     Ok(Some(size.bytes()))
 }
 
 /// A size a second, not nothing.
 fn bandwidth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroU64>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let size = Size::parse(&text).map_err(serde::de::Error::custom)?;
+    let size = Size::parse(&text).map_err(D::Error::custom)?;
     let bytes = NonZeroU64::new(size.bytes());
     bytes
         .map(Some)
-        .ok_or_else(|| serde::de::Error::custom("it must be more than nothing"))
+        .ok_or_else(|| D::Error::custom("it must be more than nothing"))
 }
 
 /// `0`, as a number or a text, for never.
@@ -388,7 +390,7 @@ fn duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     if text == "0" {
         return Ok(None);
     }
-    let duration = parse_duration(&text).map_err(serde::de::Error::custom)?;
+    let duration = parse_duration(&text).map_err(D::Error::custom)?;
     Ok(Some(duration).filter(|duration| !duration.is_zero()))
 }
 
@@ -396,7 +398,7 @@ fn duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 fn program<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() || text.contains('\0') || (text.contains('/') && !text.starts_with('/')) {
-        return Err(serde::de::Error::custom(format!(
+        return Err(D::Error::custom(format!(
             "{text:?} is neither an absolute path nor a name to find on PATH"
         )));
     }
@@ -430,11 +432,14 @@ fn mirror<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
     let plain = text
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && !b"[]#\"'\\<>`{}|^".contains(&byte));
-    if rest.is_none_or(str::is_empty) || !plain {
-        return Err(serde::de::Error::custom(format!(
-            "{text:?} is not an http, https or file address"
-        )));
-    }
+    let checked = match rest {
+        Some(rest) if plain && text.starts_with("http") => address::check(rest),
+        Some(rest) if plain && !rest.is_empty() => Ok(()),
+        _ => Err("it begins with none of the three, or holds what means something to apt"),
+    };
+    checked.map_err(|rule| {
+        D::Error::custom(format!("{text:?} is not an http, https or file address: {rule}"))
+    })?;
     Ok(Some(text))
 }
 
@@ -443,20 +448,20 @@ fn web_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
     let rest = ["http://", "https://"]
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme));
-    // Credentials do not belong into an address that is shown in messages.
-    let host = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    if host.is_empty() || host.contains('@') || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(serde::de::Error::custom(format!(
-            "{text:?} is not an http or https address"
-        )));
-    }
+    let checked = match rest {
+        None => Err("it begins with neither of the two"),
+        // It would be shown in messages.
+        Some(rest) if address::has_login(rest) => Err("no login belongs into it"),
+        Some(rest) => address::check(rest),
+    };
+    checked.map_err(|rule| D::Error::custom(format!("{text:?} is not an http or https address: {rule}")))?;
     Ok(Some(text))
 }
 
 fn image_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() || text.len() > 255 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(serde::de::Error::custom(format!("{text:?} is not an image name")));
+        return Err(D::Error::custom(format!("{text:?} is not an image name")));
     }
     Ok(Some(text))
 }

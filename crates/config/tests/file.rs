@@ -169,9 +169,41 @@ fn a_catalog_is_at_an_address_of_the_web() {
         "file:///catalog.json",
         "https://u:p@a/x",
         "https://a b",
+        "http://a:99999/catalog.json",
+        "http://a:0",
+        "http://a:",
+        "http://a:+80",
+        "http://a:80:90",
+        "http://::1/",
+        "http://[::1",
+        "http://[::1]8080",
+        "http://[::g]/",
+        "http://a?b@c\"",
+        "http://a/<b>",
+        "http://[::1]:/",
+        "http://\u{e9}",
     ] {
         let error = parse(&format!("catalog_url = {bad:?}")).unwrap_err().to_string();
-        assert!(error.contains("is not an http or https address"), "{error}");
+        let expected = format!("config.toml:1: `catalog_url`: {bad:?} is not an http or https address");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    for good in [
+        "http://a:65535/catalog.json",
+        "https://a.example",
+        "http://[::1]:8080/x?y=z@1",
+        "http://[fe80::1]",
+        "http://127.0.0.1:1/",
+    ] {
+        let config = parse(&format!("catalog_url = {good:?}")).unwrap();
+        assert_eq!(config.catalog_url.as_deref(), Some(good));
+    }
+    for (bad, rule) in [
+        ("http://a:99999/x", "a port is a number from 1 to 65535"),
+        ("http://[::1", "its `[` has no `]`"),
+        ("https://u:p@a/x", "no login belongs into it"),
+    ] {
+        let error = parse(&format!("catalog_url = {bad:?}")).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("address: {rule}")), "{error}");
     }
     assert_eq!(parse("").unwrap().catalog_url, None);
 }
@@ -329,6 +361,14 @@ fn a_mistake_is_one_line_with_file_line_and_key() {
         ),
         (
             "[recipe]\nmirror = \"http://x [trusted=yes]\"\n",
+            "config.toml:2: `recipe.mirror`: ",
+        ),
+        (
+            "[recipe]\nmirror = \"http://x:99999/debian\"\n",
+            "config.toml:2: `recipe.mirror`: \"http://x:99999/debian\" is not an http, https or file address: a port is",
+        ),
+        (
+            "[recipe]\nmirror = \"http://\"\n",
             "config.toml:2: `recipe.mirror`: ",
         ),
         (

@@ -8,6 +8,7 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
+use ureq::http::Uri;
 
 use super::BundleError;
 use super::manifest::{name, parse, sha256, text};
@@ -140,11 +141,20 @@ pub(crate) fn resolve(base: &str, location: &str) -> String {
 }
 
 fn is_address(text: &str) -> bool {
-    ["http://", "https://"].iter().any(|scheme| {
-        let host = text.strip_prefix(scheme).and_then(|rest| rest.split('/').next());
-        // No login: an address is shown in messages.
-        host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
-    })
+    // As a request would read it, ports and brackets included.
+    let Ok(uri) = text.parse::<Uri>() else {
+        return false;
+    };
+    let Some(authority) = uri.authority() else {
+        return false;
+    };
+    let host = authority.host();
+    let port = authority.as_str().strip_prefix(host);
+    // No login: an address is shown in messages.
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && !matches!(host, "" | "[]")
+        && !authority.as_str().contains('@')
+        && port.is_some_and(|port| port.is_empty() || authority.port_u16().is_some_and(|port| port != 0))
 }
 
 /// An address of http or https, or a plain relative path.
@@ -228,6 +238,10 @@ mod tests {
             "ftp://a/b",
             "http://",
             "http://user:secret@host/a",
+            "http://host:99999/a",
+            "http://host:0/a",
+            "http://host:/a",
+            "http://[::1",
             "a b",
         ] {
             let refused = parse(&catalog(url)).unwrap_err();
