@@ -236,7 +236,7 @@ pub struct Pruned {
     /// Versions of kernels that no name leads to any more and no VM uses.
     #[serde(default)]
     pub kernels: u64,
-    /// Bytes that all of them take.
+    /// Bytes that all of them take on the disk.
     pub bytes: u64,
 }
 

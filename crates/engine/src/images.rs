@@ -381,7 +381,7 @@ impl Images {
                 continue;
             }
             count += 1;
-            bytes += entry.metadata().map_or(0, |about| about.len());
+            bytes += crate::space::used(&entry.path());
             if !dry_run {
                 fs::remove_file(entry.path()).map_err(EngineError::file("remove", entry.path()))?;
             }

@@ -182,6 +182,14 @@ fn sum(path: &Path, to: &mut Taken) -> io::Result<()> {
     Ok(())
 }
 
+/// Bytes of the disk that what is at `path` takes, and gives back when it is removed.
+pub(crate) fn used(path: &Path) -> u64 {
+    let mut taken = Taken::default();
+    // What cannot be looked at is not removed either, which says so.
+    let _ = sum(path, &mut taken);
+    taken.used
+}
+
 fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+
 use api::{Space, SpaceItem, SpaceKind};
 use support::{Host, delete, run, vm};
 
@@ -82,4 +85,36 @@ async fn disks_that_keep_what_their_guests_delete_are_marked() {
         assert_eq!(marked, expected, "{vmm}");
         delete(&engine, "a").await;
     }
+}
+
+#[tokio::test]
+async fn a_prune_counts_what_it_gives_back_and_no_holes() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let before = engine.space().await.unwrap();
+    let (image, kernel, blobs) = (
+        host.paths.images().join(format!("{}.ext4", "a".repeat(64))),
+        host.paths.kernels().join("old-1"),
+        host.paths.blobs(),
+    );
+    fs::create_dir_all(&kernel).unwrap();
+    fs::create_dir_all(&blobs).unwrap();
+    for file in [
+        image,
+        kernel.join("vmlinux"),
+        blobs.join("b".repeat(64)),
+        blobs.join(format!("{}.partial", "c".repeat(64))),
+    ] {
+        let file = File::create(file).unwrap();
+        file.set_len(1 << 30).unwrap();
+        file.write_all_at(&[1; 5000], 1 << 20).unwrap();
+        file.sync_all().unwrap();
+    }
+    let used = |space: &Space| space.items.iter().map(|item| item.used).sum::<u64>();
+    let all = engine.space().await.unwrap();
+    let pruned = engine.images().prune(true).await.unwrap();
+    assert_eq!((pruned.blobs, pruned.file_systems, pruned.kernels), (2, 1, 1));
+    assert_eq!(pruned.bytes, used(&all) - used(&before));
+    assert_eq!(engine.images().prune(false).await.unwrap(), pruned);
+    assert_eq!(used(&engine.space().await.unwrap()), used(&before));
 }

@@ -29,7 +29,7 @@ pub struct LayerCache {
 pub struct Pruned {
     /// Its name.
     pub digest: Digest,
-    /// Its size, or what had come of it.
+    /// What it, or what had come of it, takes of the disk.
     pub bytes: u64,
 }
 
@@ -80,7 +80,7 @@ impl LayerCache {
             let Some(lock) = self.try_lock(&digest)? else {
                 continue;
             };
-            let bytes = entry.metadata().map_or(0, |data| data.len());
+            let bytes = entry.metadata().map_or(0, |data| data.blocks() * 512);
             if kind != LOCK {
                 pruned.push(Pruned { digest, bytes });
             }
@@ -301,16 +301,11 @@ mod tests {
         fs::write(cache.path(&busy, PARTIAL), b"bus").unwrap();
         fs::write(folder.path().join("stranger"), b"").unwrap();
         let lock = cache.lock(&busy, &Cancel::default()).unwrap();
-        let mut expected = [
-            Pruned {
-                digest: gone,
-                bytes: 4,
-            },
-            Pruned {
-                digest: left,
-                bytes: 2,
-            },
-        ];
+        let mut expected = [gone, left].map(|digest| {
+            let kind = if digest == left { PARTIAL } else { "" };
+            let taken = fs::metadata(cache.path(&digest, kind)).unwrap().blocks() * 512;
+            Pruned { digest, bytes: taken }
+        });
         expected.sort();
         let names = || fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(cache.prune(|digest| *digest == kept, true).unwrap(), expected);

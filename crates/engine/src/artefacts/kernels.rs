@@ -215,7 +215,7 @@ impl Artefacts {
                 continue;
             }
             count += 1;
-            bytes += size_of(&path);
+            bytes += crate::space::used(&path);
             if !dry_run {
                 remove_folder(&path)?;
             }
@@ -280,16 +280,4 @@ fn remove_folder(folder: &Path) -> Result<(), EngineError> {
     std::fs::rename(folder, &aside)
         .and_then(|()| std::fs::remove_dir_all(&aside))
         .map_err(EngineError::file("remove", folder))
-}
-
-fn size_of(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return 0;
-    };
-    let sizes = entries.flatten().map(|entry| match entry.metadata() {
-        Ok(about) if about.is_dir() => size_of(&entry.path()),
-        Ok(about) => about.len(),
-        Err(_) => 0,
-    });
-    sizes.sum()
 }
