@@ -286,6 +286,18 @@ mod tests {
                 "r.toml:5: files[0].path: path \"/proc/x\" lies below /proc",
             ),
             (
+                "[[files]]\npath = \"/var/run/x\"\ncontent = \"\"\n",
+                "r.toml:5: files[0].path: path \"/var/run/x\" lies below /var/run, a link to /run, which is no part",
+            ),
+            (
+                "[[files]]\npath = \"/var/lock/a/b\"\ncontent = \"\"\n",
+                "r.toml:5: files[0].path: path \"/var/lock/a/b\" lies below /var/lock, a link to /run/lock, which is",
+            ),
+            (
+                "[[files]]\npath = \"/var/run\"\ncontent = \"\"\n",
+                "r.toml:5: files[0].path: path \"/var/run\" is a link to /run in every image",
+            ),
+            (
                 "[[files]]\npath = \"/a\\nb\"\ncontent = \"\"\n",
                 "r.toml:5: files[0].path: path",
             ),

@@ -8,6 +8,12 @@ const NAME_LIMIT: usize = 128;
 const COMMAND_LIMIT: usize = 64 * 1024;
 /// They are mounts while a recipe is built, and nothing in a file system that is not running.
 const NOT_IN_AN_IMAGE: [&str; 5] = ["proc", "sys", "dev", "run", "tmp"];
+/// Links of Debian's tree into those, by which a file would come there too.
+const LINKS_OUT_OF_AN_IMAGE: [(&str, &str); 3] = [
+    ("/var/run", "/run"),
+    ("/var/lock", "/run/lock"),
+    ("/etc/mtab", "/proc/self/mounts"),
+];
 const UNIT_KINDS: [&str; 8] = [
     "service",
     "socket",
@@ -147,8 +153,24 @@ fn check_path(text: &str) -> Rule {
     }
     match names.next() {
         Some(first) if NOT_IN_AN_IMAGE.contains(&first) => {
-            Err(format!("lies below /{first}, which is no part of an image"))
+            return Err(format!("lies below /{first}, which is no part of an image"));
         }
-        _ => Ok(()),
+        _ => {}
+    }
+    let is_or_lies_below = |link: &str| {
+        let rest = text.strip_prefix(link);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    match LINKS_OUT_OF_AN_IMAGE
+        .iter()
+        .find(|(link, _)| is_or_lies_below(link))
+    {
+        Some((link, target)) if text == *link => Err(format!(
+            "is a link to {target} in every image, and no file takes its place"
+        )),
+        Some((link, target)) => Err(format!(
+            "lies below {link}, a link to {target}, which is no part of an image"
+        )),
+        None => Ok(()),
     }
 }
