@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::failure::Failure;
+use crate::render::one_line;
 
 /// Largest environment file; keeps a wrong path (a disk image, a device) from being read into memory.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -71,21 +72,23 @@ fn add(
         Some((name, value)) => (name, Some(value.to_owned())),
         None => (text, None),
     };
-    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    // What shows nothing or turns the direction of text makes another variable of one that looks the same.
+    let shown = one_line(name);
+    if name.is_empty() || shown != name || name.contains(char::is_whitespace) {
         // Without the value, which may be a secret.
         return Err(format!(
-            "{name:?} is no variable's name: write NAME=VALUE, or NAME to take your own"
+            "\"{shown}\" is no variable's name: write NAME=VALUE, or NAME to take your own"
         ));
     }
     if value.as_ref().is_some_and(|value| value.contains('\0')) {
-        return Err(format!("the value of {name:?} holds a zero byte"));
+        return Err(format!("the value of \"{name}\" holds a zero byte"));
     }
     let value = match value {
         Some(value) => value,
         None => match own(name) {
             Some(value) => value
                 .into_string()
-                .map_err(|_| format!("the value of your own {name:?} is not UTF-8"))?,
+                .map_err(|_| format!("the value of your own \"{name}\" is not UTF-8"))?,
             None => return Ok(()),
         },
     };
@@ -163,6 +166,34 @@ mod tests {
             secret.contains("export TOKEN") && !secret.contains("secret"),
             "{secret}"
         );
+    }
+
+    #[test]
+    fn a_name_that_does_not_show_what_it_is_is_refused_and_spelt_out() {
+        for (odd, spelt) in [
+            ("TO\u{200b}KEN", "TO\\u{200b}KEN"),
+            ("\u{202e}TOKEN", "\\u{202e}TOKEN"),
+            ("TOKEN\u{2066}", "TOKEN\\u{2066}"),
+            ("TOKEN\u{115f}", "TOKEN\\u{115f}"),
+            ("\u{feff}TOKEN", "\\u{feff}TOKEN"),
+            ("TO\u{1b}[2JKEN", "TO\\x1b[2JKEN"),
+        ] {
+            let line = format!("{odd}=secret");
+            let refused = resolve(Some(&format!("A=1\n{line}\n")), &[]).unwrap_err();
+            let expected = format!(":2: \"{spelt}\" is no variable's name: ");
+            assert!(
+                refused.contains(&expected) && !refused.contains("secret"),
+                "{refused}"
+            );
+            let refused = resolve(None, &[&line]).unwrap_err();
+            assert!(
+                refused.starts_with(&format!("--env: \"{spelt}\" is no variable's name")),
+                "{refused}"
+            );
+        }
+        // Letters of any script are what they look like.
+        let plain = resolve(Some("\u{dc}ber=1\n"), &[]).unwrap();
+        assert_eq!(plain, pairs(&[("\u{dc}ber", "1")]));
     }
 
     #[test]
