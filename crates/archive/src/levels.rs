@@ -11,11 +11,12 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fchmod, mkdirat, renameat, unlinkat};
+use rustix::fs::{Mode, OFlags, fchmod, mkdirat, renameat};
 use rustix::io::Errno;
 
 use crate::attributes::Attributes;
 use crate::error::ArchiveError;
+use crate::leftover;
 use crate::system::{FOLDER, beneath};
 use crate::unpack::Keep;
 
@@ -26,25 +27,42 @@ const WHILE_OPEN: Mode = Mode::RWXU;
 /// Mode of a folder that no member tells of.
 const UNTOLD: u32 = 0o755;
 
+/// Begins each name of our own.
+const PREFIX: &str = ".banger-cp-";
+/// How often something is made anew that another command took for left over.
+const ATTEMPTS: u32 = 10;
+
 /// Names that nobody else has.
 #[derive(Debug)]
-pub(crate) struct FreshNames {
+struct FreshNames {
     prefix: String,
     count: u64,
 }
 
 impl FreshNames {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         let random = RandomState::new().build_hasher().finish();
         Self {
-            prefix: format!(".banger-cp-{random:016x}"),
+            prefix: format!("{PREFIX}{random:016x}"),
             count: 0,
         }
     }
 
-    pub(crate) fn next(&mut self) -> String {
+    fn next(&mut self) -> String {
         self.count += 1;
         format!("{}-{}", self.prefix, self.count)
+    }
+
+    /// Whether a name is one of these, of whatever process.
+    fn is_one(name: &[u8]) -> bool {
+        let rest = name.strip_prefix(PREFIX.as_bytes());
+        let Some((random, b'-', count)) = rest
+            .and_then(|rest| rest.split_at_checked(16))
+            .and_then(|(random, rest)| rest.split_first().map(|(dash, count)| (random, *dash, count)))
+        else {
+            return false;
+        };
+        random.iter().all(u8::is_ascii_hexdigit) && !count.is_empty() && count.iter().all(u8::is_ascii_digit)
     }
 }
 
@@ -69,6 +87,8 @@ struct Level {
     due: Due,
     /// Whether it, or a folder above it, is staged.
     private: bool,
+    /// Whether what killed commands left in it has been removed.
+    swept: bool,
 }
 
 /// The open folders.
@@ -81,7 +101,9 @@ pub(crate) struct Levels {
     keep: Keep,
     /// Mode of a folder that no member tells of.
     untold: u32,
-    pub(crate) fresh: FreshNames,
+    /// Whether what killed commands left in the root has been removed.
+    swept: bool,
+    fresh: FreshNames,
 }
 
 impl Levels {
@@ -94,8 +116,37 @@ impl Levels {
             only,
             keep,
             untold: if keep.modes { UNTOLD } else { UNTOLD & !umask },
+            swept: false,
             fresh: FreshNames::new(),
         }
+    }
+
+    /// A name that nothing else has in the folder at hand.
+    pub(crate) fn fresh(&mut self) -> String {
+        let swept = self
+            .levels
+            .last_mut()
+            .map_or(&mut self.swept, |level| &mut level.swept);
+        if !std::mem::replace(swept, true) {
+            leftover::sweep(self.folder(), FreshNames::is_one);
+        }
+        self.fresh.next()
+    }
+
+    /// Makes and opens something under a name that nothing else has in the folder at hand; it is locked while it is
+    /// open, so that nobody takes it for left over.
+    pub(crate) fn stage(
+        &mut self,
+        make: impl Fn(BorrowedFd<'_>, &[u8]) -> Result<OwnedFd, Errno>,
+    ) -> Result<(OwnedFd, String), Errno> {
+        for _ in 0..ATTEMPTS {
+            let name = self.fresh();
+            let made = make(self.folder(), name.as_bytes())?;
+            if leftover::hold(&made, self.folder(), name.as_bytes()) {
+                return Ok((made, name));
+            }
+        }
+        Err(Errno::AGAIN)
     }
 
     /// The folder at hand.
@@ -175,16 +226,22 @@ impl Levels {
                 Err(errno) => return Err(not_opened(name, errno)),
             }
         }
-        let staged = (!private).then(|| self.fresh.next());
-        let made = staged.as_deref().map_or(name, str::as_bytes);
-        match mkdirat(self.folder(), made, WHILE_OPEN) {
-            Ok(()) => {}
-            // The stream tells of it twice.
-            Err(Errno::EXIST) if private => {}
-            Err(errno) => return Err(fail("make the folder")(errno)),
-        }
-        let folder =
-            beneath(self.folder(), made, FOLDER, Mode::empty()).map_err(|errno| not_opened(name, errno))?;
+        let (folder, staged) = if private {
+            match mkdirat(self.folder(), name, WHILE_OPEN) {
+                // The stream tells of it twice.
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(fail("make the folder")(errno)),
+            }
+            let opened = beneath(self.folder(), name, FOLDER, Mode::empty());
+            (opened.map_err(|errno| not_opened(name, errno))?, None)
+        } else {
+            let made = self.stage(|folder, name| {
+                mkdirat(folder, name, WHILE_OPEN)?;
+                beneath(folder, name, FOLDER, Mode::empty())
+            });
+            let (folder, staged) = made.map_err(fail("make the folder"))?;
+            (folder, Some(staged))
+        };
         self.push(
             folder,
             name,
@@ -202,6 +259,8 @@ impl Levels {
             staged,
             due,
             private,
+            // Nobody else makes anything in a folder that is staged.
+            swept: private,
         });
     }
 
@@ -254,7 +313,7 @@ impl Drop for Levels {
                 .last()
                 .map_or(self.root.as_fd(), |level| level.folder.as_fd());
             if let Some(staged) = &level.staged {
-                remove(above, staged.as_bytes());
+                leftover::remove(above, staged.as_bytes());
             }
         }
     }
@@ -266,26 +325,6 @@ fn not_opened(name: &[u8], errno: Errno) -> ArchiveError {
         Errno::LOOP | Errno::NOTDIR => ArchiveError::refused(name, "is there and is not a folder"),
         errno => ArchiveError::file("open", name)(errno),
     }
-}
-
-/// Removes a folder with all that is in it, as far as that goes. Its depth is that of a stream's members.
-fn remove(above: BorrowedFd<'_>, name: &[u8]) {
-    if let Ok(folder) = beneath(above, name, FOLDER, Mode::empty()).and_then(Dir::new) {
-        let mut folder = folder;
-        while let Some(Ok(entry)) = folder.next() {
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
-            let Ok(fd) = folder.fd() else { return };
-            if entry.file_type() == FileType::Directory {
-                remove(fd, name);
-            } else {
-                let _ = unlinkat(fd, name, AtFlags::empty());
-            }
-        }
-    }
-    let _ = unlinkat(above, name, AtFlags::REMOVEDIR);
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 mod attributes;
 mod error;
 mod header;
+pub mod leftover;
 mod levels;
 mod member;
 mod members;

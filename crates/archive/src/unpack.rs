@@ -205,7 +205,7 @@ impl Unpacker {
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(ArchiveError::file("make", name)(errno)),
         }
-        let fresh = self.levels.fresh.next();
+        let fresh = self.levels.fresh();
         let folder = self.levels.folder();
         let made =
             make(folder, fresh.as_bytes()).and_then(|()| renameat(folder, fresh.as_str(), folder, name));
@@ -228,19 +228,15 @@ impl Unpacker {
             beneath(folder, name, flags, Mode::from_raw_mode(attributes.mode & 0o777))
         };
         let fail = || ArchiveError::file("write", name);
-        let mut fresh = None;
         let opened = match self.levels.is_private() {
             true => open(self.levels.folder(), name),
             false => Err(Errno::EXIST),
         };
-        let file = match opened {
-            Err(Errno::EXIST) => {
-                let other = fresh.insert(self.levels.fresh.next());
-                open(self.levels.folder(), other.as_bytes())
-            }
-            opened => opened,
+        let opened = match opened {
+            Err(Errno::EXIST) => self.levels.stage(open).map(|(file, fresh)| (file, Some(fresh))),
+            opened => opened.map(|file| (file, None)),
         };
-        let file = file.map_err(fail())?;
+        let (file, fresh) = opened.map_err(fail())?;
         let folder = self.levels.folder();
         let made = fresh.as_deref().map_or(name, str::as_bytes);
         let written = fill(&file, size, map, members, fail).and_then(|count| {

@@ -3,6 +3,7 @@
 
 mod asked;
 mod hostile;
+mod killed;
 mod placement;
 mod round_trip;
 mod sifted;

@@ -13,7 +13,7 @@ use rootfs::kernel::{FolderError, KernelFolder};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
-use super::output::replaceable;
+use super::output::{begin, replaceable};
 use crate::cli::MakeBundleArgs;
 use crate::failure::Failure;
 
@@ -37,10 +37,7 @@ impl Draft {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        let file = tempfile::Builder::new()
-            .prefix(".banger-bundle-")
-            .tempfile_in(folder)
-            .map_err(|error| cannot("write into", folder, &error))?;
+        let file = begin(folder, ".banger-bundle-").map_err(|error| cannot("write into", folder, &error))?;
         Ok(Self {
             file,
             target: target.to_owned(),

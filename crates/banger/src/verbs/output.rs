@@ -1,8 +1,47 @@
 //! Files that a command writes: made beside the one that was named, which they replace once they are whole.
 
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use archive::leftover;
+use rustix::fs::{Mode, OFlags, open};
+use tempfile::NamedTempFile;
+
 use crate::failure::Failure;
+
+/// How often a file is made anew that another command took for left over.
+const ATTEMPTS: u32 = 10;
+/// Characters behind the prefix of a name.
+const RANDOM: usize = 6;
+
+/// A file in `folder` whose name begins with `prefix`, until it gets that of its target. What killed commands left
+/// there under such names is removed first.
+///
+/// # Errors
+/// Nothing can be made there.
+pub fn begin(folder: &Path, prefix: &str) -> io::Result<NamedTempFile> {
+    let opened = open(
+        folder,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    leftover::sweep(&opened, |name| {
+        let rest = name.strip_prefix(prefix.as_bytes());
+        rest.is_some_and(|rest| rest.len() == RANDOM && rest.iter().all(u8::is_ascii_alphanumeric))
+    });
+    for _ in 0..ATTEMPTS {
+        let file = tempfile::Builder::new()
+            .prefix(prefix)
+            .rand_bytes(RANDOM)
+            .tempfile_in(folder)?;
+        let name = file.path().file_name().unwrap_or_default();
+        if leftover::hold(file.as_file(), &opened, name.as_bytes()) {
+            return Ok(file);
+        }
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
 
 /// Refuses a device, a pipe or a socket, whose place a file would take: as root, that of the whole machine's /dev/null.
 ///
@@ -21,6 +60,34 @@ pub fn replaceable(output: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_command_left_beside_its_target_is_removed_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let living = begin(folder.path(), ".own-").unwrap();
+        for (name, text) in [
+            (".own-a1B2c3", "half"),
+            (".own-notes", "x"),
+            (".other-a1B2c3", "x"),
+        ] {
+            std::fs::write(at(name), text).unwrap();
+        }
+        let next = begin(folder.path(), ".own-").unwrap();
+        assert!(!at(".own-a1B2c3").exists());
+        for stays in [
+            living.path(),
+            next.path(),
+            &at(".own-notes"),
+            &at(".other-a1B2c3"),
+        ] {
+            assert!(stays.exists(), "{}", stays.display());
+        }
+        living.persist(at("whole")).unwrap();
+        drop(next);
+        let left = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 3, "a file that is whole stays, one that is dropped goes");
+    }
 
     #[test]
     fn only_files_are_replaced() {

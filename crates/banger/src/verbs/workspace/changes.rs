@@ -5,7 +5,6 @@ use std::io::{self, BufReader, IsTerminal, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
 use workspace::patch::{LARGEST_TEXT, Onto, Patch, parse};
 use workspace::{
     Apply, Base, LARGEST_PATCH, WorkspaceError, apply as apply_here, export as export_from, to_branch,
@@ -18,7 +17,7 @@ use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::{self, TerminalFilter};
 use crate::terminal::Signals;
-use crate::verbs::output::replaceable;
+use crate::verbs::output::{begin, replaceable};
 use crate::workspace::{Records, failed, open};
 
 /// `vm workspace export`.
@@ -38,7 +37,7 @@ pub async fn export(place: &Place, args: &ExportWorkspaceArgs) -> Result<u8, Fai
         .parent()
         .filter(|folder| *folder != Path::new(""))
         .unwrap_or(Path::new("."));
-    let file = NamedTempFile::new_in(folder).map_err(cannot)?;
+    let file = begin(folder, ".banger-patch-").map_err(cannot)?;
     let file = fetch(
         &entered,
         &args.guest.guest_path,
