@@ -12,6 +12,12 @@ die() {
     exit 1
 }
 
+# Sets `banger` to the one that has been built, or to BANGER.
+use_banger() {
+    banger=${BANGER:-$root/build/bin/banger}
+    [ -x "$banger" ] || die "no $banger: run \`make build\` first"
+}
+
 # Runs a command as root: directly, or through sudo.
 as_root() {
     if [ "$(id -u)" = 0 ]; then

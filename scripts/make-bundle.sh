@@ -12,8 +12,7 @@ set -euo pipefail
 name=$1
 shift
 bundles=${BANGER_BUNDLES:-$root/build/manual/bundles}
-banger=${BANGER:-$root/build/bin/banger}
-[ -x "$banger" ] || die "no $banger: run \`make build\` first"
+use_banger
 
 mkdir -p "$bundles"
 entry=$("$banger" internal make-bundle --name "$name" --out "$bundles" "$@")

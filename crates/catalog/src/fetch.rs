@@ -8,7 +8,7 @@ use ureq::Agent;
 use ureq::http::{StatusCode, header};
 use ureq::tls::TlsConfig;
 
-use crate::bundle::{BundleError, RemoteCatalog};
+use crate::bundle::{BundleError, LARGEST_CATALOG, RemoteCatalog};
 use crate::cancel::{Cancel, Registration};
 use crate::entries::Architecture;
 use crate::error::CatalogError;
@@ -18,7 +18,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How long a catalog may take, from the request to its last byte.
 const EXCHANGE: Duration = Duration::from_secs(20);
 const REDIRECTS: u32 = 5;
-const LARGEST_CATALOG: u64 = 16 << 20;
 
 /// Fetches what is published.
 #[derive(Clone, Debug)]

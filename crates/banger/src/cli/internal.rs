@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use config::VmName;
 
 /// `banger internal`.
@@ -17,12 +17,47 @@ pub struct InternalGroup {
 /// The verbs of `banger internal`.
 #[derive(Debug, Subcommand)]
 pub enum InternalCommand {
+    /// Print a catalog with one more entry.
+    AddEntry(AddEntryArgs),
+    /// Check an entry of a catalog and the bundle beside it, and print the entry.
+    CheckEntry(EntryArgs),
     /// Write the man pages into a folder.
     ManPages(ManPagesArgs),
     /// Make a bundle of an image or a kernel, and print its entry of a catalog.
     MakeBundle(MakeBundleArgs),
     /// Join stdin and stdout to the sshd of a VM: ssh's ProxyCommand.
     SshProxy(SshProxyArgs),
+}
+
+/// `banger internal check-entry`.
+#[derive(Debug, Args)]
+pub struct EntryArgs {
+    /// Part of the catalog.
+    #[arg(value_name = "KIND")]
+    pub kind: EntryKind,
+    /// File of the entry.
+    #[arg(value_name = "ENTRY")]
+    pub entry: PathBuf,
+}
+
+/// Parts of a catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EntryKind {
+    /// Images.
+    Images,
+    /// Kernels.
+    Kernels,
+}
+
+/// `banger internal add-entry`.
+#[derive(Debug, Args)]
+pub struct AddEntryArgs {
+    /// The entry.
+    #[command(flatten)]
+    pub entry: EntryArgs,
+    /// File of the catalog.
+    #[arg(value_name = "CATALOG")]
+    pub catalog: PathBuf,
 }
 
 /// `banger internal man-pages`.

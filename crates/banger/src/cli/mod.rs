@@ -31,7 +31,7 @@ pub use forward::{ForwardArgs, PortsArgs};
 pub use image::{
     BuildArgs, CacheCommand, CachePruneArgs, ExportArgs, ImageCommand, ImageGroup, PullArgs, RegisterArgs,
 };
-pub use internal::{InternalCommand, InternalGroup, MakeBundleArgs};
+pub use internal::{AddEntryArgs, EntryArgs, EntryKind, InternalCommand, InternalGroup, MakeBundleArgs};
 pub use kernel::{ImportKernelArgs, KernelCommand, KernelGroup, ListKernelsArgs, PullKernelArgs};
 pub use ssh::{SshArgs, SshConfigArgs};
 pub use verbs::{

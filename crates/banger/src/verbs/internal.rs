@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{bundle, ssh};
+use super::{bundle, entry, ssh};
 use crate::cli::{self, InternalCommand};
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -14,6 +14,14 @@ use crate::render;
 /// A file cannot be written, a VM not be reached.
 pub async fn internal(place: &Place, command: &InternalCommand) -> Result<u8, Failure> {
     match command {
+        InternalCommand::AddEntry(args) => {
+            render::json(&entry::add(args)?)?;
+            Ok(0)
+        }
+        InternalCommand::CheckEntry(args) => {
+            render::json(&entry::check(args)?)?;
+            Ok(0)
+        }
         InternalCommand::SshProxy(args) => ssh::proxy(place, &args.host).await,
         InternalCommand::MakeBundle(args) => {
             render::json(&bundle::make(args)?)?;

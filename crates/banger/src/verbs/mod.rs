@@ -10,6 +10,7 @@ mod create;
 mod daemon;
 mod df;
 mod doctor;
+mod entry;
 mod exec;
 mod file_sync;
 mod forward;

@@ -45,6 +45,10 @@ impl Lab {
 
     /// Publishes an image with one file of this content.
     fn image(&self, name: &str, content: &[u8]) -> Command {
+        self.of_rootfs("publish-golden-image.sh", name, content)
+    }
+
+    fn of_rootfs(&self, script: &str, name: &str, content: &[u8]) -> Command {
         let mut tar = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
@@ -52,13 +56,21 @@ impl Lab {
         tar.append_data(&mut header, "etc/motd", content).unwrap();
         fs::write(self.path("rootfs.tar"), tar.into_inner().unwrap()).unwrap();
         let arguments = [name, "--rootfs-tar", "rootfs.tar", "--kernel", "generic"];
-        self.script("publish-golden-image.sh", &arguments)
+        self.script(script, &arguments)
     }
 
     /// What everybody reads now.
     fn catalog(&self) -> RemoteCatalog {
         let bytes = fs::read(self.path("remote/catalog.json")).unwrap();
         RemoteCatalog::parse(&bytes, &format!("{}/catalog.json", self.url), "amd64").unwrap()
+    }
+
+    /// Files of the remote.
+    fn uploaded(&self) -> Vec<String> {
+        let files = fs::read_dir(self.path("remote")).unwrap().flatten();
+        files
+            .map(|file| file.file_name().into_string().unwrap())
+            .collect()
     }
 
     fn images(&self) -> Vec<String> {
@@ -78,11 +90,12 @@ fn succeeds(mut command: Command) -> String {
 }
 
 #[track_caller]
-fn fails(mut command: Command, words: &str) {
+fn fails(mut command: Command, words: &str) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
     let said = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains(words), "{said}\nnot {words}");
+    said
 }
 
 #[test]
@@ -125,12 +138,9 @@ fn what_the_public_address_does_not_serve_is_not_listed() {
     let mut unseen = lab.image("tools", b"unseen");
     unseen.env("BANGER_PUBLISH_URL", &address);
     fails(unseen, "is not served; the catalog stays as it was");
-    let uploaded = fs::read_dir(lab.path("remote")).unwrap().flatten();
-    let uploaded = uploaded.map(|file| file.file_name().into_string().unwrap());
-    let uploaded = uploaded
-        .filter(|name| name.starts_with("tools-"))
-        .collect::<Vec<_>>();
-    fs::write(elsewhere.join(&uploaded[0]), "something else").unwrap();
+    let uploaded = lab.uploaded();
+    let uploaded = uploaded.iter().find(|name| name.starts_with("tools-")).unwrap();
+    fs::write(elsewhere.join(uploaded), "something else").unwrap();
     let mut other = lab.image("tools", b"unseen");
     other.env("BANGER_PUBLISH_URL", &address);
     fails(other, "serves something else than was uploaded");
@@ -150,15 +160,129 @@ fn a_publication_that_cannot_be_says_why_before_it_begins() {
     let no_folder = lab.script("publish-kernel.sh", &["generic", "--from", "nosuch"]);
     fails(no_folder, "no folder nosuch");
 
+    // Other catalogs than those that banger reads, with nothing uploaded beside them.
+    let twice = "{\"schema_version\": 1}{\"schema_version\": 1}";
     for (there, said) in [
-        ("{\"schema_version\": 2}", "is of another version; refused"),
-        ("{\"schema_version\": 1, \"images\": 3}", "is no catalog; refused"),
+        ("{\"schema_version\": 2}", "it is of version 2"),
+        (
+            "{\"schema_version\": 1, \"images\": 3}",
+            "invalid type: integer `3`",
+        ),
+        ("{\"schema_version\": 1, \"evil\": 1}", "unknown field `evil`"),
+        (twice, "trailing characters"),
     ] {
         fs::write(lab.path("remote/catalog.json"), there).unwrap();
         fails(lab.image("box", b"x"), said);
+        fails(
+            lab.image("box", b"x"),
+            "is no catalog that takes the entry; refused",
+        );
         assert_eq!(
             fs::read_to_string(lab.path("remote/catalog.json")).unwrap(),
             there
         );
+        assert_eq!(lab.uploaded(), ["catalog.json"]);
     }
+}
+
+#[test]
+fn the_first_publication_makes_the_folder() {
+    let lab = Lab::new();
+    let mut first = lab.image("box", b"x");
+    first
+        .env("BANGER_PUBLISH_REMOTE", "public:new/folder")
+        .env("BANGER_PUBLISH_URL", format!("{}/new/folder", lab.url));
+    succeeds(first);
+    assert!(lab.path("remote/new/folder/catalog.json").exists());
+}
+
+#[test]
+fn nothing_is_uploaded_of_an_entry_that_is_not_true_of_the_bundle_beside_it() {
+    let lab = Lab::new();
+    succeeds(lab.of_rootfs("make-bundle.sh", "box", b"here"));
+    let bundles = lab.path("bundles");
+    let good = fs::read_to_string(bundles.join("box.json")).unwrap();
+    let read: serde_json::Value = serde_json::from_str(&good).unwrap();
+    let [url, sha256] = ["url", "sha256"].map(|key| read["bundle"][key].as_str().unwrap());
+    let size = read["bundle"]["size"].as_u64().unwrap();
+    for other in [
+        "catalog.json",
+        "plain.tar.zst",
+        "http:/127.0.0.1:9/b",
+        "../above.tar.zst",
+    ] {
+        let path = bundles.join(other);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(bundles.join(url), path).unwrap();
+    }
+    let renamed = url.replace("box", "cat");
+    fs::copy(bundles.join(url), bundles.join(&renamed)).unwrap();
+    let empty = "0".repeat(64);
+    let missing = url.replace(&sha256[..12], &empty[..12]);
+
+    let edited = |edits: &[(&str, &str)]| {
+        edits.iter().fold(good.clone(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replace(from, to)
+        })
+    };
+    let no_such_name = "bundle.url: it is not NAME-ARCH-HASH.tar.zst";
+    for (entry, words) in [
+        (format!("{good}{good}"), "trailing characters"),
+        (
+            format!("{good}{{\"name\": \"\", \"evil\": 1}}"),
+            "trailing characters",
+        ),
+        (edited(&[("{\n", "{\"evil\": 1,\n")]), "unknown field `evil`"),
+        (edited(&[(url, "http://127.0.0.1:9/b")]), no_such_name),
+        (
+            edited(&[(url, "../above.tar.zst")]),
+            "neither an http or https address nor a relative path",
+        ),
+        (edited(&[(url, "catalog.json")]), no_such_name),
+        (edited(&[(url, "plain.tar.zst")]), no_such_name),
+        (edited(&[(url, "-x")]), no_such_name),
+        (
+            edited(&[("\"box\"", "\"\\u001b]0;owned\\u0007\\nnext\"")]),
+            "is not a name",
+        ),
+        (
+            edited(&[("\"distro\": \"\"", "\"distro\": \"\\u001b[31mred\"")]),
+            "it is not one line",
+        ),
+        (
+            edited(&[(&size.to_string(), &(size + 1).to_string())]),
+            "it ended after",
+        ),
+        (
+            edited(&[(&size.to_string(), &(size - 1).to_string())]),
+            "it has more than the",
+        ),
+        (
+            edited(&[("\"box\"", "\"cat\""), (url, &renamed)]),
+            "its name is `box`; `cat` was due",
+        ),
+        (
+            edited(&[("\"generic\"", "\"other\"")]),
+            "its kernel is `generic`; `other` was due",
+        ),
+        (edited(&[(&sha256[12..], &empty[12..])]), "its sha256 is"),
+        (edited(&[(url, &missing), (sha256, &empty)]), "cannot read"),
+        (String::new(), "EOF while parsing"),
+    ] {
+        fs::write(bundles.join("box.json"), &entry).unwrap();
+        let said = fails(lab.script("publish", &["images", "bundles/box.json"]), words);
+        assert!(said.contains("publish: nothing is uploaded"), "{said}");
+        let printable = said.lines().all(|line| !line.contains(char::is_control));
+        assert!(printable && said.lines().count() == 2, "{said:?}");
+        assert_eq!(lab.uploaded(), Vec::<String>::new(), "{entry}");
+    }
+    fs::write(bundles.join("box.json"), &good).unwrap();
+    fails(
+        lab.script("publish", &["kernels", "bundles/box.json"]),
+        "unknown field `kernel`",
+    );
+    assert_eq!(lab.uploaded(), Vec::<String>::new());
+    succeeds(lab.script("publish", &["images", "bundles/box.json"]));
+    assert_eq!(lab.images(), ["box"]);
 }

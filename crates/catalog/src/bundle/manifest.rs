@@ -141,28 +141,38 @@ pub(crate) fn parse<T: DeserializeOwned>(document: &'static str, json: &[u8]) ->
     struct Version {
         schema_version: u64,
     }
-    let wrong = |message: String| BundleError::Document {
-        document,
-        message: message
-            .chars()
-            .take(300)
-            .map(|letter| if letter.is_control() { '?' } else { letter })
-            .collect(),
-    };
-    let version: Version = serde_json::from_slice(json).map_err(|error| wrong(error.to_string()))?;
+    let version: Version =
+        serde_json::from_slice(json).map_err(|error| wrong(document, &error.to_string()))?;
     if version.schema_version != u64::from(SCHEMA_VERSION) {
         return Err(BundleError::Future {
             found: version.schema_version,
             known: SCHEMA_VERSION,
         });
     }
+    self::document(document, json)
+}
+
+/// Reads a document, which is one JSON value and nothing else.
+pub(crate) fn document<T: DeserializeOwned>(document: &'static str, json: &[u8]) -> Result<T, BundleError> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let key = error.path().to_string();
-        wrong(format!("{key}: {}", error.inner()))
+        wrong(document, &format!("{key}: {}", error.inner()))
     })?;
-    deserializer.end().map_err(|error| wrong(error.to_string()))?;
+    deserializer
+        .end()
+        .map_err(|error| wrong(document, &error.to_string()))?;
     Ok(parsed)
+}
+
+fn wrong(document: &'static str, message: &str) -> BundleError {
+    let message = message.chars().take(300);
+    BundleError::Document {
+        document,
+        message: message
+            .map(|letter| if letter.is_control() { '?' } else { letter })
+            .collect(),
+    }
 }
 
 pub(crate) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -9,20 +9,22 @@
 //! of itself is bounded and checked: whoever made it may wish us ill.
 
 mod checked;
+mod entry;
 mod error;
 mod manifest;
 mod read;
 mod remote;
 mod write;
 
+pub use entry::Entry;
 pub use error::BundleError;
 pub use manifest::{
     BundleImage, BundleKernel, Description, LARGEST_ROOTFS, MANIFEST, Manifest, RootFs, RootFsKind,
     SCHEMA_VERSION,
 };
 pub use read::Bundle;
-pub(crate) use remote::resolve;
 pub use remote::{BundleRef, RemoteCatalog, RemoteImage, RemoteKernel};
+pub(crate) use remote::{LARGEST_CATALOG, resolve};
 pub use write::{Written, file_name, write_image, write_kernel};
 
 /// A sha256 as 64 lower-case hexadecimal digits.

@@ -15,6 +15,8 @@ use super::manifest::{name, parse, sha256, text};
 
 /// Most bytes of a bundle.
 const LARGEST: u64 = 64 << 30;
+/// Most bytes of a catalog.
+pub(crate) const LARGEST_CATALOG: u64 = 16 << 20;
 const MOST_ENTRIES: usize = 10_000;
 
 /// Where a bundle is, and which it is.
@@ -96,37 +98,53 @@ impl RemoteCatalog {
     /// # Errors
     /// [`BundleError::Future`] and [`BundleError::Document`].
     pub fn parse(json: &[u8], base: &str, arch: &str) -> Result<Self, BundleError> {
-        let wrong = |message: String| BundleError::Document {
-            document: "the catalog",
-            message,
-        };
-        let mut catalog: Self = parse("the catalog", json)?;
-        if catalog.images.len() + catalog.kernels.len() > MOST_ENTRIES {
-            return Err(wrong(format!("it has more than {MOST_ENTRIES} entries")));
-        }
+        let mut catalog = Self::parse_all(json)?;
         catalog.images.retain(|image| image.arch == arch);
         catalog.kernels.retain(|kernel| kernel.arch == arch);
-        for (what, mut names) in [
-            (
-                "image",
-                catalog.images.iter().map(|image| &image.name).collect::<Vec<_>>(),
-            ),
-            (
-                "kernel",
-                catalog.kernels.iter().map(|kernel| &kernel.name).collect(),
-            ),
-        ] {
-            names.sort_unstable();
-            if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(wrong(format!("{what} `{}` comes twice", pair[0])));
-            }
-        }
+        catalog.check_names()?;
         let images = catalog.images.iter_mut().map(|image| &mut image.bundle);
         let kernels = catalog.kernels.iter_mut().map(|kernel| &mut kernel.bundle);
         for bundle in images.chain(kernels) {
             bundle.url = resolve(base, &bundle.url);
         }
         Ok(catalog)
+    }
+
+    /// Reads all entries, as they are.
+    pub(super) fn parse_all(json: &[u8]) -> Result<Self, BundleError> {
+        let catalog: Self = parse("the catalog", json)?;
+        catalog.check_count()?;
+        Ok(catalog)
+    }
+
+    pub(super) fn check_count(&self) -> Result<(), BundleError> {
+        if self.images.len() + self.kernels.len() > MOST_ENTRIES {
+            return Err(wrong(format!("it has more than {MOST_ENTRIES} entries")));
+        }
+        Ok(())
+    }
+
+    /// Checks that no name comes twice for an architecture.
+    pub(super) fn check_names(&self) -> Result<(), BundleError> {
+        let images = self.images.iter().map(|image| (&image.name, &image.arch));
+        let kernels = self.kernels.iter().map(|kernel| (&kernel.name, &kernel.arch));
+        for (what, mut names) in [
+            ("image", images.collect::<Vec<_>>()),
+            ("kernel", kernels.collect()),
+        ] {
+            names.sort_unstable();
+            if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Err(wrong(format!("{what} `{}` comes twice", pair[0].0)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wrong(message: String) -> BundleError {
+    BundleError::Document {
+        document: "the catalog",
+        message,
     }
 }
 
