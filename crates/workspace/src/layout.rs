@@ -172,6 +172,28 @@ impl Layout {
         self.shared.as_ref().unwrap_or(&self.folder)
     }
 
+    /// The repository's folder below the working tree's top as the user named that, where links lead to it: by a whole
+    /// path, or from where the user's shell says that it is.
+    pub(crate) fn over_links(&self, asked: &Path) -> Option<PathBuf> {
+        let here = || {
+            let here = PathBuf::from(std::env::var_os("PWD")?);
+            let is_here = here.is_absolute() && here.canonicalize().ok()? == std::env::current_dir().ok()?;
+            is_here.then_some(here)
+        };
+        let named = match asked.is_absolute() {
+            true => asked.to_owned(),
+            false => here()?.join(asked),
+        };
+        // Without `.` and a slash at the end, and over `..` only as the file system has it.
+        let named: PathBuf = named.components().collect();
+        let plain = !named
+            .components()
+            .any(|part| part == std::path::Component::ParentDir);
+        let leads =
+            plain && !self.by_file && named != self.top.path && named.canonicalize().ok()? == self.top.path;
+        leads.then(|| named.join(".git"))
+    }
+
     /// A reader of the repository's settings.
     pub(crate) fn reader(&self, about: About) -> Reader<'_> {
         let mut roots = vec![&self.top, &self.folder];

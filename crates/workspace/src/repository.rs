@@ -83,6 +83,7 @@ impl Repository {
         let _rights = owner::rights(owner)?;
         let mut about = About {
             folder: layout.folder.path.clone(),
+            over_links: layout.over_links(path),
             branch: None,
             remotes: Vec::new(),
             home: host.home.clone(),

@@ -11,6 +11,8 @@ use super::wildmatch::matches;
 pub(crate) struct About {
     /// Its `.git`, or what stands for it.
     pub(crate) folder: PathBuf,
+    /// The same as the user went there, where that is over links.
+    pub(crate) over_links: Option<PathBuf>,
     /// The branch that is checked out.
     pub(crate) branch: Option<Vec<u8>>,
     /// Addresses of its remotes.
@@ -44,7 +46,7 @@ impl About {
             return 0;
         };
         let texts = if condition.starts_with(b"gitdir") {
-            self.folder.as_os_str().len()
+            self.folders().map(|folder| folder.as_os_str().len()).sum()
         } else if condition.starts_with(b"onbranch:") {
             self.branch.as_ref().map_or(0, Vec::len)
         } else {
@@ -71,24 +73,40 @@ impl About {
         }
     }
 
+    fn folders(&self) -> impl Iterator<Item = &Path> {
+        [Some(&*self.folder), self.over_links.as_deref()]
+            .into_iter()
+            .flatten()
+    }
+
     fn lies_in(&self, pattern: &[u8], file: &Path, ignore_case: bool) -> bool {
-        let mut whole = if let Some(rest) = pattern.strip_prefix(b"./") {
-            let folder = file.parent().unwrap_or(Path::new("/"));
-            below(folder, rest)
+        // Literally, whatever the folder of the file is called; that of the user is part of the pattern, as with git.
+        let mut literal = Vec::new();
+        let pattern = &*with_all_below(pattern.to_vec());
+        let pattern = if let Some(rest) = pattern.strip_prefix(b"./") {
+            let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+            literal = below(file.parent().unwrap_or(Path::new("/")), b"");
+            rest.to_vec()
         } else if let Some(rest) = pattern.strip_prefix(b"~/") {
             let Some(home) = &self.home else { return false };
             below(&home.canonicalize().unwrap_or_else(|_| home.clone()), rest)
-        } else {
+        } else if pattern.first() == Some(&b'/') {
             pattern.to_vec()
+        } else {
+            with_all_below([b"**/", pattern].concat())
         };
-        if whole.first() != Some(&b'/') {
-            whole = [b"**/", &*whole].concat();
-        }
-        matches(
-            &with_all_below(whole),
-            self.folder.as_os_str().as_bytes(),
-            ignore_case,
-        )
+        self.folders().any(|folder| {
+            let folder = folder.as_os_str().as_bytes();
+            folder
+                .split_at_checked(literal.len())
+                .is_some_and(|(before, rest)| {
+                    let is_there = match ignore_case {
+                        true => before.eq_ignore_ascii_case(&literal),
+                        false => before == literal,
+                    };
+                    is_there && matches(&pattern, rest, ignore_case)
+                })
+        })
     }
 
     /// A path of a setting's value: below the user's home, beside the file, or from the root.
@@ -124,6 +142,7 @@ mod tests {
     fn a_condition_holds_by_folder_branch_or_remote() {
         let about = About {
             folder: "/home/ada/work/site/.git".into(),
+            over_links: Some("/home/ada/link/.git".into()),
             branch: Some(b"topic/one".to_vec()),
             remotes: vec![b"https://example.org/site.git".to_vec()],
             home: Some("/home/ada".into()),
@@ -134,6 +153,11 @@ mod tests {
             ("gitdir:work/", true),
             ("gitdir:/home/ada/work/site/.git", true),
             ("gitdir:./work/", true),
+            ("gitdir:./", true),
+            ("gitdir:./*/site/.git", true),
+            ("gitdir/i:./WORK/", true),
+            ("gitdir:~/link/", true),
+            ("gitdir:./link/", true),
             ("gitdir:/HOME/ada/", false),
             ("gitdir/i:/HOME/ada/", true),
             ("onbranch:topic/", true),
@@ -145,5 +169,11 @@ mod tests {
             let holds = about.holds(condition.as_bytes(), Path::new("/home/ada/.gitconfig"));
             assert_eq!(holds, expected, "{condition}");
         }
+        let odd = About {
+            folder: "/home/[ada]*/work/.git".into(),
+            ..About::default()
+        };
+        let holds = |condition: &[u8]| odd.holds(condition, Path::new("/home/[ada]*/.gitconfig"));
+        assert!(holds(b"gitdir:./work/") && holds(b"gitdir/i:./WORK/") && !holds(b"gitdir:./other/"));
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! Keys are bytes: a name that is no text is still the name that git compares.
 
+mod class;
 mod condition;
 mod harmless;
 mod parse;

@@ -1,4 +1,7 @@
-//! Patterns with `*`, `?`, `[…]` and `**`, as git's conditions of includes have them (`gitignore(5)`).
+//! Patterns with `*`, `?`, `[…]` and `**`, as git's conditions of includes have them (`gitignore(5)`, and what git's
+//! `wildmatch.c` makes of it with `WM_PATHNAME`).
+
+use super::class::Class;
 
 /// Whether all of a text matches a pattern. `*` and `?` do not match a slash, `**` between slashes matches any folders.
 ///
@@ -8,8 +11,7 @@ pub(super) fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
         true => byte.to_ascii_lowercase(),
         false => byte,
     };
-    let pattern: Vec<u8> = pattern.iter().copied().map(fold).collect();
-    let Some(steps) = steps(&pattern) else {
+    let Some(steps) = steps(pattern, ignore_case) else {
         return false;
     };
     // Of each step, and of the end, whether the text so far leads to it.
@@ -39,7 +41,7 @@ pub(super) fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
 enum Step {
     Byte(u8),
     One,
-    OneOf(Class),
+    OneOf(Box<Class>),
     /// Any number of bytes but slashes.
     Within,
     /// Any number of bytes.
@@ -64,84 +66,45 @@ fn pass(steps: &[Step], reached: &mut [bool]) {
     }
 }
 
-/// The steps of a pattern; none if it has a class without an end, which matches nothing.
-fn steps(pattern: &[u8]) -> Option<Vec<Step>> {
+/// The steps of a pattern; none if it has a class without an end or with a name that is none, which matches nothing.
+fn steps(pattern: &[u8], ignore_case: bool) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     let mut at = 0;
     while let Some(&byte) = pattern.get(at) {
         match byte {
             b'*' => {
+                // Any number from two on is `**`.
                 let stars = pattern[at..].iter().take_while(|byte| **byte == b'*').count();
-                let before = at == 0 || pattern[at - 1] == b'/';
+                let across = stars > 1 && (at == 0 || pattern[at - 1] == b'/');
                 at += stars;
-                match pattern.get(at) {
-                    Some(b'/') if stars == 2 && before => {
+                match &pattern[at..] {
+                    [b'/', ..] if across => {
                         steps.extend([Step::Folders, Step::Across, Step::Byte(b'/')]);
                         at += 1;
                     }
-                    None if stars == 2 && before => steps.push(Step::Across),
+                    [] | [b'\\', b'/', ..] if across => steps.push(Step::Across),
                     _ => steps.push(Step::Within),
                 }
                 continue;
             }
             b'?' => steps.push(Step::One),
             b'[' => {
-                let (class, length) = Class::read(&pattern[at..])?;
-                steps.push(Step::OneOf(class));
+                let (class, length) = Class::read(&pattern[at..], ignore_case)?;
+                steps.push(Step::OneOf(Box::new(class)));
                 at += length;
                 continue;
             }
-            b'\\' if at + 1 < pattern.len() => {
+            // As it is: one in upper case is found in no text whose case does not count.
+            b'\\' => {
                 at += 1;
-                steps.push(Step::Byte(pattern[at]));
+                steps.push(Step::Byte(*pattern.get(at)?));
             }
+            byte if ignore_case => steps.push(Step::Byte(byte.to_ascii_lowercase())),
             byte => steps.push(Step::Byte(byte)),
         }
         at += 1;
     }
     Some(steps)
-}
-
-/// `[a-c]` or `[!a-c]`: a bit for each byte.
-struct Class([u64; 4]);
-
-impl Class {
-    /// The class that a pattern begins with, and its length.
-    fn read(pattern: &[u8]) -> Option<(Self, usize)> {
-        let negated = matches!(pattern.get(1), Some(b'!' | b'^'));
-        let first = 1 + usize::from(negated);
-        let mut at = first;
-        let mut bits = [0; 4];
-        loop {
-            let mut low = *pattern.get(at)?;
-            if low == b']' && at > first {
-                break;
-            }
-            if low == b'\\' {
-                at += 1;
-                low = *pattern.get(at)?;
-            }
-            at += 1;
-            let mut high = low;
-            if pattern.get(at) == Some(&b'-') && pattern.get(at + 1).is_some_and(|byte| *byte != b']') {
-                high = *pattern.get(at + 1)?;
-                at += 2;
-            }
-            for byte in low..=high {
-                bits[usize::from(byte >> 6)] |= 1 << (byte & 63);
-            }
-        }
-        let bits = if negated {
-            bits.map(|word: u64| !word)
-        } else {
-            bits
-        };
-        Some((Self(bits), at + 1))
-    }
-
-    fn has(&self, byte: u8) -> bool {
-        self.0[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1
-    }
 }
 
 #[cfg(test)]
@@ -176,6 +139,142 @@ mod tests {
             );
         }
         assert!(matches(b"/HOME/**", b"/home/x", true));
+    }
+
+    /// What git says of each pattern that a text is compared with, as the branch that is checked out.
+    fn by_git(text: &str, patterns: &[String], ignore_case: bool) -> Vec<bool> {
+        let folder = tempfile::tempdir().unwrap();
+        let git = |arguments: &[&str]| {
+            let mut git = std::process::Command::new("git");
+            git.args(arguments).current_dir(folder.path());
+            git.env("GIT_CONFIG_GLOBAL", folder.path().join("settings"));
+            git.env("GIT_CONFIG_NOSYSTEM", "1");
+            let output = git.output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        // The folder's own path, which no pattern changes, goes before those whose case does not count.
+        let (kind, before) = match ignore_case {
+            true => ("gitdir/i", "./".to_owned()),
+            false => ("onbranch", String::new()),
+        };
+        let mut settings = String::new();
+        for (number, pattern) in patterns.iter().enumerate() {
+            let quoted = pattern.replace('\\', "\\\\").replace('"', "\\\"");
+            settings.push_str(&format!(
+                "[includeIf \"{kind}:{before}{quoted}\"]\n\tpath = holds{number}\n"
+            ));
+            std::fs::write(
+                folder.path().join(format!("holds{number}")),
+                format!("[a]\n\tb = {number}\n"),
+            )
+            .unwrap();
+        }
+        match ignore_case {
+            true => {
+                // A repository without a tree, whose folder is what is compared.
+                git(&["init", "-q", "--bare", text]);
+                std::fs::write(folder.path().join("settings"), settings).unwrap();
+                let found = git(&["--git-dir", text, "config", "--get-all", "a.b"]);
+                said(&found, patterns.len())
+            }
+            false => {
+                git(&["init", "-q", "."]);
+                std::fs::write(
+                    folder.path().join(".git/HEAD"),
+                    format!("ref: refs/heads/{text}\n"),
+                )
+                .unwrap();
+                std::fs::write(folder.path().join("settings"), settings).unwrap();
+                said(&git(&["config", "--get-all", "a.b"]), patterns.len())
+            }
+        }
+    }
+
+    fn said(found: &str, count: usize) -> Vec<bool> {
+        let found: Vec<usize> = found.lines().map(|line| line.parse().unwrap()).collect();
+        (0..count).map(|number| found.contains(&number)).collect()
+    }
+
+    /// Patterns of the parts that mean something, drawn by a number.
+    fn drawn(seed: u64, letters: &[&str]) -> Vec<String> {
+        let mut state = seed;
+        let mut next = |below: usize| {
+            // Knuth's generator: the low bits are poor.
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        (0..500)
+            .map(|_| (0..=next(7)).map(|_| letters[next(letters.len())]).collect())
+            .collect()
+    }
+
+    #[test]
+    fn patterns_match_as_they_do_in_git() {
+        const LETTERS: &[&str] = &[
+            "*",
+            "**",
+            "***",
+            "/",
+            "/",
+            "a",
+            "b",
+            "A",
+            "?",
+            "[a-c]",
+            "[!a]",
+            "[^b]",
+            "[a-\\c]",
+            "[]a]",
+            "[!]]",
+            "[[:alpha:]]",
+            "[[:upper:]/]",
+            "[[:digit:]x]",
+            "[[:x:]]",
+            "[[:",
+            "[a-",
+            "\\",
+            "\\/",
+            "[[:]",
+            "[-a]",
+            "[\\]a]",
+            "[a-c-e]",
+            "[A-Z]",
+            "[A]",
+            "[[:punct:]]",
+            "[[:xdigit:][:space:]]",
+            "-",
+            "]",
+            "[[:alpha:",
+        ];
+        // Never at the end: git adds `**` to a slash there, by its own rule.
+        let patterns: Vec<String> = drawn(7, LETTERS)
+            .into_iter()
+            .filter(|pattern| !pattern.ends_with('/'))
+            .collect();
+        let other: Vec<String> = patterns
+            .iter()
+            .filter(|pattern| !pattern.starts_with('/'))
+            .cloned()
+            .collect();
+        let mut found = 0;
+        for (text, patterns, ignore_case) in [
+            ("a", &patterns, false),
+            ("b/a", &patterns, false),
+            ("a/b/c", &patterns, false),
+            ("A-b", &patterns, false),
+            ("c/a]b/x", &patterns, false),
+            ("b/A", &other, true),
+            ("C/a]B", &other, true),
+        ] {
+            for (pattern, git) in patterns.iter().zip(by_git(text, patterns, ignore_case)) {
+                let own = matches(pattern.as_bytes(), text.as_bytes(), ignore_case);
+                assert_eq!(own, git, "{pattern} {text} {ignore_case}");
+                found += usize::from(git);
+            }
+        }
+        assert!(found > 50, "{found} of them match");
     }
 
     #[test]

@@ -501,6 +501,17 @@ fn settings_of_the_users_with_conditions_count_where_they_hold() {
     scene.write("other", "goes\n");
     let status = run_here("leading_out::looks_at_a_repository", &scene.top(), &home);
     assert!(status.contains("edited: [\"other\"]"), "{status}");
+    // As the user went there, too.
+    symlink(scene.path(""), home.join("work")).unwrap();
+    let include = "[includeIf \"gitdir:~/w[[:alpha:]]rk/\"]\n\tpath = here\n";
+    fs::write(home.join(".gitconfig"), include).unwrap();
+    for (top, edited) in [
+        (home.join("work/host"), "[\"other\"]"),
+        (scene.top(), "[\"other\", \"private\"]"),
+    ] {
+        let status = run_here("leading_out::looks_at_a_repository", &top, &home);
+        assert!(status.contains(&format!("edited: {edited}")), "{status}");
+    }
 }
 
 #[test]
