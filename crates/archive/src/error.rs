@@ -43,7 +43,7 @@ pub enum ArchiveError {
         room: u64,
     },
     /// The stream is no archive.
-    #[error("the archive is broken after `{after}`: {what}")]
+    #[error("the archive is broken {}: {what}", place(after))]
     Malformed {
         /// The last entry that was sound; empty if there was none.
         after: String,
@@ -51,7 +51,7 @@ pub enum ArchiveError {
         what: &'static str,
     },
     /// The stream ended or failed before the archive was whole.
-    #[error("the stream broke off after `{after}`")]
+    #[error("the stream broke off {}", place(after))]
     Stream {
         /// The last entry that began; empty if there was none.
         after: String,
@@ -62,6 +62,14 @@ pub enum ArchiveError {
     /// Whoever packs the tree says that it cannot go on.
     #[error("{0}")]
     Told(String),
+}
+
+/// Where in an archive, by the entry before.
+fn place(after: &str) -> String {
+    match after {
+        "" => "at its beginning".to_owned(),
+        entry => format!("after `{entry}`"),
+    }
 }
 
 impl ArchiveError {
@@ -125,5 +133,33 @@ pub(crate) fn shown(text: &[u8]) -> String {
     match text.split_at_checked(SHOWN) {
         Some((beginning, rest)) if !rest.is_empty() => format!("{}…", String::from_utf8_lossy(beginning)),
         _ => String::from_utf8_lossy(text).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_breaks_before_the_first_entry_breaks_at_the_beginning() {
+        let broken = |after: &str| {
+            let error = ArchiveError::Malformed {
+                after: after.to_owned(),
+                what: "a header's checksum does not hold",
+            };
+            error.line()
+        };
+        assert_eq!(
+            broken("a/b"),
+            "the archive is broken after `a/b`: a header's checksum does not hold"
+        );
+        assert_eq!(
+            broken(""),
+            "the archive is broken at its beginning: a header's checksum does not hold"
+        );
+        assert_eq!(
+            ArchiveError::empty().line(),
+            "the archive is broken at its beginning: it is empty"
+        );
     }
 }
