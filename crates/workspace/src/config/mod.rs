@@ -19,7 +19,7 @@ mod wildmatch;
 pub(crate) use condition::About;
 pub(crate) use harmless::{check_extensions, of_repository, of_user};
 pub(crate) use read::Reader;
-pub(crate) use user::User;
+pub(crate) use user::{User, all_of_user};
 
 /// One setting, as git prints it: `section.name` or `section.subsection.name`, section and name in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,26 +123,6 @@ impl Settings {
     /// These, and those of `later` after them.
     pub(crate) fn and(&self, later: &Self) -> Self {
         Self(self.0.iter().chain(&later.0).cloned().collect())
-    }
-
-    /// As `git config -z --list` prints them.
-    pub(crate) fn listed(&self) -> Vec<u8> {
-        let mut text = Vec::new();
-        for setting in &self.0 {
-            text.extend_from_slice(&setting.section);
-            text.push(b'.');
-            if let Some(part) = &setting.subsection {
-                text.extend_from_slice(part);
-                text.push(b'.');
-            }
-            text.extend_from_slice(&setting.name);
-            if let Some(value) = &setting.value {
-                text.push(b'\n');
-                text.extend_from_slice(value);
-            }
-            text.push(0);
-        }
-        text
     }
 
     /// A file of git's with all of them.

@@ -5,6 +5,28 @@ use proptest::prelude::*;
 use super::parse::parse;
 use super::*;
 
+impl Settings {
+    /// As `git config -z --list` prints them.
+    fn listed(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        for setting in &self.0 {
+            text.extend_from_slice(&setting.section);
+            text.push(b'.');
+            if let Some(part) = &setting.subsection {
+                text.extend_from_slice(part);
+                text.push(b'.');
+            }
+            text.extend_from_slice(&setting.name);
+            if let Some(value) = &setting.value {
+                text.push(b'\n');
+                text.extend_from_slice(value);
+            }
+            text.push(0);
+        }
+        text
+    }
+}
+
 /// What git makes of a file, as it lists it; none if it refuses it.
 fn by_git(text: &[u8]) -> Option<Vec<u8>> {
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -64,6 +64,49 @@ fn add(
     Ok(())
 }
 
+/// All that the user and the host say, on whatever condition, and all files where they may say it: those that are there,
+/// those that would be included, and those that git looks for. One that git cannot read says nothing.
+pub(crate) fn all_of_user(host: &Host) -> (Settings, Vec<PathBuf>) {
+    let about = About {
+        home: host.home.clone(),
+        ..About::default()
+    };
+    let home = host.home.iter().map(|home| home.join(".gitconfig"));
+    let folder = host.folder_of_settings();
+    let usual = ["config", "ignore", "attributes"];
+    let usual = folder
+        .iter()
+        .flat_map(|folder| usual.map(|name| folder.join(name)));
+    let mut files: Vec<PathBuf> = home.chain(usual).chain(host.named_files()).collect();
+    let mut settings = Settings::default();
+    let mut left = MOST_FILES;
+    let mut lists = vec![host.settings().to_vec()];
+    while let Some(list) = lists.pop() {
+        for (file, setting) in list {
+            let conditional = setting.section == b"includeif";
+            let value = setting.value.as_deref().filter(|_| setting.name == b"path");
+            let included = value
+                .filter(|_| conditional || setting.section == b"include")
+                .and_then(|value| about.path(value, &file));
+            if let Some(path) = included {
+                if conditional && let Some(rest) = left.checked_sub(1) {
+                    left = rest;
+                    lists.extend(host.settings_in(&path));
+                }
+                files.push(path);
+            }
+            if files.last() != Some(&file) {
+                files.push(file);
+            }
+            settings.0.push(setting);
+        }
+    }
+    files.retain(|file| file.is_absolute());
+    files.sort_unstable();
+    files.dedup();
+    (settings, files)
+}
+
 /// What a file of the user's says: nothing, where git would find none. The user's links are followed.
 fn text(path: &Path) -> Result<Vec<u8>, WorkspaceError> {
     let cannot = |source| WorkspaceError::host("read", path.display().to_string())(source);

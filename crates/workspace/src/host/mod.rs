@@ -121,6 +121,15 @@ impl Host {
         Some(self.configuration.clone().or_else(usual)?.join("git"))
     }
 
+    /// The files of settings that the user's variables name in the place of the usual ones.
+    pub(crate) fn named_files(&self) -> impl Iterator<Item = PathBuf> {
+        let files = self
+            .kept
+            .iter()
+            .filter(|(name, _)| *name != "GIT_CONFIG_NOSYSTEM");
+        files.map(|(_, file)| PathBuf::from(file))
+    }
+
     /// The programs of the filters that these settings name.
     pub(crate) fn filters(&self, settings: &Settings) -> Vec<Program> {
         of_filters(settings, &self.path, self.home.as_deref())

@@ -444,7 +444,7 @@ fn a_program_of_the_users_own_filter_runs_confined() {
 }
 
 /// Runs a test of this program with other settings of git's.
-fn run_here(test: &str, top: &Path, home: &Path) -> String {
+pub fn run_here(test: &str, top: &Path, home: &Path) -> String {
     let path = std::env::var("PATH").unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--ignored", "--nocapture"])

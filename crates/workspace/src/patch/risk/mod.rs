@@ -10,6 +10,8 @@ mod links;
 mod named;
 mod names;
 mod places;
+mod way;
+mod words;
 
 use std::collections::HashSet;
 

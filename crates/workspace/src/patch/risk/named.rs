@@ -1,11 +1,20 @@
 //! Paths of the tree that the settings of git name here: a folder of hooks, a file that is included, a script that is a
 //! filter. A guest that changes such a file has its program run when git is used next.
+//!
+//! Taken in are all files of the user's settings, whatever conditions they are included on, and each link on the way from
+//! a name to what it means.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use process::FileRights;
+
+use super::way::Way;
+use super::words::{Meaning, words};
+use crate::config::{Settings, all_of_user};
 use crate::repository::Repository;
 
 /// Settings whose values are no paths.
@@ -25,76 +34,104 @@ const OTHERS: &[&str] = &[
 pub(super) struct Named {
     files: HashSet<Vec<u8>>,
     folders: Vec<Vec<u8>>,
+    /// Ends of paths: what stands before them is known only when a shell has run.
+    ends: HashSet<Vec<u8>>,
 }
 
 impl Named {
     pub(super) fn by(repository: &Repository) -> Self {
-        let top = repository.top.as_os_str().as_bytes();
-        let home = repository.git.host().home.as_deref();
-        let home = home.map(|home| home.as_os_str().as_bytes());
-        let mut named = Self::of(&repository.settings.listed(), top, home);
-        named.hooks(&repository.common, &repository.top);
+        let host = repository.git.host();
+        let mut way = Way::in_tree(&repository.top);
+        let mut named = Self::default();
+        named.hooks(&repository.common, &mut way);
+        // Whose home that is, and whose links.
+        let _own = FileRights::own();
+        let (user, files) = all_of_user(host);
+        for file in files {
+            named.files.extend(way.follow(&file));
+        }
+        let programs: Vec<PathBuf> = std::env::split_paths(&host.path)
+            .map(|folder| repository.top.join(folder))
+            .collect();
+        // The user's first: what the repository says can be more than is looked at.
+        for settings in [&user, &*repository.settings] {
+            named.add(settings, host.home.as_deref(), &programs, &mut way);
+        }
         named
     }
 
     /// Hooks of the repository's own that are links into the tree, or all of them where their folder is one.
-    fn hooks(&mut self, common: &Path, top: &Path) {
+    fn hooks(&mut self, common: &Path, way: &mut Way) {
         let hooks = common.join("hooks");
-        let inside = |path: &Path| {
-            let real = path.canonicalize().ok()?;
-            let below = real.strip_prefix(top).ok()?;
-            let hidden = below.starts_with(".git") || below.as_os_str().is_empty();
-            (!hidden).then(|| below.as_os_str().as_bytes().to_vec())
-        };
-        self.folders.extend(inside(&hooks));
+        self.folders.extend(way.follow(&hooks));
         for entry in fs::read_dir(&hooks).into_iter().flatten().flatten() {
             let path = entry.path();
-            let Ok(target) = fs::read_link(&path) else {
-                continue;
-            };
-            self.files.extend(inside(&path));
-            // As it is written, too: what is on the way may become something else.
-            let written = hooks.join(target);
-            self.files.extend(below(
-                written.as_os_str().as_bytes(),
-                b"",
-                top.as_os_str().as_bytes(),
-            ));
+            self.files.extend(way.follow(&path));
+            if let Ok(target) = fs::read_link(&path) {
+                // As it is written, too: what is on the way may become something else.
+                self.files.extend(way.as_written(&hooks.join(target)));
+            }
         }
     }
 
-    fn of(printed: &[u8], top: &[u8], home: Option<&[u8]>) -> Self {
-        let mut named = Self::default();
+    fn add(&mut self, settings: &Settings, home: Option<&Path>, programs: &[PathBuf], way: &mut Way) {
         // What is included is found from the file that says so.
-        let settings = home.map(|home| [home, b"/.config/git"].concat());
-        let bases = [Some(&b""[..]), Some(b".git"), home, settings.as_deref()];
-        for entry in printed.split(|byte| *byte == 0) {
-            let mut parts = entry.splitn(2, |byte| *byte == b'\n');
-            let (Some(key), Some(value)) = (parts.next(), parts.next()) else {
+        let configuration = home.map(|home| home.join(".config/git"));
+        let bases = [Some(Path::new("")), Some(Path::new(".git")), home];
+        let bases: Vec<PathBuf> = bases
+            .into_iter()
+            .flatten()
+            .chain(configuration.as_deref())
+            .map(|base| way.top().join(base))
+            .collect();
+        for setting in &settings.0 {
+            let address = matches!(&*setting.name, b"url" | b"pushurl") && setting.subsection.is_some();
+            let other = OTHERS.iter().any(|other| other.as_bytes() == setting.section);
+            let Some(value) = setting.value.as_ref().filter(|_| !address && !other) else {
                 continue;
             };
-            let section = key.split(|byte| *byte == b'.').next().unwrap_or_default();
-            let address = key.ends_with(b".url") || key.ends_with(b".pushurl");
-            if address || OTHERS.iter().any(|other| other.as_bytes() == section) {
-                continue;
+            let is_folder = setting.is("core", "hookspath") || setting.is("init", "templatedir");
+            let mut paths = vec![&value[..]];
+            for meaning in words(value) {
+                match meaning {
+                    Meaning::Path(path) => paths.push(path),
+                    Meaning::End(end) => {
+                        self.ends.insert(end);
+                    }
+                    Meaning::Tail(tail) => self.tail(tail),
+                }
             }
-            let is_folder = matches!(key, b"core.hookspath" | b"init.templatedir");
-            for path in [value].into_iter().chain(words(value)) {
-                let at_home = path.strip_prefix(b"~/").zip(home);
-                let at_home = at_home.map(|(rest, home)| [home, b"/", rest].concat());
-                let path = at_home.as_deref().unwrap_or(path);
-                for base in bases.into_iter().flatten() {
-                    match below(path, base, top) {
-                        Some(path) if is_folder => named.folders.push(path),
-                        Some(path) => {
-                            named.files.insert(path);
-                        }
-                        None => {}
+            for path in paths {
+                let text = |path: &[u8]| PathBuf::from(OsStr::from_bytes(path));
+                let places: Vec<PathBuf> = match (path.strip_prefix(b"~/"), home) {
+                    (Some(rest), Some(home)) => vec![home.join(text(rest))],
+                    _ if path.starts_with(b"~") => continue,
+                    // The same from all of them if it is a whole one.
+                    _ if path.starts_with(b"/") => vec![text(path)],
+                    _ => bases.iter().map(|base| base.join(text(path))).collect(),
+                };
+                for place in places {
+                    let found = way.as_written(&place).into_iter().chain(way.follow(&place));
+                    match is_folder {
+                        true => self.folders.extend(found),
+                        false => self.files.extend(found),
+                    }
+                }
+                if !path.contains(&b'/') {
+                    for folder in programs {
+                        self.files.extend(way.follow_existing(&folder.join(text(path))));
                     }
                 }
             }
         }
-        named
+    }
+
+    /// A path whose beginning may be that of the tree, or anything below it.
+    fn tail(&mut self, tail: Vec<u8>) {
+        let slashes = tail.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let shorter = slashes.map(|(slash, _)| tail[slash + 1..].to_vec());
+        self.files.extend(shorter);
+        self.ends.insert(tail);
     }
 
     pub(super) fn holds(&self, path: &[u8]) -> bool {
@@ -102,56 +139,51 @@ impl Named {
             let rest = path.strip_prefix(folder.as_slice());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         };
-        self.files.contains(path) || self.folders.iter().any(below)
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let mut ends = slashes.map(|(slash, _)| &path[slash + 1..]).chain([path]);
+        self.files.contains(path) || self.folders.iter().any(below) || ends.any(|end| self.ends.contains(end))
     }
-}
-
-/// The words of a command, whatever a shell makes of them.
-fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let ends = |byte: &u8| byte.is_ascii_whitespace() || b"'\"`!;|&()<>=,$:".contains(byte);
-    value.split(ends).filter(|word| !word.is_empty())
-}
-
-/// The path below the tree's top that a setting's means, seen from a folder: one of the tree's, or by its whole path.
-fn below(path: &[u8], base: &[u8], top: &[u8]) -> Option<Vec<u8>> {
-    let whole = match (path, base) {
-        ([b'/', ..], _) => path.to_vec(),
-        ([b'~', ..], _) => return None,
-        (_, [b'/', ..]) => [base, b"/", path].concat(),
-        _ => [top, b"/", base, b"/", path].concat(),
-    };
-    let mut names: Vec<&[u8]> = Vec::new();
-    for name in whole.split(|byte| *byte == b'/') {
-        match name {
-            b"" | b"." => {}
-            b".." => {
-                names.pop();
-            }
-            name => names.push(name),
-        }
-    }
-    let top: Vec<&[u8]> = top
-        .split(|byte| *byte == b'/')
-        .filter(|name| !name.is_empty())
-        .collect();
-    let names = names.strip_prefix(&top[..])?;
-    // What is in `.git` no patch reaches.
-    (names.first() != Some(&&b".git"[..]) && !names.is_empty()).then(|| names.join(&b'/'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Setting;
 
     #[test]
     fn what_settings_name_is_found_and_what_they_do_not_is_not() {
-        let printed = b"core.hookspath\ndev/git\0include.path\n../conf/git\0\
-            filter.x.clean\npython3 ./tools/clean.py --all %f\0core.attributesfile\n/home/a/top/attributes\0\
-            alias.t\n!sh -c 'tools/t.sh'\0remote.x.url\n../other\0\
-            core.bare\nfalse\0merge.x.driver\n/usr/bin/x %A\0a.b\0\
-            include.path\n~/top/conf/home.inc\0include.path\ntop/conf/beside\0submodule.s.update\n!./tools/sub.sh\0\
-            remote.o.uploadpack\n./tools/up.sh\0url.x.insteadof\nhttps://example.org/\0";
-        let named = Named::of(printed, b"/home/a/top", Some(b"/home/a"));
+        let settings = [
+            ("core.hookspath", "dev/git"),
+            ("include.path", "../conf/git"),
+            ("filter.x.clean", "python3 ./tools/clean.py --all %f"),
+            ("core.attributesfile", "/home/a/top/attributes"),
+            ("alias.t", "!sh -c 'tools/t.sh'"),
+            ("remote.x.url", "../other"),
+            ("core.bare", "false"),
+            ("merge.x.driver", "/usr/bin/x %A"),
+            ("include.path", "~/top/conf/home.inc"),
+            ("include.path", "top/conf/beside"),
+            ("submodule.s.update", "!./tools/sub.sh"),
+            ("remote.o.uploadpack", "./tools/up.sh"),
+            ("url.x.insteadof", "https://example.org/"),
+            (
+                "core.fsmonitor",
+                "\"$(git rev-parse --show-toplevel)\"/watch/one.sh",
+            ),
+            ("core.pager", "cd pages && ./two.sh"),
+            ("core.editor", "cd editors; sh three.sh"),
+            ("alias.h", "!$HOME/top/four.sh; ${X}/five/six.sh; `pwd`/seven.sh"),
+        ];
+        let settings = settings
+            .map(|(key, value)| Setting::of_key(key.as_bytes(), Some(value.as_bytes().to_vec())).unwrap());
+        let mut named = Named::default();
+        let mut way = Way::in_tree(Path::new("/home/a/top"));
+        named.add(
+            &Settings(settings.into()),
+            Some(Path::new("/home/a")),
+            &[],
+            &mut way,
+        );
         for path in [
             "dev/git/pre-commit",
             "dev/git",
@@ -163,10 +195,27 @@ mod tests {
             "conf/beside",
             "tools/sub.sh",
             "tools/up.sh",
+            "watch/one.sh",
+            "pages/two.sh",
+            "editors/three.sh",
+            "four.sh",
+            "below/five/six.sh",
+            "seven.sh",
         ] {
             assert!(named.holds(path.as_bytes()), "{path}");
         }
-        for path in ["other", "dev/gitx", "conf", "tools", "usr/bin/x", "src/main.c"] {
+        for path in [
+            "other",
+            "dev/gitx",
+            "conf",
+            "tools",
+            "usr/bin/x",
+            "src/main.c",
+            "x",
+            "one.sh.c",
+            "src/false",
+            "src/python3",
+        ] {
             assert!(!named.holds(path.as_bytes()), "{path}");
         }
     }
