@@ -6,10 +6,19 @@ mod support;
 use std::time::{Duration, Instant};
 
 use api::{ErrorCode, Event, Vm, VmState};
-use engine::Engine;
+use engine::{Engine, Timeouts};
 use guest::Shutdown;
 use support::{Host, becomes, delete, run};
-use testkit::{GuestEnd, MachineFaults, Then};
+use testkit::{GuestEnd, Leaks, MachineFaults, Then};
+
+/// A host with these timeouts, its engine, and what is there before its first VM.
+async fn begin(set: impl FnOnce(&mut Timeouts)) -> (Host, Engine, Leaks) {
+    let mut host = Host::new();
+    set(&mut host.timeouts);
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    (host, engine, leaks)
+}
 
 /// A guest that does this when it has run for a moment.
 fn does(end: GuestEnd) -> MachineFaults {
@@ -53,9 +62,7 @@ async fn next_boot(engine: &Engine, before: &Vm) -> Vm {
 
 #[tokio::test]
 async fn a_guest_that_ends_its_machine_is_stopped_with_what_it_meant() {
-    let host = Host::new();
-    let engine = host.engine().await;
-    let leaks = host.leaks();
+    let (host, engine, leaks) = begin(|_| {}).await;
     for (end, reason) in [
         (says(Shutdown::PowerOff, Then::Reset), "the guest powered off"),
         (says(Shutdown::Halt, Then::Reset), "the guest halted"),
@@ -88,9 +95,7 @@ async fn a_guest_that_ends_its_machine_is_stopped_with_what_it_meant() {
 
 #[tokio::test]
 async fn a_guest_that_halts_past_its_init_is_stopped_and_its_vmm_ended() {
-    let host = Host::new();
-    let engine = host.engine().await;
-    let leaks = host.leaks();
+    let (host, engine, leaks) = begin(|_| {}).await;
     for (line, reason) in [
         (
             "[    9.0] reboot: System halted",
@@ -110,8 +115,7 @@ async fn a_guest_that_halts_past_its_init_is_stopped_and_its_vmm_ended() {
 
 #[tokio::test]
 async fn a_guest_that_prints_that_it_has_halted_and_answers_runs_on() {
-    let host = Host::new();
-    let engine = host.engine().await;
+    let (host, engine, _) = begin(|_| {}).await;
     let line = "[    9.0] reboot: System halted";
     host.backend.fault_next(does(prints(line, Then::LiveOn)));
     let before = run(&engine, "a").await;
@@ -132,9 +136,7 @@ async fn a_guest_that_prints_that_it_has_halted_and_answers_runs_on() {
 
 #[tokio::test]
 async fn a_guest_that_reboots_is_the_same_vm_in_another_boot() {
-    let host = Host::new();
-    let engine = host.engine().await;
-    let leaks = host.leaks();
+    let (host, engine, leaks) = begin(|_| {}).await;
     for end in [
         says(Shutdown::Reboot, Then::Reset),
         prints("[    9.0] reboot: Restarting system", Then::Reset),
@@ -160,10 +162,7 @@ async fn a_guest_that_reboots_is_the_same_vm_in_another_boot() {
 
 #[tokio::test]
 async fn a_reboot_loop_ends_after_ten_boots() {
-    let mut host = Host::new();
-    host.timeouts.reboot = Duration::from_millis(1);
-    let engine = host.engine().await;
-    let leaks = host.leaks();
+    let (host, engine, leaks) = begin(|timeouts| timeouts.reboot = Duration::from_millis(1)).await;
     host.backend.fault_all(does(GuestEnd {
         after_ms: 0,
         ..says(Shutdown::Reboot, Then::Reset)
@@ -185,10 +184,7 @@ async fn a_reboot_loop_ends_after_ten_boots() {
 
 #[tokio::test]
 async fn a_reboot_that_waits_makes_way_for_a_stop_a_kill_and_a_delete() {
-    let mut host = Host::new();
-    host.timeouts.reboot = Duration::from_secs(600);
-    let engine = host.engine().await;
-    let leaks = host.leaks();
+    let (host, engine, leaks) = begin(|timeouts| timeouts.reboot = Duration::from_secs(600)).await;
     for verb in ["stop", "kill", "delete"] {
         host.backend.fault_next(does(says(Shutdown::Reboot, Then::Reset)));
         run(&engine, "a").await;
@@ -212,9 +208,7 @@ async fn a_reboot_that_waits_makes_way_for_a_stop_a_kill_and_a_delete() {
 
 #[tokio::test]
 async fn a_reboot_that_fails_leaves_the_vm_with_the_reason() {
-    let host = Host::new();
-    let engine = host.engine().await;
-    let leaks = host.leaks();
+    let (host, engine, leaks) = begin(|_| {}).await;
     host.backend.fault_next(does(says(Shutdown::Reboot, Then::Reset)));
     host.backend.fault_next(MachineFaults {
         dies_at_start: Some("no such machine type".to_owned()),
@@ -229,10 +223,7 @@ async fn a_reboot_that_fails_leaves_the_vm_with_the_reason() {
 
 #[tokio::test]
 async fn a_guest_that_says_that_it_ends_and_lives_on_is_ended() {
-    let mut host = Host::new();
-    host.timeouts.last_word = Duration::from_millis(300);
-    let engine = host.engine().await;
-    let leaks = host.leaks();
+    let (host, engine, leaks) = begin(|timeouts| timeouts.last_word = Duration::from_millis(300)).await;
     for (word, reason) in [
         (Shutdown::PowerOff, "the guest powered off"),
         (Shutdown::Halt, "the guest halted"),
@@ -269,8 +260,7 @@ async fn stop(engine: &Engine, name: &str) -> (Vec<String>, Vec<String>) {
 
 #[tokio::test]
 async fn a_stop_is_clean_with_and_without_a_power_button() {
-    let host = Host::new();
-    let engine = host.engine().await;
+    let (host, engine, _) = begin(|_| {}).await;
     for no_power_button in [false, true] {
         host.backend.fault_next(MachineFaults {
             no_power_button,
@@ -288,10 +278,11 @@ async fn a_stop_is_clean_with_and_without_a_power_button() {
 
 #[tokio::test]
 async fn a_stop_warns_of_lost_writes_only_where_the_guest_has_not_said_that_all_is_written() {
-    let mut host = Host::new();
-    host.timeouts.shutdown = Duration::from_millis(300);
-    host.timeouts.power_off = Duration::from_millis(300);
-    let engine = host.engine().await;
+    let (host, engine, _) = begin(|timeouts| {
+        timeouts.shutdown = Duration::from_millis(300);
+        timeouts.power_off = Duration::from_millis(300);
+    })
+    .await;
     let mute = MachineFaults {
         ignores_power: true,
         ..MachineFaults::default()
@@ -318,9 +309,7 @@ async fn a_stop_warns_of_lost_writes_only_where_the_guest_has_not_said_that_all_
 
 #[tokio::test]
 async fn a_stop_of_a_guest_that_halts_is_over_when_it_has() {
-    let mut host = Host::new();
-    host.timeouts.shutdown = Duration::from_secs(600);
-    let engine = host.engine().await;
+    let (host, engine, _) = begin(|timeouts| timeouts.shutdown = Duration::from_secs(600)).await;
     host.backend.fault_next(MachineFaults {
         ignores_power: true,
         ends: Some(GuestEnd {
@@ -339,8 +328,7 @@ async fn a_stop_of_a_guest_that_halts_is_over_when_it_has() {
 
 #[tokio::test]
 async fn a_kernel_panic_during_boot_is_reported_as_one() {
-    let host = Host::new();
-    let engine = host.engine().await;
+    let (host, engine, _) = begin(|_| {}).await;
     host.backend.fault_next(MachineFaults {
         panics_while_booting: true,
         ..MachineFaults::default()

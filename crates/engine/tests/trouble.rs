@@ -29,6 +29,16 @@ async fn fails(engine: &Engine, name: &str) -> api::ApiError {
     }
 }
 
+/// The VM is deleted again, so the hint leads to no logs of it.
+#[track_caller]
+fn assert_names_no_logs(error: &api::ApiError) {
+    let hint = error.hint.as_deref().unwrap();
+    assert!(
+        hint.contains("`a` is deleted again") && !hint.contains("vm logs"),
+        "{hint}"
+    );
+}
+
 #[tokio::test]
 async fn a_start_that_fails_at_any_step_leaves_nothing() {
     for point in points_of_a_start().await {
@@ -321,11 +331,7 @@ async fn a_silent_agent_ends_the_start() {
             "{error:?}"
         );
         assert!(engine.vms().list().await.unwrap().is_empty());
-        let hint = error.hint.unwrap();
-        assert!(
-            hint.contains("`a` is deleted again") && !hint.contains("vm logs"),
-            "{hint}"
-        );
+        assert_names_no_logs(&error);
         leaks.assert_none_since().await;
     }
 }
@@ -359,11 +365,7 @@ async fn a_vm_that_a_failed_start_leaves_has_the_logs_that_the_hint_names() {
         assert_eq!(engine.vms().show("a").await.unwrap().state, VmState::Error);
         delete(&engine, "a").await;
         // The same failure, of a VM that is made and started at once.
-        let hint = fails(&engine, "a").await.hint.unwrap();
-        assert!(
-            hint.contains("`a` is deleted again") && !hint.contains("vm logs"),
-            "{hint}"
-        );
+        assert_names_no_logs(&fails(&engine, "a").await);
         leaks.assert_none_since().await;
     }
 }
