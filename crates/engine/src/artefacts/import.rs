@@ -67,7 +67,7 @@ impl Artefacts {
         if let Some(row) = self.store.images().get(text).await? {
             return Ok(here(row));
         }
-        self.look_up(text).await?;
+        self.ask_catalog(text).await?;
         if is_bare(text) || self.is_in_catalog(text) {
             return Ok(Wanted {
                 kernel: self.kernel_of(text).await?,
@@ -98,8 +98,15 @@ impl Artefacts {
     /// Asks the catalog about an image that a VM is to have, unless it is here or can only be a registry's. Changes
     /// nothing else: it may be dropped at any time.
     pub(crate) async fn look_up(&self, text: &str) -> Result<(), EngineError> {
-        let here = self.store.images().get(text).await?.is_some();
-        if !here && (is_bare(text) || self.is_in_catalog(text)) {
+        match self.store.images().get(text).await? {
+            Some(_) => Ok(()),
+            None => self.ask_catalog(text).await,
+        }
+    }
+
+    /// The same of an image that is not here.
+    async fn ask_catalog(&self, text: &str) -> Result<(), EngineError> {
+        if is_bare(text) || self.is_in_catalog(text) {
             self.refresh("image", text).await?;
         }
         Ok(())
