@@ -194,14 +194,7 @@ async fn what_is_no_root_file_system_is_refused_and_says_what_it_is() {
     let text = file("text", b"text");
     let cut = file("cut", &fs::read(disk.path()).unwrap()[..4096]);
     let pipe = disk.0.path().join("pipe");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &pipe,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR,
-        0,
-    )
-    .unwrap();
+    testkit::make_fifo(&pipe);
     for (name, path, code, why) in [
         (
             "x",

@@ -4,6 +4,7 @@ pub mod abuse;
 mod again;
 pub mod container;
 mod dice;
+mod fifo;
 mod fuzz;
 pub mod hostile;
 pub mod kernel;
@@ -18,6 +19,7 @@ pub mod trouble;
 
 pub use again::Again;
 pub use dice::Dice;
+pub use fifo::make_fifo;
 pub use fuzz::Fuzz;
 pub use hostile::Lie;
 pub use leaks::{Leaks, end_processes_of, processes_of};

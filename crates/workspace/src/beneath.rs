@@ -264,8 +264,6 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    use rustix::fs::{CWD, FileType as Kind, mknodat};
-
     use super::*;
 
     #[test]
@@ -279,7 +277,7 @@ mod tests {
         symlink("below/file", top.join("in")).unwrap();
         symlink("below", top.join("folder")).unwrap();
         symlink("/dev/zero", top.join("endless")).unwrap();
-        mknodat(CWD, top.join("pipe"), Kind::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        testkit::make_fifo(top.join("pipe"));
         let folder = Folder::open(&top).unwrap();
         assert_eq!(folder.read("below/file", 4).unwrap().unwrap(), b"text");
         assert_eq!(folder.read("none", 4).unwrap(), None);

@@ -106,14 +106,7 @@ mod tests {
         std::fs::write(at("real"), "{\"socket\": \"/run/x.sock\"}").unwrap();
         symlink("real", at("link")).unwrap();
         std::fs::create_dir(at("folder")).unwrap();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            at("pipe"),
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RUSR,
-            0,
-        )
-        .unwrap();
+        testkit::make_fifo(at("pipe"));
         for name in ["link", "pipe", "folder"] {
             assert_eq!(socket_in(&at(name), uid()).unwrap(), None, "{name}");
         }

@@ -158,13 +158,7 @@ fn a_copy_that_cannot_be_made_names_the_path() {
 fn what_is_left_out_is_said() {
     let (daemon, home) = with_tree();
     let path = home.display();
-    assert!(
-        Command::new("mkfifo")
-            .arg(home.join("tree/pipe"))
-            .status()
-            .unwrap()
-            .success()
-    );
+    testkit::make_fifo(home.join("tree/pipe"));
     let ran = daemon.run(&["vm", "cp", &format!("box:{path}/tree"), &format!("{path}/out")]);
     assert_eq!(ran.code, 0);
     assert_eq!(

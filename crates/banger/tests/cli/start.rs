@@ -6,8 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::sys::stat::Mode;
-use nix::unistd::{Pid, mkfifo};
+use nix::unistd::Pid;
 
 use crate::support::{Home, wait_for};
 
@@ -64,7 +63,7 @@ fn a_daemon_that_cannot_start_says_why_in_its_own_words() {
 fn a_daemon_takes_nothing_over_from_the_command_that_starts_it() {
     let home = Home::new();
     let pipe = home.path().join("pipe");
-    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    testkit::make_fifo(&pipe);
     let (sender, read) = mpsc::channel();
     let reader = pipe.clone();
     std::thread::spawn(move || sender.send(std::fs::read(reader).unwrap()));

@@ -223,7 +223,7 @@ fn a_state_folder_that_is_not_the_users_alone_is_refused() {
     assert_eq!(home.daemons(), []);
     // What is no file means no daemon, and is never waited for.
     fs::remove_file(&file).unwrap();
-    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    testkit::make_fifo(&file);
     assert_eq!(home.run(&["daemon", "status"]).1, "bangerd is not running\n");
     assert_eq!(home.run(&["daemon", "start"]).0, Some(0));
     assert_eq!(home.run(&["daemon", "stop"]).0, Some(0));

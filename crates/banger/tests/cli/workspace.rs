@@ -302,7 +302,7 @@ fn a_signal_breaks_a_prepare_off_and_the_copy_stays_as_it_was() {
     scene.prepare();
     // A pipe that nobody writes to, where the guest's git looks for settings: it waits there.
     let pipe = scene.daemon.folder().join("pipe");
-    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    testkit::make_fifo(&pipe);
     let settings = scene.inside.join(".git/config");
     let before = fs::read_to_string(&settings).unwrap();
     fs::write(

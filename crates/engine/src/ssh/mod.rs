@@ -181,14 +181,7 @@ mod tests {
         // A pipe is not waited for.
         let pipe = key.with_extension("pub");
         fs::remove_file(&pipe).unwrap();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &pipe,
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RUSR,
-            0,
-        )
-        .unwrap();
+        testkit::make_fifo(&pipe);
         let error = keys.of_vm("a", &vm).unwrap_err();
         let why = std::error::Error::source(&error).map(ToString::to_string);
         assert!(

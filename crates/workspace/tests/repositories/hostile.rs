@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::fs::symlink;
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use testkit::make_fifo;
 use workspace::{
     Apply, Base, Choice, Destination, Ended, Guest, LARGEST_PATCH, Parcel, Repository, Selection, Terms,
     WorkspaceError, export, prepare, to_branch,
@@ -320,14 +320,7 @@ fn no_git_but_one_that_looks_for_changes_waits_at_the_rules_of_the_tree() {
     let prepared = scene.prepare();
     scene.write_inside("README", "by the guest\n");
     let patch = scene.export(&Base::Commit);
-    mknodat(
-        CWD,
-        scene.top().join(".gitattributes"),
-        FileType::Fifo,
-        Mode::RUSR,
-        0,
-    )
-    .unwrap();
+    make_fifo(scene.top().join(".gitattributes"));
     for mode in [workspace::Mode::Shallow, workspace::Mode::Full] {
         let choice = Choice {
             from: Some("HEAD".to_owned()),

@@ -6,7 +6,6 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
 use workspace::{Base, Choice, Mode as History, Repository, Selection, Terms, WorkspaceError};
 
 use crate::support::{Scene, git, make_executable, tree};
@@ -101,122 +100,6 @@ fn a_folder_that_is_a_link_to_another_repositorys_is_refused() {
             fs::write(scene.top().join(".git/HEAD"), &commit).unwrap();
         }
         refused(&scene, place);
-    }
-}
-
-#[test]
-fn what_is_no_file_is_refused_and_nobody_waits_for_it() {
-    for place in [
-        "HEAD",
-        "config",
-        "index",
-        "packed-refs",
-        "info/sparse-checkout",
-        "refs/heads/pipe",
-        "objects/pack/a.idx",
-    ] {
-        let scene = with_a_secret();
-        scene.git(&["config", "core.sparseCheckout", "true"]);
-        let path = scene.top().join(".git").join(place);
-        let _ = fs::remove_file(&path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        let error = Repository::find(&scene.top()).unwrap_err();
-        assert!(matches!(error, WorkspaceError::NoFile { .. }), "{place}: {error}");
-    }
-}
-
-#[test]
-fn a_pipe_that_git_would_wait_at_is_refused_wherever_it_is_in_the_tree() {
-    for place in [".gitignore", ".gitattributes", "new/.gitignore", "new/.git/HEAD"] {
-        let scene = with_a_secret();
-        let path = scene.top().join(place);
-        let _ = fs::remove_file(&path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        if let Some(inner) = path.parent().filter(|inner| inner.ends_with(".git")) {
-            for folder in ["objects", "refs"] {
-                fs::create_dir(inner.join(folder)).unwrap();
-            }
-        }
-        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        // Written again, it is read again, and with it the rules for its line ends.
-        scene.write("README", &scene.read("README"));
-        let repository = Repository::find(&scene.top()).unwrap();
-        let error = Selection::of(&repository, &Choice::default()).unwrap_err();
-        assert!(
-            matches!(&error, WorkspaceError::NoFile { path: named, .. } if *named == path),
-            "{place}: {error}"
-        );
-    }
-}
-
-#[test]
-fn a_pipe_behind_the_git_file_of_an_inner_repository_is_refused() {
-    let scene = with_a_secret();
-    scene.write("inner/.git", "gitdir: ../further\n");
-    scene.write("inner/file", "text\n");
-    for folder in ["objects", "refs"] {
-        fs::create_dir_all(scene.top().join("further").join(folder)).unwrap();
-    }
-    let path = scene.top().join("further/HEAD");
-    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    let repository = Repository::find(&scene.top()).unwrap();
-    let error = Selection::of(&repository, &Choice::default()).unwrap_err();
-    assert!(
-        matches!(&error, WorkspaceError::NoFile { path: named, .. } if *named == path),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_pipe_that_git_passes_over_is_no_trouble() {
-    let scene = Scene::committed();
-    mknodat(
-        CWD,
-        scene.top().join("pipe"),
-        FileType::Fifo,
-        Mode::RUSR | Mode::WUSR,
-        0,
-    )
-    .unwrap();
-    let repository = Repository::find(&scene.top()).unwrap();
-    Selection::of(&repository, &Choice::default()).unwrap();
-}
-
-#[test]
-fn conditions_of_includes_take_no_more_time_than_they_may() {
-    let scene = Scene::committed();
-    let condition = |pattern: &str| format!("[includeIf \"onbranch:{pattern}\"]\n\tpath = none\n");
-    let plain = scene.read(".git/config");
-    scene.write(
-        ".git/config",
-        &(plain.clone() + &condition(&("**/".repeat(500_000) + "b"))),
-    );
-    Repository::find(&scene.top()).unwrap();
-    scene.write(
-        ".git/config",
-        &(plain + &condition(&"*a".repeat(3_000)).repeat(1_300)),
-    );
-    scene.write(".git/HEAD", &format!("ref: refs/heads/{}\n", "a".repeat(4_000)));
-    let error = Repository::find(&scene.top()).unwrap_err();
-    assert!(error.to_string().contains("conditions of includes"), "{error}");
-}
-
-#[test]
-fn a_file_without_end_is_refused_in_bounded_memory() {
-    for (place, size) in [
-        ("config", 9 << 20),
-        ("HEAD", 5000),
-        ("info/exclude", 101 << 20),
-        ("info/sparse-checkout", 101 << 20),
-    ] {
-        let scene = Scene::committed();
-        let path = scene.top().join(".git").join(place);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // No room is taken.
-        fs::File::create(&path).unwrap().set_len(size).unwrap();
-        let error = Repository::find(&scene.top()).unwrap_err();
-        assert!(error.to_string().contains("is larger than"), "{place}: {error}");
     }
 }
 

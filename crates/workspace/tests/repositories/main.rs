@@ -18,3 +18,4 @@ mod planted;
 mod pulling;
 mod support;
 mod trouble;
+mod waiting;
