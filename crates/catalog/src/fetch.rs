@@ -3,10 +3,12 @@
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use tarball::{Paced, shown};
+use tarball::shown;
+use transfer::{Paced, PacedConnector};
 use ureq::Agent;
 use ureq::http::{StatusCode, header};
 use ureq::tls::TlsConfig;
+use ureq::unversioned::resolver::DefaultResolver;
 
 use crate::bundle::{BundleError, LARGEST_CATALOG, RemoteCatalog};
 use crate::cancel::{Cancel, Registration};
@@ -101,7 +103,7 @@ impl Fetcher {
 
     fn request(&self, url: &str, total: Option<Duration>, cancel: &Cancel) -> Result<Download, CatalogError> {
         let silence = Some(self.silence);
-        let agent: Agent = Agent::config_builder()
+        let config = Agent::config_builder()
             .tls_config(self.tls.clone())
             .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
@@ -114,8 +116,10 @@ impl Fetcher {
             .timeout_recv_response(silence)
             .timeout_per_read(silence)
             .timeout_per_write(silence)
-            .build()
-            .into();
+            .build();
+        // Twice as patient as with the body, since what comes before it counts.
+        let connector = PacedConnector::chain(2 * self.silence);
+        let agent = Agent::with_parts(config, connector, DefaultResolver::default());
         let closing = agent.clone();
         let registration = cancel.on_cancel(move || closing.clone().shutdown());
         let response = agent

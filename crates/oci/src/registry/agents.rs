@@ -1,10 +1,10 @@
 //! What connections of one pull are made by: one kind to the registries that the user named, one to servers that those
 //! name.
 
+use transfer::PacedConnector;
 use ureq::Agent;
 use ureq::http::Uri;
 use ureq::tls::TlsConfig;
-use ureq::unversioned::transport::DefaultConnector;
 
 use super::held::Held;
 use super::http::{Endpoint, Patience};
@@ -35,9 +35,11 @@ impl Agents {
             .timeout_per_read(silence)
             .timeout_per_write(silence)
             .build();
+        // Twice as patient as with a body, since what comes before it counts.
+        let connector = || PacedConnector::chain(2 * patience.period);
         Self {
-            own: Agent::with_parts(config.clone(), DefaultConnector::new(), <Held>::default()),
-            outside: Agent::with_parts(config, DefaultConnector::new(), Outside::default()),
+            own: Agent::with_parts(config.clone(), connector(), <Held>::default()),
+            outside: Agent::with_parts(config, connector(), Outside::default()),
         }
     }
 

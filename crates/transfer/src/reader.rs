@@ -3,17 +3,15 @@
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-/// Fewest bytes of a period.
-const LEAST: usize = 64 << 10;
+use crate::pace::Pace;
 
 /// Reads from `R`, and fails with [`io::ErrorKind::TimedOut`] where waiting for `period` brought less than 64 KiB. What
-/// the reader does between two reads takes as long as it likes. A read that never returns is for `R` to end.
+/// the reader does between two reads takes as long as it likes. A read that never returns is for `R` to end
+/// ([`PacedConnector`](crate::PacedConnector)).
 #[derive(Debug)]
 pub struct Paced<R> {
     from: R,
-    period: Duration,
-    waited: Duration,
-    received: usize,
+    pace: Pace,
 }
 
 impl<R> Paced<R> {
@@ -21,9 +19,7 @@ impl<R> Paced<R> {
     pub fn new(from: R, period: Duration) -> Self {
         Self {
             from,
-            period,
-            waited: Duration::ZERO,
-            received: 0,
+            pace: Pace::of(period),
         }
     }
 }
@@ -32,15 +28,7 @@ impl<R: Read> Read for Paced<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let begun = Instant::now();
         let length = self.from.read(buffer)?;
-        self.waited += begun.elapsed();
-        self.received += length;
-        if self.waited >= self.period && length > 0 {
-            if self.received < LEAST {
-                let message = format!("only {} bytes came in {:.0?}", self.received, self.waited);
-                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
-            }
-            (self.waited, self.received) = (Duration::ZERO, 0);
-        }
+        self.pace.count(begun.elapsed(), length)?;
         Ok(length)
     }
 }
@@ -48,6 +36,7 @@ impl<R: Read> Read for Paced<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pace::LEAST;
 
     /// Gives so many bytes at a time, `left` times, each after a rest.
     struct Slow {

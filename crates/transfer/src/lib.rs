@@ -1,0 +1,14 @@
+//! Downloads over HTTP that have to get on: 64 KiB per period of waiting, or they are given up.
+//!
+//! ```text
+//!  Paced             a body: what its reader gets
+//!  PacedConnector    a connection: each byte that comes, so also the frames of chunks and of TLS, of which a body's reader
+//!                    sees nothing and in which a read of it may never return
+//! ```
+
+mod connector;
+mod pace;
+mod reader;
+
+pub use connector::PacedConnector;
+pub use reader::Paced;
