@@ -9,9 +9,10 @@ use crate::config::{Reader, Setting, Settings};
 use crate::error::{WorkspaceError, shown};
 use crate::layout::Layout;
 
-/// Most bytes of the files that are copied.
+/// Most bytes of a list.
 const LARGEST_LIST: u64 = 64 << 20;
-const LARGEST_PATTERNS: u64 = 100 << 20;
+/// Most bytes of the files that are copied, together: as many as git takes of one file of patterns.
+const LARGEST_COPIES: u64 = 100 << 20;
 const LARGEST_HEAD: u64 = 4096;
 const LARGEST_ALTERNATES: u64 = 1 << 20;
 
@@ -56,20 +57,26 @@ impl Parts {
             let why = "holds the head of a linked working tree, which is read where refs are files only";
             return Err(folder.no_file(Path::new("reftable"), why));
         }
+        let mut left = LARGEST_COPIES;
+        let mut copied = |folder: &Folder, name: &str| {
+            let text = folder.read(name, left)?;
+            left -= text.as_ref().map_or(0, |text| text.len() as u64);
+            Ok::<_, WorkspaceError>(text)
+        };
         let mut parts = Self {
             head: match tables {
                 // It stands elsewhere, and this says so.
                 true => b"ref: refs/heads/.invalid".to_vec(),
                 false => head(folder)?,
             },
-            shallow: common.read("shallow", LARGEST_LIST)?,
-            sparse: folder.read("info/sparse-checkout", LARGEST_PATTERNS)?,
-            exclude: common.read("info/exclude", LARGEST_PATTERNS)?,
-            attributes: common.read("info/attributes", LARGEST_PATTERNS)?,
-            named_exclude: named(layout, reader, settings, "excludesfile")?,
-            named_attributes: named(layout, reader, settings, "attributesfile")?,
+            shallow: copied(common, "shallow")?,
+            sparse: copied(folder, "info/sparse-checkout")?,
+            exclude: copied(common, "info/exclude")?,
+            attributes: copied(common, "info/attributes")?,
             ..Self::default()
         };
+        parts.named_exclude = named(layout, reader, settings, "excludesfile", &mut left)?;
+        parts.named_attributes = named(layout, reader, settings, "attributesfile", &mut left)?;
         for name in ["refs", "objects", "reftable"] {
             if common.check_tree(Path::new(name))? {
                 parts.linked.push((name, common.path.join(name)));
@@ -157,6 +164,7 @@ fn named(
     reader: &Reader<'_>,
     settings: &Settings,
     name: &str,
+    left: &mut u64,
 ) -> Result<Option<Vec<u8>>, WorkspaceError> {
     let last = settings.0.iter().rev().find(|setting| setting.is("core", name));
     let Some(
@@ -180,7 +188,9 @@ fn named(
             },
             other => other,
         })?;
-    Ok(Some(reader.read(&path, LARGEST_PATTERNS)?.unwrap_or_default()))
+    let text = reader.read(&path, *left)?.unwrap_or_default();
+    *left -= text.len() as u64;
+    Ok(Some(text))
 }
 
 /// The folders whose objects a repository uses as if they were its own, and those that they use.

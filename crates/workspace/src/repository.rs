@@ -107,14 +107,9 @@ impl Repository {
             let programs = host.filters(&user.settings);
             (user, programs)
         };
-        let settings = Arc::new(user.settings.and(&own));
         let has_attributes = !user.attributes.is_empty() || parts.have_attributes();
-        let mould = Arc::new(Mould {
-            parts: Arc::clone(&parts),
-            own,
-            user,
-            owner,
-        });
+        let (mould, settings) = Mould::of(Arc::clone(&parts), own, user, owner);
+        let (mould, settings) = (Arc::new(mould), Arc::new(settings));
         let common = layout.common().path.clone();
         let mut sight = Sight {
             read: vec![

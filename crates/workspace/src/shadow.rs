@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Settings, User, of_repository, of_user};
+use crate::config::{Settings, User, of_repository, of_user, text_of};
 use crate::error::WorkspaceError;
 use crate::given::{Filling, Given};
 use crate::inspect::Parts;
@@ -33,34 +33,47 @@ pub(crate) struct Shadow {
 #[derive(Clone, Debug)]
 pub(crate) struct Mould {
     pub(crate) parts: Arc<Parts>,
-    /// The repository's own settings.
-    pub(crate) own: Settings,
-    pub(crate) user: User,
+    /// Files of settings: what counts of the repository's own, and of the user's.
+    own: Vec<u8>,
+    user: Vec<u8>,
+    /// What the user's files of ignored files and of attributes say.
+    excludes: Vec<u8>,
+    attributes: Vec<u8>,
+    /// Whether the user has filters.
+    has_filters: bool,
     /// Whom it is for, where root looks at another user's.
-    pub(crate) owner: Option<Owner>,
+    owner: Option<Owner>,
 }
 
 impl Mould {
+    /// Of what was read: the mould, and all settings, the repository's own behind the user's.
+    pub(crate) fn of(parts: Arc<Parts>, own: Settings, user: User, owner: Option<Owner>) -> (Self, Settings) {
+        let mould = Self {
+            parts,
+            own: text_of(of_repository(&own)),
+            user: text_of(of_user(&user.settings)),
+            excludes: user.excludes,
+            attributes: user.attributes,
+            has_filters: user.settings.0.iter().any(|setting| setting.section == b"filter"),
+            owner,
+        };
+        (mould, user.settings.and(own))
+    }
+
     /// Makes a shadow. `logs` is where the reflogs lie, for a git that writes them.
     pub(crate) fn shadow(&self, logs: Option<&Path>) -> Result<Shadow, WorkspaceError> {
         self.filled(logs)
             .map_err(WorkspaceError::host("make", "a folder for git"))
     }
 
-    /// Whether the user has filters.
-    fn has_filters(&self) -> bool {
-        let mut settings = self.user.settings.0.iter();
-        settings.any(|setting| setting.section == b"filter")
-    }
-
     fn filled(&self, logs: Option<&Path>) -> io::Result<Shadow> {
-        let Self { parts, user, .. } = self;
+        let parts = &self.parts;
         let mut filling = Filling::new(self.owner)?;
         for folder in ["info", "user"] {
             filling.folder(folder)?;
         }
         filling.file("HEAD", &[&*parts.head, b"\n"].concat())?;
-        filling.file("config", &of_repository(&self.own).text())?;
+        filling.file("config", &self.own)?;
         for (name, text) in [
             ("shallow", &parts.shallow),
             ("info/sparse-checkout", &parts.sparse),
@@ -80,13 +93,13 @@ impl Mould {
         if let Some(logs) = logs {
             filling.link(Path::new("logs"), logs)?;
         }
-        filling.file("user/config", &of_user(&user.settings).text())?;
-        let excludes = parts.named_exclude.as_ref().unwrap_or(&user.excludes);
+        filling.file("user/config", &self.user)?;
+        let excludes = parts.named_exclude.as_ref().unwrap_or(&self.excludes);
         filling.file("user/ignore", excludes)?;
-        let attributes = parts.named_attributes.as_ref().unwrap_or(&user.attributes);
+        let attributes = parts.named_attributes.as_ref().unwrap_or(&self.attributes);
         filling.file("user/attributes", attributes)?;
         // git-lfs keeps what it looked at, and would do so in the repository.
-        let scratch = self.has_filters().then(|| filling.beside("filters"));
+        let scratch = self.has_filters.then(|| filling.beside("filters"));
         Ok(Shadow {
             scratch: scratch.transpose()?,
             given: filling.give()?,
@@ -103,7 +116,7 @@ impl Shadow {
                 filling.folder(folder)?;
             }
             filling.file("HEAD", b"ref: refs/heads/main\n")?;
-            filling.file("config", &settings.text())?;
+            filling.file("config", &text_of(&settings.0))?;
             for name in ["user/config", "user/ignore", "user/attributes"] {
                 filling.file(name, b"")?;
             }

@@ -82,26 +82,29 @@ const EXTENSIONS: &[&str] = &[
 ];
 
 /// What of a repository's settings git is given.
-pub(crate) fn of_repository(settings: &Settings) -> Settings {
+pub(crate) fn of_repository(settings: &Settings) -> impl Iterator<Item = &Setting> {
     kept(settings, &[REPOSITORY], &[REPOSITORY_PARTS])
 }
 
 /// What of the user's settings git is given.
-pub(crate) fn of_user(settings: &Settings) -> Settings {
+pub(crate) fn of_user(settings: &Settings) -> impl Iterator<Item = &Setting> {
     kept(settings, &[REPOSITORY, USER], &[USER_PARTS])
 }
 
-fn kept(settings: &Settings, plain: &[&[(&str, &[&str])]], parts: &[&[(&str, &[&str])]]) -> Settings {
+fn kept<'a>(
+    settings: &'a Settings,
+    plain: &'static [&'static [(&'static str, &'static [&'static str])]],
+    parts: &'static [&'static [(&'static str, &'static [&'static str])]],
+) -> impl Iterator<Item = &'a Setting> {
     let has = |lists: &[&[(&str, &[&str])]], setting: &Setting| {
         lists.iter().copied().flatten().any(|(section, names)| {
             setting.section == section.as_bytes() && names.iter().any(|name| setting.name == name.as_bytes())
         })
     };
-    let kept = settings.0.iter().filter(|setting| match setting.subsection {
+    settings.0.iter().filter(move |setting| match setting.subsection {
         None => has(plain, setting),
         Some(_) => has(parts, setting),
-    });
-    Settings(kept.cloned().collect())
+    })
 }
 
 /// Refuses a format that git itself would read differently from what is known here.

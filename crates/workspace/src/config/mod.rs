@@ -121,18 +121,19 @@ impl Settings {
     }
 
     /// These, and those of `later` after them.
-    pub(crate) fn and(&self, later: &Self) -> Self {
-        Self(self.0.iter().chain(&later.0).cloned().collect())
+    pub(crate) fn and(mut self, later: Self) -> Self {
+        self.0.extend(later.0);
+        self
     }
+}
 
-    /// A file of git's with all of them.
-    pub(crate) fn text(&self) -> Vec<u8> {
-        let mut text = Vec::new();
-        for setting in &self.0 {
-            setting.write(&mut text);
-        }
-        text
+/// A file of git's with some settings.
+pub(crate) fn text_of<'a>(settings: impl IntoIterator<Item = &'a Setting>) -> Vec<u8> {
+    let mut text = Vec::new();
+    for setting in settings {
+        setting.write(&mut text);
     }
+    text
 }
 
 #[cfg(test)]

@@ -2,11 +2,43 @@
 
 use super::{Setting, Settings};
 
+/// What settings may take yet, each with its section, which stands once above many of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) settings: usize,
+    pub(super) bytes: usize,
+}
+
+impl Room {
+    fn take(&mut self, setting: &Setting) -> Option<()> {
+        let optional = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        let bytes = setting.section.len()
+            + optional(&setting.subsection)
+            + setting.name.len()
+            + optional(&setting.value);
+        self.settings = self.settings.checked_sub(1)?;
+        self.bytes = self.bytes.checked_sub(bytes)?;
+        Some(())
+    }
+}
+
+/// Why a text is not read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// The line that is none of git's, from 1.
+    Line(usize),
+    /// It has more than there is room for.
+    TooMuch,
+}
+
+impl From<usize> for Unread {
+    fn from(line: usize) -> Self {
+        Self::Line(line)
+    }
+}
+
 /// Reads a file's text.
-///
-/// # Errors
-/// The line that is none of git's, from 1.
-pub(crate) fn parse(text: &[u8]) -> Result<Settings, usize> {
+pub(super) fn parse(text: &[u8], room: &mut Room) -> Result<Settings, Unread> {
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
     let mut reader = Reader { text, at: 0, line: 1 };
     let line = |reader: &Reader<'_>| reader.line;
@@ -25,14 +57,16 @@ pub(crate) fn parse(text: &[u8]) -> Result<Settings, usize> {
                 let begun = line(&reader);
                 let (section, subsection) = section.clone().ok_or(begun)?;
                 let (name, value) = reader.setting(byte).ok_or(begun)?;
-                settings.push(Setting {
+                let setting = Setting {
                     section,
                     subsection,
                     name,
                     value,
-                });
+                };
+                room.take(&setting).ok_or(Unread::TooMuch)?;
+                settings.push(setting);
             }
-            Some(_) => return Err(reader.line),
+            Some(_) => return Err(reader.line.into()),
         }
     }
 }

@@ -4,13 +4,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::condition::About;
-use super::parse::parse;
+use super::parse::{Room, Unread, parse};
 use super::{Setting, Settings};
 use crate::beneath::Folder;
 use crate::error::{WorkspaceError, shown};
 
 /// Most bytes of a file of settings.
 const LARGEST: u64 = 8 << 20;
+/// Most bytes of all files together, a file counted as often as it is included, and of the settings that they hold.
+const LARGEST_TOGETHER: usize = 16 << 20;
 /// Most files within each other, as with git.
 const DEEPEST: usize = 10;
 /// Most settings, and most files of them.
@@ -22,6 +24,8 @@ const MOST_STEPS: u64 = 1 << 28;
 /// What one reading may still take.
 struct Left {
     files: usize,
+    bytes: usize,
+    room: Room,
     steps: u64,
 }
 
@@ -35,65 +39,69 @@ pub(crate) struct Reader<'a> {
 impl Reader<'_> {
     /// All that the files say, one after the other, and what they include.
     pub(crate) fn settings(&mut self, files: &[PathBuf]) -> Result<Settings, WorkspaceError> {
-        for file in files {
-            // They may be asked for before the place where they stand.
-            let plain = self.parsed(file)?.unwrap_or_default();
-            self.about
-                .remotes
-                .extend(plain.each("remote", "url").map(|(_, url)| url.to_vec()));
-        }
-        let mut all = Settings::default();
         let mut left = Left {
             files: MOST_FILES,
+            bytes: LARGEST_TOGETHER,
+            room: Room {
+                settings: MOST,
+                bytes: LARGEST_TOGETHER,
+            },
             steps: MOST_STEPS,
         };
+        let mut plain = Vec::new();
         for file in files {
-            self.add(file, 0, &mut left, &mut all)?;
+            plain.push((file, self.parsed(file, &mut left)?));
+        }
+        // They may be asked for before the place where they stand.
+        let remotes = plain
+            .iter()
+            .flat_map(|(_, settings)| settings.each("remote", "url"));
+        self.about.remotes = remotes.map(|(_, url)| url.to_vec()).collect();
+        let mut all = Settings::default();
+        for (file, settings) in plain {
+            self.add(settings, file, 0, &mut left, &mut all)?;
         }
         Ok(all)
     }
 
+    /// Adds the settings of a file, and what they include.
     fn add(
         &self,
+        settings: Settings,
         file: &Path,
         depth: usize,
         left: &mut Left,
         all: &mut Settings,
     ) -> Result<(), WorkspaceError> {
-        let refused = |why: &str| WorkspaceError::NoFile {
-            path: file.to_owned(),
-            why: why.to_owned(),
-        };
-        let too_many = || refused("includes too many settings");
-        left.files = left
-            .files
-            .checked_sub(1)
-            .filter(|_| depth <= DEEPEST)
-            .ok_or_else(too_many)?;
-        for setting in self.parsed(file)?.unwrap_or_default().0 {
+        for setting in settings.0 {
             left.steps = left
                 .steps
                 .checked_sub(self.about.cost(&setting))
-                .ok_or_else(|| refused("has conditions of includes that are too long"))?;
+                .ok_or_else(|| refused(file, "has conditions of includes that are too long"))?;
             if let Some(path) = self.about.included(&setting, file) {
                 let path = self.place(path, file, &setting)?;
-                self.add(&path, depth + 1, left, all)?;
+                if depth == DEEPEST {
+                    return Err(refused(&path, TOO_MANY));
+                }
+                let included = self.parsed(&path, left)?;
+                self.add(included, &path, depth + 1, left, all)?;
             }
             all.0.push(setting);
-            if all.0.len() > MOST {
-                return Err(too_many());
-            }
         }
         Ok(())
     }
 
-    fn parsed(&self, file: &Path) -> Result<Option<Settings>, WorkspaceError> {
-        let Some(text) = self.read(file, LARGEST)? else {
-            return Ok(None);
-        };
-        parse(&text).map(Some).map_err(|line| WorkspaceError::NoSetting {
-            path: file.to_owned(),
-            line,
+    fn parsed(&self, file: &Path, left: &mut Left) -> Result<Settings, WorkspaceError> {
+        let too_many = || refused(file, TOO_MANY);
+        left.files = left.files.checked_sub(1).ok_or_else(too_many)?;
+        let text = self.read(file, LARGEST)?.unwrap_or_default();
+        left.bytes = left.bytes.checked_sub(text.len()).ok_or_else(too_many)?;
+        parse(&text, &mut left.room).map_err(|unread| match unread {
+            Unread::TooMuch => too_many(),
+            Unread::Line(line) => WorkspaceError::NoSetting {
+                path: file.to_owned(),
+                line,
+            },
         })
     }
 
@@ -126,6 +134,15 @@ impl Reader<'_> {
                 key: shown(&[&*setting.section, b".", &setting.name].concat()),
                 value: shown(value),
             })
+    }
+}
+
+const TOO_MANY: &str = "includes too many settings";
+
+fn refused(file: &Path, why: &str) -> WorkspaceError {
+    WorkspaceError::NoFile {
+        path: file.to_owned(),
+        why: why.to_owned(),
     }
 }
 

@@ -2,8 +2,16 @@ use std::process::Command;
 
 use proptest::prelude::*;
 
-use super::parse::parse;
+use super::parse::{Room, Unread, parse as parse_within};
 use super::*;
+
+fn parse(text: &[u8]) -> Result<Settings, Unread> {
+    let mut room = Room {
+        settings: 1000,
+        bytes: 10_000,
+    };
+    parse_within(text, &mut room)
+}
 
 impl Settings {
     /// As `git config -z --list` prints them.
@@ -68,7 +76,7 @@ const BAD: &[&[u8]] = &[
 fn a_file_of_settings_is_read_as_git_reads_it() {
     for text in GOOD {
         let shown = String::from_utf8_lossy(text);
-        let settings = parse(text).unwrap_or_else(|line| panic!("line {line}: {shown}"));
+        let settings = parse(text).unwrap_or_else(|line| panic!("{line:?}: {shown}"));
         assert_eq!(Some(settings.listed()), by_git(text), "{shown}");
     }
     for text in BAD {
@@ -76,15 +84,25 @@ fn a_file_of_settings_is_read_as_git_reads_it() {
         assert!(parse(text).is_err(), "{shown}");
         assert_eq!(by_git(text), None, "{shown}");
     }
-    assert_eq!(parse(b"[a]\nb = c\nd = \"\n").unwrap_err(), 3);
+    assert_eq!(parse(b"[a]\nb = c\nd = \"\n").unwrap_err(), Unread::Line(3));
     assert!(parse(b"[a]\nb = \0\n").is_err());
+}
+
+#[test]
+fn settings_count_with_the_section_that_stands_once_above_them() {
+    let section = format!("[a \"{}\"]\n", "s".repeat(1000));
+    assert!(parse(format!("{section}{}", "b\n".repeat(9)).as_bytes()).is_ok());
+    let more = parse(format!("{section}{}", "b\n".repeat(10)).as_bytes());
+    assert_eq!(more.unwrap_err(), Unread::TooMuch);
+    let many = parse(format!("[a]\n{}", "b\n".repeat(1001)).as_bytes());
+    assert_eq!(many.unwrap_err(), Unread::TooMuch);
 }
 
 #[test]
 fn what_is_written_for_git_is_what_git_reads() {
     for text in GOOD {
         let settings = parse(text).unwrap();
-        assert_eq!(by_git(&settings.text()), Some(settings.listed()));
+        assert_eq!(by_git(&text_of(&settings.0)), Some(settings.listed()));
     }
 }
 
@@ -129,9 +147,10 @@ fn of_a_repositorys_settings_none_that_names_a_program_or_a_file_is_kept() {
         text.extend_from_slice(format!("[{key}\n").as_bytes());
     }
     let settings = parse(&text).unwrap();
-    let kept = of_repository(&settings);
-    assert_eq!(kept.listed(), b"core.autocrlf\ninput\0");
-    let user = of_user(&settings).listed();
+    let listed = |settings: Vec<&Setting>| Settings(settings.into_iter().cloned().collect()).listed();
+    let kept = listed(of_repository(&settings).collect());
+    assert_eq!(kept, b"core.autocrlf\ninput\0");
+    let user = listed(of_user(&settings).collect());
     let user = String::from_utf8_lossy(&user);
     let mut lines: Vec<&str> = user.split('\0').filter(|line| line.contains('T')).collect();
     lines.sort_unstable();
@@ -196,7 +215,7 @@ proptest! {
     #[test]
     fn settings_survive_their_text(text in "(\\[[a-c]( \"[^\\n\\x00]{0,4}\")?\\]|[a-c] ?=? ?[^\\n\\x00]{0,6}|\\n|#.|\\\\\\n){0,12}") {
         if let Ok(settings) = parse(text.as_bytes()) {
-            prop_assert_eq!(parse(&settings.text()), Ok(settings));
+            prop_assert_eq!(parse(&text_of(&settings.0)), Ok(settings));
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Small patches and packs that are large once they are unpacked.
+//! Small patches, packs and repositories that are large once they are unpacked or read.
 
+use std::fs;
 use std::io::{self, Write};
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use sha1::{Digest, Sha1};
-use workspace::{Apply, Ended, Guest, Input, Parcel, WorkspaceError, pull, to_branch};
+use workspace::{Apply, Ended, Guest, Input, Parcel, Repository, WorkspaceError, pull, to_branch};
 
 use crate::support::{Scene, parsed, tree};
 
@@ -328,4 +329,46 @@ fn a_small_pack_of_gigabytes_is_refused_before_git_sees_it() {
         assert!(refused.to_string().contains("object 1 of 1"), "{refused}");
         assert_eq!(tree(&scene.top(), true), before);
     }
+}
+
+#[test]
+fn settings_that_are_included_again_and_again_are_bounded_together() {
+    let scene = Scene::committed();
+    let plain = scene.read(".git/config");
+    let long = "x".repeat(7 << 20);
+    scene.write(".git/long", &format!("[user]\n\tname = {long}\n"));
+    scene.write(".git/comment", &format!("# {long}\n"));
+    // One section above many settings.
+    scene.write(
+        ".git/section",
+        &format!("[a \"{}\"]\n{}", "s".repeat(1 << 20), "b\n".repeat(100)),
+    );
+    for (file, times, fits) in [
+        ("long", 2, true),
+        ("long", 3, false),
+        ("comment", 3, false),
+        ("section", 1, false),
+    ] {
+        let includes = format!("\tpath = {file}\n").repeat(times);
+        scene.write(".git/config", &format!("{plain}[include]\n{includes}"));
+        match Repository::find(&scene.top()) {
+            Ok(_) => assert!(fits, "{file} {times}"),
+            Err(error) => assert!(
+                !fits && error.to_string().contains("too many settings"),
+                "{file}: {error}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn files_of_patterns_are_bounded_together() {
+    let scene = Scene::committed();
+    for place in ["info/exclude", "info/sparse-checkout"] {
+        let path = scene.top().join(".git").join(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::File::create(&path).unwrap().set_len(60 << 20).unwrap();
+    }
+    let error = Repository::find(&scene.top()).unwrap_err();
+    assert!(error.to_string().contains("is larger than"), "{error}");
 }
