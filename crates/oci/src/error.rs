@@ -104,6 +104,12 @@ pub enum OciError {
         /// The address.
         target: String,
     },
+    /// An answer has a login in it that was sent, where an error would show it.
+    #[error("registry {host} answered with the login that it was sent; the answer is left out")]
+    RepeatsLogin {
+        /// Host and port.
+        host: String,
+    },
     /// There is no such image.
     #[error("{what} not found in registry {host}")]
     NotFound {

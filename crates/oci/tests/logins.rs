@@ -435,3 +435,40 @@ fn a_registry_that_repeats_what_it_was_sent_puts_it_into_no_message() {
         }
     }
 }
+
+#[test]
+fn a_login_that_stands_where_no_words_are_expected_is_in_no_message_either() {
+    let login = &logins()[0];
+    let sent = "bWU6c2VjcmV0";
+    type Answer = fn(&str) -> Response;
+    let answers: [Answer; 5] = [
+        |sent| Response::new(307, "").header("location", &format!("ftp://x/{sent}")),
+        |sent| Response::new(307, "").header("location", &format!("http://somebody@x/{sent}")),
+        |sent| Response::new(200, "{}").header("content-type", sent),
+        |sent| {
+            let digest = format!(r#"{{"mediaType":"a","size":1,"digest":"sha256:{sent}"}}"#);
+            Response::new(
+                200,
+                format!(r#"{{"schemaVersion":2,"config":{digest},"layers":[]}}"#),
+            )
+            .header("content-type", "application/vnd.oci.image.manifest.v1+json")
+        },
+        |sent| Response::new(401, "").header("www-authenticate", &format!("Bearer realm=\"ftp://{sent}/\"")),
+    ];
+    for answer in answers {
+        let server = Server::start(move |request| match request.header("authorization") {
+            Some(header) => {
+                assert!(header.ends_with(sent));
+                answer(sent)
+            }
+            None => Response::new(401, "").header("WWW-Authenticate", "Basic realm=\"x\""),
+        });
+        let error = pull(&server, login, |options| options.patience.tries = 1).unwrap_err();
+        let said = format!("{error} {error:?}");
+        assert!(!said.contains(sent), "{said}");
+        assert!(
+            matches!(error, oci::OciError::RepeatsLogin { .. }),
+            "one that says what it hides: {error}"
+        );
+    }
+}

@@ -174,8 +174,9 @@ impl Http {
     /// Waits before the next try, or gives back the error where there is to be none.
     pub(super) fn wait(&self, endpoint: &Endpoint, failure: Failure, tries: u32) -> Result<(), OciError> {
         self.cancel.check()?;
-        let pause = match failure.again {
-            Again::Never => return Err(failure.error),
+        let Failure { error, again } = failure;
+        let pause = match again {
+            Again::Never => return Err(error),
             Again::Later => self.patience.pause_after(tries),
             Again::After(wait) if wait > self.patience.longest_pause => {
                 return Err(OciError::Throttled {
@@ -186,12 +187,12 @@ impl Http {
             Again::After(wait) => wait,
         };
         if tries >= self.patience.tries {
-            if matches!(failure.error, OciError::Unreachable { .. }) {
+            if matches!(error, OciError::Unreachable { .. }) {
                 endpoint.dead.store(true, Ordering::Relaxed);
             }
-            return Err(failure.error);
+            return Err(error);
         }
-        tracing::debug!(error = %failure.error, ?pause, "trying again");
+        tracing::debug!(host = endpoint.name, ?pause, "trying again");
         self.cancel.sleep(pause)
     }
 
@@ -376,7 +377,9 @@ impl Http {
         Paced::new(response.into_body().into_reader(), self.patience.period)
     }
 
-    fn authorisations(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Authorisation>> {
+    pub(super) fn authorisations(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<(String, String), Authorisation>> {
         // Nothing that holds the lock can panic half-way.
         self.authorisations.lock().unwrap_or_else(PoisonError::into_inner)
     }

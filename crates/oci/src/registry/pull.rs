@@ -11,6 +11,7 @@ use ureq::http::header;
 use super::Registry;
 use super::download::Blob;
 use super::http::{Endpoint, Http, Want};
+use super::secrets::Secrets;
 use crate::cache::LayerCache;
 use crate::cancel::Cancel;
 use crate::config::ConfigDocument;
@@ -52,9 +53,15 @@ impl Registry {
             reference,
             cache,
         };
+        // Whatever an error has in it of what a registry said.
+        self.fetch(&pull, progress)
+            .map_err(|error| pull.without_logins(error))
+    }
+
+    fn fetch(&self, pull: &Pull<'_>, progress: Progress<'_>) -> Result<Image, OciError> {
         let (digest, manifest) = pull.manifest(self.options.platform)?;
         let config = pull.config(&manifest)?;
-        let name = reference.to_string();
+        let name = pull.reference.to_string();
         let layers = unique(&manifest.layers, self.options.bytes)?;
         // Before gigabytes come that are of no use.
         Image::check(&name, self.options.platform, &manifest.layers, &config)?;
@@ -69,6 +76,13 @@ impl Registry {
 }
 
 impl Pull<'_> {
+    fn without_logins(&self, error: OciError) -> OciError {
+        let logins = self.endpoints.iter().map(|endpoint| endpoint.login.as_ref());
+        let sent = self.http.authorisations();
+        let secrets = Secrets::of_all(logins, sent.values());
+        secrets.left_out_of_error(self.reference.host(), &self.reference.to_string(), error)
+    }
+
     /// The manifest for a platform, and its digest.
     fn manifest(&self, platform: crate::document::Platform) -> Result<(Digest, Manifest), OciError> {
         let (mut digest, mut document) = match self.reference.digest() {

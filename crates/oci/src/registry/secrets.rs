@@ -6,11 +6,14 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::auth::Authorisation;
 use crate::credentials::Login;
+use crate::error::OciError;
 
 /// What stands in the place of a text with a secret in it.
 const LEFT_OUT: &str = "(left out, since it repeats the login)";
 /// Shorter ones could be any word.
 const SHORTEST: usize = 4;
+/// The same where the text is mostly banger's own.
+const SHORTEST_IN_ERROR: usize = 8;
 
 /// What a registry was sent, or could have been.
 pub(super) struct Secrets(Vec<String>);
@@ -31,6 +34,33 @@ impl Secrets {
         secrets.extend(sent.and_then(|sent| Some(sent.value.split_once(' ')?.1.to_owned())));
         secrets.retain(|secret| secret.len() >= SHORTEST);
         Self(secrets)
+    }
+
+    /// Those of all endpoints and of all that was sent.
+    pub(super) fn of_all<'a>(
+        logins: impl IntoIterator<Item = Option<&'a Login>>,
+        sent: impl IntoIterator<Item = &'a Authorisation>,
+    ) -> Self {
+        let logins = logins.into_iter().map(|login| Self::of(login, None));
+        let sent = sent.into_iter().map(|sent| Self::of(None, Some(sent)));
+        Self(logins.chain(sent).flat_map(|secrets| secrets.0).collect())
+    }
+
+    /// The error, if there is none in any of its texts: names, addresses and media types are a registry's words as well.
+    /// What the user's own words for the image have in them hides nothing.
+    pub(super) fn left_out_of_error(&self, host: &str, image: &str, error: OciError) -> OciError {
+        let texts = format!("{error:?}");
+        let tells = |secret: &String| {
+            secret.len() >= SHORTEST_IN_ERROR
+                && !image.contains(secret.as_str())
+                && texts.contains(secret.as_str())
+        };
+        match self.0.iter().any(tells) {
+            true => OciError::RepeatsLogin {
+                host: host.to_owned(),
+            },
+            false => error,
+        }
     }
 
     /// The text, if there is none in it.
@@ -68,6 +98,16 @@ mod tests {
             assert_eq!(secrets.left_out_of(text), LEFT_OUT);
         }
         assert_eq!(secrets.left_out_of("me: denied".into()), "me: denied");
+        let status = |url: &str| OciError::Status {
+            url: url.to_owned(),
+            status: 500,
+            detail: String::new(),
+        };
+        let error = secrets.left_out_of_error("r.example", "r.example/a", status("ftp://x/hunter2secret"));
+        assert!(matches!(error, OciError::RepeatsLogin { .. }), "{error}");
+        let error =
+            secrets.left_out_of_error("r.example", "r.example/hunter2secret", status("hunter2secret"));
+        assert!(matches!(error, OciError::Status { .. }), "{error}");
         let token = Secrets::of(Some(&Login::IdentityToken("refresh-me".into())), None);
         assert_eq!(token.left_out_of("no refresh-me".into()), LEFT_OUT);
         // One that is a common word hides nothing of an answer.
