@@ -9,6 +9,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use process::Stream;
@@ -294,16 +295,25 @@ impl Pulled<'_> {
                 return Err(taken());
             }
         }
-        self.take_in()?;
+        let git = repository.git_for_branches()?;
+        let mut taken_in = Vec::new();
         let before = before.unwrap_or_else(|| "0".repeat(self.tip.len()));
-        repository
-            .git_for_branches()?
-            .read("make the branch", ["update-ref", &full, &self.tip, &before])?;
-        Ok(())
+        let kept = self.take_in(&mut taken_in).and_then(|()| {
+            let made = git.read("make the branch", ["update-ref", &full, &self.tip, &before]);
+            made.map(drop)
+        });
+        if kept.is_err() {
+            // An index first. What cannot be removed, `git gc` removes: nothing refers to it.
+            for file in taken_in.iter().rev() {
+                let _ = fs::remove_file(file);
+            }
+        }
+        kept
     }
 
-    /// Moves the packs, an index after its pack: nobody sees a pack without all of its objects.
-    fn take_in(&self) -> Result<(), WorkspaceError> {
+    /// Moves the packs, an index after its pack: nobody sees a pack without all of its objects. `taken_in` are those that
+    /// were not there.
+    fn take_in(&self, taken_in: &mut Vec<PathBuf>) -> Result<(), WorkspaceError> {
         let objects = self.repository.objects().join("pack");
         let cannot = |source| WorkspaceError::host("write", objects.display().to_string())(source);
         fs::create_dir_all(&objects).map_err(cannot)?;
@@ -318,7 +328,10 @@ impl Pulled<'_> {
             // Written by a git that read what the guest sent.
             let plain = file.symlink_metadata().map_err(cannot)?.is_file();
             if let Some(name) = file.file_name().filter(|name| plain && is_of_a_pack(name)) {
-                fs::rename(&file, objects.join(name)).map_err(cannot)?;
+                let place = objects.join(name);
+                let is_new = !place.try_exists().map_err(cannot)?;
+                fs::rename(&file, &place).map_err(cannot)?;
+                taken_in.extend(is_new.then_some(place));
             }
         }
         Ok(())

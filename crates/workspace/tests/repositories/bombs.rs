@@ -67,7 +67,7 @@ fn binary(path: &str, id: &str, halves: &[(&str, u64, &[u8])]) -> String {
 }
 
 fn most_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kibibytes = line.unwrap().trim().trim_end_matches(" kB");
     kibibytes.parse::<u64>().unwrap() >> 10
@@ -142,7 +142,7 @@ fn binary_data_that_claims_to_be_what_the_host_has_is_held_to_it() {
     let (forged, sound) = (delta(b"x"), delta(text));
     let file = scene.path("branch");
     for (patch, fits) in [(&forged, false), (&sound, true)] {
-        std::fs::write(&file, patch).unwrap();
+        fs::write(&file, patch).unwrap();
         let to = |name| {
             let patch = parsed(patch.as_bytes()).unwrap();
             to_branch(&scene.find(), &patch, &file, Some("HEAD"), name, "message")
@@ -267,15 +267,15 @@ fn binary_files_that_git_made_come_back_as_they_are() {
     let noise: Vec<u8> = (0..200_000_u32)
         .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
         .collect();
-    std::fs::write(scene.top().join("blob"), &noise).unwrap();
-    std::fs::write(scene.top().join("gone"), &noise[..5000]).unwrap();
+    fs::write(scene.top().join("blob"), &noise).unwrap();
+    fs::write(scene.top().join("gone"), &noise[..5000]).unwrap();
     scene.commit("binary");
     scene.prepare();
     let mut changed = noise.clone();
     changed[100_000..100_010].fill(0);
-    std::fs::write(scene.inside().join("blob"), &changed).unwrap();
-    std::fs::write(scene.inside().join("new"), &noise[..70_001]).unwrap();
-    std::fs::remove_file(scene.inside().join("gone")).unwrap();
+    fs::write(scene.inside().join("blob"), &changed).unwrap();
+    fs::write(scene.inside().join("new"), &noise[..70_001]).unwrap();
+    fs::remove_file(scene.inside().join("gone")).unwrap();
     let patch = scene.export(&workspace::Base::Prepared);
     let text = String::from_utf8_lossy(&patch);
     assert!(text.contains("\ndelta "), "a delta is wanted here");

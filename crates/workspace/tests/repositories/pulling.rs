@@ -75,6 +75,26 @@ fn commits_come_with_their_messages_and_the_files_of_the_host_stay() {
 }
 
 #[test]
+fn a_branch_that_cannot_be_made_leaves_no_commits_of_the_guests() {
+    let (scene, base) = committed_inside();
+    // A branch of that name leaves no room for one below it; the check of names alone does not see that.
+    scene.git(&["branch", "work"]);
+    let packs = || {
+        let packs = std::fs::read_dir(scene.top().join(".git/objects/pack"));
+        packs.map_or(0, Iterator::count)
+    };
+    let before = packs();
+    let failed = pull_into(&scene, &mut Local::default(), &base, "work/guest").unwrap_err();
+    assert!(failed.to_string().contains("make the branch"), "{failed}");
+    assert_eq!(packs(), before);
+    assert_eq!(
+        pull_into(&scene, &mut Local::default(), &base, "other").unwrap(),
+        2
+    );
+    assert!(packs() > before);
+}
+
+#[test]
 fn what_the_commits_bring_is_known_before_they_are_kept() {
     let (scene, base) = committed_inside();
     scene.write_inside(".gitattributes", "* filter=x\n");
