@@ -20,7 +20,7 @@ mod swap;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::WorkspaceError;
 use crate::patch::Patch;
@@ -45,6 +45,8 @@ pub struct Apply {
 pub struct Applied {
     /// Files made, changed and deleted.
     pub files: usize,
+    /// The note of it in [`crate::Terms::records`], if that could not be taken away. It leads to nothing.
+    pub note: Option<PathBuf>,
 }
 
 /// Applies a patch, given as it was parsed and as the file that it was parsed from. Files that the user has changed
@@ -79,9 +81,10 @@ fn apply_watched(
     stage.apply(repository, patch, file, how.three_way)?;
     let outcomes = stage.outcomes(patch)?;
     let files = outcomes.len();
+    let mut note = None;
     if !how.check {
         let plan = Plan::of(&stage, &outcomes)?;
-        swap::swap(stage, &plan, &outcomes, watch)?;
+        note = swap::swap(stage, &plan, &outcomes, watch)?;
     }
-    Ok(Applied { files })
+    Ok(Applied { files, note })
 }

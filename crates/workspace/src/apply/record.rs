@@ -19,7 +19,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use process::FileRights;
-use rustix::fs::{Mode, OFlags, Stat, fstat, open, openat};
+use rustix::fs::{Mode, OFlags, Stat, fstat, fsync, open, openat, renameat};
 use rustix::process::geteuid;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tempfile::NamedTempFile;
@@ -29,6 +29,9 @@ use super::plan::Plan;
 const FIRST: &[u8] = b"banger apply 3";
 /// The file in a stage that holds its number, and how many bytes that has.
 const NUMBER: &str = "number";
+/// What that is called once nothing is to be put back any more: a name takes no room on a full disk, and is changed on
+/// the disk of the tree, at once with all that was changed there.
+const DONE: &str = "done";
 const NUMBER_LENGTH: usize = 32;
 /// How the names of records begin.
 const PREFIX: &str = "apply-";
@@ -135,7 +138,19 @@ impl Record {
         };
         let found: Stat = fstat(opened.as_fd())?;
         let own = found.st_uid == geteuid().as_raw() || geteuid().is_root();
-        Ok((own && number_in(opened.as_fd()).as_deref() == Some(self.number.as_bytes())).then_some(opened))
+        let known = [NUMBER, DONE]
+            .into_iter()
+            .any(|name| self.is_called(opened.as_fd(), name));
+        Ok((own && known).then_some(opened))
+    }
+
+    /// Whether nothing of a stage is to be put back.
+    pub(super) fn is_done(&self, stage: BorrowedFd<'_>) -> bool {
+        self.is_called(stage, DONE)
+    }
+
+    fn is_called(&self, stage: BorrowedFd<'_>, name: &str) -> bool {
+        number_in(stage, name).as_deref() == Some(self.number.as_bytes())
     }
 
     fn encode(&self, plan: &Plan) -> Vec<u8> {
@@ -172,13 +187,35 @@ impl Record {
     pub(super) fn forget(mut self) {
         self.kept = false;
     }
+
+    /// Takes the note away.
+    ///
+    /// # Errors
+    /// It stays there.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        let _own = FileRights::own();
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Says of a stage that nothing of it is to be put back, also after a crash of the host.
+pub(super) fn finish(stage: BorrowedFd<'_>) -> io::Result<()> {
+    renameat(stage, NUMBER, stage, DONE)?;
+    fsync(stage)?;
+    Ok(())
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.kept {
-            let _own = FileRights::own();
-            let _ = fs::remove_file(&self.path);
+            let _ = self.remove();
         }
     }
 }
@@ -190,10 +227,10 @@ fn drawn() -> io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The number that stands in a folder, over no link.
-fn number_in(folder: BorrowedFd<'_>) -> Option<Vec<u8>> {
+/// The number that stands in a file of a folder, over no link.
+fn number_in(folder: BorrowedFd<'_>, name: &str) -> Option<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(openat(folder, NUMBER, flags, Mode::empty()).ok()?);
+    let file = File::from(openat(folder, name, flags, Mode::empty()).ok()?);
     let mut text = Vec::new();
     file.take(NUMBER_LENGTH as u64 + 1).read_to_end(&mut text).ok()?;
     Some(text)

@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags, open};
 use super::place::{KEPT, Turn, beside};
 use super::plan::Plan;
 use super::put_back::put_back;
-use super::record::Record;
+use super::record::{Record, finish};
 use super::swap::Watch;
 use crate::error::WorkspaceError;
 use crate::repository::Repository;
@@ -100,7 +100,7 @@ fn one(
             ..Recovered::default()
         }));
     };
-    if plan.files.is_empty() {
+    if plan.files.is_empty() || record.is_done(stage.as_fd()) {
         fs::remove_dir_all(&path).map_err(cannot)?;
         record.forget();
         return Ok(None);
@@ -110,7 +110,7 @@ fn one(
     let left = put_back(top.as_fd(), stage.as_fd(), plan, watch)?;
     // What is gone by now was removed by somebody; what is behind a link stays there.
     let left = [left.changed, left.behind_links].concat();
-    record.note(&Plan::default()).map_err(cannot)?;
+    finish(stage.as_fd()).map_err(cannot)?;
     let kept = if left.is_empty() {
         fs::remove_dir_all(&path).map_err(cannot)?;
         None

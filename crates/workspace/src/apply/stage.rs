@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::place::{KEPT, PREFIX, Turn, beside};
 use super::plan::Plan;
-use super::record::Record;
+use super::record::{Record, finish};
 use crate::alternates::{ALTERNATES, one_path};
 use crate::config::{Setting, Settings};
 use crate::digest::Format;
@@ -171,7 +171,25 @@ impl Stage {
         self.folder.keep()
     }
 
-    /// Notes what is about to be done; nothing, once it is done or undone.
+    /// Ends it once all is done: what was replaced goes. Gives the note if that stays.
+    pub(super) fn end(self, own: &OwnedFd) -> Option<PathBuf> {
+        let Self {
+            folder,
+            record,
+            _turn,
+            ..
+        } = self;
+        let record = record?;
+        if finish(own.as_fd()).is_err() {
+            // Without a note nothing is put back either.
+            let _ = record.remove();
+        }
+        drop(folder);
+        let stays = record.remove().is_err();
+        stays.then(|| record.path().to_owned())
+    }
+
+    /// Notes what is about to be done.
     pub(super) fn note(&self, plan: &Plan) -> Result<(), WorkspaceError> {
         match &self.record {
             Some(record) => record

@@ -1,6 +1,7 @@
 //! Putting staged files in the place of the tree's: renames, each of which can be undone.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, RenameFlags, mkdirat, renameat, renameat_with, statat, unlinkat};
@@ -19,17 +20,17 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(10);
 pub(super) type Watch<'a> = &'a mut dyn FnMut() -> Result<(), WorkspaceError>;
 
 /// Replaces all of them, or none. A program that is killed in between leaves the plan: see
-/// [`super::recover`].
+/// [`super::recover`]. Gives the note of it if that could not be taken away, which leads to nothing then.
 pub(super) fn swap(
     stage: Stage,
     plan: &Plan,
     outcomes: &[Outcome],
     watch: Watch<'_>,
-) -> Result<(), WorkspaceError> {
+) -> Result<Option<PathBuf>, WorkspaceError> {
     let own = stage.open()?;
     let Err(failure) = changes(&stage, plan, outcomes, watch) else {
-        // From here on there is nothing to put back.
-        return stage.note(&Plan::default());
+        // From here on there is nothing to put back, whatever fails.
+        return Ok(stage.end(&own));
     };
     match put_back_soon(&stage, &own, plan) {
         Ok(left) if left.unreached() => Err(WorkspaceError::NotTakenBack {

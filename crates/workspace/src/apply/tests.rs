@@ -272,6 +272,59 @@ fn a_tree_that_a_full_disk_interrupts_at_any_change_is_as_before() {
 }
 
 #[test]
+fn an_apply_that_changed_all_files_is_one_whatever_becomes_of_its_note() {
+    let last = changes();
+    let scene = Scene::new();
+    let records = scene.0.path().join("records");
+    let aside = scene.0.path().join("aside");
+    let mut change = 0;
+    let applied = apply_at(scene.0.path(), &mut || {
+        change += 1;
+        if change == last {
+            // Nothing can be written or removed where the notes are, from now on.
+            fs::rename(&records, &aside).unwrap();
+            fs::write(&records, "").unwrap();
+        }
+        Ok(())
+    });
+    let applied = applied.unwrap();
+    assert!(applied.files == 6 && applied.note.is_some(), "{applied:?}");
+    fs::remove_file(&records).unwrap();
+    fs::rename(&aside, &records).unwrap();
+    let after = scene.state();
+    assert!(applied.note.unwrap().exists());
+    assert_eq!(recover(&found(&scene.top())).unwrap(), None);
+    assert_eq!(scene.state(), after, "nothing is put back");
+    for (path, text) in AFTER {
+        assert_eq!(fs::read_to_string(scene.top().join(path)).unwrap(), text);
+    }
+    assert_eq!(fs::read_dir(&records).unwrap().count(), 0);
+}
+
+#[test]
+fn a_stage_whose_apply_was_done_goes_and_nothing_of_it_is_put_back() {
+    let scene = Scene::new();
+    half_applied(&scene);
+    let after = scene.state();
+    let stage = fs::read_dir(scene.top().join(".git")).unwrap();
+    let stage = stage
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_string_lossy().contains(".banger-apply-"))
+        .unwrap();
+    record::finish(std::os::fd::AsFd::as_fd(&fs::File::open(&stage).unwrap())).unwrap();
+    assert_eq!(recover(&found(&scene.top())).unwrap(), None);
+    assert!(!stage.exists(), "what a kill left goes");
+    let tree = |state: BTreeMap<PathBuf, String>| -> Vec<_> {
+        let git = scene.top().join(".git");
+        state
+            .into_iter()
+            .filter(|(path, _)| !path.starts_with(&git))
+            .collect()
+    };
+    assert_eq!(tree(scene.state()), tree(after));
+}
+
+#[test]
 fn what_was_changed_after_a_kill_stays_and_what_was_there_before_is_kept() {
     let scene = Scene::new();
     half_applied(&scene);

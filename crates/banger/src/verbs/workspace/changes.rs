@@ -130,7 +130,12 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
                     check,
                     three_way: args.three_way,
                 };
-                apply_here(&repository, &patch, &path, how).map(|_| summary(&patch, check))
+                let applied = apply_here(&repository, &patch, &path, how)?;
+                if let Some(note) = applied.note {
+                    let note = note.display();
+                    render::warning(&format!("all is applied; cannot remove the note of it, {note}"));
+                }
+                Ok(summary(&patch, check))
             }
         }
     });
