@@ -310,7 +310,13 @@ impl Git {
             });
             let complaint = scope.spawn(move || first_of(stderr, COMPLAINT as u64));
             let ending = wait_watched(&mut child, action, || {
-                Folder::open(&self.folder)?.check_for_pipes()
+                // What it is shown beside the tree: a repository that lies elsewhere, and those within it.
+                let beside = self.sight.read.iter();
+                let beside = beside.filter(|path| !path.starts_with(&self.folder) && path.is_dir());
+                [&self.folder]
+                    .into_iter()
+                    .chain(beside)
+                    .try_for_each(|path| Folder::open(path)?.check_for_pipes())
             });
             if !matches!(ending, Ok(Some(_))) {
                 child.kill();

@@ -6,7 +6,7 @@ use std::fs;
 use testkit::make_fifo;
 use workspace::{Choice, Repository, Selection, WorkspaceError};
 
-use crate::support::Scene;
+use crate::support::{Scene, git};
 
 #[test]
 fn what_is_no_file_is_refused_and_nobody_waits_for_it() {
@@ -68,6 +68,45 @@ fn a_pipe_behind_the_git_file_of_an_inner_repository_is_refused() {
     let error = Selection::of(&repository, &Choice::default()).unwrap_err();
     assert!(
         matches!(&error, WorkspaceError::NoFile { path: named, .. } if *named == path),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_pipe_in_a_repositorys_folder_beside_the_tree_is_refused() {
+    let scene = Scene::committed();
+    scene.write("inner/file", "text\n");
+    let inner = scene.top().join("inner");
+    git(&inner, &["init", "-q"]);
+    git(&inner, &["add", "file"]);
+    git(
+        &inner,
+        &[
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b",
+            "commit",
+            "-qm",
+            "inner",
+        ],
+    );
+    scene.git(&["-c", "advice.addEmbeddedRepo=false", "add", "inner"]);
+    let (beside, module) = (scene.path("beside"), scene.path("beside/modules/inner"));
+    fs::rename(scene.top().join(".git"), &beside).unwrap();
+    scene.write(".git", "gitdir: ../beside\n");
+    fs::create_dir(beside.join("modules")).unwrap();
+    fs::rename(inner.join(".git"), &module).unwrap();
+    scene.write("inner/.git", "gitdir: ../../beside/modules/inner\n");
+    let repository = Repository::find(&scene.top()).unwrap();
+    let error = Selection::of(&repository, &Choice::default()).unwrap_err();
+    assert!(matches!(error, WorkspaceError::Submodules { .. }), "{error}");
+    fs::remove_file(module.join("HEAD")).unwrap();
+    make_fifo(module.join("HEAD"));
+    let repository = Repository::find(&scene.top()).unwrap();
+    let error = Selection::of(&repository, &Choice::default()).unwrap_err();
+    assert!(
+        matches!(&error, WorkspaceError::NoFile { path: named, .. } if *named == module.join("HEAD")),
         "{error}"
     );
 }
