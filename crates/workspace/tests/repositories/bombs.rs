@@ -1,5 +1,6 @@
 //! Small patches, packs and repositories that are large once they are unpacked or read.
 
+use std::fs;
 use std::io::{self, Write};
 
 use flate2::Compression;
@@ -365,8 +366,8 @@ fn files_of_patterns_are_bounded_together() {
     let scene = Scene::committed();
     for place in ["info/exclude", "info/sparse-checkout"] {
         let path = scene.top().join(".git").join(place);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::File::create(&path).unwrap().set_len(60 << 20).unwrap();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::File::create(&path).unwrap().set_len(60 << 20).unwrap();
     }
     let error = Repository::find(&scene.top()).unwrap_err();
     assert!(error.to_string().contains("is larger than"), "{error}");
