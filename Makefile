@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo test conformance lifecycles fuzz abuse lint coverage coverage-html coverage-total bench man openapi smoke smoke-list smoke-one install-hooks
+.PHONY: help setup build run demo test test-kvm conformance lifecycles fuzz abuse lint coverage coverage-html coverage-total bench man openapi smoke smoke-list smoke-one install-hooks
 
 ARGS ?=
 
@@ -23,6 +23,9 @@ demo: build ## Build, then run one command in a real VM that is deleted afterwar
 
 test: ## Run all tests, those in real guests too; ARGS choose: ARGS="-p engine stop"
 	@scripts/test $(ARGS)
+
+test-kvm: ## Run tests of real VMMs with guests that execute on KVM, in an outer VM if the host runs none; ARGS="short|vmm|engine|banger"
+	@scripts/test-kvm $(ARGS)
 
 conformance: ## Run the same cases over the simulated VMM, QEMU and Firecracker; print who does what
 	@scripts/setup test && cargo test --quiet --locked -p vmm --test conformance -- --nocapture

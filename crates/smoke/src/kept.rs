@@ -7,7 +7,7 @@ use crate::home::{Home, binaries};
 
 /// Gives a state folder what the shared one has.
 pub(crate) fn link_into(state: &Path) {
-    let shared = shared();
+    let shared = keep();
     for folder in ["images", "kernels"] {
         copy_tree(&shared.join(folder), &state.join(folder));
     }
@@ -15,7 +15,11 @@ pub(crate) fn link_into(state: &Path) {
 }
 
 /// The shared state folder, made where it is missing or was made by another `bangerd`.
-fn shared() -> PathBuf {
+///
+/// # Panics
+/// If it cannot be made.
+#[must_use]
+pub fn keep() -> PathBuf {
     let maker = binaries().join("bangerd").metadata().unwrap().len();
     let root = std::env::var_os("BANGER_SMOKE_KEPT").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/smoke"),

@@ -20,6 +20,7 @@ mod serve;
 mod uses;
 
 pub use home::{Finished, Home, Running, binaries};
+pub use kept::keep;
 pub use registry::Registry;
 pub use scenarios::all;
 pub use serve::serve;

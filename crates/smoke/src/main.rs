@@ -1,11 +1,12 @@
-//! `make smoke`, `make smoke-list`, `make smoke-one SCENARIO=…`.
+//! `make smoke`, `make smoke-list`, `make smoke-one SCENARIO=…`; `smoke keep` makes what all scenarios share, and says
+//! where that is.
 
 use std::process::ExitCode;
 
 use smoke::runner::{self, Outcome};
 use smoke::{Scenario, all};
 
-const USAGE: &str = "use it like this: smoke list, or smoke run [--fast] [--jobs N] [SCENARIO…]";
+const USAGE: &str = "use it like this: smoke list, smoke keep, or smoke run [--fast] [--jobs N] [SCENARIO…]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -13,6 +14,10 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["list"] => {
             list();
+            Ok(true)
+        }
+        ["keep"] => {
+            println!("{}", smoke::keep().display());
             Ok(true)
         }
         ["run", choice @ ..] => run(choice),

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use nix::sys::signal::Signal;
 
 use crate::Home;
-use crate::home::wait_for;
+use crate::home::{is_vmm, wait_for};
 
 const BOOT_ID: [&str; 6] = ["vm", "exec", "a", "--", "cat", "/proc/sys/kernel/random/boot_id"];
 
@@ -48,7 +48,7 @@ fn after_everything_is_deleted_nothing_is_left() {
     let home = Home::new();
     home.succeeds(&["vm", "run", "-d", "--name", "a"]);
     assert!(
-        home.processes().iter().any(|(_, line)| line.contains("qemu")),
+        home.processes().iter().any(|(_, line)| is_vmm(line)),
         "{:?}",
         home.processes()
     );

@@ -42,11 +42,12 @@ impl Home {
         let config = folder.path().join("config/banger");
         fs::create_dir_all(&config).unwrap();
         // What banger's own default has besides would only take longer to build.
-        fs::write(
-            config.join("config.toml"),
-            "default_image_name = \"debian-minimal\"\n",
-        )
-        .unwrap();
+        let mut lines = "default_image_name = \"debian-minimal\"\n".to_owned();
+        // Which VMM it is to be, and how.
+        if let Ok(more) = std::env::var("BANGER_TEST_CONFIG") {
+            lines += &more;
+        }
+        fs::write(config.join("config.toml"), lines).unwrap();
         Self { folder }
     }
 
@@ -134,11 +135,12 @@ impl Home {
     }
 
     /// What runs in these surroundings: the command line of each process that has the folder in its environment, its
-    /// arguments, as its working directory or below it an open file.
+    /// arguments, as its working directory or below it an open file, and each VMM that a record tells of.
     pub fn processes(&self) -> Vec<(Pid, String)> {
         let folder = self.folder.path();
         let needle = folder.as_os_str().as_encoded_bytes();
         let contains = |bytes: Vec<u8>| bytes.windows(needle.len()).any(|window| window == needle);
+        let vmms = self.recorded_vmms();
         fs::read_dir("/proc")
             .unwrap()
             .flatten()
@@ -156,6 +158,7 @@ impl Home {
                     || contains(read("environ"))
                     || contains(read("cmdline"))
                     || open() == Some(true)
+                    || vmms.contains(pid)
             })
             .map(|pid| {
                 let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -165,6 +168,22 @@ impl Home {
                 )
             })
             .filter(|(_, line)| !line.is_empty())
+            .collect()
+    }
+
+    /// The VMMs by their records: Firecracker opens its disks by itself, by names in a root of its own.
+    fn recorded_vmms(&self) -> Vec<i32> {
+        let folders = fs::read_dir(self.state().join("vms")).into_iter().flatten();
+        folders
+            .filter_map(|folder| {
+                let record = fs::read(folder.ok()?.path().join("process.json")).ok()?;
+                let record: serde_json::Value = serde_json::from_slice(&record).ok()?;
+                i32::try_from(record["pid"].as_i64()?).ok()
+            })
+            .filter(|pid| {
+                let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                is_vmm(&String::from_utf8_lossy(&line).replace('\0', " "))
+            })
             .collect()
     }
 
@@ -192,6 +211,11 @@ impl Drop for Home {
             wait_for("the end of what the test left", || self.processes().is_empty());
         }
     }
+}
+
+/// Whether a process is a VMM, by its command line.
+pub fn is_vmm(line: &str) -> bool {
+    line.contains("qemu-system") || line.contains("firecracker --id")
 }
 
 /// Reads a stream up to a text.

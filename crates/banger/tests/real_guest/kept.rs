@@ -15,8 +15,12 @@ pub fn link_into(state: &Path) {
     copy_database(&shared, state);
 }
 
-/// The shared state folder, made by `banger` itself where it is missing or from other recipes.
+/// The shared state folder, made by `banger` itself where it is missing or from other recipes; or the one that
+/// `BANGER_TEST_KEPT` names.
 fn shared() -> PathBuf {
+    if let Some(state) = std::env::var_os("BANGER_TEST_KEPT") {
+        return state.into();
+    }
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kept-{}", recipes_digest()));
     fs::create_dir_all(&root).unwrap();
     let lock = File::create(root.join("lock")).unwrap();

@@ -1,0 +1,48 @@
+//! The engine over real VMMs with guests that execute: a Debian with systemd, started, stopped, found again.
+//!
+//! `make test-kvm` runs these where KVM runs guests, as a plain user and, with `BANGER_TEST_JAILED`, as root with jails;
+//! with `BANGER_TEST_QEMU_KVM` QEMU has KVM. They need `build/bin` (`make build`) or `BANGER_TEST_BIN`.
+#![expect(clippy::unwrap_used, reason = "a test ends at what fails")]
+
+mod host;
+mod life;
+mod network;
+mod still;
+
+/// Each on both VMMs. A test of its own for each, so that they run side by side and fail alone.
+macro_rules! on_both {
+    ($($module:ident::$name:ident),* $(,)?) => {
+        mod firecracker {
+            $(
+                #[test]
+                #[ignore = "needs guests that execute on KVM: make test-kvm"]
+                fn $name() {
+                    crate::$module::$name(crate::host::Vmm::Firecracker);
+                }
+            )*
+        }
+        mod qemu {
+            $(
+                #[test]
+                #[ignore = "boots real guests: make test-kvm"]
+                fn $name() {
+                    crate::$module::$name(crate::host::Vmm::Qemu);
+                }
+            )*
+        }
+    };
+}
+
+on_both! {
+    life::a_vm_starts_runs_commands_stops_in_order_and_starts_again_with_what_was_written,
+    life::the_next_daemon_finds_a_running_vm_and_one_whose_vmm_was_killed,
+    life::a_guest_that_powers_off_is_stopped_and_one_that_reboots_boots_again,
+    network::a_guest_reaches_what_is_open_to_it,
+    still::a_paused_guest_does_nothing_and_goes_on,
+}
+
+#[test]
+#[ignore = "needs guests that execute on KVM: make test-kvm"]
+fn a_guest_goes_on_from_its_snapshot_in_another_vm() {
+    still::a_guest_goes_on_from_its_snapshot_in_another_vm();
+}
