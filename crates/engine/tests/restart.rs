@@ -235,7 +235,7 @@ fn a_daemon_killed_during_the_start_of_an_older_vm_leaves_it_stopped() {
         });
         return;
     }
-    for point in ["start.network", "start.machine", "start.agent"] {
+    for point in ["start.network", "start.machine", "start.agent", "start.record"] {
         let folder = tempfile::tempdir().unwrap();
         let host = Host::at(folder.path());
         daemon(&host, async |engine| {

@@ -65,6 +65,24 @@ async fn a_restart_whose_start_is_cancelled_leaves_the_vm_stopped() {
 }
 
 #[tokio::test]
+async fn a_vm_takes_commands_before_it_is_recorded_as_running() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let hold = host.points.hold("start.record");
+    let start = engine.vms().create(vm("a", true)).await.unwrap();
+    hold.reached().await;
+    assert_eq!(engine.vms().show("a").await.unwrap().state, VmState::Starting);
+    let exec = guest::Exec {
+        argv: vec!["true".into()],
+        ..guest::Exec::default()
+    };
+    engine.vms().exec("a", &exec).await.unwrap();
+    hold.release();
+    start.wait().await.unwrap();
+    delete(&engine, "a").await;
+}
+
+#[tokio::test]
 async fn a_killed_vm_is_stopped_with_the_reason_and_starts_again() {
     let host = Host::new();
     let engine = host.engine().await;

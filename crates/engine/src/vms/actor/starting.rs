@@ -10,6 +10,7 @@ use crate::artefacts::import::Import;
 use crate::error::one_line;
 use crate::operations::OperationHandle;
 use crate::vms::publish::Claimed;
+use crate::vms::start::Started;
 use crate::vms::{create, start, state, view};
 use crate::{EngineError, console};
 
@@ -83,22 +84,15 @@ impl Actor {
             Ok(inputs) => start::start(inputs, operation, &*self.shared.faults).await,
             Err(error) => Err(error),
         };
-        match started {
+        let running = match started {
             Ok(started) => {
-                // Before it runs: what its user does in /root from here on is never written over.
-                if planted {
-                    let update = VmUpdate {
-                        work_seed: Change::Clear,
-                        ..VmUpdate::default()
-                    };
-                    self.shared.store.vms().update(&self.id, update).await?;
-                }
-                state::running(&self.shared, &self.id, &started.boot_id).await?;
-                let slots = self.shared.slots.for_vm(&self.id, &name);
-                let published = claimed.serve(&name, &slots, &started.link.state());
-                let folder = self.folder();
-                let running = Running::of(started.machine, started.link, published, &folder);
-                self.set_running(Some(running));
+                self.begin_running(operation, started, &name, planted, claimed)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        match running {
+            Ok(()) => {
                 self.reboots.ready(Instant::now());
                 stage.done("ready");
                 Ok(())
@@ -116,6 +110,58 @@ impl Actor {
                 })
             }
         }
+    }
+
+    /// Records that the VM runs. Its link is there before: a client that has read `running` may run a command at once.
+    /// On failure nothing of the machine is left.
+    async fn begin_running(
+        &mut self,
+        operation: &OperationHandle,
+        started: Started,
+        name: &str,
+        planted: bool,
+        claimed: Claimed,
+    ) -> Result<(), EngineError> {
+        let recorded = self
+            .record_running(operation, started, name, planted, claimed)
+            .await;
+        if recorded.is_err() {
+            self.let_go().await;
+            if let Err(undo) = start::tear_down(&*self.shared.machines, &self.folder()).await {
+                tracing::warn!(vm = %self.id, error = %one_line(&undo), "a failed start left something behind");
+            }
+        }
+        recorded
+    }
+
+    async fn record_running(
+        &mut self,
+        operation: &OperationHandle,
+        started: Started,
+        name: &str,
+        planted: bool,
+        claimed: Claimed,
+    ) -> Result<(), EngineError> {
+        // Before any command can run: what its user does in /root from here on is never written over.
+        if planted {
+            let update = VmUpdate {
+                work_seed: Change::Clear,
+                ..VmUpdate::default()
+            };
+            self.shared.store.vms().update(&self.id, update).await?;
+        }
+        let slots = self.shared.slots.for_vm(&self.id, name);
+        let published = claimed.serve(name, &slots, &started.link.state());
+        let folder = self.folder();
+        let running = Running::of(started.machine, started.link, published, &folder);
+        self.set_running(Some(running));
+        tokio::select! {
+            biased;
+            () = operation.cancellation().cancelled() => return Err(EngineError::Cancelled),
+            hit = self.shared.hit("start.record") => hit?,
+        }
+        state::running(&self.shared, &self.id, &started.boot_id).await?;
+        Ok(())
     }
 
     /// Starts the VM where the host's disk has room for what it writes.
