@@ -74,9 +74,16 @@ impl Reference {
 
 impl RegistryReference {
     /// Whether its registry is this machine, or at an address of its network link: by what the name resolves to now.
+    /// docker.io is not, and is not asked for.
     #[must_use]
     pub fn leads_here(&self) -> bool {
-        crate::registry::leads_here(&self.host)
+        self.host != DEFAULT_REGISTRY && crate::registry::leads_here(&self.host)
+    }
+
+    /// The same by the name alone, which is not resolved: an address, or `localhost`.
+    #[must_use]
+    pub fn is_named_here(&self) -> bool {
+        crate::registry::is_local_address(&self.host)
     }
 
     /// Parses `[HOST[:PORT]/]REPOSITORY[:TAG][@sha256:…]`.

@@ -15,6 +15,7 @@ use super::failed;
 use super::wishes::{LARGEST, NAME, Wishes};
 use crate::failure::Failure;
 use crate::render;
+use crate::terminal::window_size;
 use crate::verbs::confirmed;
 
 /// What the command line says of `.banger.toml`.
@@ -49,34 +50,50 @@ pub fn agreed(repository: &Repository, from: Option<&str>, trust: Trust) -> Resu
         Failure::new(error.to_string()).with_hint(hint.unwrap_or_else(|| LEFT_OUT.to_owned()))
     })?;
     let note = Note::of(&repository.top, &bytes)?;
-    if wishes.is_empty() || note.is_there() {
+    if wishes.is_empty() {
         return Ok(wishes);
     }
-    if trust == Trust::Ask {
-        render::note(&format!(
-            "{} asks for this VM:",
-            render::one_line(&path.display().to_string())
-        ));
-        render::note(wishes.shown().trim_end());
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-            let message = format!("{} is new or has changed since you agreed to it", path.display());
-            return Err(
-                Failure::new(message).with_hint("--trust-config agrees to it, --no-config leaves it out")
-            );
-        }
-        if !wishes.is_seen_at_once() {
-            let message = format!("{} asks for more than is seen at once", path.display());
-            return Err(Failure::new(message)
-                .with_hint("read it; --trust-config agrees to it, --no-config leaves it out"));
-        }
-        if !confirmed("Agree, until it changes?")? {
-            return Err(Failure::new("nothing was made").with_hint(LEFT_OUT));
-        }
+    let agreed = note.is_there();
+    if trust == Trust::Ask && !agreed {
+        ask(&wishes, &path)?;
     }
-    note.write()?;
+    wishes.check_image().map_err(|why| {
+        Failure::new(format!(
+            "{}: `image`: {why}",
+            render::one_line(&path.display().to_string())
+        ))
+        .with_hint(LEFT_OUT)
+    })?;
+    if !agreed {
+        note.write()?;
+    }
     Ok(wishes)
 }
 
+/// Shows all of it, and fails unless the user agrees.
+fn ask(wishes: &Wishes, path: &Path) -> Result<(), Failure> {
+    let said = format!(
+        "{} asks for this VM:",
+        render::one_line(&path.display().to_string())
+    );
+    render::note(&said);
+    render::note(wishes.shown().trim_end());
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        let message = format!("{} is new or has changed since you agreed to it", path.display());
+        return Err(Failure::new(message).with_hint("--trust-config agrees to it, --no-config leaves it out"));
+    }
+    if !wishes.is_seen_at_once(&said, &format!("{QUESTION} [y/N] yes"), window_size()) {
+        let message = format!("{} asks for more than is seen at once", path.display());
+        return Err(Failure::new(message)
+            .with_hint("read it; --trust-config agrees to it, --no-config leaves it out"));
+    }
+    match confirmed(QUESTION)? {
+        true => Ok(()),
+        false => Err(Failure::new("nothing was made").with_hint(LEFT_OUT)),
+    }
+}
+
+const QUESTION: &str = "Agree, until it changes?";
 const LEFT_OUT: &str = "--no-config leaves .banger.toml out";
 
 /// That a repository's file was agreed to.

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use api::{CreateVm, NetworkMode, PortForward};
 use config::{ConfigError, DiskSize, MemorySize, Network, VcpuCount, parse_toml};
+use guest::WindowSize;
 use oci::RegistryReference;
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -23,9 +24,8 @@ const MOST: usize = 64;
 
 /// Most bytes of a command: a longer one is no command that somebody reads before agreeing to it.
 const LONGEST_COMMAND: usize = 4 << 10;
-/// Most characters of a command that are shown, and of all that is shown before the user is asked: a screen full.
+/// Most characters of a command that are shown.
 const SHOWN: usize = 500;
-const SHOWN_IN_ALL: usize = 4000;
 /// Most blanks after one another that are shown as they are; more are counted.
 const BLANKS: usize = 8;
 
@@ -79,13 +79,35 @@ impl Wishes {
         render::pairs(lines)
     }
 
-    /// Whether [`Wishes::shown`] shows all of it, in so little text that nothing is scrolled away by the rest.
-    pub fn is_seen_at_once(&self) -> bool {
+    /// Whether [`Wishes::shown`] shows all of it, and it stands on a screen of that size together with what is said
+    /// before and asked behind: nothing of it is scrolled away.
+    pub fn is_seen_at_once(&self, said: &str, asked: &str, screen: WindowSize) -> bool {
         let whole = self
             .setup
             .iter()
             .all(|command| with_counted_blanks(command).1 <= SHOWN);
-        whole && self.shown().chars().count() <= SHOWN_IN_ALL
+        let shown = self.shown();
+        let lines = [said].into_iter().chain(shown.lines()).chain([asked]);
+        let rows: usize = lines.map(|line| rows(line, screen.columns)).sum();
+        whole && rows <= usize::from(screen.rows)
+    }
+
+    /// Refuses a registry that leads to this machine by what its name resolves to now: asked only once the user has
+    /// agreed, since whoever answers for the name learns of it.
+    ///
+    /// # Errors
+    /// It does.
+    pub fn check_image(&self) -> Result<(), String> {
+        self.check_image_by(RegistryReference::leads_here)
+    }
+
+    fn check_image_by(&self, leads_here: impl FnOnce(&RegistryReference) -> bool) -> Result<(), String> {
+        let named = self.image.as_deref().filter(|text| text.contains('/'));
+        let reference = named.and_then(|text| RegistryReference::parse(text).ok());
+        match reference.filter(leads_here) {
+            Some(_) => Err(on_this_machine(named.unwrap_or_default())),
+            None => Ok(()),
+        }
     }
 
     /// Fills in what the command line leaves open.
@@ -103,6 +125,17 @@ impl Wishes {
             request.publish.clone_from(&self.publish);
         }
     }
+}
+
+/// Most rows that a line takes on a terminal: characters that are not ASCII can be two columns wide, and one of those
+/// does not begin in the last column.
+fn rows(line: &str, columns: u16) -> usize {
+    let columns = usize::from(columns).saturating_sub(1).max(1);
+    let width: usize = line
+        .chars()
+        .map(|letter| if letter.is_ascii() { 1 } else { 2 })
+        .sum();
+    width.div_ceil(columns).max(1)
 }
 
 /// A command as it is shown.
@@ -149,12 +182,14 @@ fn image<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
             "{text:?} is neither an image's name nor a reference such as alpine:3.19"
         )));
     }
-    if RegistryReference::parse(&text).is_ok_and(|reference| reference.leads_here()) {
-        return Err(D::Error::custom(format!(
-            "{text:?} is on this machine, of which a repository names nothing; `--image` may"
-        )));
+    if RegistryReference::parse(&text).is_ok_and(|reference| reference.is_named_here()) {
+        return Err(D::Error::custom(on_this_machine(&text)));
     }
     Ok(Some(text))
+}
+
+fn on_this_machine(image: &str) -> String {
+    format!("{image:?} is on this machine, of which a repository names nothing; `--image` may")
 }
 
 /// As `--memory` takes it.
@@ -320,7 +355,7 @@ mod tests {
             "{}",
             hidden.shown()
         );
-        assert!(hidden.is_seen_at_once());
+        assert!(hidden.is_seen_at_once("", "", SCREEN));
         // Other blanks than ASCII's, and a few that are left as they are.
         let others = of(&[format!("a{}b        c", "\u{3000}".repeat(9))]);
         assert!(
@@ -331,10 +366,8 @@ mod tests {
 
         let long = of(&["#".repeat(SHOWN + 1)]);
         assert!(long.shown().contains("#… 1 more characters"));
-        assert!(!long.is_seen_at_once(), "it is not shown whole");
-        let many = of(&vec!["#".repeat(SHOWN); SHOWN_IN_ALL / SHOWN]);
-        assert!(!many.is_seen_at_once(), "the first of them is scrolled away");
-        assert!(of(&["#".repeat(SHOWN)]).is_seen_at_once());
+        assert!(!long.is_seen_at_once("", "", SCREEN), "it is not shown whole");
+        assert!(of(&["#".repeat(SHOWN)]).is_seen_at_once("", "", SCREEN));
 
         let longest = |length| parse(&format!("setup = [\"{}\"]", "#".repeat(length)));
         assert!(longest(LONGEST_COMMAND).is_ok());
@@ -343,6 +376,62 @@ mod tests {
             refused.contains("`setup`: a command is longer than 4096 bytes"),
             "{refused}"
         );
+    }
+
+    const SCREEN: WindowSize = WindowSize {
+        rows: 24,
+        columns: 80,
+    };
+
+    #[test]
+    fn what_does_not_stand_on_the_screen_with_the_question_is_not_asked() {
+        let of = |count: usize, command: &str| Wishes {
+            setup: vec![command.to_owned(); count],
+            ..Wishes::default()
+        };
+        for (wishes, seen) in [
+            (of(22, "true"), true),
+            (of(23, "true"), false),
+            (of(64, "true"), false),
+            // Two rows each.
+            (of(11, &"x".repeat(100)), true),
+            (of(12, &"x".repeat(100)), false),
+            // As wide as two.
+            (of(12, &"\u{4e00}".repeat(50)), false),
+            (of(8, &"x".repeat(SHOWN)), false),
+        ] {
+            assert_eq!(
+                wishes.is_seen_at_once("x asks for this VM:", "Agree?", SCREEN),
+                seen,
+                "{wishes:?}"
+            );
+        }
+        assert!(!of(22, "true").is_seen_at_once(&"x".repeat(100), "Agree?", SCREEN));
+        assert!(!of(22, "true").is_seen_at_once("x", &"x".repeat(100), SCREEN));
+        let (rows, columns) = (100, 10);
+        assert!(of(22, "true").is_seen_at_once("x", "x", WindowSize { rows, columns: 80 }));
+        assert!(!of(22, &"x".repeat(50)).is_seen_at_once("x", "x", WindowSize { rows, columns }));
+    }
+
+    #[test]
+    fn a_registrys_name_is_resolved_only_when_its_judgement_is_asked_for_and_no_plain_name_ever() {
+        // An address for the resolver alone, which needs no network for it.
+        let odd = parse("image = \"127.1:80/x\"").unwrap();
+        let refused = odd.check_image().unwrap_err();
+        assert!(refused.contains("is on this machine"), "{refused}");
+        for (image, resolved) in [
+            ("debian-minimal", false),
+            ("alpine:3.19", false),
+            ("r.example:5000/a/b:1", true),
+        ] {
+            let wishes = parse(&format!("image = {image:?}")).unwrap();
+            let mut asked = false;
+            let here = wishes.check_image_by(|_| {
+                asked = true;
+                true
+            });
+            assert_eq!((asked, here.is_err()), (resolved, resolved), "{image}");
+        }
     }
 
     proptest! {

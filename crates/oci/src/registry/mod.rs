@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use ureq::tls::TlsConfig;
 
 pub use http::Patience;
-pub(crate) use local::leads_here;
+pub(crate) use local::{is_local_address, leads_here};
 pub use trust::tls;
 
 use self::http::Endpoint;
