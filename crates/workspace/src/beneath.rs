@@ -149,22 +149,29 @@ impl Folder {
         Ok(())
     }
 
-    /// All links below it, each with its target, but for those in `.git`. What cannot be looked into has none: nothing can
-    /// be put there either.
-    pub(crate) fn links(&self) -> Result<Vec<Link>, WorkspaceError> {
+    /// All links below it, each with its target, but for those in `.git`, and whether these are all: paths and targets take
+    /// `most` bytes. What cannot be looked into has none: nothing can be put there either.
+    pub(crate) fn links(&self, most: usize) -> Result<(Vec<Link>, bool), WorkspaceError> {
         let mut found = Vec::new();
+        let mut room = most;
         let mut folders = vec![PathBuf::new()];
         let mut left = MOST_ENTRIES;
         while let Some(folder) = folders.pop() {
             let at = or_itself(&folder);
             let mut links = Vec::new();
+            let mut room_for_names = room;
             let looked = self.each(at, &mut |name, kind| {
                 left = left
                     .checked_sub(1)
                     .ok_or_else(|| self.no_file(at, "holds more files than can be looked through"))?;
                 match kind {
                     FileType::Directory if name != ".git" => folders.push(folder.join(name)),
-                    FileType::Symlink => links.push(name.to_owned()),
+                    FileType::Symlink => {
+                        room_for_names = room_for_names.saturating_sub(size_of::<Link>() + name.len());
+                        if room_for_names > 0 {
+                            links.push(name.to_owned());
+                        }
+                    }
                     _ => {}
                 }
                 Ok(())
@@ -172,6 +179,9 @@ impl Folder {
             // What cannot be read is passed over; only the bound is an error.
             if left == 0 {
                 looked?;
+            }
+            if room_for_names == 0 {
+                return Ok((found, false));
             }
             if links.is_empty() {
                 continue;
@@ -183,11 +193,18 @@ impl Folder {
             for name in links {
                 if let Ok(target) = readlinkat(&opened, &name, Vec::new()) {
                     let link = folder.join(name).into_os_string().into_vec();
-                    found.push((link, target.into_bytes()));
+                    let (mut link, mut target) = (link, target.into_bytes());
+                    let Some(rest) = room.checked_sub(size_of::<Link>() + link.len() + target.len()) else {
+                        return Ok((found, false));
+                    };
+                    room = rest;
+                    link.shrink_to_fit();
+                    target.shrink_to_fit();
+                    found.push((link, target));
                 }
             }
         }
-        Ok(found)
+        Ok((found, true))
     }
 
     /// The names in a folder, of what is there.
@@ -317,5 +334,23 @@ mod tests {
         fs::rename(place.path().join("refs"), place.path().join("elsewhere")).unwrap();
         symlink("elsewhere", place.path().join("refs")).unwrap();
         assert!(folder.check_tree(Path::new("refs")).is_err());
+    }
+
+    #[test]
+    fn links_are_kept_as_far_as_there_is_room_for_them() {
+        let place = tempfile::tempdir().unwrap();
+        let target = "x/".repeat(1000);
+        fs::create_dir(place.path().join("below")).unwrap();
+        for number in 0..10 {
+            symlink(&target, place.path().join(format!("below/{number}"))).unwrap();
+        }
+        let folder = Folder::open(place.path()).unwrap();
+        let (links, all) = folder.links(1 << 20).unwrap();
+        assert_eq!((links.len(), all), (10, true));
+        let (links, all) = folder.links(5 * (target.len() + 100)).unwrap();
+        assert_eq!((links.len(), all), (5, false));
+        // Names alone that are too many are not gathered either.
+        let (links, all) = folder.links(300).unwrap();
+        assert_eq!((links.len(), all), (0, false));
     }
 }

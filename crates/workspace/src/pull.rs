@@ -32,6 +32,9 @@ const LONGEST_LINE: usize = 65;
 /// Most time that git may take for each look at what came.
 const LONGEST: Duration = Duration::from_secs(600);
 
+/// Most bytes of the targets of links, of all commits.
+const TARGETS: usize = 64 << 20;
+
 /// Most bytes of a pack: no more than its objects may come to.
 const LARGEST_PACK: u64 = LARGEST_CONTENT;
 
@@ -249,7 +252,8 @@ fn changes(git: &Git, tip: &str, base: Option<&str>) -> Result<Vec<Change>, Work
     let is_link = |change: &Change| change.after == Some(FileMode::Link);
     let links = found.iter().filter(|(change, _)| is_link(change));
     let ids: Vec<&str> = links.map(|(_, id)| id.as_str()).collect();
-    let mut targets = targets(git, &ids)?.into_iter();
+    // A link whose target is not told is one to look at.
+    let mut targets = targets(git, &ids, TARGETS)?.0.into_iter();
     let mut changes = Vec::with_capacity(found.len());
     for (mut change, _) in found {
         if is_link(&change) {

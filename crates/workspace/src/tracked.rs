@@ -36,21 +36,25 @@ impl Listing {
     }
 }
 
-/// What links hold: nothing of one that is longer than a target can be, or no object here.
-pub(crate) fn targets(git: &Git, ids: &[&str]) -> Result<Vec<Option<Vec<u8>>>, WorkspaceError> {
+/// What each link holds, where that is known.
+pub(crate) type Targets = Vec<Option<Vec<u8>>>;
+
+/// What links hold, and whether all of them: nothing of one that is longer than a target can be, or no object here, nor
+/// of those that come after `most` bytes. (Many links can be one object.)
+pub(crate) fn targets(git: &Git, ids: &[&str], most: usize) -> Result<(Targets, bool), WorkspaceError> {
     if ids.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), true));
     }
     let wanted: String = ids.iter().map(|id| format!("{id}\n")).collect();
     let mut found = Vec::with_capacity(ids.len());
-    fed(
+    let all = fed(
         git,
         "read the links",
         &["cat-file", "--batch", "--buffer"],
         wanted.into(),
-        |printed| read(printed, ids.len(), &mut found),
+        |printed| read(printed, ids.len(), most, &mut found),
     )?;
-    Ok(found)
+    Ok((found, all))
 }
 
 /// Runs git with something on its stdin, and reads what it prints.
@@ -103,7 +107,8 @@ pub(crate) fn all(printed: &mut dyn BufRead) -> io::Result<Vec<u8>> {
 }
 
 /// `ID TYPE SIZE`, the object and a line's end, of each; `ID missing` of one that is not there.
-fn read(mut printed: &mut dyn BufRead, count: usize, found: &mut Vec<Option<Vec<u8>>>) -> io::Result<()> {
+fn read(mut printed: &mut dyn BufRead, count: usize, most: usize, found: &mut Targets) -> io::Result<bool> {
+    let mut room = Some(most);
     for _ in 0..count {
         let mut line = Vec::new();
         (&mut printed).take(200).read_until(b'\n', &mut line)?;
@@ -117,7 +122,8 @@ fn read(mut printed: &mut dyn BufRead, count: usize, found: &mut Vec<Option<Vec<
         (&mut printed).take(size.min(TARGET)).read_to_end(&mut target)?;
         let rest = size.saturating_sub(TARGET) + 1;
         io::copy(&mut (&mut printed).take(rest), &mut io::sink())?;
-        found.push((size <= TARGET).then_some(target));
+        room = room.and_then(|room| room.checked_sub(target.len()));
+        found.push((size <= TARGET && room.is_some()).then_some(target));
     }
-    Ok(())
+    Ok(room.is_some())
 }

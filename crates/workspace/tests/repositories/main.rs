@@ -11,6 +11,7 @@ mod going_in;
 mod hostile;
 mod large;
 mod leading_out;
+mod many_links;
 mod named;
 mod owners;
 mod patches;

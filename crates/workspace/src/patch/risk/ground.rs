@@ -8,6 +8,7 @@ use std::rc::Rc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, open, openat, readlinkat, statat};
 
 use super::Onto;
+use super::follow::STEPS;
 use super::named::Named;
 use crate::beneath;
 use crate::error::WorkspaceError;
@@ -16,13 +17,11 @@ use crate::patch::{Change, FileMode};
 use crate::repository::Repository;
 use crate::tracked;
 
-/// Steps that following all links may take together, and following one.
-const STEPS: u64 = 2_000_000;
-const STEPS_OF_ONE: u64 = 1024;
-/// Most links on a way: where Linux gives up.
-const HOPS: u32 = 40;
 /// Most names that links give one file.
 const ALIASES: usize = 64;
+/// Most bytes of links that are kept: once of all in a commit, once of all in the working tree, and once of those in its
+/// folders that links lead through.
+const LINKS: usize = 64 << 20;
 
 /// What is at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub(super) enum Entry {
     Folder,
     File,
     /// With its target, where that is known.
-    Link(Option<Vec<u8>>),
+    Link(Option<Rc<[u8]>>),
 }
 
 /// What is in a folder, by how a file system may take the names.
@@ -57,26 +56,18 @@ pub(super) struct Ground {
     brought: Folders,
     gone: HashSet<Vec<u8>>,
     /// The host's own links.
-    pub(super) links: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) links: Vec<(Vec<u8>, Rc<[u8]>)>,
     /// Links by what they lead to.
     aliases: HashMap<Vec<u8>, Vec<Vec<u8>>>,
-    all_aliases: bool,
+    /// Whether each link was followed to its end.
+    all: Cell<bool>,
     named: Named,
     /// Folders that were looked at, and whether they are repositories.
     pub(super) repositories: RefCell<HashMap<Vec<u8>, bool>>,
-    steps: Cell<u64>,
+    /// What is left of steps, and of bytes of targets in folders.
+    pub(super) steps: Cell<u64>,
+    room: Cell<usize>,
     nothing: Rc<Folder>,
-}
-
-/// Where a link leads.
-#[derive(Debug, Default)]
-pub(super) struct Leads {
-    /// Out of the tree or into `.git`, or nobody knows where.
-    pub(super) out: bool,
-    /// Following it took too long: `out`, and what it leads to besides is not known.
-    pub(super) unknown: bool,
-    /// What it leads to inside.
-    pub(super) to: Vec<Vec<u8>>,
 }
 
 impl Ground {
@@ -97,10 +88,11 @@ impl Ground {
             gone: HashSet::new(),
             links: Vec::new(),
             aliases: HashMap::new(),
-            all_aliases: true,
+            all: Cell::new(true),
             named: Named::by(repository),
             repositories: RefCell::default(),
             steps: Cell::new(STEPS),
+            room: Cell::new(LINKS),
             nothing: Rc::default(),
         };
         for change in changes {
@@ -111,8 +103,10 @@ impl Ground {
             Onto::Commit(Some(commit)) => ground.commit(repository, commit)?,
         }
         // Those that git does not track, too: what they lead to runs by their names all the same.
-        let here = beneath::Folder::open(&repository.top)?.links()?;
+        let (here, all) = beneath::Folder::open(&repository.top)?.links(LINKS)?;
+        let here = here.into_iter().map(|(link, target)| (link, target.into()));
         ground.links.extend(here);
+        ground.all.set(ground.all.get() && all);
         ground.find_aliases(changes);
         Ok(ground)
     }
@@ -122,18 +116,11 @@ impl Ground {
             self.gone.insert(change.path.clone());
             return;
         };
-        let (mut folder, name) = split(&change.path);
         let entry = match mode {
-            FileMode::Link => Entry::Link(change.target.clone()),
+            FileMode::Link => Entry::Link(change.target.as_deref().map(Rc::from)),
             FileMode::Plain | FileMode::Executable => Entry::File,
         };
-        self.brought.entry(folder.to_vec()).or_default().add(name, entry);
-        while !folder.is_empty() {
-            let (above, name) = split(folder);
-            let known = self.brought.entry(above.to_vec()).or_default();
-            known.add(name, Entry::Folder);
-            folder = above;
-        }
+        add(&mut self.brought, &change.path, entry);
     }
 
     /// Keeps what of a commit's files can matter: links, parts of repositories, and all in folders that change.
@@ -156,39 +143,49 @@ impl Ground {
             }
         }
         let ids: Vec<&str> = found.iter().map(|(_, id)| id.as_str()).collect();
-        let targets = tracked::targets(&repository.git, &ids)?;
+        let (targets, all) = tracked::targets(&repository.git, &ids, LINKS)?;
+        self.all.set(all);
         for ((path, _), target) in found.into_iter().zip(targets) {
-            let (folder, name) = split(&path);
-            let known = self.committed.entry(folder.to_vec()).or_default();
-            known.add(name, Entry::Link(target.clone()));
+            let target: Option<Rc<[u8]>> = target.map(Rc::from);
+            add(&mut self.committed, &path, Entry::Link(target.clone()));
             self.links.extend(target.map(|target| (path, target)));
         }
         Ok(())
     }
 
     fn find_aliases(&mut self, changes: &[Change]) {
+        let mut aliases: HashMap<Vec<u8>, Vec<Vec<u8>>> = HashMap::new();
+        let mut find = |link: &[u8], target: &Rc<[u8]>| {
+            let leads = self.follow(link, target, true);
+            if leads.unknown {
+                self.all.set(false);
+            }
+            for end in leads.to {
+                if !end.is_empty() && end != link {
+                    aliases.entry(end).or_default().push(link.to_vec());
+                }
+            }
+            self.steps.get() > 0
+        };
         let brought = changes
             .iter()
             .filter(|change| change.after == Some(FileMode::Link))
-            .filter_map(|change| Some((change.path.clone(), change.target.clone()?)));
-        let all: Vec<_> = self.links.iter().cloned().chain(brought).collect();
-        let mut aliases: HashMap<Vec<u8>, Vec<Vec<u8>>> = HashMap::new();
-        for (link, target) in all {
-            let leads = self.follow(&link, &target, true);
-            self.all_aliases &= !leads.unknown;
-            for end in leads.to {
-                if !end.is_empty() && end != link {
-                    aliases.entry(end).or_default().push(link.clone());
-                }
-            }
-        }
+            .filter_map(|change| Some((change.path.as_slice(), Rc::from(change.target.as_deref()?))));
+        // What nobody has the steps for is not begun.
+        let _ = self.links.iter().all(|(link, target)| find(link, target)) && { brought }
+            .all(|(link, target)| find(link, &target));
         self.aliases = aliases;
     }
 
-    /// Further paths by which links lead to a path, and whether these are all.
+    /// Whether everything is known that links lead to.
+    pub(super) fn knows_all(&self) -> bool {
+        self.all.get() && self.steps.get() > 0
+    }
+
+    /// Further paths by which links lead to a path, and whether these are all that those links give it that are known.
     pub(super) fn aliases(&self, path: &[u8]) -> (Vec<Vec<u8>>, bool) {
         if self.aliases.is_empty() {
-            return (Vec::new(), self.all_aliases);
+            return (Vec::new(), true);
         }
         let mut found: Vec<Vec<u8>> = vec![path.to_vec()];
         let mut at = 0;
@@ -209,7 +206,7 @@ impl Ground {
                 }
             }
         }
-        (found.split_off(1), self.all_aliases)
+        (found.split_off(1), true)
     }
 
     /// Whether the settings that git has here name a path, or a folder above it, as a place of programs or settings.
@@ -297,13 +294,23 @@ impl Ground {
                 FileType::Directory => Entry::Folder,
                 FileType::Symlink => {
                     let target = readlinkat(&opened, name, Vec::new()).ok();
-                    Entry::Link(target.map(|target| target.into_bytes()))
+                    Entry::Link(target.and_then(|target| self.kept(target.as_bytes())))
                 }
                 _ => Entry::File,
             };
             folder.add(name.to_bytes(), found);
         }
         Some(folder)
+    }
+
+    /// A target, while there is room for it.
+    fn kept(&self, target: &[u8]) -> Option<Rc<[u8]>> {
+        let Some(room) = self.room.get().checked_sub(target.len()) else {
+            self.all.set(false);
+            return None;
+        };
+        self.room.set(room);
+        Some(target.into())
     }
 
     fn open(&self, path: &[u8], flags: OFlags) -> Option<std::os::fd::OwnedFd> {
@@ -322,78 +329,6 @@ impl Ground {
         }
         Some(opened)
     }
-
-    /// Follows a link to where it leads, through all links on its way, each of its meanings.
-    pub(super) fn follow(&self, link: &[u8], target: &[u8], with_brought: bool) -> Leads {
-        let mut leads = Leads::default();
-        let (folder, _) = split(link);
-        let at: Vec<Vec<u8>> = names(folder).map(<[u8]>::to_vec).collect();
-        if target.is_empty() || target.starts_with(b"/") {
-            leads.out = true;
-            return leads;
-        }
-        let mut left = STEPS_OF_ONE.min(self.steps.get());
-        let before = left;
-        let ahead: Vec<Vec<u8>> = names(target).rev().map(<[u8]>::to_vec).collect();
-        let mut ways = vec![(at, ahead, 0)];
-        while let Some((mut at, mut ahead, hops)) = ways.pop() {
-            loop {
-                let Some(next) = left.checked_sub(1) else {
-                    leads.out = true;
-                    leads.unknown = true;
-                    ways.clear();
-                    break;
-                };
-                left = next;
-                let Some(name) = ahead.pop() else {
-                    leads.to.push(at.join(&b'/'));
-                    break;
-                };
-                match name.as_slice() {
-                    b"." => continue,
-                    b".." if at.pop().is_some() => continue,
-                    b".." => {
-                        leads.out = true;
-                        break;
-                    }
-                    name if crate::patch::name::is_git(name) => {
-                        leads.out = true;
-                        break;
-                    }
-                    _ => {}
-                }
-                let (mut others, mut is_link, mut is_else) = (Vec::new(), false, false);
-                self.look(
-                    &at.join(&b'/'),
-                    &key(&name),
-                    with_brought,
-                    &mut |_, entry| match entry {
-                        Entry::Link(target) => {
-                            is_link = true;
-                            others.push(target.clone());
-                        }
-                        Entry::File | Entry::Folder => is_else = true,
-                    },
-                );
-                for target in others {
-                    match target {
-                        Some(target) if hops < HOPS && !target.is_empty() && !target.starts_with(b"/") => {
-                            let mut ahead = ahead.clone();
-                            ahead.extend(names(&target).rev().map(<[u8]>::to_vec));
-                            ways.push((at.clone(), ahead, hops + 1));
-                        }
-                        _ => leads.out = true,
-                    }
-                }
-                if is_link && !is_else {
-                    break;
-                }
-                at.push(name);
-            }
-        }
-        self.steps.set(self.steps.get() - (before - left));
-        leads
-    }
 }
 
 /// By what a file system knows a name that takes most names for the same.
@@ -409,6 +344,20 @@ pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// Notes what is at a path, with the folders that it lies in.
+fn add(folders: &mut Folders, path: &[u8], entry: Entry) {
+    let (mut folder, name) = split(path);
+    folders.entry(folder.to_vec()).or_default().add(name, entry);
+    while !folder.is_empty() {
+        let (above, name) = split(folder);
+        folders
+            .entry(above.to_vec())
+            .or_default()
+            .add(name, Entry::Folder);
+        folder = above;
+    }
+}
+
 fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
     if folder.is_empty() {
         return name.to_vec();
@@ -416,6 +365,6 @@ fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
     [folder, b"/", name].concat()
 }
 
-fn names(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+pub(super) fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
 }

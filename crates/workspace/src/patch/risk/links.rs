@@ -1,5 +1,7 @@
 //! Links that lead out of the tree: by themselves, through others that come with them or are there, or from now on.
 
+use std::rc::Rc;
+
 use super::ground::Ground;
 use super::{Add, Risk, RiskKind};
 use crate::error::shown;
@@ -14,7 +16,10 @@ pub(super) fn look(change: &Change, ground: &Ground, add: Add<'_>) {
         add(change, RiskKind::LinkOut, None);
         return;
     };
-    if ground.follow(&change.path, target, true).out {
+    if ground
+        .follow(&change.path, &Rc::from(target.as_slice()), true)
+        .out
+    {
         add(change, RiskKind::LinkOut, Some(shown(target)));
     } else if goes_around(target) {
         add(change, RiskKind::LinkAround, Some(shown(target)));

@@ -4,6 +4,7 @@
 //! Names are judged by [`names`], links by [`links`], folders that become repositories by [`places`]; the last two with
 //! what the host has beside what the guest brings, see [`ground`].
 
+mod follow;
 mod ground;
 mod known;
 mod links;
@@ -45,6 +46,8 @@ pub enum RiskKind {
     LinkOut,
     /// A link that goes down and up again: what it leads to depends on what is a link by then.
     LinkAround,
+    /// More links than are followed: what changes may have names by them that are not known.
+    ManyLinks,
     /// A file becomes executable, or ceases to be, or becomes a link.
     Mode,
     /// A folder becomes a repository, whose settings name programs, or is one.
@@ -84,6 +87,7 @@ impl RiskKind {
         match self {
             Self::LinkOut => "a link that leads out of the tree",
             Self::LinkAround => "a link that goes down and up again",
+            Self::ManyLinks => "more links than are followed",
             Self::Mode => "its mode changes",
             Self::Repository => "its folder is a git repository then, whose settings name programs",
             Self::Hook => "runs when git is used",
@@ -154,6 +158,14 @@ pub(crate) fn of(
     for risk in links::led_astray(changes, &ground) {
         found.push(risk);
     }
+    if !ground.knows_all() {
+        found.push(Risk {
+            kind: RiskKind::ManyLinks,
+            weight: Weight::Asked,
+            path: ".".to_owned(),
+            detail: Some("a changed file may be one that runs, by a link that is not known".to_owned()),
+        });
+    }
     Ok(found)
 }
 
@@ -195,8 +207,8 @@ fn by_names(change: &Change, ground: &Ground, add: Add<'_>) {
     if !all {
         add(
             change,
-            RiskKind::LinkAround,
-            Some("many links lead to it".to_owned()),
+            RiskKind::ManyLinks,
+            Some("that many lead to it".to_owned()),
         );
     }
     for other in others {
