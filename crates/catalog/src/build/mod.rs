@@ -13,6 +13,8 @@
 
 mod customize;
 #[cfg(test)]
+mod deep;
+#[cfg(test)]
 mod escapes;
 mod output;
 mod pack;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tar::EntryType;
 
-use super::room::Room;
+use super::room::{self, Room};
 use crate::cancel::Cancel;
 use crate::error::CatalogError;
 use crate::tar_stream::{MOST_BYTES, TarStream};
@@ -15,6 +15,8 @@ use crate::workdir::WorkDir;
 
 /// Most files, folders and links of a tree: ten times as many as a desktop's.
 const MOST_ENTRIES: u64 = 4_000_000;
+/// Most folders in one another: what lies deeper has a path that no image takes, and no program opens.
+const MOST_LEVELS: u64 = tarball::PATH_MAX as u64 / 2;
 
 /// What each image has in `/dev`, whose tree has none of it: name, mode, kind, target of a link, numbers of a device.
 /// Those of mmdebstrap's own archives.
@@ -39,14 +41,17 @@ const DEVICES: [(&str, u32, EntryType, &str, u32, u32); 15] = [
 /// Refuses a tree that is larger than an image may be, by what its files say: holes count.
 pub(super) fn check(room: &Room, tree: &Path, cancel: &Cancel) -> Result<(), CatalogError> {
     let mut command = room.read("find", "findutils", tree)?;
-    command.arguments(["/tree", "-xdev", "-printf", "%s\\n"]);
+    command.arguments(["/tree", "-xdev", "-printf", "%d %s\\n"]);
     let (mut entries, mut bytes) = (0_u64, 0_u64);
     let mut too_large = None;
     let running = program("find", command).start(cancel)?;
     running.lines_while(|line| {
         entries += 1;
-        bytes = bytes.saturating_add(line.parse().unwrap_or(0));
-        too_large = if entries > MOST_ENTRIES {
+        let (levels, size) = line.split_once(' ').unwrap_or_default();
+        bytes = bytes.saturating_add(size.parse().unwrap_or(0));
+        too_large = if levels.parse().is_ok_and(|levels: u64| levels > MOST_LEVELS) {
+            Some((MOST_LEVELS, "levels of folders"))
+        } else if entries > MOST_ENTRIES {
             Some((MOST_ENTRIES, "files"))
         } else if bytes > MOST_BYTES {
             Some((MOST_BYTES >> 30, "GiB"))
@@ -86,7 +91,13 @@ pub(super) fn start(
         "--xattrs",
         "--create",
         "--file=-",
+        // This one name and nothing else: the usual way compares all parents of each entry with the pattern, at each
+        // place of its path, which takes hours where a few hundred folders are in one another.
+        "--anchored",
+        "--no-wildcards",
+        "--no-recursion",
         "--exclude=./dev",
+        "--recursion",
         "--directory=/tree",
         ".",
     ]);
@@ -102,7 +113,7 @@ fn program(tool: &'static str, command: process::Command) -> Program {
     Program {
         tool,
         command,
-        time: None,
+        time: Some(room::TIME),
         merged: false,
         on_line: Box::new(|_| {}),
         explain,
