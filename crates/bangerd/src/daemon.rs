@@ -240,9 +240,6 @@ pub enum DaemonError {
     /// A certificate file is wrong.
     #[error(transparent)]
     Certificates(#[from] CertificateError),
-    /// The embedded catalog is wrong.
-    #[error(transparent)]
-    Catalog(#[from] catalog::CatalogError),
     /// The store cannot be looked at.
     #[error(transparent)]
     Store(StoreError),

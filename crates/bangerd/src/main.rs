@@ -60,7 +60,7 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
     }
     let paths = paths.with_ssh_key(config.ssh_key_path.clone());
     let ca_certificates = config::host_ca_certificates(&config.guest.ca_certificates)?;
-    let sources = CatalogSources::new(config.recipe.clone(), paths.recipes())?
+    let sources = CatalogSources::new(config.recipe.clone(), paths.recipes())
         .storing(config.image)
         .with_published(config.catalog_url.clone(), ca_certificates.as_deref())
         .map_err(DaemonError::Engine)?;

@@ -53,7 +53,7 @@ async fn daemon() {
     let allowed = config.network.allow.iter();
     let surroundings = Surroundings {
         agent: smoke::binaries().join("banger-vsock-agent"),
-        sources: Arc::new(CatalogSources::new(config.recipe.clone(), paths.recipes()).unwrap()),
+        sources: Arc::new(CatalogSources::new(config.recipe.clone(), paths.recipes())),
         machines: Arc::new(TapMachines),
         faults: Arc::new(NoFaults),
         timeouts: Timeouts::default(),

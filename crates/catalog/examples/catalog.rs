@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("standard output is a terminal".into());
     }
     let work = PathBuf::from(work);
-    catalog::clean_work(&work)?;
+    catalog::LeftWork::find(&work)?.remove()?;
     let settings = RecipeSettings {
         mirror: std::env::var("MIRROR").ok(),
         keyring: std::env::var_os("KEYRING").map(Into::into),

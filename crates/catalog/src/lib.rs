@@ -37,4 +37,4 @@ pub use names::{ArtefactName, NameError};
 pub use progress::{Progress, ProgressSink, Stage};
 pub use recipe::Recipe;
 pub use tar_stream::TarStream;
-pub use workdir::clean_work;
+pub use workdir::LeftWork;

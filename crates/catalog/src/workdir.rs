@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -18,13 +19,17 @@ const PREFIX: &str = "work-";
 /// How often, and how soon again, removing is tried while something still writes there.
 const MOST_ATTEMPTS: u32 = 100;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
+/// How long a dropped folder is waited for. A tree of millions of folders takes some file systems an hour.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A folder of one fetch or build, removed with everything in it when dropped.
+/// A folder of one fetch or build, removed with everything in it when dropped. What takes long goes on in the background;
+/// if this process ends meanwhile, the next one goes on.
 #[derive(Debug)]
 pub(crate) struct WorkDir {
     path: PathBuf,
-    /// Locked while the folder is in use; the lock goes with the process.
-    _lock: fs::File,
+    /// Locked until the folder is gone; the lock goes with the process.
+    lock: Option<fs::File>,
+    patience: Duration,
 }
 
 impl WorkDir {
@@ -49,7 +54,8 @@ impl WorkDir {
         let lock = lock(folder.path()).map_err(|source| CatalogError::file("lock", folder.path(), source))?;
         Ok(Self {
             path: folder.keep(),
-            _lock: lock,
+            lock: Some(lock),
+            patience: PATIENCE,
         })
     }
 
@@ -74,43 +80,75 @@ impl WorkDir {
 
 impl Drop for WorkDir {
     fn drop(&mut self) {
-        if let Err(error) = remove_tree(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "a work folder could not be removed");
+        let (path, lock) = (self.path.clone(), self.lock.take());
+        let (done, waits) = mpsc::channel::<()>();
+        let remove = move || {
+            let removed = remove_tree(&path);
+            drop((lock, done));
+            if let Err(error) = removed {
+                tracing::warn!(path = %path.display(), %error, "a work folder could not be removed");
+            }
+        };
+        let started = thread::Builder::new()
+            .name("remove-work".to_owned())
+            .spawn(remove);
+        match started {
+            // Nothing is ever sent: it ends.
+            Ok(_) => drop(waits.recv_timeout(self.patience)),
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "a work folder stays until the next start");
+            }
         }
     }
 }
 
-/// Removes what builds left in `work` whose process was killed; folders in use are left alone. For the start of a
-/// daemon.
-///
-/// # Errors
-/// The first folder that could not be removed; the others are removed all the same.
-pub fn clean_work(work: &Path) -> Result<(), CatalogError> {
-    let entries = match fs::read_dir(work) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(CatalogError::file("read", work, source)),
-    };
-    let mut result = Ok(());
-    for entry in entries.flatten() {
-        if !entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(PREFIX.as_bytes())
-        {
-            continue;
-        }
-        let path = entry.path();
-        let removed = match lock(&path) {
-            Ok(_lock) => remove_tree(&path),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
+/// What builds left whose process was killed, held so that nobody takes it for a folder in use, or another for it.
+#[derive(Debug, Default)]
+pub struct LeftWork {
+    folders: Vec<(PathBuf, fs::File)>,
+    unheld: Option<CatalogError>,
+}
+
+impl LeftWork {
+    /// Finds it in `work`; folders in use are none of it. For the start of a daemon.
+    ///
+    /// # Errors
+    /// `work` cannot be read.
+    pub fn find(work: &Path) -> Result<Self, CatalogError> {
+        let mut left = Self::default();
+        let entries = match fs::read_dir(work) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(left),
+            Err(source) => return Err(CatalogError::file("read", work, source)),
         };
-        if let Err(source) = removed {
-            result = result.and(Err(CatalogError::file("remove", path, source)));
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+                continue;
+            }
+            let path = entry.path();
+            match lock(&path) {
+                Ok(lock) => left.folders.push((path, lock)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(source) => left.unheld = Some(CatalogError::file("lock", path, source)),
+            }
         }
+        Ok(left)
     }
-    result
+
+    /// Removes it, however long that takes.
+    ///
+    /// # Errors
+    /// The first folder that could not be removed; the others are removed all the same.
+    pub fn remove(self) -> Result<(), CatalogError> {
+        let mut result = self.unheld.map_or(Ok(()), Err);
+        for (path, _lock) in self.folders {
+            if let Err(source) = remove_tree(&path) {
+                result = result.and(Err(CatalogError::file("remove", path, source)));
+            }
+        }
+        result
+    }
 }
 
 fn lock(folder: &Path) -> io::Result<fs::File> {
@@ -148,7 +186,7 @@ mod tests {
     fn a_folder_goes_when_dropped_and_a_left_one_when_cleaned_but_not_one_in_use() {
         let parent = tempfile::tempdir().unwrap();
         let work = parent.path().join("recipes");
-        clean_work(&work).unwrap();
+        LeftWork::find(&work).unwrap().remove().unwrap();
         let used = WorkDir::new(&work).unwrap();
         used.file("a", "x").unwrap();
         let dropped = WorkDir::new(&work).unwrap();
@@ -156,8 +194,12 @@ mod tests {
         let left = work.join("work-left");
         fs::create_dir_all(left.join("deep/er")).unwrap();
         fs::create_dir(work.join("other")).unwrap();
-        clean_work(&work).unwrap();
-        assert!(used.path().join("a").exists());
+        let found = LeftWork::find(&work).unwrap();
+        // What begins while a daemon still cleans up is its own.
+        let later = WorkDir::new(&work).unwrap();
+        found.remove().unwrap();
+        assert!(used.path().join("a").exists() && later.path().exists());
+        drop(later);
         assert!(!left.exists() && work.join("other").exists());
         assert_eq!(fs::read_dir(&work).unwrap().count(), 2);
     }
@@ -183,6 +225,24 @@ mod tests {
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_takes_long_to_remove_is_removed_in_the_background() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut folder = WorkDir::new(parent.path()).unwrap();
+        folder.patience = Duration::ZERO;
+        let path = folder.path().to_owned();
+        for number in 0..10_000 {
+            fs::write(path.join(number.to_string()), "").unwrap();
+        }
+        drop(folder);
+        assert!(path.exists(), "it was waited for");
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while path.exists() {
+            assert!(std::time::Instant::now() < deadline, "it is still there");
+            thread::sleep(BETWEEN_ATTEMPTS);
+        }
     }
 
     #[test]

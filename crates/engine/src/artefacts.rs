@@ -7,6 +7,7 @@ pub(crate) mod container;
 pub(crate) mod import;
 mod initramfs;
 pub(crate) mod kernels;
+mod left_work;
 mod locks;
 mod published;
 pub(crate) mod registered;

@@ -29,7 +29,6 @@ async fn reader(host: &Host, url: &str) -> Engine {
         keyring: None,
     };
     let sources = CatalogSources::new(settings, host.paths.recipes())
-        .unwrap()
         .with_published(Some(url.to_owned()), None)
         .unwrap();
     host.engine_with(Arc::new(sources)).await

@@ -512,7 +512,7 @@ async fn an_image_is_stored_packed_where_that_is_configured() {
     let mut sizes = Vec::new();
     for compression in [config::Compression::None, config::Compression::Lz4] {
         let host = Host::new();
-        let sources = CatalogSources::new(config::RecipeSettings::default(), host.paths.recipes()).unwrap();
+        let sources = CatalogSources::new(config::RecipeSettings::default(), host.paths.recipes());
         let sources = sources.storing(config::ImageSettings { compression });
         let engine = host.engine_with(Arc::new(sources)).await;
         let request = PullImage {

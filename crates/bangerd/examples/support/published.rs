@@ -32,8 +32,7 @@ impl PublishedSources {
 
     /// The real client, which has asked nothing yet.
     fn fresh(&self) -> Result<CatalogSources, SourceError> {
-        let sources = CatalogSources::new(config::RecipeSettings::default(), self.work.clone())
-            .map_err(|error| failed(Box::new(error)))?;
+        let sources = CatalogSources::new(config::RecipeSettings::default(), self.work.clone());
         sources
             .with_published(Some(self.url.clone()), None)
             .map_err(|error| failed(Box::new(error)))

@@ -22,6 +22,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::bundles::{broken, fetched, image_of_bundle, kernel_of_bundle};
+use super::left_work::remove_left_work;
 use super::published::Published;
 use super::sources::{Known, KnownKernel, Made, Progress, Report, SourceError, Sources};
 use crate::EngineError;
@@ -41,20 +42,18 @@ pub struct CatalogSources {
 }
 
 impl CatalogSources {
-    /// Fetches and builds in folders below `work`, and removes what a killed predecessor left there.
-    ///
-    /// # Errors
-    /// What was left cannot be removed.
-    pub fn new(settings: config::RecipeSettings, work: PathBuf) -> Result<Self, CatalogError> {
-        catalog::clean_work(&work)?;
+    /// Fetches and builds in folders below `work`, and begins to remove what a killed predecessor left there.
+    #[must_use]
+    pub fn new(settings: config::RecipeSettings, work: PathBuf) -> Self {
+        remove_left_work(&work);
         let config::RecipeSettings { mirror, keyring } = settings;
-        Ok(Self {
+        Self {
             embedded: Arc::new(Catalog::embedded()),
             published: None,
             settings: RecipeSettings { mirror, keyring },
             compression: Compression::None,
             work,
-        })
+        }
     }
 
     /// The same, with the images that are made here stored like this.
@@ -408,7 +407,7 @@ mod tests {
             mirror: Some(mirror.to_owned()),
             keyring: None,
         };
-        let sources = CatalogSources::new(settings, work.path().join("work")).unwrap();
+        let sources = CatalogSources::new(settings, work.path().join("work"));
         (work, sources)
     }
 
