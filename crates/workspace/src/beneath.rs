@@ -15,6 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::breaking;
 use crate::error::WorkspaceError;
 
 /// Not out of the folder, not over a link, not through `/proc`.
@@ -142,6 +143,7 @@ impl Folder {
                 }
                 Ok(())
             });
+            breaking::check()?;
             if let (Ok(()), Some(path)) = (looked, found) {
                 return Err(self.no_file(&path, "is a pipe or a device, and git waits for one"));
             }
@@ -176,10 +178,11 @@ impl Folder {
                 }
                 Ok(())
             });
-            // What cannot be read is passed over; only the bound is an error.
+            // What cannot be read is passed over; only the bound is an error, and being asked to end.
             if left == 0 {
                 looked?;
             }
+            breaking::check()?;
             if room_for_names == 0 {
                 return Ok((found, false));
             }
@@ -191,6 +194,7 @@ impl Folder {
                 continue;
             };
             for name in links {
+                breaking::check()?;
                 if let Ok(target) = readlinkat(&opened, &name, Vec::new()) {
                     let link = folder.join(name).into_os_string().into_vec();
                     let (mut link, mut target) = (link, target.into_bytes());
@@ -228,6 +232,7 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = openat2(&self.opened, folder, flags, Mode::empty(), WITHIN).map_err(cannot)?;
         for entry in Dir::read_from(&opened).map_err(cannot)? {
+            breaking::check()?;
             let entry = entry.map_err(cannot)?;
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {

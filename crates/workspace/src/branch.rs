@@ -5,6 +5,7 @@ use std::path::Path;
 use process::Stream;
 
 use crate::apply::misfits;
+use crate::breaking::Changing;
 use crate::error::WorkspaceError;
 use crate::git::failed;
 use crate::given::Filling;
@@ -25,6 +26,7 @@ pub fn to_branch(
     name: &str,
     message: &str,
 ) -> Result<String, WorkspaceError> {
+    let _changing = Changing::begin()?;
     let _rights = repository.rights()?;
     repository.check_branch(name)?;
     if repository.is_branch(name)? {

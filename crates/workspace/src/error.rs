@@ -319,6 +319,9 @@ pub enum WorkspaceError {
         #[source]
         source: Box<WorkspaceError>,
     },
+    /// This program is asked to end.
+    #[error("broken off")]
+    BrokenOff,
     /// The host's system refused something.
     #[error("cannot {action} `{path}`")]
     Host {

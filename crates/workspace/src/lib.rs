@@ -15,6 +15,7 @@ mod alternates;
 mod apply;
 mod beneath;
 mod branch;
+mod breaking;
 mod config;
 mod digest;
 mod error;
@@ -48,15 +49,13 @@ mod tracked;
 
 pub use apply::{Applied, Apply, Recovered, apply, recover};
 pub use branch::to_branch;
+pub use breaking::{break_off, is_changing};
 pub use error::WorkspaceError;
 pub use export::{Base, LARGEST_PATCH, export};
 pub use git::unconfined;
 pub use guest::{Ended, Guest, Input};
 pub use parcel::Parcel;
 pub use prepare::{Destination, Prepared, Stamp, prepare};
-/// Ends each git that only reads, or whose work is thrown away if it is ended, and those that would start from now on: for
-/// a command that is asked to end.
-pub use process::break_off;
 pub use pull::{Pulled, pull};
 pub use repository::{Head, Repository, Terms};
 pub use selection::{Choice, Mode, Selection};

@@ -15,6 +15,7 @@ use std::time::Duration;
 use process::Stream;
 
 use crate::alternates::{ALTERNATES, one_path};
+use crate::breaking::Changing;
 use crate::error::WorkspaceError;
 use crate::git::{Git, failed, said};
 use crate::guest::{Guest, PULL};
@@ -274,6 +275,7 @@ impl Pulled<'_> {
     /// # Errors
     /// The name is taken by other commits, or is checked out.
     pub fn keep_as(self, branch: &str) -> Result<(), WorkspaceError> {
+        let _changing = Changing::begin()?;
         let repository = self.repository;
         let _rights = repository.rights()?;
         repository.check_branch(branch)?;

@@ -120,7 +120,7 @@ pub enum ModeArg {
 }
 
 /// What of a repository goes.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct ChoiceArgs {
     /// Be on this branch in the VM, a new one.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]

@@ -10,7 +10,7 @@ use super::create::{no_vm, request};
 use super::file_sync::Synced;
 use super::operation::{self, follow};
 use super::registry;
-use super::workspace::{Bootstrap, Plan, check_tools, install_tools, set_up};
+use super::workspace::{Bootstrap, Plan, apart, asking_apart, check_tools, install_tools, set_up};
 use crate::cli::{ChoiceArgs, GUEST_PATH, ModeArg, RunArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -26,14 +26,25 @@ const INSTEAD: &str = "`vm run -- COMMAND` runs a command, `vm run -d` leaves th
 /// # Errors
 /// What failed. With `--rm`, and when the start failed, nothing of the VM is left.
 pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
-    let plan = plan(&args)?;
+    let mut signals = Signals::for_commands()?;
+    let (args, plan) = apart(&mut signals, move || {
+        let plan = plan(&args)?;
+        Ok((args, plan))
+    })
+    .await?;
     if args.choice.dry_run {
-        return plan.map_or(Ok(0), |plan| plan.list());
+        // Whoever reads it may be slow.
+        return asking_apart(&mut signals, move || plan.map_or(Ok(0), |plan| plan.list())).await;
     }
-    let wishes = match &plan {
-        Some(plan) => plan.wishes(trust(&args))?,
-        None => Wishes::default(),
-    };
+    let trust = trust(&args);
+    let (plan, wishes) = asking_apart(&mut signals, move || {
+        let wishes = match &plan {
+            Some(plan) => plan.wishes(trust)?,
+            None => Wishes::default(),
+        };
+        Ok((plan, wishes))
+    })
+    .await?;
     let shell = args.command.is_empty() && !args.entrypoint;
     let streams = match (args.detach, shell) {
         (true, _) => None,
@@ -53,8 +64,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     };
     wishes.fill(&mut request);
     let tools = tools(plan.as_ref().filter(|_| shell && !args.no_bootstrap), &request)?;
-    let synced = Synced::gather()?;
-    let mut signals = Signals::for_commands()?;
+    let synced = asking_apart(&mut signals, Synced::gather).await?;
     let client = place.connect().await?;
     registry::prepare(&client, &mut request, args.shape.plain_http).await?;
     let mut progress = Progress::of(args.progress);

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bootstrap;
+mod broken_off;
 mod completion;
 mod cp;
 mod daemon;

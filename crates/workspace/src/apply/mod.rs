@@ -22,6 +22,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use crate::breaking::Changing;
 use crate::error::WorkspaceError;
 use crate::patch::Patch;
 use crate::repository::Repository;
@@ -84,6 +85,7 @@ fn apply_watched(
     let mut note = None;
     if !how.check {
         let plan = Plan::of(&stage, &outcomes)?;
+        let _changing = Changing::begin()?;
         note = swap::swap(stage, &plan, &outcomes, watch)?;
     }
     Ok(Applied { files, note })

@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::put_back::put_back;
 use super::record::{Record, finish};
 use super::swap::Watch;
+use crate::breaking::Changing;
 use crate::error::WorkspaceError;
 use crate::repository::Repository;
 
@@ -58,6 +59,7 @@ pub(super) fn recover_watched(
     let Some(_turn) = Turn::take(repository)? else {
         return Ok(None);
     };
+    let _changing = Changing::begin()?;
     let mut all: Option<Recovered> = None;
     // Read again: one of them may have come to its end meanwhile.
     for (record, plan) in Record::all(records).map_err(cannot)?.into_iter().filter(is_here) {

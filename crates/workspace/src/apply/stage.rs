@@ -18,6 +18,7 @@ use super::place::{KEPT, PREFIX, Turn, beside};
 use super::plan::Plan;
 use super::record::{Record, finish};
 use crate::alternates::{ALTERNATES, one_path};
+use crate::breaking;
 use crate::config::{Setting, Settings};
 use crate::digest::Format;
 use crate::error::{WorkspaceError, shown};
@@ -102,6 +103,7 @@ impl Stage {
         }
         let mut rules = BTreeSet::new();
         for change in &patch.changes {
+            breaking::check()?;
             let stat = stage.copy(&change.path)?;
             stage.originals.push(Original {
                 path: change.path.clone(),
@@ -266,12 +268,13 @@ impl Stage {
         }
         let shadow = Shadow::empty(&Settings(settings), repository.owner())?;
         let sight = Sight {
-            written: vec![new.clone()],
             ours_written: vec![shadow.path().to_owned()],
             owner: repository.owner(),
             ..Sight::default()
         };
+        // The stage is thrown away if this ends early.
         let mut git = Git::within(repository.git.host(), &new, sight)
+            .writing_for_now(&new)
             .with("GIT_CONFIG_GLOBAL", "/dev/null")
             .with("GIT_ATTR_NOSYSTEM", "1")
             .with("GIT_DIR", shadow.path())
@@ -325,6 +328,7 @@ impl Stage {
         let changes = patch.changes.iter().zip(originals);
         changes
             .map(|(change, original)| {
+                breaking::check()?;
                 let made = self.new_path(&change.path);
                 let found = match statat(CWD, &made, AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(stat) => Some(FileType::from_raw_mode(stat.st_mode)),

@@ -7,6 +7,7 @@ use super::bounds::{Budget, Count, OF_A_FILE, OF_A_HUNK, OF_A_LINE};
 use super::delta::Delta;
 use super::lines::Lines;
 use super::{Change, FileMode, Patch, binary, name, quoted};
+use crate::breaking;
 use crate::error::{WorkspaceError, shown};
 
 /// Most bytes of a link's target.
@@ -23,6 +24,7 @@ pub fn parse(source: impl BufRead) -> Result<Patch, WorkspaceError> {
     let mut seen = HashSet::new();
     let (mut budget, mut count) = (Budget::default(), Count::default());
     while let Some(header) = lines.next()? {
+        breaking::check()?;
         let path = header.strip_prefix(b"diff --git ").map(quoted::both);
         let path = match path {
             Some(Some(path)) => path,

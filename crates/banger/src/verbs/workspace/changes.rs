@@ -11,6 +11,7 @@ use workspace::{
 };
 
 use super::Entered;
+use super::apart::{apart, changing_apart};
 use super::risks::Risks;
 use crate::cli::{ApplyArgs, DiffArgs, ExportWorkspaceArgs};
 use crate::daemon::Place;
@@ -80,7 +81,8 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
     let name = entered.name.clone();
     let fail = move |error: WorkspaceError| failed(&name, &error);
     let borrowing = record.is_some_and(|record| record.asked.alternates);
-    let repository = open(&top, &entered.name, borrowing)?;
+    let vm = entered.name.clone();
+    let repository = apart(&mut signals, move || open(&top, &vm, borrowing)).await?;
     let base = match &args.branch {
         // A branch begins at the commit, without what was not committed here.
         Some(_) => Base::Commit,
@@ -95,7 +97,12 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
         &mut signals,
     )
     .await?;
-    let patch = parsed(&file).map_err(&fail)?;
+    let failing = fail.clone();
+    let (file, patch) = apart(&mut signals, move || {
+        let patch = parsed(&file).map_err(failing)?;
+        Ok((file, patch))
+    })
+    .await?;
     // While it is open.
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     if patch.is_empty() {
@@ -103,11 +110,16 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     let commit = record.and_then(|record| record.commit.clone());
-    let onto = match &args.branch {
-        Some(_) => Onto::Commit(commit.as_deref()),
-        None => Onto::Files,
-    };
-    let risks = Risks(patch.risks(&repository, onto).map_err(&fail)?);
+    let (is_branch, onto, failing) = (args.branch.is_some(), commit.clone(), fail.clone());
+    let (repository, patch, risks) = apart(&mut signals, move || {
+        let onto = match is_branch {
+            true => Onto::Commit(onto.as_deref()),
+            false => Onto::Files,
+        };
+        let risks = patch.risks(&repository, onto).map_err(failing)?;
+        Ok((repository, patch, Risks(risks)))
+    })
+    .await?;
     risks.show(args.quiet, args.check);
     if risks.ask() && !args.allow_risky && !args.check {
         return Err(
@@ -120,17 +132,18 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
     let message = format!("Work from {}:{}", entered.name, args.guest.guest_path);
     let check = args.check;
     // Whatever is asked of this program meanwhile: files are never left half replaced.
-    let done = tokio::task::spawn_blocking(move || {
+    let said = changing_apart(&mut signals, move || {
         let _open = file;
         match &args.branch {
             Some(branch) => to_branch(&repository, &patch, &path, commit.as_deref(), branch, &message)
+                .map_err(fail)
                 .map(|commit| format!("  branch {branch} is {}", &commit[..12])),
             None => {
                 let how = Apply {
                     check,
                     three_way: args.three_way,
                 };
-                let applied = apply_here(&repository, &patch, &path, how)?;
+                let applied = apply_here(&repository, &patch, &path, how).map_err(fail)?;
                 if let Some(note) = applied.note {
                     let note = note.display();
                     render::warning(&format!("all is applied; cannot remove the note of it, {note}"));
@@ -138,11 +151,8 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
                 Ok(summary(&patch, check))
             }
         }
-    });
-    let said = done
-        .await
-        .map_err(|error| Failure::new(format!("a thread failed: {error}")))?
-        .map_err(fail)?;
+    })
+    .await?;
     say(args.quiet, &said);
     Ok(0)
 }

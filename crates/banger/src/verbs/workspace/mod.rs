@@ -1,5 +1,6 @@
 //! `banger vm workspace`: git runs here, with the user's rights; the VM is reached through the daemon.
 
+mod apart;
 mod bootstrap;
 mod changes;
 mod downloads;
@@ -14,13 +15,14 @@ use api::client::Client;
 use tokio::sync::watch;
 use workspace::WorkspaceError;
 
-use super::operation::ending;
 use crate::cli::{WorkspaceCommand, WorkspaceGroup};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::Transfer;
 use crate::terminal::{Signals, exit_code};
 use crate::workspace::{Remote, failed};
+use apart::{TO_CLEAN_UP, watched};
+pub use apart::{apart, asking_apart};
 pub use bootstrap::{Bootstrap, check as check_tools, install as install_tools};
 pub use prepare::{Plan, before_command};
 pub use setup::set_up;
@@ -72,25 +74,15 @@ impl Entered {
         let (end, ended) = watch::channel(false);
         let progress = Transfer::new(quiet, None);
         let mut guest = Remote::new(self.client.clone(), self.id.clone(), progress.clone(), ended);
-        let mut working = tokio::task::spawn_blocking(move || work(&mut guest));
-        let mut signalled = None;
-        let outcome = loop {
-            tokio::select! {
-                outcome = &mut working => break outcome,
-                signal = ending(signals), if signalled.is_none() => {
-                    signalled = Some(signal);
-                    // What the host's files are doing is never left half done: this waits.
-                    let _ = end.send(true);
-                    workspace::break_off();
-                }
-            }
+        let end = || {
+            let _ = end.send(true);
         };
+        let (outcome, signal) = watched(signals, TO_CLEAN_UP, end, move || work(&mut guest)).await?;
         progress.clear();
-        match (outcome, signalled) {
-            (Ok(Ok(value)), None) => Ok(value),
+        match (outcome, signal) {
             (_, Some(signal)) => Err(Failure::quiet(exit_code(signal))),
-            (Ok(Err(error)), None) => Err(failed(&self.name, &error)),
-            (Err(error), None) => Err(Failure::new(format!("a thread failed: {error}"))),
+            (Some(outcome), None) => outcome.map_err(|error| failed(&self.name, &error)),
+            (None, None) => Err(Failure::new("a thread failed")),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use api::client::Client;
 use workspace::{Choice, Destination, Head, Mode, Repository, Selection, prepare as prepare_in};
 
-use super::{Entered, bootstrap};
+use super::{Entered, apart, asking_apart, bootstrap};
 use crate::cli::{ChoiceArgs, ModeArg, PrepareArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -236,11 +236,14 @@ impl Plan {
 /// # Errors
 /// As [`Plan::of`] and [`Plan::carry_out`].
 pub async fn prepare(place: &Place, args: &PrepareArgs) -> Result<u8, Failure> {
-    let plan = Plan::of(&args.path, &args.choice, args.mode, &args.vm.reference)?;
-    if args.choice.dry_run {
-        return plan.list();
-    }
     let mut signals = Signals::ending()?;
+    let (path, choice, mode) = (args.path.clone(), args.choice.clone(), args.mode);
+    let vm = args.vm.reference.clone();
+    let plan = apart(&mut signals, move || Plan::of(&path, &choice, mode, &vm)).await?;
+    if args.choice.dry_run {
+        // Whoever reads it may be slow.
+        return asking_apart(&mut signals, move || plan.list()).await;
+    }
     let entered = Entered::of(place, &args.vm.reference).await?;
     let (path, said) = (
         &args.guest.guest_path,
@@ -282,14 +285,16 @@ pub async fn before_command(
     }
     for record in records.all() {
         if prepare {
-            let plan = Plan::asked(&record.repository, record.asked.clone(), &vm.name, DEEPEST)?;
+            let (top, asked, name) = (record.repository.clone(), record.asked.clone(), vm.name.clone());
+            let plan = apart(signals, move || Plan::asked(&top, asked, &name, DEEPEST)).await?;
             let into = (vm.id.as_str(), vm.name.as_str());
             plan.carry_out(client, into, &record.guest_path, false, true, signals)
                 .await?;
             continue;
         }
         // What was asked for by name does not move.
-        let head = Repository::head_of(&record.repository).ok().flatten();
+        let top = record.repository.clone();
+        let head = apart(signals, move || Ok(Repository::head_of(&top).ok().flatten())).await?;
         if let Some(head) =
             head.filter(|head| record.asked.from.is_none() && record.commit.as_ref() != Some(head))
         {

@@ -2,9 +2,9 @@
 
 use workspace::pull as pull_from;
 
-use super::Entered;
 use super::changes::unknown;
 use super::risks::Risks;
+use super::{Entered, apart};
 use crate::cli::PullWorkspaceArgs;
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -35,13 +35,23 @@ pub async fn pull(place: &Place, args: &PullWorkspaceArgs) -> Result<u8, Failure
         let hint = "commits come back to the repository that a workspace was prepared from";
         return Err(unknown(&entered, &path).with_hint(hint));
     };
-    let fail = |error| failed(&entered.name, &error);
-    let repository = open(&record.repository, &entered.name, record.asked.alternates)?;
+    let (top, vm, borrowing) = (
+        record.repository.clone(),
+        entered.name.clone(),
+        record.asked.alternates,
+    );
     let branch = args
         .branch
         .clone()
         .unwrap_or_else(|| format!("banger/{}", entered.name));
-    repository.check_branch(&branch).map_err(fail)?;
+    let name = branch.clone();
+    let repository = apart(&mut signals, move || {
+        let repository = open(&top, &vm, borrowing)?;
+        let fail = |error| failed(&vm, &error);
+        repository.check_branch(&name).map_err(fail)?;
+        Ok(repository)
+    })
+    .await?;
     let (base, name, allow_risky) = (record.commit.clone(), branch.clone(), args.allow_risky);
     let (outcome, risks): (Outcome, Risks) = entered
         .work(&mut signals, args.quiet, move |guest| {

@@ -5,8 +5,8 @@ use serde::Serialize;
 use workspace::patch::LARGEST_TEXT;
 use workspace::{Base, Repository};
 
-use super::Entered;
 use super::changes::{fetch, parsed, tempfile_of_ours};
+use super::{Entered, apart};
 use crate::cli::StatusArgs;
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -62,12 +62,20 @@ pub async fn status(place: &Place, args: &StatusArgs) -> Result<u8, Failure> {
 
 async fn of(entered: &Entered, record: &Record, signals: &mut Signals) -> Result<Status, Failure> {
     // A repository that is gone is told of below.
-    if let Err(failure) = open(&record.repository, &entered.name, record.asked.alternates)
-        && record.repository.exists()
-    {
-        render::warning(failure.message());
-    }
-    let host = Repository::head_of(&record.repository).ok().flatten();
+    let (top, vm, borrowing) = (
+        record.repository.clone(),
+        entered.name.clone(),
+        record.asked.alternates,
+    );
+    let host = apart(signals, move || {
+        if let Err(failure) = open(&top, &vm, borrowing)
+            && top.exists()
+        {
+            render::warning(failure.message());
+        }
+        Ok(Repository::head_of(&top).ok().flatten())
+    })
+    .await?;
     let file = tempfile_of_ours()?;
     let changed_files = match fetch(
         entered,
@@ -78,7 +86,7 @@ async fn of(entered: &Entered, record: &Record, signals: &mut Signals) -> Result
     )
     .await
     {
-        Ok(file) => match parsed(&file) {
+        Ok(file) => match apart(signals, move || Ok(parsed(&file))).await? {
             Ok(patch) => Some(patch.changes.len()),
             Err(error) => {
                 render::warning(failed(&entered.name, &error).message());

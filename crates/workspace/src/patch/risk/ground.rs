@@ -10,12 +10,12 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, open, openat, readlink
 use super::Onto;
 use super::follow::STEPS;
 use super::named::Named;
-use crate::beneath;
 use crate::error::WorkspaceError;
 use crate::patch::name::folded;
 use crate::patch::{Change, FileMode};
 use crate::repository::Repository;
 use crate::tracked;
+use crate::{beneath, breaking};
 
 /// Most names that links give one file.
 const ALIASES: usize = 64;
@@ -107,7 +107,7 @@ impl Ground {
         let here = here.into_iter().map(|(link, target)| (link, target.into()));
         ground.links.extend(here);
         ground.all.set(ground.all.get() && all);
-        ground.find_aliases(changes);
+        ground.find_aliases(changes)?;
         Ok(ground)
     }
 
@@ -153,7 +153,7 @@ impl Ground {
         Ok(())
     }
 
-    fn find_aliases(&mut self, changes: &[Change]) {
+    fn find_aliases(&mut self, changes: &[Change]) -> Result<(), WorkspaceError> {
         let mut aliases: HashMap<Vec<u8>, Vec<Vec<u8>>> = HashMap::new();
         let mut find = |link: &[u8], target: &Rc<[u8]>| {
             let leads = self.follow(link, target, true);
@@ -165,16 +165,18 @@ impl Ground {
                     aliases.entry(end).or_default().push(link.to_vec());
                 }
             }
-            self.steps.get() > 0
+            // Nothing is begun that nobody has the steps for, nor where this is to end.
+            self.steps.get() > 0 && breaking::check().is_ok()
         };
         let brought = changes
             .iter()
             .filter(|change| change.after == Some(FileMode::Link))
             .filter_map(|change| Some((change.path.as_slice(), Rc::from(change.target.as_deref()?))));
-        // What nobody has the steps for is not begun.
         let _ = self.links.iter().all(|(link, target)| find(link, target)) && { brought }
             .all(|(link, target)| find(link, &target));
+        breaking::check()?;
         self.aliases = aliases;
+        Ok(())
     }
 
     /// Whether everything is known that links lead to.

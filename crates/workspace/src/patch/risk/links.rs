@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::ground::Ground;
 use super::{Add, Risk, RiskKind};
-use crate::error::shown;
+use crate::breaking;
+use crate::error::{WorkspaceError, shown};
 use crate::patch::{Change, FileMode};
 
 /// Looks at a link that a change makes.
@@ -37,16 +38,17 @@ fn goes_around(target: &[u8]) -> bool {
 }
 
 /// Links of the host's that lead out of the tree once the changes are there, and did not before.
-pub(super) fn led_astray(changes: &[Change], ground: &Ground) -> Vec<Risk> {
+pub(super) fn led_astray(changes: &[Change], ground: &Ground) -> Result<Vec<Risk>, WorkspaceError> {
     let is_link = |mode: Option<FileMode>| mode == Some(FileMode::Link);
     let any = changes
         .iter()
         .any(|change| is_link(change.before) || is_link(change.after));
     if !any {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut found = Vec::new();
     for (link, target) in &ground.links {
+        breaking::check()?;
         let (then, now) = (
             ground.follow(link, target, true),
             ground.follow(link, target, false),
@@ -61,5 +63,5 @@ pub(super) fn led_astray(changes: &[Change], ground: &Ground) -> Vec<Risk> {
             });
         }
     }
-    found
+    Ok(found)
 }

@@ -17,6 +17,7 @@ mod words;
 use std::collections::HashSet;
 
 use super::{Change, FileMode, name};
+use crate::breaking;
 use crate::error::{WorkspaceError, is_unseen, shown};
 use crate::repository::Repository;
 use ground::Ground;
@@ -150,12 +151,13 @@ pub(crate) fn of(
         }
     };
     for change in changes {
+        breaking::check()?;
         by_itself(change, &mut add);
         by_names(change, &ground, &mut add);
         links::look(change, &ground, &mut add);
         places::look(change, &ground, &mut add);
     }
-    for risk in links::led_astray(changes, &ground) {
+    for risk in links::led_astray(changes, &ground)? {
         found.push(risk);
     }
     if !ground.knows_all() {
