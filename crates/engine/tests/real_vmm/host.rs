@@ -98,7 +98,7 @@ impl Host {
         Parts {
             paths: self.paths.clone(),
             agent: smoke::binaries().join("banger-vsock-agent"),
-            sources: Arc::new(sources.unwrap()),
+            sources: Arc::new(sources),
             machines: Arc::new(OneVmm(Arc::clone(&self.backend))),
             configured: None,
             faults: Arc::new(NoFaults),
