@@ -72,6 +72,13 @@ async fn a_guest_that_ends_its_machine_is_stopped_with_what_it_meant() {
             "the guest powered off",
         ),
         (
+            prints(
+                "[    9.0] reboot: Power down\n[    9.5] reboot: Restarting system",
+                Then::Reset,
+            ),
+            "the guest powered off",
+        ),
+        (
             prints("[    9.0] Kernel panic - not syncing: no init", Then::Reset),
             "the guest's kernel panicked: no init",
         ),
@@ -89,7 +96,7 @@ async fn a_guest_that_ends_its_machine_is_stopped_with_what_it_meant() {
         assert_eq!(engine.vms().running(), 0);
         delete(&engine, "a").await;
     }
-    assert_eq!(host.backend.starts().len(), 6);
+    assert_eq!(host.backend.starts().len(), 7);
     leaks.assert_none_since().await;
 }
 

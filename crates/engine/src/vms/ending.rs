@@ -10,6 +10,7 @@
 //!  halt                  halt                (not asked)                             off
 //!  reboot                reboot              (not asked)                             the next boot
 //!  poweroff -f, halt -f  –                   reboot: System halted, … Power down     off; the VMM is ended if it stays
+//!  sysrq-o               –                   reboot: Power down, then Restarting     off
 //!  reboot -f             –                   reboot: Restarting system               the next boot
 //!  a kernel's panic      –                   Kernel panic - not syncing: …           off, with what the kernel said
 //!  sysrq-b, a crash      –                   nothing                                 off

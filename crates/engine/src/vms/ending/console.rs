@@ -45,7 +45,12 @@ fn end(folder: &Path) -> Vec<u8> {
 
 fn of_text(end: &[u8]) -> LastWord {
     let text = String::from_utf8_lossy(end);
-    text.lines().rev().find_map(of_line).unwrap_or(LastWord::None)
+    let mut words = text.lines().rev().filter_map(of_line);
+    match words.next() {
+        // A kernel without a power button returns from `kernel_power_off`, and the agent resets the machine then.
+        Some(LastWord::Restarting) if words.next() == Some(LastWord::PoweredDown) => LastWord::PoweredDown,
+        last => last.unwrap_or(LastWord::None),
+    }
 }
 
 /// Reads `[   12.345678] reboot: System halted`.
@@ -109,6 +114,10 @@ mod tests {
             (
                 "[1.0] reboot: System halted\n[2.0] reboot: Restarting system\n",
                 LastWord::Restarting,
+            ),
+            (
+                "[1.0] reboot: Power down\n[1.5] I/O error, dev vda\n[2.0] reboot: Restarting system\n",
+                LastWord::PoweredDown,
             ),
             ("a user says: reboot: System halted\n", LastWord::None),
             ("[x] reboot: System halted\n", LastWord::None),
