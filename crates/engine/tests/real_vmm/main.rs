@@ -9,36 +9,76 @@ mod life;
 mod network;
 mod still;
 
-/// Each on both VMMs. A test of its own for each, so that they run side by side and fail alone.
-macro_rules! on_both {
-    ($($module:ident::$name:ident),* $(,)?) => {
-        mod firecracker {
-            $(
-                #[test]
-                #[ignore = "needs guests that execute on KVM: make test-kvm"]
-                fn $name() {
-                    crate::$module::$name(crate::host::Vmm::Firecracker);
-                }
-            )*
-        }
-        mod qemu {
-            $(
-                #[test]
-                #[ignore = "boots real guests: make test-kvm"]
-                fn $name() {
-                    crate::$module::$name(crate::host::Vmm::Qemu);
-                }
-            )*
-        }
-    };
+mod firecracker {
+    use crate::host::Vmm;
+    use crate::{life, network, still};
+
+    #[test]
+    #[ignore = "needs guests that execute on KVM: make test-kvm"]
+    fn a_vm_starts_runs_commands_stops_in_order_and_starts_again_with_what_was_written() {
+        life::a_vm_starts_runs_commands_stops_in_order_and_starts_again_with_what_was_written(
+            Vmm::Firecracker,
+        );
+    }
+
+    #[test]
+    #[ignore = "needs guests that execute on KVM: make test-kvm"]
+    fn the_next_daemon_finds_a_running_vm_and_one_whose_vmm_was_killed() {
+        life::the_next_daemon_finds_a_running_vm_and_one_whose_vmm_was_killed(Vmm::Firecracker);
+    }
+
+    #[test]
+    #[ignore = "needs guests that execute on KVM: make test-kvm"]
+    fn a_guest_that_powers_off_is_stopped_and_one_that_reboots_boots_again() {
+        life::a_guest_that_powers_off_is_stopped_and_one_that_reboots_boots_again(Vmm::Firecracker);
+    }
+
+    #[test]
+    #[ignore = "needs guests that execute on KVM: make test-kvm"]
+    fn a_guest_reaches_what_is_open_to_it() {
+        network::a_guest_reaches_what_is_open_to_it(Vmm::Firecracker);
+    }
+
+    #[test]
+    #[ignore = "needs guests that execute on KVM: make test-kvm"]
+    fn a_paused_guest_does_nothing_and_goes_on() {
+        still::a_paused_guest_does_nothing_and_goes_on(Vmm::Firecracker);
+    }
 }
 
-on_both! {
-    life::a_vm_starts_runs_commands_stops_in_order_and_starts_again_with_what_was_written,
-    life::the_next_daemon_finds_a_running_vm_and_one_whose_vmm_was_killed,
-    life::a_guest_that_powers_off_is_stopped_and_one_that_reboots_boots_again,
-    network::a_guest_reaches_what_is_open_to_it,
-    still::a_paused_guest_does_nothing_and_goes_on,
+mod qemu {
+    use crate::host::Vmm;
+    use crate::{life, network, still};
+
+    #[test]
+    #[ignore = "boots real guests: make test-kvm"]
+    fn a_vm_starts_runs_commands_stops_in_order_and_starts_again_with_what_was_written() {
+        life::a_vm_starts_runs_commands_stops_in_order_and_starts_again_with_what_was_written(Vmm::Qemu);
+    }
+
+    #[test]
+    #[ignore = "boots real guests: make test-kvm"]
+    fn the_next_daemon_finds_a_running_vm_and_one_whose_vmm_was_killed() {
+        life::the_next_daemon_finds_a_running_vm_and_one_whose_vmm_was_killed(Vmm::Qemu);
+    }
+
+    #[test]
+    #[ignore = "boots real guests: make test-kvm"]
+    fn a_guest_that_powers_off_is_stopped_and_one_that_reboots_boots_again() {
+        life::a_guest_that_powers_off_is_stopped_and_one_that_reboots_boots_again(Vmm::Qemu);
+    }
+
+    #[test]
+    #[ignore = "boots real guests: make test-kvm"]
+    fn a_guest_reaches_what_is_open_to_it() {
+        network::a_guest_reaches_what_is_open_to_it(Vmm::Qemu);
+    }
+
+    #[test]
+    #[ignore = "boots real guests: make test-kvm"]
+    fn a_paused_guest_does_nothing_and_goes_on() {
+        still::a_paused_guest_does_nothing_and_goes_on(Vmm::Qemu);
+    }
 }
 
 #[test]
