@@ -200,6 +200,9 @@ fn values() -> [(&'static str, String); 7] {
     ]
 }
 
+/// What is said of where several parts have ended before anybody looked.
+const SEVERAL: &str = "a part of it";
+
 /// The processes of a network that runs.
 #[derive(Debug)]
 pub struct Parts(Vec<(&'static str, Option<Handle>)>);
@@ -222,13 +225,19 @@ impl Parts {
                 })
             })
             .collect();
-        // Each has its turn at each waking; the others end with the first.
+        // Each has its turn at each waking. The others end with the first: which that was, nobody knows once several have.
         std::future::poll_fn(|context| {
-            let ended = all.iter_mut().find_map(|part| match part.as_mut().poll(context) {
-                Poll::Ready(part) => Some(part),
-                Poll::Pending => None,
-            });
-            ended.map_or(Poll::Pending, Poll::Ready)
+            let mut ended = all
+                .iter_mut()
+                .filter_map(|part| match part.as_mut().poll(context) {
+                    Poll::Ready(part) => Some(part),
+                    Poll::Pending => None,
+                });
+            match (ended.next(), ended.next()) {
+                (None, _) => Poll::Pending,
+                (Some(only), None) => Poll::Ready(only),
+                (Some(_), Some(_)) => Poll::Ready(SEVERAL),
+            }
         })
         .await
     }
@@ -292,4 +301,33 @@ async fn end(record: PathBuf) -> Result<(), NetError> {
     };
     let ended: Result<(), ProcessError> = ended.await;
     ended.map_err(|source| NetError::Stop { record, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use process::Identity;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_is_named_only_where_no_other_has_ended_as_well() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let living = || Identity::of(child.id()).unwrap().open();
+        let parts = Parts(vec![
+            ("passt", living()),
+            ("the relay", None),
+            ("the filter", living()),
+        ]);
+        assert_eq!(parts.ended().await, "the relay");
+        let parts = Parts(vec![
+            ("passt", None),
+            ("the relay", living()),
+            ("the filter", None),
+        ]);
+        assert_eq!(parts.ended().await, SEVERAL);
+        let parts = Parts(vec![("passt", living()), ("the relay", living())]);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(parts.ended().await, SEVERAL);
+    }
 }
