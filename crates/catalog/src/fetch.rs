@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use tarball::shown;
-use transfer::{Paced, PacedConnector};
+use transfer::{Paced, PacedConnector, client};
 use ureq::Agent;
 use ureq::http::{StatusCode, header};
 use ureq::tls::TlsConfig;
@@ -102,20 +102,11 @@ impl Fetcher {
     }
 
     fn request(&self, url: &str, total: Option<Duration>, cancel: &Cancel) -> Result<Download, CatalogError> {
-        let silence = Some(self.silence);
-        let config = Agent::config_builder()
-            .tls_config(self.tls.clone())
-            .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
-            .http_status_as_error(false)
+        let config = client(self.tls.clone(), self.silence)
             .max_redirects(REDIRECTS)
             // What was asked for over TLS comes over TLS, wherever it is sent on.
             .https_only(url.starts_with("https://"))
             .timeout_global(total)
-            .timeout_resolve(silence)
-            .timeout_connect(silence)
-            .timeout_recv_response(silence)
-            .timeout_per_read(silence)
-            .timeout_per_write(silence)
             .build();
         // Twice as patient as with the body, since what comes before it counts.
         let connector = PacedConnector::chain(2 * self.silence);

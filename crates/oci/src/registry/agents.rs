@@ -1,7 +1,7 @@
 //! What connections of one pull are made by: one kind to the registries that the user named, one to servers that those
 //! name.
 
-use transfer::PacedConnector;
+use transfer::{PacedConnector, client};
 use ureq::Agent;
 use ureq::http::Uri;
 use ureq::tls::TlsConfig;
@@ -21,19 +21,10 @@ pub(super) struct Agents {
 
 impl Agents {
     pub(super) fn new(tls: TlsConfig, patience: &Patience) -> Self {
-        let silence = Some(patience.silence);
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
-            .http_status_as_error(false)
+        let config = client(tls, patience.silence)
             // Followed here: ureq does not know where credentials may go.
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .timeout_resolve(silence)
-            .timeout_connect(silence)
-            .timeout_recv_response(silence)
-            .timeout_per_read(silence)
-            .timeout_per_write(silence)
             .build();
         // Twice as patient as with a body, since what comes before it counts.
         let connector = || PacedConnector::chain(2 * patience.period);
