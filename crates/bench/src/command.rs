@@ -21,15 +21,18 @@ pub struct Ended {
     pub took: Duration,
     /// What it wrote to stdout.
     pub stdout: Vec<u8>,
+    /// What it wrote to stderr.
+    pub stderr: Vec<u8>,
 }
 
-/// Runs to a successful end and collects stdout; stderr is told if it fails.
+/// Runs to a successful end and collects what it writes; the end of stderr is in the error if it fails.
 pub fn run(command: &mut Command) -> Result<Ended, BenchError> {
     let mut output = tempfile::tempfile().map_err(BenchError::file("create", "a temporary file"))?;
-    let took = run_into(command, &output)?;
+    let (took, stderr) = run_between(command, Stdio::null(), &output)?;
     Ok(Ended {
         took,
         stdout: from_the_beginning(&mut output)?,
+        stderr,
     })
 }
 
@@ -42,19 +45,25 @@ pub fn run_with_stdin(command: &mut Command, stdin: &[u8]) -> Result<Ended, Benc
         .and_then(|()| input.rewind())
         .map_err(temporary())?;
     let mut output = tempfile::tempfile().map_err(temporary())?;
-    let took = run_between(command, input.into(), &output)?;
+    let (took, stderr) = run_between(command, input.into(), &output)?;
     Ok(Ended {
         took,
         stdout: from_the_beginning(&mut output)?,
+        stderr,
     })
 }
 
 /// The same with stdout in a file; gives the time from just before the start until the program was reaped.
 pub fn run_into(command: &mut Command, stdout: &File) -> Result<Duration, BenchError> {
-    run_between(command, Stdio::null(), stdout)
+    run_between(command, Stdio::null(), stdout).map(|(took, _)| took)
 }
 
-fn run_between(command: &mut Command, stdin: Stdio, stdout: &File) -> Result<Duration, BenchError> {
+/// The time that it took, and what it wrote to stderr.
+fn run_between(
+    command: &mut Command,
+    stdin: Stdio,
+    stdout: &File,
+) -> Result<(Duration, Vec<u8>), BenchError> {
     let program = describe(command);
     let mut log = tempfile::tempfile().map_err(BenchError::file("create", "a temporary file"))?;
     let stderr = log
@@ -73,14 +82,15 @@ fn run_between(command: &mut Command, stdin: Stdio, stdout: &File) -> Result<Dur
     let status = wait(&mut child, &program)?;
     let took = started.elapsed();
 
+    let stderr = from_the_beginning(&mut log)?;
     if !status.success() {
         return Err(BenchError::Failed {
             program,
             status,
-            stderr: last_lines(&from_the_beginning(&mut log)?),
+            stderr: last_lines(&stderr),
         });
     }
-    Ok(took)
+    Ok((took, stderr))
 }
 
 /// Waits on a pidfd, so that a program that hangs is killed and not waited for.

@@ -36,7 +36,7 @@ pub fn measure(sandbox: &Sandbox, vm: &str, ssh: &OpenSsh, runs: usize) -> Resul
     write_large(&large)?;
     write_tree(&tree)?;
     let mut section = Section {
-        title: "Files in and out",
+        title: "Files in and out".to_owned(),
         says: format!(
             "A file of {} MiB that does not compress, and a tree of {FILES} files of 100 bytes to 8 KiB, to a VM and \
              back, by `banger vm cp` against `scp -r` and `rsync -a` over ssh to a published port. The target is not \

@@ -54,7 +54,7 @@ pub fn measure(programs: &DatagramPrograms, runs: usize) -> Result<Section, Benc
         });
     }
     Ok(Section {
-        title: "A guest's datagrams",
+        title: "A guest's datagrams".to_owned(),
         says: format!(
             "{EXCHANGES} datagrams of 1400 bytes to a server on this host, each sent back by it, as frames at the VMM's end \
              of a VM's network, without a guest. The floor is the same between two sockets of this host. passt alone is \

@@ -5,15 +5,13 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-
+use crate::bare_firecracker::{Bare, Programs};
 use crate::command::run;
 use crate::error::BenchError;
 use crate::sandbox::{Sandbox, in_turn};
@@ -27,52 +25,20 @@ const MOST: f64 = 1.3;
 /// How long a daemon may take to undo a start.
 const UNDONE: Duration = Duration::from_secs(30);
 
-/// Programs that are not banger's.
-#[derive(Debug, clap::Args)]
-pub struct Programs {
-    /// The Firecracker that is measured.
-    #[arg(long)]
-    firecracker: PathBuf,
-    /// The script that starts one by curl.
-    #[arg(long)]
-    bare_start: PathBuf,
-    /// The script that pauses, saves and loads one by curl.
-    #[arg(long)]
-    bare_snapshot: PathBuf,
-    /// The program that does the same by the crate `vmm`.
-    #[arg(long)]
-    firecracker_times: PathBuf,
-}
-
 /// Measures `runs` of each.
 pub fn measure(bin: &Path, programs: &Programs, runs: usize) -> Result<Vec<Section>, BenchError> {
-    let firecracker = absolute(&programs.firecracker)?;
-    let settings = format!(
-        "vmm = \"firecracker\"\nfirecracker_bin = \"{}\"\n",
-        firecracker.display()
-    );
-    let sandbox = Sandbox::with(bin, &settings)?;
-    let measured = both(&sandbox, programs, &firecracker, runs);
+    let sandbox = Sandbox::with(bin, &programs.settings()?)?;
+    let measured = both(&sandbox, programs, runs);
     let closed = sandbox.close();
     let sections = measured?;
     closed?;
     Ok(sections)
 }
 
-fn both(
-    sandbox: &Sandbox,
-    programs: &Programs,
-    firecracker: &Path,
-    runs: usize,
-) -> Result<Vec<Section>, BenchError> {
+fn both(sandbox: &Sandbox, programs: &Programs, runs: usize) -> Result<Vec<Section>, BenchError> {
     make_vm(sandbox, &programs.firecracker_times)?;
     let daemon = Daemon::of(sandbox)?;
-    let bare = Bare {
-        start: absolute(&programs.bare_start)?,
-        snapshot: absolute(&programs.bare_snapshot)?,
-        firecracker: firecracker.to_owned(),
-        folder: sandbox.folder().join("bare"),
-    };
+    let bare = Bare::of(programs, sandbox.folder().join("bare"), MEMORY_MIB)?;
     // The first of each does not count; the script gets what the VM's machine is made of.
     daemon.start(|| bare.take_parts(&daemon.vm_folder))?;
     bare.start()?.1.end()?;
@@ -84,7 +50,7 @@ fn both(
     let (script, banger) = in_turn(runs, by_script, || daemon.start(|| Ok(())))?;
     let (script, banger) = (times(script)?, times(banger)?);
     let start = Section {
-        title: "A Firecracker start",
+        title: "A Firecracker start".to_owned(),
         says: "From the request to the daemon (`POST …/start`) until Firecracker has answered `InstanceStart`. The floor \
                is a script that starts the same Firecracker without any wall around it and makes the same calls by \
                `curl`, with the same kernel, initramfs and drives, from its start to its end."
@@ -95,50 +61,8 @@ fn both(
         }],
         rows: vec![Row::floor("script", &script), Row::beside("banger", &banger, &script)],
     };
-    Ok(vec![start, snapshots(&bare, &programs.firecracker_times, runs)?])
-}
-
-/// Pause, snapshot and load.
-fn snapshots(bare: &Bare, program: &Path, runs: usize) -> Result<Section, BenchError> {
-    let of_crate = || -> Result<[Duration; 3], BenchError> {
-        let said = run(Command::new(program)
-            .arg("snapshot")
-            .args([&bare.firecracker, &bare.folder])
-            .args([MEMORY_MIB.to_string(), 1.to_string()]))?;
-        durations(&said.stdout)
-    };
-    of_crate()?;
-    bare.snapshot()?;
-    let (mut script, mut own) = ([const { Vec::new() }; 3], [const { Vec::new() }; 3]);
-    for _ in 0..runs {
-        for (all, one) in [(&mut script, bare.snapshot()?), (&mut own, of_crate()?)] {
-            for (times, time) in all.iter_mut().zip(one) {
-                times.push(time);
-            }
-        }
-    }
-    let (mut rows, mut goals) = (Vec::new(), Vec::new());
-    for ((what, script), own) in ["pause", "snapshot", "load"].into_iter().zip(script).zip(own) {
-        let (script, own) = (times(script)?, times(own)?);
-        rows.extend([
-            Row::floor(format!("{what}, script"), &script),
-            Row::beside(format!("{what}, banger"), &own, &script),
-        ]);
-        goals.push(Goal {
-            text: format!("{what} at most {MOST} × the script"),
-            met: own.ratio_to(&script) <= MOST,
-        });
-    }
-    Ok(Section {
-        title: "A Firecracker's snapshot",
-        says: format!(
-            "Of a machine with {MEMORY_MIB} MiB: pause, write both files, and go on from them in a new Firecracker, its \
-             start included. By the crate that drives Firecracker, confinement and logs included, against a script that \
-             does it by `curl`."
-        ),
-        rows,
-        goals,
-    })
+    let snapshots = crate::snapshots::measure(&bare, &programs.firecracker_times, Duration::ZERO, runs)?;
+    Ok(vec![start, snapshots])
 }
 
 /// A VM of a kernel that does nothing and of an empty root disk: no mirror is needed for it.
@@ -255,89 +179,6 @@ impl Daemon {
     }
 }
 
-/// A Firecracker by script.
-struct Bare {
-    start: PathBuf,
-    snapshot: PathBuf,
-    firecracker: PathBuf,
-    folder: PathBuf,
-}
-
-impl Bare {
-    /// Takes the same files as the machine of a VM; what that may write is copied.
-    fn take_parts(&self, vm: &Path) -> Result<(), BenchError> {
-        fs::create_dir(&self.folder).map_err(BenchError::file("create", &self.folder))?;
-        for name in ["kernel", "initramfs", "drive0", "drive1", "drive2"] {
-            let from = vm.join("firecracker").join(name);
-            let to = self.folder.join(name);
-            let from = fs::canonicalize(&from).map_err(BenchError::file("find", &from))?;
-            if name == "drive1" {
-                run(Command::new("cp").arg("--sparse=always").args([&from, &to]))?;
-            } else {
-                symlink(&from, &to).map_err(BenchError::file("take", &from))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn start(&self) -> Result<(Duration, Process), BenchError> {
-        let said = run(Command::new(&self.start)
-            .args([&self.firecracker, &self.folder])
-            .arg(MEMORY_MIB.to_string()))?;
-        Ok((said.took, Process::of(&said.stdout)?))
-    }
-
-    fn snapshot(&self) -> Result<[Duration; 3], BenchError> {
-        let (_, process) = self.start()?;
-        let said = run(Command::new(&self.snapshot)
-            .args([&self.firecracker, &self.folder])
-            .arg(process.0.as_raw_nonzero().to_string()))?;
-        Process::of(
-            said.stdout
-                .split(|&byte| byte == b'\n')
-                .nth(3)
-                .unwrap_or_default(),
-        )?
-        .end()?;
-        durations(&said.stdout)
-    }
-}
-
-/// A process that a script has left running.
-struct Process(Pid);
-
-impl Process {
-    fn of(said: &[u8]) -> Result<Self, BenchError> {
-        let said = String::from_utf8_lossy(said);
-        let pid = said.trim().parse().ok().and_then(Pid::from_raw);
-        pid.map(Self)
-            .ok_or_else(|| BenchError::Unexpected(format!("a script told no pid: {said}")))
-    }
-
-    fn end(self) -> Result<(), BenchError> {
-        let failed = |error: rustix::io::Errno| BenchError::Run {
-            program: "a Firecracker by script".to_owned(),
-            source: error.into(),
-        };
-        let process = pidfd_open(self.0, PidfdFlags::empty()).map_err(failed)?;
-        pidfd_send_signal(&process, Signal::KILL).map_err(failed)
-    }
-}
-
-/// Three numbers of microseconds.
-fn durations(said: &[u8]) -> Result<[Duration; 3], BenchError> {
-    let said = String::from_utf8_lossy(said);
-    let mut numbers = said.split_whitespace().map(str::parse).map_while(Result::ok);
-    match (numbers.next(), numbers.next(), numbers.next()) {
-        (Some(pause), Some(snapshot), Some(load)) => Ok([pause, snapshot, load].map(Duration::from_micros)),
-        _ => Err(BenchError::Unexpected(format!("not three times: {said}"))),
-    }
-}
-
 fn has(said: &[u8], word: &str) -> bool {
     said.windows(word.len()).any(|window| window == word.as_bytes())
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, BenchError> {
-    fs::canonicalize(path).map_err(BenchError::file("find", path))
 }

@@ -80,7 +80,7 @@ pub fn measure(
         }
     }
     Ok(Section {
-        title: "A forwarded port",
+        title: "A forwarded port".to_owned(),
         says: format!(
             "{BYTES} by `iperf3` to a server in the guest, and from it, over one connection. The floor is QEMU's own \
              forwarding (`hostfwd` of its user network) to a copy of the VM without banger; `ssh -L` goes over a published \

@@ -2,6 +2,7 @@
 //!
 //! `make bench` builds what it needs and calls it.
 
+mod bare_firecracker;
 mod bare_qemu;
 mod boot;
 mod command;
@@ -14,6 +15,7 @@ mod firecracker;
 mod floor;
 mod forward;
 mod import;
+mod kvm;
 mod machine;
 mod many;
 mod noise;
@@ -23,6 +25,7 @@ mod qemu_forward;
 mod report;
 mod sandbox;
 mod section;
+mod snapshots;
 mod stats;
 mod ways;
 mod workspace;
@@ -34,7 +37,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::error::BenchError;
-use crate::plan::{REFERENCE, What};
+use crate::plan::{Measured, REFERENCE, What};
 
 #[derive(Debug, Parser)]
 #[command(about)]
@@ -49,12 +52,15 @@ struct Arguments {
     #[arg(long)]
     writer: PathBuf,
     #[command(flatten)]
-    firecracker: firecracker::Programs,
+    firecracker: bare_firecracker::Programs,
     #[command(flatten)]
     datagrams: datagrams::DatagramPrograms,
     /// Measure only this, and leave the rest of the page as it is; may be given several times.
     #[arg(long, value_name = "WHAT")]
     only: Vec<What>,
+    /// Measure only Firecracker and QEMU with guests that execute on KVM, of the kernel and the image in this state folder.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "only")]
+    on_kvm: Option<PathBuf>,
     /// How often each thing is measured.
     #[arg(long, default_value_t = 10)]
     runs: usize,
@@ -77,7 +83,13 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> Result<(), BenchError> {
-    let measured = plan::measure(arguments)?;
+    let measured = match &arguments.on_kvm {
+        Some(kept) => Measured {
+            vm: None,
+            sections: kvm::measure(arguments, kept)?,
+        },
+        None => plan::measure(arguments)?,
+    };
     let before = fs::read_to_string(&arguments.out).unwrap_or_default();
     let date = jiff::Zoned::now().date().to_string();
     let page = match &measured.vm {

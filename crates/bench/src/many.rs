@@ -40,7 +40,7 @@ pub fn at_once(sandbox: &Sandbox, runs: usize) -> Result<Section, BenchError> {
     let (in_sequence, together) = in_turn(runs, in_sequence, together)?;
     let (in_sequence, together) = (times(in_sequence)?, times(together)?);
     Ok(Section {
-        title: "Twenty VMs",
+        title: "Twenty VMs".to_owned(),
         says: format!(
             "{AT_ONCE} times `banger vm run --rm --memory 512M -- true`: one after another, and all at once."
         ),
@@ -88,7 +88,7 @@ pub fn listing(sandbox: &Sandbox, runs: usize) -> Result<Section, BenchError> {
     sandbox.run(&["vm", "prune", "-f", "-q"])?;
     let (version, list) = (times(version)?, times(list)?);
     Ok(Section {
-        title: "A listing",
+        title: "A listing".to_owned(),
         says: format!(
             "`banger vm list` with {LISTED} VMs. The floor is `banger --version`, which asks nobody."
         ),
@@ -134,7 +134,7 @@ pub fn memory(sandbox: &Sandbox) -> Result<Section, BenchError> {
         met: bytes < mebibytes << 20,
     };
     Ok(Section {
-        title: "Memory",
+        title: "Memory".to_owned(),
         says: "What is resident of the processes, looked at once.".to_owned(),
         rows: vec![
             Row::memory("the daemon, idle", idle),

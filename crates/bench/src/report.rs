@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_section_that_is_measured_by_itself_takes_its_own_place_and_no_other() {
         let section = |title| Section {
-            title,
+            title: String::from(title),
             says: "Says.".to_owned(),
             rows: Vec::new(),
             goals: Vec::new(),

@@ -76,6 +76,17 @@ impl Sandbox {
         Ok(Self { banger, folder })
     }
 
+    /// Gives it the kernel and the image of another state folder, whose daemon does not run.
+    pub fn take_kept(&self, state: &Path) -> Result<(), BenchError> {
+        let own = self.folder.path().join("state/banger");
+        fs::create_dir(&own).map_err(BenchError::file("create", &own))?;
+        fs::set_permissions(&own, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .map_err(BenchError::file("restrict", &own))?;
+        let parts = ["images", "kernels", "banger.db", "banger.db-wal"].map(|name| state.join(name));
+        let parts = parts.iter().filter(|part| part.exists());
+        run(Command::new("cp").arg("-a").args(parts).arg(&own)).map(drop)
+    }
+
     /// Scratch space of this run.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -7,13 +7,25 @@ use crate::stats::Times;
 #[derive(Debug)]
 pub struct Section {
     /// The heading.
-    pub title: &'static str,
+    pub title: String,
     /// What is measured, and what its floor is.
     pub says: String,
     /// Each with its floor.
     pub rows: Vec<Row>,
     /// What was aimed at, each with whether it was reached.
     pub goals: Vec<Goal>,
+}
+
+impl Section {
+    /// Marks what was measured on KVM in a machine whose processor is emulated: there only ratios say something.
+    pub fn on_emulated_kvm(mut self) -> Self {
+        self.title = format!("On KVM: {}", self.title);
+        for row in &mut self.rows {
+            row.median.clear();
+            row.spread.clear();
+        }
+        self
+    }
 }
 
 /// A line of a table.

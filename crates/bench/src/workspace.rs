@@ -70,7 +70,7 @@ pub fn measure(
     let (diff, export) = (times(diff)?, times(export)?);
     let beyond = again.median().saturating_sub(scan.median() + inside.median());
     Ok(Section {
-        title: "A repository in, a patch out",
+        title: "A repository in, a patch out".to_owned(),
         says: format!(
             "A repository of {files} files of {} KiB that do not compress, {} MB, to a VM: by `git push` over ssh and a \
              checkout there, and by `banger vm workspace prepare`. Again after {EDITS} edits: by `rsync -a`, and by the \

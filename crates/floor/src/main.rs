@@ -1,4 +1,4 @@
-//! An init that only powers off: what a boot of this kernel in this VMM costs whoever does it.
+//! An init that only powers off, or resets where its argument is `reset`: what a boot of this kernel in this VMM costs whoever does it.
 //!
 //! `make bench` measures banger against it. Run by hand it refuses: it is meant for a guest's PID 1.
 
@@ -11,10 +11,15 @@ fn main() -> ExitCode {
         eprintln!("floor: only as the init of a guest");
         return ExitCode::FAILURE;
     }
-    match reboot(RebootCommand::PowerOff) {
+    // Where there is no power button, a reset is what ends the VMM.
+    let end = match std::env::args().nth(1).as_deref() {
+        Some("reset") => RebootCommand::Restart,
+        _ => RebootCommand::PowerOff,
+    };
+    match reboot(end) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("floor: cannot power off: {error}");
+            eprintln!("floor: cannot end the machine: {error}");
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,7 @@
 //! For `make bench`: a kernel that does nothing, and how long this crate takes to pause, save and load a machine.
 //!
-//! `kernel FILE` writes the kernel. `snapshot FIRECRACKER FOLDER MEMORY-MIB RUNS`, with a folder that holds `kernel`,
-//! `initramfs` and `drive0` to `drive2`, prints the microseconds of each: a line a run.
+//! `kernel FILE` writes the kernel. `snapshot FIRECRACKER FOLDER MEMORY-MIB MILLISECONDS`, with a folder that holds
+//! `kernel`, `initramfs` and `drive0` to `drive2`, lets a machine run so long and prints the microseconds of each.
 #![expect(clippy::print_stdout, reason = "what it has measured is what it prints")]
 
 #[path = "../tests/elf/mod.rs"]
@@ -11,7 +11,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vmm::{Backend, Drive, Firecracker, MachineSpec, RateLimit};
 
@@ -26,10 +26,10 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["kernel", file] => write_kernel(file.as_ref()),
-        ["snapshot", firecracker, folder, memory, runs] => {
-            snapshots(firecracker.as_ref(), folder.as_ref(), memory, runs)
+        ["snapshot", firecracker, folder, memory, runs_for] => {
+            snapshot(firecracker.as_ref(), folder.as_ref(), memory, runs_for)
         }
-        _ => Err("`kernel FILE` or `snapshot FIRECRACKER FOLDER MEMORY-MIB RUNS`".into()),
+        _ => Err("`kernel FILE` or `snapshot FIRECRACKER FOLDER MEMORY-MIB MILLISECONDS`".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,64 +46,50 @@ fn write_kernel(file: &Path) -> Result<(), Box<dyn Error>> {
     Ok(fs::write(file, kernel)?)
 }
 
-fn snapshots(firecracker: &Path, folder: &Path, memory: &str, runs: &str) -> Result<(), Box<dyn Error>> {
+fn snapshot(firecracker: &Path, folder: &Path, memory: &str, runs_for: &str) -> Result<(), Box<dyn Error>> {
     let backend = Firecracker::new(firecracker, vmm::firecracker::version(firecracker)?);
     let drive = |number: usize| Drive {
         path: folder.join(format!("drive{number}")),
         read_only: number != 1,
         limit: RateLimit::default(),
     };
+    let memory_mib = memory.parse()?;
+    let runs_for = Duration::from_millis(runs_for.parse()?);
     let spec = |name: &str| MachineSpec {
         id: name.to_owned(),
         folder: folder.join(name),
         vcpu: 1,
-        memory_mib: 0,
+        memory_mib,
         kernel: folder.join("kernel"),
         initramfs: folder.join("initramfs"),
         command_line: String::new(),
         drives: (0..3).map(drive).collect(),
         network: None,
     };
-    let memory_mib = memory.parse()?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    for _ in 0..runs.parse()? {
-        let (one, other) = (spec("one"), spec("other"));
-        let snapshot = folder.join("snapshot");
-        for path in [&one.folder, &other.folder, &snapshot] {
-            fs::create_dir(path)?;
-        }
-        let times = runtime.block_on(async {
-            let machine = backend
-                .start(&MachineSpec {
-                    memory_mib,
-                    ..one.clone()
-                })
-                .await?;
-            let began = Instant::now();
-            machine.pause().await?;
-            let paused = began.elapsed();
-            let began = Instant::now();
-            machine.snapshot(&snapshot).await?;
-            let written = began.elapsed();
-            machine.kill().await?;
-            let began = Instant::now();
-            let machine = backend
-                .restore(
-                    &MachineSpec {
-                        memory_mib,
-                        ..other.clone()
-                    },
-                    &snapshot,
-                )
-                .await?;
-            let loaded = began.elapsed();
-            machine.kill().await?;
-            Ok::<_, vmm::VmmError>([paused, written, loaded])
-        })?;
-        for path in [&one.folder, &other.folder, &snapshot] {
-            fs::remove_dir_all(path)?;
-        }
-        println!("{}", times.map(|time| time.as_micros().to_string()).join(" "));
+    let (one, other) = (spec("one"), spec("other"));
+    let snapshot = folder.join("snapshot");
+    for path in [&one.folder, &other.folder, &snapshot] {
+        fs::create_dir(path)?;
     }
+    let times = tokio::runtime::Runtime::new()?.block_on(async {
+        let machine = backend.start(&one).await?;
+        tokio::time::sleep(runs_for).await;
+        let began = Instant::now();
+        machine.pause().await?;
+        let paused = began.elapsed();
+        let began = Instant::now();
+        machine.snapshot(&snapshot).await?;
+        let written = began.elapsed();
+        machine.kill().await?;
+        let began = Instant::now();
+        let machine = backend.restore(&other, &snapshot).await?;
+        let loaded = began.elapsed();
+        machine.kill().await?;
+        Ok::<_, vmm::VmmError>([paused, written, loaded])
+    })?;
+    for path in [&one.folder, &other.folder, &snapshot] {
+        fs::remove_dir_all(path)?;
+    }
+    println!("{}", times.map(|time| time.as_micros().to_string()).join(" "));
     Ok(())
 }
