@@ -30,6 +30,7 @@ pub fn measure(sandbox: &Sandbox, vm: &Shown, floor_init: &Path, runs: usize) ->
     // Half more than the floor, and 0.3 s.
     let goal = 1.5 * floor.median().as_secs_f64() + 0.3;
     Ok(Section {
+        only_ratios: false,
         title: "A cold `banger vm run --rm -- true`".to_owned(),
         says: "The whole command, from its start to its end: create, boot, run `true` in the guest, delete. The daemon \
                runs, kernel and image are there. The floor is the same QEMU command line with the same kernel and an \

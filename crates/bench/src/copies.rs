@@ -36,6 +36,7 @@ pub fn measure(sandbox: &Sandbox, vm: &str, ssh: &OpenSsh, runs: usize) -> Resul
     write_large(&large)?;
     write_tree(&tree)?;
     let mut section = Section {
+        only_ratios: false,
         title: "Files in and out".to_owned(),
         says: format!(
             "A file of {} MiB that does not compress, and a tree of {FILES} files of 100 bytes to 8 KiB, to a VM and \

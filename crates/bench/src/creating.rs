@@ -42,6 +42,7 @@ pub fn measure(sandbox: &Sandbox, runs: usize) -> Result<Section, BenchError> {
     let (small, large) = in_turn(runs, || create("small"), || create("large"))?;
     let (small, large) = (times(small)?, times(large)?);
     Ok(Section {
+        only_ratios: false,
         title: "Making a VM by the size of its image".to_owned(),
         says: format!(
             "`banger vm create --no-start` of a root disk with {SMALL} MiB of data that does not compress, and of one \

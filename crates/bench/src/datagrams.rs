@@ -54,6 +54,7 @@ pub fn measure(programs: &DatagramPrograms, runs: usize) -> Result<Section, Benc
         });
     }
     Ok(Section {
+        only_ratios: false,
         title: "A guest's datagrams".to_owned(),
         says: format!(
             "{EXCHANGES} datagrams of 1400 bytes to a server on this host, each sent back by it, as frames at the VMM's end \

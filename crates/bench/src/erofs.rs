@@ -60,6 +60,7 @@ pub fn measure(sandbox: &Sandbox, writer: &Path, runs: usize) -> Result<Section,
         compare(sandbox, writer, &form, runs, &mut rows, &mut goals)?;
     }
     Ok(Section {
+        only_ratios: false,
         title: "A tar archive to EROFS".to_owned(),
         says: format!(
             "The root file system of the image as a tar archive of {}, to an EROFS that holds files as they are or \

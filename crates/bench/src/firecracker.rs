@@ -50,6 +50,7 @@ fn both(sandbox: &Sandbox, programs: &Programs, runs: usize) -> Result<Vec<Secti
     let (script, banger) = in_turn(runs, by_script, || daemon.start(|| Ok(())))?;
     let (script, banger) = (times(script)?, times(banger)?);
     let start = Section {
+        only_ratios: false,
         title: "A Firecracker start".to_owned(),
         says: "From the request to the daemon (`POST …/start`) until Firecracker has answered `InstanceStart`. The floor \
                is a script that starts the same Firecracker without any wall around it and makes the same calls by \

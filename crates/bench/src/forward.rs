@@ -80,6 +80,7 @@ pub fn measure(
         }
     }
     Ok(Section {
+        only_ratios: false,
         title: "A forwarded port".to_owned(),
         says: format!(
             "{BYTES} by `iperf3` to a server in the guest, and from it, over one connection. The floor is QEMU's own \

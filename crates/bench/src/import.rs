@@ -115,6 +115,7 @@ fn section(pushed: &Pushed, measured: &[Vec<Duration>; 4], peak: u64) -> Result<
         .median()
         .mul_f64(pushed.changing as f64 / pushed.bytes as f64);
     Ok(Section {
+        only_ratios: false,
         title: "A pull of a container image".to_owned(),
         says: format!(
             "An image of {LAYERS} layers, {} in all ({} as gzip), from `docker-registry` on loopback. The floor is `skopeo \

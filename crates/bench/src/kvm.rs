@@ -34,7 +34,7 @@ pub fn measure(arguments: &Arguments, kept: &Path) -> Result<Vec<Section>, Bench
     let closed = [firecracker.close(), qemu.close()];
     let sections = done?;
     closed.into_iter().collect::<Result<(), _>>()?;
-    Ok(sections.into_iter().map(Section::on_emulated_kvm).collect())
+    Ok(sections.into_iter().map(Section::on_kvm).collect())
 }
 
 fn with_both(

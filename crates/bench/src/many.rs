@@ -40,6 +40,7 @@ pub fn at_once(sandbox: &Sandbox, runs: usize) -> Result<Section, BenchError> {
     let (in_sequence, together) = in_turn(runs, in_sequence, together)?;
     let (in_sequence, together) = (times(in_sequence)?, times(together)?);
     Ok(Section {
+        only_ratios: false,
         title: "Twenty VMs".to_owned(),
         says: format!(
             "{AT_ONCE} times `banger vm run --rm --memory 512M -- true`: one after another, and all at once."
@@ -88,6 +89,7 @@ pub fn listing(sandbox: &Sandbox, runs: usize) -> Result<Section, BenchError> {
     sandbox.run(&["vm", "prune", "-f", "-q"])?;
     let (version, list) = (times(version)?, times(list)?);
     Ok(Section {
+        only_ratios: false,
         title: "A listing".to_owned(),
         says: format!(
             "`banger vm list` with {LISTED} VMs. The floor is `banger --version`, which asks nobody."
@@ -134,6 +136,7 @@ pub fn memory(sandbox: &Sandbox) -> Result<Section, BenchError> {
         met: bytes < mebibytes << 20,
     };
     Ok(Section {
+        only_ratios: false,
         title: "Memory".to_owned(),
         says: "What is resident of the processes, looked at once.".to_owned(),
         rows: vec![

@@ -85,16 +85,23 @@ fn write_page(
 /// A heading with its table.
 pub fn write_section(page: &mut String, section: &Section) -> std::fmt::Result {
     writeln!(page, "## {}\n\n{}\n", section.title, section.says)?;
-    writeln!(
-        page,
-        "| | median | fastest to slowest | runs | ratio |\n|---|---|---|---|---|"
-    )?;
-    for row in &section.rows {
+    if section.only_ratios {
+        writeln!(page, "| | runs | ratio |\n|---|---|---|")?;
+        for row in &section.rows {
+            writeln!(page, "| {} | {} | {} |", row.label, row.runs, row.ratio)?;
+        }
+    } else {
         writeln!(
             page,
-            "| {} | {} | {} | {} | {} |",
-            row.label, row.median, row.spread, row.runs, row.ratio
+            "| | median | fastest to slowest | runs | ratio |\n|---|---|---|---|---|"
         )?;
+        for row in &section.rows {
+            writeln!(
+                page,
+                "| {} | {} | {} | {} | {} |",
+                row.label, row.median, row.spread, row.runs, row.ratio
+            )?;
+        }
     }
     writeln!(page)?;
     for goal in &section.goals {
@@ -115,6 +122,7 @@ mod tests {
             says: "Says.".to_owned(),
             rows: Vec::new(),
             goals: Vec::new(),
+            only_ratios: false,
         };
         let page = "# Page\n\n## One\n\nold\n\n## Two\n\nstays\n\n## Notes\n\nmine\n";
         let page = replace(page, "2026-01-02", &[section("One"), section("Three")]);

@@ -14,16 +14,15 @@ pub struct Section {
     pub rows: Vec<Row>,
     /// What was aimed at, each with whether it was reached.
     pub goals: Vec<Goal>,
+    /// Whether times are left out, since they say nothing.
+    pub only_ratios: bool,
 }
 
 impl Section {
-    /// Marks what was measured on KVM in a machine whose processor is emulated: there only ratios say something.
-    pub fn on_emulated_kvm(mut self) -> Self {
+    /// The same of guests on KVM, mostly that of an emulated processor.
+    pub fn on_kvm(mut self) -> Self {
         self.title = format!("On KVM: {}", self.title);
-        for row in &mut self.rows {
-            row.median.clear();
-            row.spread.clear();
-        }
+        self.only_ratios = true;
         self
     }
 }

@@ -44,6 +44,7 @@ pub fn measure(bare: &Bare, program: &Path, runs_for: Duration, runs: usize) -> 
         });
     }
     Ok(Section {
+        only_ratios: false,
         title: "A Firecracker's snapshot".to_owned(),
         says: format!(
             "Of a machine with {} MiB: pause, write both files, and go on from them in a new Firecracker, its start \

@@ -37,6 +37,7 @@ pub fn measure(sandbox: &Sandbox, vm: &str, ssh: &OpenSsh, runs: usize) -> Resul
     let (port, name) = (times(port)?, times(name)?);
 
     Ok(Section {
+        only_ratios: false,
         title: "A command in a VM that runs".to_owned(),
         says: "`banger vm exec NAME -- true` against `ssh` over a control connection that is open already; a whole \
                `ssh NAME.vm true`, through the agent, against a whole `ssh` to the guest's own sshd by a published port."

@@ -70,6 +70,7 @@ pub fn measure(
     let (diff, export) = (times(diff)?, times(export)?);
     let beyond = again.median().saturating_sub(scan.median() + inside.median());
     Ok(Section {
+        only_ratios: false,
         title: "A repository in, a patch out".to_owned(),
         says: format!(
             "A repository of {files} files of {} KiB that do not compress, {} MB, to a VM: by `git push` over ssh and a \

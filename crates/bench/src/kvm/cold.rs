@@ -37,6 +37,7 @@ pub fn measure(
     // Half more than the floor, and 0.3 s.
     let goal = 1.5 * floor.median().as_secs_f64() + 0.3;
     Ok(Section {
+        only_ratios: false,
         title: "a cold `banger vm run --rm -- true` on Firecracker".to_owned(),
         says: "The whole command: create, boot, run `true` in a Debian with systemd, delete. The floor is a script that \
                starts the same Firecracker with the same kernel, drives and command line, and an init that only resets, \

@@ -35,6 +35,7 @@ pub fn measure(sandbox: &Sandbox, runs: usize) -> Result<Section, BenchError> {
         rows.push(Row::beside(format!("`{stage}`"), &taken(stage)?, &total));
     }
     Ok(Section {
+        only_ratios: false,
         title: "a start on Firecracker".to_owned(),
         says: "`banger vm start --timings` of a VM that was stopped in order: each step beside the whole command.".to_owned(),
         rows,

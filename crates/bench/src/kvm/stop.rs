@@ -17,6 +17,7 @@ pub fn measure(firecracker: &Sandbox, qemu: &Sandbox, runs: usize) -> Result<Sec
     let (floor, own) = in_turn(runs, || stop(qemu), || stop(firecracker))?;
     let (floor, own) = (times(floor)?, times(own)?);
     Ok(Section {
+        only_ratios: false,
         title: "`banger vm stop`".to_owned(),
         says: "Of a Debian with systemd, from the command's start to its end: on QEMU with KVM, whose guest presses the \
                power button, and on Firecracker, whose guest resets."
