@@ -1,11 +1,13 @@
 //! Start, stop, restart; a daemon that ends; a guest that ends by itself.
 
-use api::{CreateVm, Event, StageState, VmState};
-use engine::OperationHandle;
+use api::{CreateVm, Event, NetworkMode, StageState, VmState};
+use engine::{Engine, OperationHandle};
 use guest::frames::Exit;
 use process::Signal;
 
 use crate::host::{Host, Vmm, becomes, delete, output, run, script};
+use crate::network::Service;
+use crate::still;
 
 /// systemd refuses requests until it listens, some seconds after the agent does.
 const LISTENS: &str = "until [ -S /run/systemd/private ]; do sleep 0.2; done;";
@@ -29,6 +31,43 @@ async fn told(stop: &OperationHandle) -> (Vec<String>, Vec<String>) {
     (how, warnings)
 }
 
+async fn stop_in_order(engine: &Engine) {
+    let stop = engine.vms().stop("a").await.unwrap();
+    let stopped = stop.wait().await.unwrap().unwrap();
+    assert_eq!(stopped.state, VmState::Stopped);
+    assert_eq!(told(&stop).await, (vec!["shut down".into()], Vec::new()));
+}
+
+async fn power_off(engine: &Engine) {
+    // The connection may end before the command does.
+    let powered_off = engine
+        .vms()
+        .exec("a", &script(&format!("{LISTENS} poweroff")))
+        .await
+        .unwrap();
+    let stopped = becomes(engine, "the power-off", |vm| vm.state == VmState::Stopped).await;
+    drop(powered_off);
+    assert!(
+        stopped.reason.is_some_and(|reason| reason.contains("power")),
+        "why it is off"
+    );
+}
+
+async fn reboot(engine: &Engine, before: Option<String>) {
+    let rebooted = engine
+        .vms()
+        .exec("a", &script(&format!("{LISTENS} reboot")))
+        .await
+        .unwrap();
+    let after = becomes(engine, "another boot", |vm| {
+        vm.state == VmState::Running && vm.boot_id.is_some() && vm.boot_id != before
+    })
+    .await;
+    drop(rebooted);
+    let boot_id = output(engine, "cat /proc/sys/kernel/random/boot_id").await.0;
+    assert_eq!(Some(boot_id.trim()), after.boot_id.as_deref());
+}
+
 pub fn a_vm_starts_runs_commands_stops_in_order_and_starts_again_with_what_was_written(vmm: Vmm) {
     let host = Host::new(vmm);
     host.daemon(async |engine| {
@@ -41,11 +80,7 @@ pub fn a_vm_starts_runs_commands_stops_in_order_and_starts_again_with_what_was_w
         let printed = output(engine, "echo out; echo kept > /root/kept; exit 3").await;
         assert_eq!(printed, ("out\n".into(), Exit::Code(3)));
 
-        let stop = engine.vms().stop("a").await.unwrap();
-        let stopped = stop.wait().await.unwrap().unwrap();
-        assert_eq!(stopped.state, VmState::Stopped);
-        assert_eq!(told(&stop).await, (vec!["shut down".into()], Vec::new()));
-
+        stop_in_order(engine).await;
         let start = engine.vms().start("a").await.unwrap();
         let second = start.wait().await.unwrap().unwrap();
         assert_eq!(
@@ -106,33 +141,37 @@ pub fn a_guest_that_powers_off_is_stopped_and_one_that_reboots_boots_again(vmm: 
     host.daemon(async |engine| {
         let leaks = host.leaks();
         run(engine, CreateVm::default()).await;
-        // The connection may end before the command does.
-        let powered_off = engine
-            .vms()
-            .exec("a", &script(&format!("{LISTENS} poweroff")))
-            .await
-            .unwrap();
-        let stopped = becomes(engine, "the power-off", |vm| vm.state == VmState::Stopped).await;
-        drop(powered_off);
-        assert!(
-            stopped.reason.is_some_and(|reason| reason.contains("power")),
-            "why it is off"
-        );
-
+        power_off(engine).await;
         let start = engine.vms().start("a").await.unwrap();
         let before = start.wait().await.unwrap().unwrap().boot_id;
-        let rebooted = engine
-            .vms()
-            .exec("a", &script(&format!("{LISTENS} reboot")))
-            .await
-            .unwrap();
-        let after = becomes(engine, "another boot", |vm| {
-            vm.state == VmState::Running && vm.boot_id.is_some() && vm.boot_id != before
-        })
-        .await;
-        drop(rebooted);
-        let boot_id = output(engine, "cat /proc/sys/kernel/random/boot_id").await.0;
-        assert_eq!(Some(boot_id.trim()), after.boot_id.as_deref());
+        reboot(engine, before).await;
+        delete(engine).await;
+        leaks.assert_none_since().await;
+    });
+}
+
+/// In three boots what the other tests do in eight.
+pub fn one_vm_is_used_paused_rebooted_stopped_started_and_powered_off(vmm: Vmm) {
+    let (mut host, service) = (Host::new(vmm), Service::new());
+    host.open = vec![service.subnet()];
+    host.daemon(async |engine| {
+        let leaks = host.leaks();
+        let request = CreateVm {
+            network: Some(NetworkMode::User),
+            ..CreateVm::default()
+        };
+        let vm = run(engine, request).await;
+        service.answer_a_guest(engine).await;
+        still::pause_and_resume(engine, &host, &vm).await;
+        reboot(engine, vm.boot_id).await;
+        output(engine, "echo kept > /root/kept").await;
+        stop_in_order(engine).await;
+        engine.vms().start("a").await.unwrap().wait().await.unwrap();
+        assert_eq!(
+            output(engine, "cat /root/kept").await,
+            ("kept\n".into(), Exit::Code(0))
+        );
+        power_off(engine).await;
         delete(engine).await;
         leaks.assert_none_since().await;
     });

@@ -44,6 +44,12 @@ mod firecracker {
     fn a_paused_guest_does_nothing_and_goes_on() {
         still::a_paused_guest_does_nothing_and_goes_on(Vmm::Firecracker);
     }
+
+    #[test]
+    #[ignore = "needs guests that execute on KVM: make test-kvm ARGS=short"]
+    fn one_vm_is_used_paused_rebooted_stopped_started_and_powered_off() {
+        life::one_vm_is_used_paused_rebooted_stopped_started_and_powered_off(Vmm::Firecracker);
+    }
 }
 
 mod qemu {

@@ -1,11 +1,11 @@
 //! A guest on its network.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener};
-use std::thread;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::thread::{self, JoinHandle};
 
 use api::{CreateVm, NetworkMode};
-use engine::Subnet;
+use engine::{Engine, Subnet};
 use guest::frames::Exit;
 use nix::ifaddrs::getifaddrs;
 
@@ -22,21 +22,50 @@ fn own_address() -> Ipv4Addr {
         .expect("needs an address besides the loopback's and the guests'")
 }
 
+/// A service on this host that guests may be let reach: answers one of them.
+pub struct Service {
+    address: SocketAddrV4,
+    answering: JoinHandle<String>,
+}
+
+impl Service {
+    pub fn new() -> Self {
+        let listener = TcpListener::bind((own_address(), 0)).unwrap();
+        let SocketAddr::V4(address) = listener.local_addr().unwrap() else {
+            unreachable!("it was bound to an IPv4 address");
+        };
+        let answering = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut line = String::new();
+            BufReader::new(stream.try_clone().unwrap())
+                .read_line(&mut line)
+                .unwrap();
+            stream.write_all(b"from the host\n").unwrap();
+            line
+        });
+        Self { address, answering }
+    }
+
+    /// What a host opens to its guests for it.
+    pub fn subnet(&self) -> Subnet {
+        Subnet::of(*self.address.ip(), 32).unwrap()
+    }
+
+    pub async fn answer_a_guest(self, engine: &Engine) {
+        let (address, port) = (self.address.ip(), self.address.port());
+        let talk =
+            format!("exec bash -c 'exec 3<>/dev/tcp/{address}/{port} && echo from the guest >&3 && cat <&3'");
+        assert_eq!(
+            output(engine, &talk).await,
+            ("from the host\n".into(), Exit::Code(0))
+        );
+        assert_eq!(self.answering.join().unwrap(), "from the guest\n");
+    }
+}
+
 pub fn a_guest_reaches_what_is_open_to_it(vmm: Vmm) {
-    let address = own_address();
-    let mut host = Host::new(vmm);
-    host.open = vec![Subnet::of(address, 32).unwrap()];
-    let listener = TcpListener::bind((address, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let answering = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut line = String::new();
-        BufReader::new(stream.try_clone().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        stream.write_all(b"from the host\n").unwrap();
-        line
-    });
+    let (mut host, service) = (Host::new(vmm), Service::new());
+    host.open = vec![service.subnet()];
     host.daemon(async |engine| {
         let leaks = host.leaks();
         let request = CreateVm {
@@ -44,14 +73,8 @@ pub fn a_guest_reaches_what_is_open_to_it(vmm: Vmm) {
             ..CreateVm::default()
         };
         run(engine, request).await;
-        let talk =
-            format!("exec bash -c 'exec 3<>/dev/tcp/{address}/{port} && echo from the guest >&3 && cat <&3'");
-        assert_eq!(
-            output(engine, &talk).await,
-            ("from the host\n".into(), Exit::Code(0))
-        );
+        service.answer_a_guest(engine).await;
         delete(engine).await;
         leaks.assert_none_since().await;
     });
-    assert_eq!(answering.join().unwrap(), "from the guest\n");
 }

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::CreateVm;
+use api::{CreateVm, Vm};
+use engine::Engine;
 use guest::Agent;
 use guest::frames::{Exit, Frame};
 use vmm::{Channel, Drive, Machine, MachineSpec, RateLimit};
@@ -23,21 +24,25 @@ async fn machine(host: &Host, id: &str) -> Arc<dyn Machine> {
     vmm::find(&host.paths.vm(id)).await.unwrap().unwrap()
 }
 
+pub async fn pause_and_resume(engine: &Engine, host: &Host, vm: &Vm) {
+    output(engine, "echo here > /dev/shm/note").await;
+    let machine = machine(host, &vm.id).await;
+    machine.pause().await.unwrap();
+    let asked = Box::pin(output(engine, "cat /dev/shm/note"));
+    let Err(_) = tokio::time::timeout(SILENCE, asked).await else {
+        panic!("a paused guest answers");
+    };
+    machine.resume().await.unwrap();
+    let answer = output(engine, "cat /dev/shm/note").await;
+    assert_eq!(answer, ("here\n".into(), Exit::Code(0)));
+    assert_eq!(engine.vms().show("a").await.unwrap().boot_id, vm.boot_id);
+}
+
 pub fn a_paused_guest_does_nothing_and_goes_on(vmm: Vmm) {
     let host = Host::new(vmm);
     host.daemon(async |engine| {
         let vm = run(engine, CreateVm::default()).await;
-        output(engine, "echo here > /dev/shm/note").await;
-        let machine = machine(&host, &vm.id).await;
-        machine.pause().await.unwrap();
-        let asked = Box::pin(output(engine, "cat /dev/shm/note"));
-        let Err(_) = tokio::time::timeout(SILENCE, asked).await else {
-            panic!("a paused guest answers");
-        };
-        machine.resume().await.unwrap();
-        let answer = output(engine, "cat /dev/shm/note").await;
-        assert_eq!(answer, ("here\n".into(), Exit::Code(0)));
-        assert_eq!(engine.vms().show("a").await.unwrap().boot_id, vm.boot_id);
+        pause_and_resume(engine, &host, &vm).await;
         delete(engine).await;
     });
 }
