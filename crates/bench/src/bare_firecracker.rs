@@ -94,7 +94,8 @@ impl Bare {
         self.start_with("console=ttyS0")
     }
 
-    fn start_with(&self, command_line: &str) -> Result<(Duration, Process), BenchError> {
+    /// The same with a command line of the kernel's.
+    pub fn start_with(&self, command_line: &str) -> Result<(Duration, Process), BenchError> {
         let said = run(Command::new(&self.start)
             .args([&self.firecracker, &self.folder])
             .arg(self.memory_mib.to_string())
@@ -137,6 +138,11 @@ impl Process {
         let pid = said.trim().parse().ok().and_then(Pid::from_raw);
         pid.map(Self)
             .ok_or_else(|| BenchError::Unexpected(format!("a script told no pid: {said}")))
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> i32 {
+        self.0.as_raw_nonzero().get()
     }
 
     /// Kills it.

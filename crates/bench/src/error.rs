@@ -46,6 +46,9 @@ pub enum BenchError {
     /// Something said by banger or the kernel is not in the form that this program reads.
     #[error("{0}")]
     Unexpected(String),
+    /// A process could not be looked at.
+    #[error("cannot look at a process: {0}")]
+    Process(#[from] procfs::ProcError),
     /// The floor's initramfs could not be made.
     #[error("cannot make the floor's initramfs: {0}")]
     Initramfs(String),

@@ -3,6 +3,7 @@
 //! Where it is measured, KVM itself is mostly an emulated processor's: times say nothing there, ratios of two ways do.
 
 mod cold;
+mod idle;
 mod stages;
 mod stop;
 
@@ -34,7 +35,7 @@ pub fn measure(arguments: &Arguments, kept: &Path) -> Result<Vec<Section>, Bench
     let closed = [firecracker.close(), qemu.close()];
     let sections = done?;
     closed.into_iter().collect::<Result<(), _>>()?;
-    Ok(sections.into_iter().map(Section::on_kvm).collect())
+    Ok(sections)
 }
 
 fn with_both(
@@ -70,16 +71,19 @@ fn with_both(
         bare.take_parts(&vm.folder)?;
         Ok(bare)
     };
-    let (floor, saved) = (bare("floor")?, bare("saved")?);
+    let (floor, saved, idle) = (bare("floor")?, bare("saved")?, bare("idle")?);
     firecracker.run(&["vm", "stop", "-q", REFERENCE])?;
     eprintln!("cold runs");
     let cold = cold::measure(firecracker, &floor, &arguments.floor, &command_line, runs)?;
     eprintln!("snapshots");
     let program = &arguments.firecracker.firecracker_times;
     let snapshots = snapshots::measure(&saved, program, RUNS_FOR, runs)?;
+    eprintln!("idle VMs");
+    let idle = idle::measure(firecracker, &idle, &command_line)?;
     eprintln!("stops");
     let stop = stop::measure(firecracker, qemu, runs)?;
-    Ok(vec![cold, start, commands, snapshots, stop])
+    let timed = [cold, start, commands, snapshots, stop];
+    Ok(timed.into_iter().map(Section::on_kvm).chain([idle]).collect())
 }
 
 /// Makes the VM that measurements work in.

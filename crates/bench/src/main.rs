@@ -21,6 +21,7 @@ mod many;
 mod noise;
 mod openssh;
 mod plan;
+mod processes;
 mod qemu_forward;
 mod report;
 mod sandbox;

@@ -173,8 +173,13 @@ impl Sandbox {
         fs::write(&path, "5").map_err(BenchError::file("write", &path))
     }
 
+    /// The daemon's process.
+    pub fn daemon_pid(&self) -> Result<i32, BenchError> {
+        Ok(self.some_daemon()?.as_raw_nonzero().get())
+    }
+
     fn some_daemon(&self) -> Result<Pid, BenchError> {
-        let none = || BenchError::Unexpected("no daemon shows its memory".to_owned());
+        let none = || BenchError::Unexpected("no daemon answers".to_owned());
         self.daemon().ok_or_else(none)
     }
 

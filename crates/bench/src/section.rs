@@ -73,6 +73,25 @@ impl Row {
         }
     }
 
+    /// The same beside a floor.
+    pub fn beside_memory(label: impl Into<String>, bytes: u64, floor: u64) -> Self {
+        Self {
+            ratio: ratio_of(bytes, floor),
+            ..Self::memory(label, bytes)
+        }
+    }
+
+    /// A ratio of two amounts that say nothing themselves.
+    pub fn ratio(label: impl Into<String>, of: f64) -> Self {
+        Self {
+            label: label.into(),
+            median: String::new(),
+            spread: String::new(),
+            runs: 1,
+            ratio: ratio(of),
+        }
+    }
+
     fn of(label: String, times: &Times, ratio: String) -> Self {
         let unit = Unit::of(times);
         Self {
@@ -128,6 +147,11 @@ pub fn ratio(ratio: f64) -> String {
 #[expect(clippy::cast_precision_loss, reason = "a size in whole megabytes")]
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.0} MB", bytes as f64 / 1e6)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio to a hundredth")]
+fn ratio_of(bytes: u64, floor: u64) -> String {
+    ratio(bytes as f64 / floor as f64)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a size to a tenth")]
