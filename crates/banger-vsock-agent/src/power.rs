@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::exec::Commands;
 use crate::farewell::Farewell;
-use crate::init::{REAPER_NAME, powers_off_by_reset};
+use crate::init::{REAPER_NAME, mark, powers_off_by_reset};
 
 /// What commands get to end by themselves.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -83,6 +83,7 @@ fn poweroff_of_systemd() -> Signal {
 pub(crate) fn power_off(farewell: &Farewell) {
     write_out();
     Handle::current().block_on(farewell.say(Shutdown::PowerOff));
+    mark(Shutdown::PowerOff);
     // Returns only if it is refused; then the host ends the machine by its VMM.
     let _ = reboot(command(Shutdown::PowerOff, powers_off_by_reset()));
 }

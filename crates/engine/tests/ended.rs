@@ -78,6 +78,21 @@ async fn a_guest_that_ends_its_machine_is_stopped_with_what_it_meant() {
             ),
             "the guest powered off",
         ),
+        // The word did not arrive.
+        (
+            prints(
+                "[    9.0] banger: power off\n[    9.1] reboot: Restarting system",
+                Then::Reset,
+            ),
+            "the guest powered off",
+        ),
+        (
+            prints(
+                "[    9.0] banger: halt\n[    9.1] reboot: Restarting system",
+                Then::Reset,
+            ),
+            "the guest powered off or halted",
+        ),
         (
             prints("[    9.0] Kernel panic - not syncing: no init", Then::Reset),
             "the guest's kernel panicked: no init",
@@ -96,7 +111,7 @@ async fn a_guest_that_ends_its_machine_is_stopped_with_what_it_meant() {
         assert_eq!(engine.vms().running(), 0);
         delete(&engine, "a").await;
     }
-    assert_eq!(host.backend.starts().len(), 7);
+    assert_eq!(host.backend.starts().len(), 9);
     leaks.assert_none_since().await;
 }
 
@@ -109,6 +124,14 @@ async fn a_guest_that_halts_past_its_init_is_stopped_and_its_vmm_ended() {
             "the guest powered off or halted",
         ),
         ("[    9.0] reboot: Power down", "the guest powered off"),
+        (
+            "box login: [    9.0] reboot: System halted",
+            "the guest powered off or halted",
+        ),
+        (
+            "[    9.0] Kernel panic - not syncing: oops\n[    9.1] ---[ end Kernel panic - not syncing: oops ]---",
+            "the guest's kernel panicked: oops",
+        ),
     ] {
         host.backend.fault_next(does(prints(line, Then::Halt)));
         let pid = run(&engine, "a").await.pid.unwrap();
@@ -121,24 +144,28 @@ async fn a_guest_that_halts_past_its_init_is_stopped_and_its_vmm_ended() {
 }
 
 #[tokio::test]
-async fn a_guest_that_prints_that_it_has_halted_and_answers_runs_on() {
+async fn a_guest_that_prints_that_it_has_halted_or_failed_and_answers_runs_on() {
     let (host, engine, _) = begin(|_| {}).await;
-    let line = "[    9.0] reboot: System halted";
-    host.backend.fault_next(does(prints(line, Then::LiveOn)));
-    let before = run(&engine, "a").await;
-    // Long enough for each look that is taken.
-    let until = Instant::now() + Duration::from_secs(5);
-    while Instant::now() < until {
-        let exec = guest::Exec {
-            argv: vec!["true".into()],
-            ..guest::Exec::default()
-        };
-        engine.vms().exec("a", &exec).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    for line in [
+        "[    9.0] reboot: System halted",
+        "Kernel panic - not syncing: x\n---[ end Kernel panic - not syncing: x ]---",
+    ] {
+        host.backend.fault_next(does(prints(line, Then::LiveOn)));
+        let before = run(&engine, "a").await;
+        // Long enough for each look that is taken.
+        let until = Instant::now() + Duration::from_secs(4);
+        while Instant::now() < until {
+            let exec = guest::Exec {
+                argv: vec!["true".into()],
+                ..guest::Exec::default()
+            };
+            engine.vms().exec("a", &exec).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let after = engine.vms().show("a").await.unwrap();
+        assert_eq!((after.state, after.pid), (VmState::Running, before.pid), "{line}");
+        delete(&engine, "a").await;
     }
-    let after = engine.vms().show("a").await.unwrap();
-    assert_eq!((after.state, after.pid), (VmState::Running, before.pid));
-    delete(&engine, "a").await;
 }
 
 #[tokio::test]
@@ -178,7 +205,9 @@ async fn a_reboot_loop_ends_after_ten_boots() {
     let stopped = becomes(&engine, "a", VmState::Stopped).await;
     assert_eq!(
         stopped.reason.as_deref(),
-        Some("the guest rebooted 10 times in a row, each time within 10 s of its start")
+        Some(
+            "the guest rebooted 10 times in a row, each time within 10 s of its start, or said so and ran on"
+        )
     );
     assert_eq!(host.backend.starts().len(), 11);
     // Whoever starts it gives it another chance.
@@ -312,6 +341,38 @@ async fn a_stop_warns_of_lost_writes_only_where_the_guest_has_not_said_that_all_
     let (warnings, _) = stop(&engine, "a").await;
     assert_eq!(warnings, Vec::<String>::new());
     delete(&engine, "a").await;
+}
+
+#[tokio::test]
+async fn a_stop_during_which_the_guest_fails_says_so_and_warns() {
+    let (host, engine, _) = begin(|timeouts| timeouts.shutdown = Duration::from_secs(600)).await;
+    let panic = "[    9.0] Kernel panic - not syncing: oops\n[    9.1] ---[ end Kernel panic - not syncing: oops ]---";
+    let panicked = "the guest's kernel panicked: oops";
+    let reset = "the guest reset its machine without a shutdown: a crash of its kernel, or a forced reset";
+    for (end, reason) in [
+        (GuestEnd::at_once(Then::Reset), reset),
+        (prints(panic, Then::Reset), panicked),
+        (prints(panic, Then::Halt), panicked),
+    ] {
+        host.backend.fault_next(MachineFaults {
+            ignores_power: true,
+            ends: Some(GuestEnd {
+                after_ms: 1500,
+                ..end
+            }),
+            ..MachineFaults::default()
+        });
+        run(&engine, "a").await;
+        let (warnings, _) = stop(&engine, "a").await;
+        let warning = format!("it ended before it had shut down ({reason}); what it had not synced is lost");
+        assert_eq!(warnings, [warning]);
+        let stopped = engine.vms().show("a").await.unwrap();
+        assert_eq!(
+            (stopped.state, stopped.reason.as_deref()),
+            (VmState::Stopped, Some(reason))
+        );
+        delete(&engine, "a").await;
+    }
 }
 
 #[tokio::test]

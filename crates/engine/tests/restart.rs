@@ -263,6 +263,41 @@ fn a_daemon_killed_during_the_start_of_an_older_vm_leaves_it_stopped() {
     }
 }
 
+/// The guest's own wish for another boot is kept.
+#[test]
+fn a_daemon_killed_while_it_boots_a_guest_again_leaves_that_to_the_next() {
+    let this = Again::of("a_daemon_killed_while_it_boots_a_guest_again_leaves_that_to_the_next");
+    if this.is_child() {
+        let mut host = Host::at(&root_of_child());
+        host.points = Points::from_environment();
+        daemon(&host, async |_| std::future::pending::<()>().await);
+        return;
+    }
+    for point in ["start.network", "start.machine", "start.agent", "start.record"] {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::at(folder.path());
+        host.backend.fault_next(MachineFaults {
+            ends: Some(GuestEnd {
+                after_ms: 1000,
+                word: Some(guest::Shutdown::Reboot),
+                ..GuestEnd::at_once(Then::Reset)
+            }),
+            ..MachineFaults::default()
+        });
+        let before = daemon(&host, async |engine| run(engine, "a").await);
+        let mut child = this.command();
+        child
+            .env(ROOT, folder.path())
+            .env(POINTS_VARIABLE, format!("{point}=crash"));
+        assert_eq!(child.status().unwrap().signal(), Some(9), "{point}");
+        daemon(&host, async |engine| {
+            let after = becomes(engine, "a", VmState::Running).await;
+            assert_ne!(after.boot_id, before.boot_id, "{point}");
+            delete(engine, "a").await;
+        });
+    }
+}
+
 #[test]
 fn the_next_daemon_publishes_the_ports_of_a_running_vm_again() {
     let host = Host::new();

@@ -1,6 +1,7 @@
 //! The kernel and the image that all scenarios share, made once by `banger` itself.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::home::{Home, binaries};
@@ -55,15 +56,16 @@ fn copy_database(from: &Path, to: &Path) {
     }
 }
 
-/// Files of images and kernels are never changed: a link does where there can be one.
+/// Files of images and kernels are never changed: a link does where there can be one, and the file is this user's.
 fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
+    let own = fs::metadata(to).unwrap().uid();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy_tree(&entry.path(), &to);
-        } else if fs::hard_link(entry.path(), &to).is_err() {
+        } else if entry.metadata().unwrap().uid() != own || fs::hard_link(entry.path(), &to).is_err() {
             fs::copy(entry.path(), &to).unwrap();
         }
     }

@@ -39,6 +39,7 @@ pub use direct::{BESIDE_NAME, DIRECT_INIT, beside};
 pub use error::InitError;
 pub use keeper::{KEEPER_NAME, keep};
 pub(crate) use parameters::powers_off_by_reset;
+pub(crate) use power::mark;
 pub use systemd::{LAST_PROGRAM, end_for_systemd};
 
 use agent::Agent;

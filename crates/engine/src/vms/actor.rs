@@ -238,7 +238,7 @@ impl Actor {
         let shut_down = stop::shut_down(still, &self.shared.timeouts, &self.hurry, &timed).await;
         let how = self.unless_it_stays(shut_down).await?;
         let since = Instant::now();
-        self.after_machine(reason).await?;
+        self.after_machine(how.reason().or(reason)).await?;
         timed("stop.network", since.elapsed());
         if let Some(warning) = how.warning() {
             operation.warn(warning);
@@ -307,7 +307,7 @@ impl Actor {
         )
         .await;
         let outcome = match self.unless_it_stays(shut_down).await {
-            Ok(_) => self.after_machine(None).await,
+            Ok(how) => self.after_machine(how.reason()).await,
             Err(error) => Err(error),
         };
         if let Err(error) = outcome {

@@ -9,10 +9,14 @@
 //!  poweroff              power off           (not asked)                             off
 //!  halt                  halt                (not asked)                             off
 //!  reboot                reboot              (not asked)                             the next boot
+//!  poweroff, unheard     –                   banger: power off, then Restarting      off
+//!  halt, unheard         –                   banger: halt, then Restarting           off
+//!  reboot, unheard       –                   reboot: Restarting system               the next boot
 //!  poweroff -f, halt -f  –                   reboot: System halted, … Power down     off; the VMM is ended if it stays
 //!  sysrq-o               –                   reboot: Power down, then Restarting     off
 //!  reboot -f             –                   reboot: Restarting system               the next boot
-//!  a kernel's panic      –                   Kernel panic - not syncing: …           off, with what the kernel said
+//!  a kernel's panic      –                   Kernel panic - not syncing: …           off, with what the kernel said; the
+//!                                                                                    VMM is ended if it stays
 //!  sysrq-b, a crash      –                   nothing                                 off
 //! ```
 //!
@@ -27,7 +31,7 @@ use guest::Shutdown;
 use vmm::{End, How};
 
 pub(crate) use console::{LastWord, last_word};
-pub(crate) use gone::{Gone, Still, gone, over};
+pub(crate) use gone::{Gone, Over, Still, gone, over};
 pub(crate) use reboots::{Reboots, TOO_MANY};
 
 /// What the daemon makes of a machine's end.
@@ -54,7 +58,7 @@ pub(crate) fn of(end: End, word: Option<Shutdown>, last: LastWord) -> Outcome {
         (_, Some(Shutdown::Halt), _) => off(HALTED),
         (How::PoweredOff, ..) => Outcome::Off(end.reason),
         (How::Reset | How::Unknown, word, last) => match (word, last) {
-            (_, LastWord::Panicked(what)) => Outcome::Off(format!("the guest's kernel panicked: {what}")),
+            (_, LastWord::Panicked(what)) => Outcome::Off(panicked(&what)),
             (Some(Shutdown::Reboot), _) | (None, LastWord::Restarting) => Outcome::Reboot,
             (_, LastWord::PoweredDown) => off(POWERED_OFF),
             (_, LastWord::Halted) => off(EITHER),
@@ -64,6 +68,23 @@ pub(crate) fn of(end: End, word: Option<Shutdown>, last: LastWord) -> Outcome {
     }
 }
 
+/// Why what the guest had not synced is lost with a machine that has ended; none where it had said or shown that all of it
+/// was written.
+pub(crate) fn unclean(end: &End, word: Option<Shutdown>, last: &LastWord) -> Option<String> {
+    match (end.how, word, last) {
+        (_, Some(_), _) | (How::PoweredOff, ..) => None,
+        (How::Other, ..) => Some(end.reason.clone()),
+        (How::Reset | How::Unknown, None, LastWord::Panicked(what)) => Some(panicked(what)),
+        (How::Reset, None, LastWord::None) => Some(NO_SHUTDOWN.to_owned()),
+        (How::Unknown, None, LastWord::None) => Some(end.reason.clone()),
+        (_, None, LastWord::Restarting | LastWord::Halted | LastWord::PoweredDown) => None,
+    }
+}
+
+fn panicked(what: &str) -> String {
+    format!("the guest's kernel panicked: {what}")
+}
+
 /// Of one that has not, and has nothing more to do.
 pub(crate) fn of_gone(gone: &Gone) -> Outcome {
     let off = |reason: &str| Outcome::Off(reason.to_owned());
@@ -71,6 +92,7 @@ pub(crate) fn of_gone(gone: &Gone) -> Outcome {
         Gone::Said(Shutdown::PowerOff) | Gone::Halted(LastWord::PoweredDown) => off(POWERED_OFF),
         Gone::Said(Shutdown::Halt) => off(HALTED),
         Gone::Said(Shutdown::Reboot) => Outcome::Reboot,
+        Gone::Halted(LastWord::Panicked(what)) => Outcome::Off(panicked(what)),
         Gone::Halted(_) => off(EITHER),
     }
 }
@@ -83,6 +105,41 @@ mod tests {
         End {
             how,
             reason: "in the VMM's words".into(),
+        }
+    }
+
+    #[test]
+    fn writes_are_lost_with_a_machine_that_ended_without_a_sign_of_a_shutdown() {
+        use LastWord::{Halted, None as Nothing, Panicked, PoweredDown, Restarting};
+        let panic = || Panicked("oops".into());
+        let some = |reason: &str| Some(reason.to_owned());
+        for (how, word, last, expected) in [
+            (How::PoweredOff, None, Nothing, None),
+            (How::Reset, Some(Shutdown::PowerOff), Nothing, None),
+            // After the word all is written, whatever comes.
+            (How::Other, Some(Shutdown::Halt), Nothing, None),
+            (How::Reset, Some(Shutdown::Reboot), panic(), None),
+            (How::Reset, None, PoweredDown, None),
+            (How::Reset, None, Halted, None),
+            (How::Unknown, None, Restarting, None),
+            (How::Reset, None, Nothing, some(NO_SHUTDOWN)),
+            (
+                How::Reset,
+                None,
+                panic(),
+                some("the guest's kernel panicked: oops"),
+            ),
+            (
+                How::Unknown,
+                None,
+                panic(),
+                some("the guest's kernel panicked: oops"),
+            ),
+            (How::Unknown, None, Nothing, some("in the VMM's words")),
+            (How::Other, None, PoweredDown, some("in the VMM's words")),
+        ] {
+            let told = format!("{how:?} {word:?} {last:?}");
+            assert_eq!(unclean(&end(how), word, &last), expected, "{told}");
         }
     }
 

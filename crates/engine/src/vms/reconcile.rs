@@ -17,6 +17,7 @@ use crate::EngineError;
 use crate::error::one_line;
 
 const CUT_OFF: &str = "the daemon ended while it was starting";
+const REBOOTED: &str = "the guest rebooted while no daemon ran";
 
 /// Brings store and host together. Goes on past a VM that cannot be brought in order.
 pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<(), EngineError> {
@@ -34,9 +35,13 @@ pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<(), EngineError> {
     let mut kept = Vec::new();
     for row in vms.drain(..) {
         let unborn = cut_off_creates.contains(&row.id) && row.state != VmState::Running;
-        let deleted = unfinished
-            .iter()
-            .any(|operation| operation.kind == "delete" && operation.vm.as_ref() == Some(&row.id));
+        let cut_off = |kind: &str| {
+            let of_vm = |operation: &OperationRow| operation.vm.as_ref() == Some(&row.id);
+            unfinished
+                .iter()
+                .any(|operation| operation.kind == kind && of_vm(operation))
+        };
+        let (deleted, rebooting) = (cut_off("delete"), cut_off("reboot"));
         if row.ephemeral || unborn || deleted {
             tracing::info!(vm = %row.name, "removing what the last daemon left");
             if let Err(error) = create::remove(shared, &row.id).await {
@@ -48,7 +53,7 @@ pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<(), EngineError> {
         }
         kept.push(row.id.clone());
         let name = row.name.clone();
-        if let Err(error) = bring_back(shared, row).await {
+        if let Err(error) = bring_back(shared, row, rebooting).await {
             tracing::warn!(vm = %name, error = %one_line(&error), "cannot bring it in order");
         }
     }
@@ -59,7 +64,8 @@ pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<(), EngineError> {
     Ok(())
 }
 
-async fn bring_back(shared: &Arc<Shared>, row: VmRow) -> Result<(), EngineError> {
+/// `rebooting`: its guest had asked for another boot, which had not come to its end.
+async fn bring_back(shared: &Arc<Shared>, row: VmRow, rebooting: bool) -> Result<(), EngineError> {
     let folder = shared.paths.vm(&row.id);
     match row.state {
         VmState::Running | VmState::Stopping => {
@@ -71,14 +77,12 @@ async fn bring_back(shared: &Arc<Shared>, row: VmRow) -> Result<(), EngineError>
             let last = ending::last_word(&folder);
             start::tear_down(&*shared.machines, &folder).await?;
             let unseen = End::unknown("its machine ended while no daemon was there");
-            let outcome = match row.state {
-                VmState::Stopping => None,
-                _ => Some(ending::of(unseen, None, last)),
-            };
-            let (reason, reboots) = match outcome {
-                Some(Outcome::Off(reason)) => (Some(reason), false),
-                Some(Outcome::Reboot) => (Some("the guest rebooted while no daemon ran".to_owned()), true),
-                None => (None, false),
+            let (reason, reboots) = match row.state {
+                VmState::Stopping => (ending::unclean(&unseen, None, &last), false),
+                _ => match ending::of(unseen, None, last) {
+                    Outcome::Off(reason) => (Some(reason), false),
+                    Outcome::Reboot => (Some(REBOOTED.to_owned()), true),
+                },
             };
             let row = state::stopped(shared, &row.id, reason).await?;
             let id = row.id.clone();
@@ -89,8 +93,13 @@ async fn bring_back(shared: &Arc<Shared>, row: VmRow) -> Result<(), EngineError>
         }
         VmState::Starting => {
             start::tear_down(&*shared.machines, &folder).await?;
-            let row = state::stopped(shared, &row.id, Some(CUT_OFF.to_owned())).await?;
-            let _ = take_up(shared, row, None);
+            let reason = if rebooting { REBOOTED } else { CUT_OFF };
+            let row = state::stopped(shared, &row.id, Some(reason.to_owned())).await?;
+            let id = row.id.clone();
+            let task = take_up(shared, row, None);
+            if rebooting {
+                boot_again(shared, id, &task).await?;
+            }
         }
         VmState::Created | VmState::Stopped | VmState::Error => {
             let _ = take_up(shared, row, None);

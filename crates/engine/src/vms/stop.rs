@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use vmm::Machine;
 
 use super::Timeouts;
-use super::ending::{self, Still};
+use super::ending::{self, Over, Still};
 use crate::EngineError;
 use crate::error::one_line;
 use crate::operations::OperationHandle;
@@ -22,12 +22,14 @@ const LINK: Duration = Duration::from_secs(5);
 const MOVED: Duration = Duration::from_secs(20);
 
 /// Which of the ways a machine ended by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// The guest's own shutdown.
     InOrder,
     /// The agent synced and cut the power.
     Synced,
+    /// Meanwhile, without a shutdown, for this reason.
+    Failed(String),
     /// The VMM was killed.
     Killed,
     /// The VMM was killed after the guest had said that it was done.
@@ -37,26 +39,39 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    pub(crate) fn detail(self) -> &'static str {
+    pub(crate) fn detail(&self) -> &'static str {
         match self {
             Self::InOrder | Self::Done => "shut down",
             Self::Synced => "synced and powered off",
+            Self::Failed(_) => "ended without a shutdown",
             Self::Killed | Self::Hurried => "killed",
         }
     }
 
-    pub(crate) fn warning(self) -> Option<&'static str> {
+    /// Why the VM is off, where that is not that it was asked to be.
+    pub(crate) fn reason(&self) -> Option<String> {
         match self {
-            // All of it is written.
-            Self::InOrder | Self::Done => None,
-            Self::Synced => {
-                Some("the guest did not shut down in time; its disks were synced and the power was cut")
-            }
-            Self::Hurried => {
-                Some("it was killed before the guest had shut down; what it had not synced is lost")
-            }
-            Self::Killed => Some("the guest did not answer and was killed; what it had not synced is lost"),
+            Self::Failed(reason) => Some(reason.clone()),
+            _ => None,
         }
+    }
+
+    pub(crate) fn warning(&self) -> Option<String> {
+        let warning = match self {
+            // All of it is written.
+            Self::InOrder | Self::Done => return None,
+            Self::Failed(reason) => {
+                return Some(format!(
+                    "it ended before it had shut down ({reason}); what it had not synced is lost"
+                ));
+            }
+            Self::Synced => {
+                "the guest did not shut down in time; its disks were synced and the power was cut"
+            }
+            Self::Hurried => "it was killed before the guest had shut down; what it had not synced is lost",
+            Self::Killed => "the guest did not answer and was killed; what it had not synced is lost",
+        };
+        Some(warning.to_owned())
     }
 }
 
@@ -86,16 +101,18 @@ pub(crate) async fn shut_down(
         ),
     ] {
         let since = Instant::now();
-        let gone = tokio::select! {
-            gone = ask(machine, action, within) => gone?,
+        let over = tokio::select! {
+            over = ask(machine, action, within) => over?,
             () = &mut hurried => {
                 ended = Ended::Hurried;
                 break;
             }
         };
         timed(point, since.elapsed());
-        if gone {
-            return Ok(in_time);
+        match over {
+            Some(Over::InOrder) => return Ok(in_time),
+            Some(Over::Failed(reason)) => return Ok(Ended::Failed(reason)),
+            None => {}
         }
     }
     if machine.link.word().is_some() {
@@ -132,8 +149,8 @@ pub(crate) async fn end(
     }
 }
 
-/// Asks the guest and waits; true when the machine has ended.
-async fn ask(machine: Still<'_>, action: PowerAction, within: Duration) -> Result<bool, EngineError> {
+/// Asks the guest and waits; how the machine ended, if it has.
+async fn ask(machine: Still<'_>, action: PowerAction, within: Duration) -> Result<Option<Over>, EngineError> {
     let asked = async {
         let agent = match tokio::time::timeout(LINK.min(within), machine.link.agent()).await {
             Ok(Ok((agent, _))) => agent,
@@ -146,8 +163,8 @@ async fn ask(machine: Still<'_>, action: PowerAction, within: Duration) -> Resul
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        over = ending::over(machine) => over.map(|()| true),
-        () = asked => Ok(false),
-        () = tokio::time::sleep(within) => Ok(false),
+        over = ending::over(machine) => over.map(Some),
+        () = asked => Ok(None),
+        () = tokio::time::sleep(within) => Ok(None),
     }
 }

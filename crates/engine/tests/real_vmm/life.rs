@@ -136,6 +136,60 @@ pub fn the_next_daemon_finds_a_running_vm_and_one_whose_vmm_was_killed(vmm: Vmm)
     });
 }
 
+pub fn a_power_off_that_no_daemon_hears_is_no_reboot(vmm: Vmm) {
+    let host = Host::new(vmm);
+    let vm = host.daemon(async |engine| {
+        let vm = run(engine, CreateVm::default()).await;
+        let later = format!("{LISTENS} systemd-run --on-active=3 systemctl poweroff");
+        assert_eq!(output(engine, &later).await.1, Exit::Code(0));
+        vm
+    });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        // Already gone where it was quick.
+        if let Some(machine) = vmm::find(&host.paths.vm(&vm.id)).await.unwrap() {
+            machine.wait().await;
+        }
+    });
+    host.daemon(async |engine| {
+        let stopped = engine.vms().show("a").await.unwrap();
+        assert_eq!(
+            (stopped.state, stopped.reason.as_deref()),
+            (VmState::Stopped, Some("the guest powered off"))
+        );
+        assert_eq!(engine.vms().running(), 0);
+        delete(engine).await;
+    });
+}
+
+pub fn a_stop_during_which_the_kernel_fails_says_so(vmm: Vmm) {
+    let host = Host::new(vmm);
+    host.daemon(async |engine| {
+        run(engine, CreateVm::default()).await;
+        let fails = "echo 0 > /proc/sys/kernel/panic; echo 1 > /proc/sys/kernel/sysrq; \
+                     trap 'echo c > /proc/sysrq-trigger' TERM; while :; do sleep 0.2; done";
+        let failing = engine.vms().exec("a", &script(fails)).await.unwrap();
+        // The trap is set.
+        output(
+            engine,
+            "until [ \"$(cat /proc/sys/kernel/panic)\" = 0 ]; do sleep 0.1; done; sleep 1",
+        )
+        .await;
+        let stop = engine.vms().stop("a").await.unwrap();
+        let stopped = stop.wait().await.unwrap().unwrap();
+        drop(failing);
+        let panicked = "the guest's kernel panicked: sysrq triggered crash";
+        assert_eq!(stopped.reason.as_deref(), Some(panicked));
+        let warning =
+            format!("it ended before it had shut down ({panicked}); what it had not synced is lost");
+        assert_eq!(
+            told(&stop).await,
+            (vec!["ended without a shutdown".into()], vec![warning])
+        );
+        delete(engine).await;
+    });
+}
+
 pub fn a_guest_that_powers_off_is_stopped_and_one_that_reboots_boots_again(vmm: Vmm) {
     let host = Host::new(vmm);
     host.daemon(async |engine| {

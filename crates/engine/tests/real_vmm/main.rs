@@ -46,15 +46,28 @@ mod firecracker {
     }
 
     #[test]
+    #[ignore = "needs guests that execute on KVM: make test-kvm"]
+    fn a_power_off_that_no_daemon_hears_is_no_reboot() {
+        life::a_power_off_that_no_daemon_hears_is_no_reboot(Vmm::Firecracker);
+    }
+
+    #[test]
+    #[ignore = "needs guests that execute on KVM: make test-kvm"]
+    fn a_stop_during_which_the_kernel_fails_says_so() {
+        life::a_stop_during_which_the_kernel_fails_says_so(Vmm::Firecracker);
+    }
+
+    #[test]
     #[ignore = "needs guests that execute on KVM: make test-kvm ARGS=short"]
     fn one_vm_is_used_paused_rebooted_stopped_started_and_powered_off() {
         life::one_vm_is_used_paused_rebooted_stopped_started_and_powered_off(Vmm::Firecracker);
     }
 }
 
+/// But for a pause, which takes the one control connection that QEMU has: `conformance` pauses its guests.
 mod qemu {
     use crate::host::Vmm;
-    use crate::{life, network, still};
+    use crate::{life, network};
 
     #[test]
     #[ignore = "boots real guests: make test-kvm"]
@@ -78,12 +91,6 @@ mod qemu {
     #[ignore = "boots real guests: make test-kvm"]
     fn a_guest_reaches_what_is_open_to_it() {
         network::a_guest_reaches_what_is_open_to_it(Vmm::Qemu);
-    }
-
-    #[test]
-    #[ignore = "boots real guests: make test-kvm"]
-    fn a_paused_guest_does_nothing_and_goes_on() {
-        still::a_paused_guest_does_nothing_and_goes_on(Vmm::Qemu);
     }
 }
 

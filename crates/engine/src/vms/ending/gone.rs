@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use guest::Shutdown;
 use vmm::Machine;
 
-use super::console::{LastWord, standing_still};
+use super::console::{LastWord, last_word, standing_still};
+use super::{Outcome, of_gone, unclean};
 use crate::EngineError;
 use crate::vms::link::Link;
 use crate::vms::stats::processor_time;
@@ -30,10 +31,14 @@ const OFTEN: Duration = Duration::from_millis(50);
 /// the truth, and is looked at again when it has said something else.
 const LOOKS: u32 = 40;
 
+/// So many looks in a row find no answer in a guest whose kernel has failed. Its processors tell nothing: one of them waits
+/// in a loop.
+const SILENT: u32 = 5;
+
 /// Why a machine that runs is as good as ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Gone {
-    /// Its processors have stopped.
+    /// Its processors have stopped, or its kernel has failed and stays so.
     Halted(LastWord),
     /// It said that it would end, a while ago.
     Said(Shutdown),
@@ -51,12 +56,30 @@ pub(crate) struct Still<'a> {
     pub(crate) awaited: bool,
 }
 
+/// How a machine ended that was asked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// With all written out, as far as its guest has said or shown.
+    InOrder,
+    /// Without: what the guest had not synced is lost, for this reason.
+    Failed(String),
+}
+
 /// Ends once the machine has, by itself, or by us where it is gone and does not.
-pub(crate) async fn over(still: Still<'_>) -> Result<(), EngineError> {
+pub(crate) async fn over(still: Still<'_>) -> Result<Over, EngineError> {
     tokio::select! {
         biased;
-        _ = still.machine.wait() => Ok(()),
-        _ = gone(still) => Ok(still.machine.kill().await?),
+        end = still.machine.wait() => {
+            let lost = unclean(&end, still.link.word(), &last_word(still.folder));
+            Ok(lost.map_or(Over::InOrder, Over::Failed))
+        }
+        gone = gone(still) => {
+            still.machine.kill().await?;
+            match (&gone, of_gone(&gone)) {
+                (Gone::Halted(LastWord::Panicked(_)), Outcome::Off(reason)) => Ok(Over::Failed(reason)),
+                _ => Ok(Over::InOrder),
+            }
+        }
     }
 }
 
@@ -99,8 +122,14 @@ async fn halted(still: Still<'_>) -> LastWord {
             continue;
         }
         if let Some(last) = standing_still(still.folder) {
+            let mut silent = 0;
             for _ in 0..LOOKS {
-                if is_still(still).await {
+                silent = if is_silent(still).await { silent + 1 } else { 0 };
+                let over = match last {
+                    LastWord::Panicked(_) => silent == SILENT,
+                    _ => silent > 0 && is_idle(still).await,
+                };
+                if over {
                     return last;
                 }
                 tokio::time::sleep(OFTEN).await;
@@ -116,14 +145,17 @@ fn printed(folder: &Path) -> Option<(SystemTime, u64)> {
     Some((about.modified().ok()?, about.len()))
 }
 
-/// Whether nothing in the guest answers, and its processors do nothing.
-async fn is_still(still: Still<'_>) -> bool {
+/// Whether nothing in the guest answers.
+async fn is_silent(still: Still<'_>) -> bool {
     let agent = still.link.state().borrow().agent.clone();
-    if let Some(agent) = agent
-        && let Ok(Ok(_)) = tokio::time::timeout(ANSWER, agent.health()).await
-    {
-        return false;
+    match agent {
+        Some(agent) => !matches!(tokio::time::timeout(ANSWER, agent.health()).await, Ok(Ok(_))),
+        None => true,
     }
+}
+
+/// Whether its processors do nothing.
+async fn is_idle(still: Still<'_>) -> bool {
     let used = || processor_time(still.machine.pid());
     let Some(before) = used() else { return false };
     tokio::time::sleep(WATCHED).await;

@@ -9,7 +9,8 @@ const USEFUL: Duration = Duration::from_secs(10);
 const MOST: u32 = 10;
 
 /// Why a VM is off that would have booted once more.
-pub(crate) const TOO_MANY: &str = "the guest rebooted 10 times in a row, each time within 10 s of its start";
+pub(crate) const TOO_MANY: &str =
+    "the guest rebooted 10 times in a row, each time within 10 s of its start, or said so and ran on";
 
 /// The reboots of one VM.
 #[derive(Debug, Default)]
