@@ -113,16 +113,21 @@ fn cannot_connect(forward: &Forward, error: &io::Error) -> Problem {
 }
 
 impl Connected {
-    /// Carries what is said until both sides have ended. How it ended is told to both by their sockets.
-    pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S) {
+    /// Carries what is said until both sides have ended. How it ended is told to both by their sockets; true: in order.
+    pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S) -> bool {
         match self.socket {
             Socket::Tcp(mut connection) => {
-                if join(&mut stream, &mut connection).await.is_err() {
+                let joined = join(&mut stream, &mut connection).await;
+                if joined.is_err() {
                     // Closing it in order would say that all has been sent.
                     let _ = connection.set_zero_linger();
                 }
+                joined.is_ok()
             }
-            Socket::Udp(socket) => carry_datagrams(stream, &socket).await,
+            Socket::Udp(socket) => {
+                carry_datagrams(stream, &socket).await;
+                true
+            }
         }
     }
 }

@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Method;
-use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
@@ -17,11 +16,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
-use crate::forward::Slot;
+use crate::forward::{Framed, Slot};
 use crate::http::{self, Ask, Stream};
 use crate::{
-    AgentError, Boot, Configure, Exec, Forward, Grown, Health, Listeners, Power, PowerAction, Shutdown,
-    ShuttingDown, Ssh, SshServer, Stats, UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_SSH, files, link, mux, vsock,
+    AgentError, Boot, Configure, Exec, Forward, Grown, Health, Listeners, Power, PowerAction, Protocol,
+    Shutdown, ShuttingDown, Ssh, SshServer, Stats, UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_FORWARD_FRAMED,
+    UPGRADE_SSH, UPGRADE_SSH_FRAMED, files, link, mux, vsock,
 };
 
 /// Where the agent of a machine is reached.
@@ -290,7 +290,13 @@ impl Agent {
     pub async fn forward(&self, forward: &Forward) -> Result<AgentStream, AgentError> {
         let permit = permit(&self.inner.forwards).await?;
         let ask = Ask::json(Method::POST, "/v1/forward", forward)?;
-        self.upgrade(ask, UPGRADE_FORWARD, permit).await
+        match forward.protocol {
+            Protocol::Tcp => {
+                self.upgrade_by_halves(ask, [UPGRADE_FORWARD, UPGRADE_FORWARD_FRAMED], permit)
+                    .await
+            }
+            Protocol::Udp => self.upgrade(ask, UPGRADE_FORWARD, permit).await,
+        }
     }
 
     /// `GET /v1/ssh`: whether [`Agent::ssh`] would find an sshd.
@@ -309,7 +315,25 @@ impl Agent {
     pub async fn ssh(&self, ssh: &Ssh) -> Result<AgentStream, AgentError> {
         let permit = permit(&self.inner.commands).await?;
         let ask = Ask::json(Method::POST, "/v1/ssh", ssh)?;
-        self.upgrade(ask, UPGRADE_SSH, permit).await
+        self.upgrade_by_halves(ask, [UPGRADE_SSH, UPGRADE_SSH_FRAMED], permit)
+            .await
+    }
+
+    /// To a stream whose directions end each by itself: framed where the channel's own end as a whole.
+    async fn upgrade_by_halves(
+        &self,
+        ask: Ask,
+        [plain, framed]: [&'static str; 2],
+        permit: OwnedSemaphorePermit,
+    ) -> Result<AgentStream, AgentError> {
+        match &self.inner.transport {
+            Transport::Mux(_) => self.upgrade(ask, plain, permit).await,
+            Transport::Vsock { .. } => {
+                let stream = self.upgrade(ask, framed, permit).await?;
+                let io = Box::new(Framed::new(stream.io));
+                Ok(AgentStream { io, ..stream })
+            }
+        }
     }
 
     async fn upgrade(
@@ -322,7 +346,7 @@ impl Agent {
         let stream = self.open().await?;
         match self.unless_closed(http::upgrade(stream, ask, protocol)).await? {
             Ok(upgraded) => Ok(AgentStream {
-                io: TokioIo::new(upgraded),
+                io: Box::new(TokioIo::new(upgraded)),
                 _permit: permit,
                 _slot: None,
                 _agent: self.clone(),
@@ -428,7 +452,7 @@ pub type ExecStream = AgentStream;
 /// The two-way stream that a request has become.
 #[derive(Debug)]
 pub struct AgentStream {
-    io: TokioIo<Upgraded>,
+    io: Stream,
     _permit: OwnedSemaphorePermit,
     _slot: Option<Slot>,
     /// The session lives as long as its streams.

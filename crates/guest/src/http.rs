@@ -1,5 +1,7 @@
 //! One HTTP/1.1 exchange over one stream, with bounds on everything that comes back.
 
+use std::fmt;
+
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -34,8 +36,8 @@ pub(crate) const MAX_LIST: usize = 512 << 10;
 /// A byte stream to the agent.
 pub(crate) type Stream = Box<dyn Duplex>;
 
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug> Duplex for T {}
 
 /// A request without its stream.
 pub(crate) struct Ask {

@@ -25,9 +25,9 @@ mod vsock;
 
 pub use client::{Activity, Agent, AgentStream, Channel, ExecStream};
 pub use error::AgentError;
-pub use forward::{Forward, Protocol, UPGRADE_FORWARD};
+pub use forward::{Forward, Protocol, UPGRADE_FORWARD, UPGRADE_FORWARD_FRAMED};
 pub use listeners::{Listener, Listeners, Process};
-pub use ssh::{Ssh, SshServer, UPGRADE_SSH};
+pub use ssh::{Ssh, SshServer, UPGRADE_SSH, UPGRADE_SSH_FRAMED};
 pub use types::{
     Boot, Configure, Exec, GENERATION, Grown, GuestNetwork, Health, PORT, Power, PowerAction, Problem,
     ProblemCode, Shutdown, ShuttingDown, Stats, UPGRADE_EXEC, WindowSize,

@@ -10,6 +10,9 @@ use crate::text;
 /// What `POST /v1/ssh` upgrades to: the bytes of the SSH protocol.
 pub const UPGRADE_SSH: &str = "banger-ssh";
 
+/// The same on the agent's API, [`crate::forward::Framed`].
+pub const UPGRADE_SSH_FRAMED: &str = "banger-ssh-framed";
+
 /// Answer of `GET /v1/ssh`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SshServer {

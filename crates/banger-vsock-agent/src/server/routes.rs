@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use guest::forward::Framed;
 use guest::{
     Exec, Forward, GENERATION, Grown, Health, Power, PowerAction, Problem, ProblemCode, ShuttingDown,
-    SshServer, UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_SSH,
+    SshServer, UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_FORWARD_FRAMED, UPGRADE_SSH, UPGRADE_SSH_FRAMED,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -113,35 +114,63 @@ async fn exec(mut request: Request<Incoming>, system: &dyn System) -> Result<Ans
 }
 
 async fn forward(mut request: Request<Incoming>, system: &dyn System) -> Result<Answer, Problem> {
-    let upgrade = upgrade(&mut request, UPGRADE_FORWARD)?;
+    let framed = asks_for(&request, UPGRADE_FORWARD_FRAMED);
+    let protocol = if framed {
+        UPGRADE_FORWARD_FRAMED
+    } else {
+        UPGRADE_FORWARD
+    };
+    let upgrade = upgrade(&mut request, protocol)?;
     let forward: Forward = decode(request).await?;
     // As with a command: what cannot be connected to is answered so.
     let connected = system.forwards().connect(&forward).await?;
     tokio::spawn(async move {
         if let Ok(stream) = upgrade.await {
-            connected.carry(TokioIo::new(stream)).await;
+            let stream = TokioIo::new(stream);
+            if framed {
+                let mut stream = Framed::new(stream);
+                if connected.carry(&mut stream).await {
+                    stream.closed().await;
+                }
+            } else {
+                connected.carry(stream).await;
+            }
         }
     });
-    Ok(switching(UPGRADE_FORWARD))
+    Ok(switching(protocol))
 }
 
 async fn ssh(mut request: Request<Incoming>, system: Arc<dyn System>) -> Result<Answer, Problem> {
-    let upgrade = upgrade(&mut request, UPGRADE_SSH)?;
+    let framed = asks_for(&request, UPGRADE_SSH_FRAMED);
+    let protocol = if framed { UPGRADE_SSH_FRAMED } else { UPGRADE_SSH };
+    let upgrade = upgrade(&mut request, protocol)?;
     let wanted = decode(request).await?;
     let greeted = system.ssh().connect(system.commands(), wanted).await?;
     tokio::spawn(async move {
         // Without a stream the server is left alone, and ends.
         if let Ok(stream) = upgrade.await {
-            greeted.carry(TokioIo::new(stream)).await;
+            let stream = TokioIo::new(stream);
+            if framed {
+                let mut stream = Framed::new(stream);
+                if greeted.carry(&mut stream).await {
+                    stream.closed().await;
+                }
+            } else {
+                greeted.carry(stream).await;
+            }
         }
     });
-    Ok(switching(UPGRADE_SSH))
+    Ok(switching(protocol))
+}
+
+fn asks_for(request: &Request<Incoming>, protocol: &str) -> bool {
+    let wanted = request.headers().get(UPGRADE).map(HeaderValue::as_bytes);
+    wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(protocol.as_bytes()))
 }
 
 /// The stream that the request's connection becomes, if it asks for this protocol.
 fn upgrade(request: &mut Request<Incoming>, protocol: &str) -> Result<OnUpgrade, Problem> {
-    let wanted = request.headers().get(UPGRADE).map(HeaderValue::as_bytes);
-    if wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(protocol.as_bytes())) {
+    if asks_for(request, protocol) {
         return Ok(hyper::upgrade::on(request));
     }
     Err(bad_request(format!(

@@ -125,19 +125,23 @@ impl Greeted {
     }
 
     /// Carries bytes until both sides have ended. A host that goes away is an end of file to the server, which then
-    /// does with its sessions what every sshd does whose client is gone.
-    pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S) {
+    /// does with its sessions what every sshd does whose client is gone. True: both ended in order.
+    pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S) -> bool {
         let Self {
             service,
             mut socket,
             greeting,
         } = self;
-        if stream.write_all(&greeting).await.is_ok() && stream.flush().await.is_ok() {
-            // Either side's breaking is the other's end.
-            let _ = copy_bidirectional_with_sizes(&mut stream, &mut socket, BUFFER, BUFFER).await;
-        }
+        let carried = async {
+            stream.write_all(&greeting).await?;
+            stream.flush().await?;
+            copy_bidirectional_with_sizes(&mut stream, &mut socket, BUFFER, BUFFER).await
+        };
+        // Either side's breaking is the other's end.
+        let in_order = carried.await.is_ok();
         drop((stream, socket));
         service.ended().await;
+        in_order
     }
 }
 

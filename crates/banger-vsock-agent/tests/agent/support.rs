@@ -1,15 +1,18 @@
 //! A machine that is this process: the real agent behind a Unix socket, and the host's own client in front of it.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use banger_vsock_agent::{Hosted, System, channel, serve_connection};
 use guest::frames::{Exit, Frame};
 use guest::{Agent, Channel, Exec, ExecStream};
 use rustix::event::{PollFd, PollFlags, poll as poll_now};
 use rustix::time::Timespec;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
@@ -38,7 +41,7 @@ impl Machine {
                         stream.read_exact(&mut line).await.unwrap();
                         assert_eq!(&line, b"CONNECT 42070\n");
                         stream.write_all(b"OK 1073741824\n").await.unwrap();
-                        serve_connection(stream, system).await;
+                        serve_connection(Whole::new(stream), system).await;
                     });
                 }
             },
@@ -88,6 +91,52 @@ impl Machine {
     /// A path that this machine's test may use.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+}
+
+/// A connection as Firecracker carries it: what the guest shuts down is not told to the host, and what the host shuts down
+/// ends both directions.
+struct Whole {
+    inner: UnixStream,
+    ended: bool,
+}
+
+impl Whole {
+    fn new(inner: UnixStream) -> Self {
+        Self { inner, ended: false }
+    }
+}
+
+impl AsyncRead for Whole {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.inner).poll_read(cx, buffer);
+        this.ended |=
+            matches!(read, Poll::Ready(Ok(()))) && buffer.filled().len() == before && buffer.remaining() > 0;
+        read
+    }
+}
+
+impl AsyncWrite for Whole {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut this.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

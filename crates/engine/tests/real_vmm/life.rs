@@ -167,7 +167,7 @@ pub fn a_stop_during_which_the_kernel_fails_says_so(vmm: Vmm) {
     host.daemon(async |engine| {
         run(engine, CreateVm::default()).await;
         let fails = "echo 0 > /proc/sys/kernel/panic; echo 1 > /proc/sys/kernel/sysrq; \
-                     trap 'echo c > /proc/sysrq-trigger' TERM; while :; do sleep 0.2; done";
+                     trap 'echo c > /proc/sysrq-trigger' TERM HUP; while :; do sleep 0.2; done";
         let failing = engine.vms().exec("a", &script(fails)).await.unwrap();
         // The trap is set.
         output(

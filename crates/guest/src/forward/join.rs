@@ -15,7 +15,7 @@ const LARGEST: usize = 64 << 10;
 
 /// How long a connection may stay silent whose one direction has ended. A peer that has gone away looks the same as
 /// one that has said all and listens; without an end to it, such connections would pile up.
-const SILENCE: Duration = Duration::from_secs(15 * 60);
+pub(super) const SILENCE: Duration = Duration::from_secs(15 * 60);
 
 /// Carries bytes both ways until both directions have ended, each by itself: the end of one is passed on, and the
 /// other goes on. What one side does not take is not read from the other.

@@ -6,11 +6,12 @@
 //!  (UDP, one stream a peer)
 //! ```
 //!
-//! A TCP connection is the raw stream, each half closed on its own. Datagrams are `length: u16 big-endian | bytes`.
+//! A TCP connection is the raw stream, each half closed on its own; where the channel cannot do that, it is [`Framed`]. Datagrams are `length: u16 big-endian | bytes`.
 
 mod associate;
 mod bound;
 pub mod datagram;
+mod framed;
 mod join;
 mod listen;
 mod slots;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use associate::carry_udp;
 pub use bound::Bound;
+pub use framed::Framed;
 pub use join::join;
 pub use listen::carry_tcp;
 pub use slots::{Slot, Slots, VmSlots};
@@ -30,6 +32,9 @@ pub use socket::join_socket;
 
 /// What `POST /v1/forward` upgrades to, on the agent's API and on the host's alike.
 pub const UPGRADE_FORWARD: &str = "banger-forward";
+
+/// The same on the agent's API, [`Framed`].
+pub const UPGRADE_FORWARD_FRAMED: &str = "banger-forward-framed";
 
 /// How a port is spoken to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
