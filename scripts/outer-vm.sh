@@ -1,6 +1,7 @@
 # An outer VM of banger's whose emulated processor has virtualisation, for hosts whose KVM runs no guests. Sourced after
-# lib.sh, by scripts/test-kvm and scripts/bench-kvm; needs build/bin.
+# lib.sh, by scripts/test-kvm and scripts/bench; needs build/bin.
 # shellcheck shell=bash
+set -euo pipefail
 
 : "${root:?}" "${target_dir:?}"
 
