@@ -56,6 +56,7 @@ fn with_both(
     eprintln!("a start's stages");
     let start = stages::measure(firecracker, runs)?;
     firecracker.run(&["vm", "start", "-q", REFERENCE])?;
+    settle(firecracker)?;
     eprintln!("commands");
     let ssh = OpenSsh::into(firecracker, REFERENCE, port)?;
     let commands = ways::measure(firecracker, REFERENCE, &ssh, runs)?;
@@ -84,6 +85,14 @@ fn with_both(
     let stop = stop::measure(firecracker, qemu, runs)?;
     let timed = [cold, start, commands, snapshots, stop];
     Ok(timed.into_iter().map(Section::on_kvm).chain([idle]).collect())
+}
+
+/// Waits until the VM's init has come to rest. Its `--wait` fails as long as it has no bus.
+fn settle(sandbox: &Sandbox) -> Result<(), BenchError> {
+    let settled = "until [ -S /run/dbus/system_bus_socket ]; do sleep 0.2; done; systemctl is-system-running --wait || true";
+    sandbox
+        .run(&["vm", "exec", REFERENCE, "--", "sh", "-c", settled])
+        .map(drop)
 }
 
 /// Makes the VM that measurements work in.

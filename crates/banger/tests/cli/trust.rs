@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use crate::support::{FakeDaemon, Home};
 
@@ -25,8 +26,8 @@ const LISTENER: &str = "import os, socket, sys\n\
 /// A daemon of another user; ends with this value.
 struct Stranger {
     process: Child,
-    /// What it was sent.
-    heard: Option<JoinHandle<Vec<String>>>,
+    /// What it was sent, a line per connection.
+    heard: Receiver<String>,
 }
 
 impl Stranger {
@@ -44,17 +45,18 @@ impl Stranger {
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         assert_eq!(lines.next().unwrap().unwrap(), "up");
-        let heard = std::thread::spawn(move || lines.map_while(Result::ok).collect());
-        Self {
-            process,
-            heard: Some(heard),
-        }
+        let (hear, heard) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| hear.send(line)));
+        Self { process, heard }
     }
 
-    /// Ends it. Gives what it was sent, a line per connection.
-    fn end(mut self) -> Vec<String> {
+    /// Ends it, once it has had so many connections. Gives what it was sent, a line per connection.
+    fn end(mut self, connections: usize) -> Vec<String> {
+        let next = || self.heard.recv_timeout(Duration::from_secs(60)).unwrap();
+        let mut heard: Vec<String> = (0..connections).map(|_| next()).collect();
         self.process.kill().unwrap();
-        self.heard.take().unwrap().join().unwrap()
+        heard.extend(self.heard.iter());
+        heard
     }
 }
 
@@ -139,11 +141,8 @@ fn a_daemon_of_another_user_gets_nothing_on_any_way_to_it() {
     chown(&folder, Some(0), Some(0)).unwrap();
     fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
     runs("belongs to uid 65534: nothing was sent to it");
-    let heard = stranger.end();
-    assert!(
-        heard.len() >= 3 && heard.iter().all(|sent| sent == "b''"),
-        "{heard:?}"
-    );
+    let heard = stranger.end(3);
+    assert!(heard.iter().all(|sent| sent == "b''"), "{heard:?}");
     assert_eq!(home.daemons(), [], "none was started in its place");
 }
 
@@ -170,7 +169,7 @@ fn a_socket_that_is_another_users_by_now_does_not_keep_the_users_own_daemon_from
         "{out}{err}"
     );
     assert_eq!(home.run(&["daemon", "stop"]).0, Some(0));
-    let heard = stranger.end();
+    let heard = stranger.end(0);
     assert!(heard.iter().all(|sent| sent == "b''"), "{heard:?}");
 }
 

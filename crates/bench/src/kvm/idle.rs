@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::settle;
 use crate::REFERENCE;
 use crate::bare_firecracker::Bare;
 use crate::error::BenchError;
@@ -23,8 +24,7 @@ const MOST: f64 = 1.2;
 pub fn measure(sandbox: &Sandbox, bare: &Bare, command_line: &str) -> Result<Section, BenchError> {
     let began = Instant::now();
     sandbox.run(&["vm", "start", "-q", REFERENCE])?;
-    let settled = "systemctl is-system-running --wait || true";
-    sandbox.run(&["vm", "exec", REFERENCE, "--", "sh", "-c", settled])?;
+    settle(sandbox)?;
     thread::sleep(RESTS);
     let after = began.elapsed();
     let daemon = sandbox.daemon_pid()?;

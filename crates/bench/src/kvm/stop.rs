@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::settle;
 use crate::REFERENCE;
 use crate::error::BenchError;
 use crate::sandbox::{Sandbox, in_turn};
@@ -33,8 +34,7 @@ pub fn measure(firecracker: &Sandbox, qemu: &Sandbox, runs: usize) -> Result<Sec
 /// Starts the VM, waits until its init has come to rest, and stops it.
 fn stop(sandbox: &Sandbox) -> Result<Duration, BenchError> {
     sandbox.run(&["vm", "start", "-q", REFERENCE])?;
-    let settled = "systemctl is-system-running --wait || true";
-    sandbox.run(&["vm", "exec", REFERENCE, "--", "sh", "-c", settled])?;
+    settle(sandbox)?;
     let ended = sandbox.run(&["vm", "stop", REFERENCE])?;
     let said = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
     if said.contains("warning") {
