@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use procfs::process::{Process, all_processes};
+use procfs::ProcError;
+use procfs::process::{Process, SmapsRollup, all_processes};
 
 use crate::error::BenchError;
 
@@ -38,20 +39,31 @@ pub fn one(pid: i32) -> Result<Taken, BenchError> {
 
 fn taken(process: &Process) -> Result<Taken, BenchError> {
     let stat = process.stat()?;
-    let memory = process.smaps_rollup()?;
+    let name = name(&process.cmdline()?);
+    let (name, pss) = match process.smaps_rollup() {
+        Ok(memory) => (name, share(&memory, process.pid)?),
+        // Some programs hide theirs from their own user: more than its share, if anything.
+        Err(ProcError::PermissionDenied(_)) => {
+            let resident = stat.rss * procfs::page_size();
+            (format!("{name}, all that is resident"), resident)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let ticks = stat.utime + stat.stime;
+    Ok(Taken {
+        name,
+        pss,
+        processor: Duration::from_millis(ticks * 1000 / procfs::ticks_per_second()),
+    })
+}
+
+fn share(memory: &SmapsRollup, pid: i32) -> Result<u64, BenchError> {
     let pss = memory
         .memory_map_rollup
         .iter()
         .find_map(|map| map.extension.map.get("Pss"));
-    let pss = pss
-        .copied()
-        .ok_or_else(|| BenchError::Unexpected(format!("the memory of process {} has no Pss", process.pid)))?;
-    let ticks = stat.utime + stat.stime;
-    Ok(Taken {
-        name: name(&process.cmdline()?),
-        pss,
-        processor: Duration::from_millis(ticks * 1000 / procfs::ticks_per_second()),
-    })
+    pss.copied()
+        .ok_or_else(|| BenchError::Unexpected(format!("the memory of process {pid} has no Pss")))
 }
 
 /// The program; bangerd's own processes are named by their first argument.
