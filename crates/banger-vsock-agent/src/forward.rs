@@ -12,6 +12,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::carry::Carry;
 use crate::problem::{bad_request, internal, problem};
 
 /// Connections at a time; more of them wait. Above what one session of a host has, so that those of a session that
@@ -112,9 +113,9 @@ fn cannot_connect(forward: &Forward, error: &io::Error) -> Problem {
     problem(ProblemCode::CannotConnect, message)
 }
 
-impl Connected {
-    /// Carries what is said until both sides have ended. How it ended is told to both by their sockets; true: in order.
-    pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S) -> bool {
+impl Carry for Connected {
+    /// How it ended is shown to both by their sockets.
+    async fn carry<S: AsyncRead + AsyncWrite + Send + Unpin>(self, mut stream: S) -> bool {
         match self.socket {
             Socket::Tcp(mut connection) => {
                 let joined = join(&mut stream, &mut connection).await;

@@ -10,6 +10,7 @@
 
 mod agent;
 mod boot;
+mod carry;
 pub mod channel;
 mod configure;
 mod descriptor;

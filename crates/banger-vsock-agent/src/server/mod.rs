@@ -13,6 +13,7 @@
 
 mod answer;
 mod files;
+mod halves;
 mod routes;
 
 use std::sync::{Arc, Mutex, PoisonError};

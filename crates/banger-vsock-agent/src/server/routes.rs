@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use guest::forward::Framed;
 use guest::{
     Exec, Forward, GENERATION, Grown, Health, Power, PowerAction, Problem, ProblemCode, ShuttingDown,
     SshServer, UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_FORWARD_FRAMED, UPGRADE_SSH, UPGRADE_SSH_FRAMED,
@@ -17,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{self, Answer};
 use super::files;
+use super::halves::Halves;
 use crate::ports;
 use crate::problem::{bad_request, internal, problem};
 use crate::system::System;
@@ -114,62 +114,29 @@ async fn exec(mut request: Request<Incoming>, system: &dyn System) -> Result<Ans
 }
 
 async fn forward(mut request: Request<Incoming>, system: &dyn System) -> Result<Answer, Problem> {
-    let framed = asks_for(&request, UPGRADE_FORWARD_FRAMED);
-    let protocol = if framed {
-        UPGRADE_FORWARD_FRAMED
-    } else {
-        UPGRADE_FORWARD
-    };
-    let upgrade = upgrade(&mut request, protocol)?;
+    let halves = Halves::of(&mut request, [UPGRADE_FORWARD, UPGRADE_FORWARD_FRAMED])?;
     let forward: Forward = decode(request).await?;
+    let answer = switching(halves.protocol);
     // As with a command: what cannot be connected to is answered so.
-    let connected = system.forwards().connect(&forward).await?;
-    tokio::spawn(async move {
-        if let Ok(stream) = upgrade.await {
-            let stream = TokioIo::new(stream);
-            if framed {
-                let mut stream = Framed::new(stream);
-                if connected.carry(&mut stream).await {
-                    stream.closed().await;
-                }
-            } else {
-                connected.carry(stream).await;
-            }
-        }
-    });
-    Ok(switching(protocol))
+    halves.join(system.forwards().connect(&forward).await?);
+    Ok(answer)
 }
 
 async fn ssh(mut request: Request<Incoming>, system: Arc<dyn System>) -> Result<Answer, Problem> {
-    let framed = asks_for(&request, UPGRADE_SSH_FRAMED);
-    let protocol = if framed { UPGRADE_SSH_FRAMED } else { UPGRADE_SSH };
-    let upgrade = upgrade(&mut request, protocol)?;
+    let halves = Halves::of(&mut request, [UPGRADE_SSH, UPGRADE_SSH_FRAMED])?;
     let wanted = decode(request).await?;
-    let greeted = system.ssh().connect(system.commands(), wanted).await?;
-    tokio::spawn(async move {
-        // Without a stream the server is left alone, and ends.
-        if let Ok(stream) = upgrade.await {
-            let stream = TokioIo::new(stream);
-            if framed {
-                let mut stream = Framed::new(stream);
-                if greeted.carry(&mut stream).await {
-                    stream.closed().await;
-                }
-            } else {
-                greeted.carry(stream).await;
-            }
-        }
-    });
-    Ok(switching(protocol))
+    let answer = switching(halves.protocol);
+    halves.join(system.ssh().connect(system.commands(), wanted).await?);
+    Ok(answer)
 }
 
-fn asks_for(request: &Request<Incoming>, protocol: &str) -> bool {
+pub(super) fn asks_for(request: &Request<Incoming>, protocol: &str) -> bool {
     let wanted = request.headers().get(UPGRADE).map(HeaderValue::as_bytes);
     wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(protocol.as_bytes()))
 }
 
 /// The stream that the request's connection becomes, if it asks for this protocol.
-fn upgrade(request: &mut Request<Incoming>, protocol: &str) -> Result<OnUpgrade, Problem> {
+pub(super) fn upgrade(request: &mut Request<Incoming>, protocol: &str) -> Result<OnUpgrade, Problem> {
     if asks_for(request, protocol) {
         return Ok(hyper::upgrade::on(request));
     }

@@ -19,6 +19,7 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::carry::Carry;
 use crate::exec::{Commands, Service};
 use crate::problem::{internal, problem};
 use files::Files;
@@ -123,10 +124,12 @@ impl Greeted {
             greeting,
         }))
     }
+}
 
-    /// Carries bytes until both sides have ended. A host that goes away is an end of file to the server, which then
-    /// does with its sessions what every sshd does whose client is gone. True: both ended in order.
-    pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S) -> bool {
+impl Carry for Greeted {
+    /// A host that goes away is an end of file to the server, which then does with its sessions what every sshd does whose
+    /// client is gone.
+    async fn carry<S: AsyncRead + AsyncWrite + Send + Unpin>(self, mut stream: S) -> bool {
         let Self {
             service,
             mut socket,
