@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// Most bytes that are read of either file.
 const MAX_FILE: u64 = 4 << 20;
 
+/// Bytes that few of them have more of.
+const USUAL: usize = 8 << 10;
+
 /// Most supplementary groups of a process (`NGROUPS_MAX`).
 const MAX_GROUPS: usize = 65536;
 
@@ -94,7 +97,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let mut bytes = Vec::new();
+    // With room from the start, most are read at once.
+    let mut bytes = Vec::with_capacity(USUAL);
     file.take(MAX_FILE).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

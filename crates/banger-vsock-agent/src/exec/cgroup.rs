@@ -1,9 +1,14 @@
 //! A cgroup for each command, so that all of it can be ended, whatever it forked.
+//!
+//! The guest's kernel takes longer to make and to remove one than to start a small command. One is made ahead, and what has
+//! ended is removed, while nobody waits. None is used twice: a command may have set limits for itself.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,61 +16,93 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Rest between two looks at a group that is about to be empty.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How long a group may take to be removable after its last process has gone.
-const REMOVAL: Duration = Duration::from_millis(200);
+/// Bytes of `cgroup.events` that are read; it has two short lines.
+const EVENTS: usize = 128;
 
 /// Where the commands' groups are made.
+#[derive(Clone, Debug)]
+pub(super) struct Groups(Arc<Shared>);
+
 #[derive(Debug)]
-pub(super) struct Groups {
+struct Shared {
     parent: PathBuf,
     next: AtomicU64,
+    /// For the next command.
+    spare: Mutex<Option<Folder>>,
+    /// A command left something running in them.
+    left: Mutex<Vec<Folder>>,
 }
 
-/// The group of one command. Dropping it leaves it to [`Groups::sweep`].
+/// A cgroup's folder and two of its files.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    /// `cgroup.procs`: a process that writes `0` to it enters the group.
+    entrance: Arc<File>,
+    /// `cgroup.events`: whether there is a process in it.
+    events: File,
+}
+
+/// The group of one command. When it is dropped it is removed, or once what still runs in it has ended.
 #[derive(Debug)]
 pub(super) struct Group {
-    path: PathBuf,
+    /// There until the drop.
+    folder: Option<Folder>,
+    groups: Groups,
 }
 
 impl Groups {
     /// Groups below `parent`, which is made with the first of them.
     pub(super) fn new(parent: impl Into<PathBuf>) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             parent: parent.into(),
             next: AtomicU64::new(1),
-        }
+            spare: Mutex::default(),
+            left: Mutex::default(),
+        }))
     }
 
     /// A new group; none where the machine has no cgroups.
-    pub(super) fn create(&self) -> Option<Group> {
-        self.sweep();
-        let name = format!("x{}", self.next.fetch_add(1, Ordering::Relaxed));
-        let path = self.parent.join(name);
+    pub(super) fn take(&self) -> Option<Group> {
+        let spare = lock(&self.0.spare).take();
+        Some(Group {
+            folder: Some(spare.or_else(|| self.create())?),
+            groups: self.clone(),
+        })
+    }
+
+    fn create(&self) -> Option<Folder> {
+        let name = format!("x{}", self.0.next.fetch_add(1, Ordering::Relaxed));
+        let path = self.0.parent.join(name);
         fs::create_dir_all(&path).ok()?;
-        let group = Group { path };
-        // A plain folder where nothing is mounted is no group.
-        if group.entrance().is_err() {
-            group.remove();
-            return None;
+        let folder = Folder::open(path.clone());
+        if folder.is_err() {
+            // A plain folder where nothing is mounted is no group.
+            let _ = fs::remove_dir(&path);
         }
-        Some(group)
+        folder.ok()
     }
 
-    /// Removes the groups that commands left behind with something in them that has ended since.
-    fn sweep(&self) {
-        for group in self.all() {
-            let _ = fs::remove_dir(&group.path);
+    /// Removes what is empty of the groups whose commands have ended, and makes the next one.
+    fn take_back(&self, folder: Folder) {
+        let mut left = lock(&self.0.left);
+        left.push(folder);
+        left.retain(|folder| !folder.remove());
+        drop(left);
+        let mut spare = lock(&self.0.spare);
+        if spare.is_none() {
+            *spare = self.create();
         }
     }
 
-    fn all(&self) -> Vec<Group> {
-        let Ok(entries) = fs::read_dir(&self.parent) else {
+    fn all(&self) -> Vec<Folder> {
+        let Ok(entries) = fs::read_dir(&self.0.parent) else {
             return Vec::new();
         };
         entries
             .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with('x') && entry.path().is_dir())
-            .map(|entry| Group { path: entry.path() })
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with('x'))
+            .filter_map(|entry| Folder::open(entry.path()).ok())
             .collect()
     }
 
@@ -79,7 +116,7 @@ impl Groups {
             group.signal(Signal::HUP);
             group.signal(Signal::CONT);
         }
-        while groups.iter().any(Group::is_populated) && Instant::now() < deadline {
+        while groups.iter().any(Folder::is_populated) && Instant::now() < deadline {
             std::thread::sleep(LOOK);
         }
         for group in &groups {
@@ -88,18 +125,31 @@ impl Groups {
     }
 }
 
-impl Group {
-    /// What a process writes `0` to, to enter the group.
-    pub(super) fn entrance(&self) -> io::Result<File> {
-        OpenOptions::new()
-            .write(true)
-            .open(self.path.join("cgroup.procs"))
+impl Folder {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        Ok(Self {
+            entrance: Arc::new(OpenOptions::new().write(true).open(path.join("cgroup.procs"))?),
+            events: File::open(path.join("cgroup.events"))?,
+            path,
+        })
     }
 
-    /// Whether there is a process in it.
-    pub(super) fn is_populated(&self) -> bool {
-        fs::read_to_string(self.path.join("cgroup.events"))
-            .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
+    /// Whether it is gone: what still runs in it keeps it, and for a moment what is on its way out.
+    fn remove(&self) -> bool {
+        match fs::remove_dir(&self.path) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    fn is_populated(&self) -> bool {
+        let mut events = [0; EVENTS];
+        let Ok(length) = self.events.read_at(&mut events, 0) else {
+            return false;
+        };
+        events[..length]
+            .split(|&byte| byte == b'\n')
+            .any(|line| line == b"populated 1")
     }
 
     fn signal(&self, signal: Signal) {
@@ -116,7 +166,7 @@ impl Group {
     }
 
     /// Kills everything in it.
-    pub(super) fn kill(&self) {
+    fn kill(&self) {
         // In one go since Linux 5.14; before, again and again until nothing forks any more.
         if fs::write(self.path.join("cgroup.kill"), "1").is_ok() {
             return;
@@ -129,27 +179,37 @@ impl Group {
             std::thread::yield_now();
         }
     }
+}
 
-    /// Removes the group. What still runs in it keeps it; it is swept up later.
-    pub(super) fn remove(&self) {
-        let _ = fs::remove_dir(&self.path);
+impl Group {
+    /// What a process writes `0` to, to enter the group.
+    pub(super) fn entrance(&self) -> Option<Arc<File>> {
+        self.folder.as_ref().map(|folder| Arc::clone(&folder.entrance))
+    }
+
+    /// Kills everything in it.
+    pub(super) fn kill(&self) {
+        if let Some(folder) = &self.folder {
+            folder.kill();
+        }
     }
 
     /// Waits until the group is empty.
     pub(super) async fn emptied(&self) {
-        while self.is_populated() {
+        while self.folder.as_ref().is_some_and(Folder::is_populated) {
             tokio::time::sleep(LOOK).await;
         }
     }
+}
 
-    /// Removes the group once its processes are gone for good, which is a moment after they have been reaped.
-    pub(super) async fn remove_emptied(&self) {
-        let deadline = Instant::now() + REMOVAL;
-        while fs::remove_dir(&self.path).is_err()
-            && Instant::now() < deadline
-            && Path::new(&self.path).exists()
-        {
-            tokio::time::sleep(LOOK).await;
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(folder) = self.folder.take() {
+            self.groups.take_back(folder);
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,6 +14,7 @@ use tokio::process::Command;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::accounts::Account;
+use super::cgroup::{Group, Groups};
 use super::commands::Commands;
 use super::environment::{self, Environment};
 use super::program;
@@ -55,13 +56,9 @@ pub(super) fn launch(
     let owner = credentials.as_ref().map(|(uid, ..)| *uid);
     let ends = wire(&mut command, exec, owner)
         .map_err(|error| internal("cannot give the command its streams", error))?;
-    let group = commands.groups.as_ref().and_then(|groups| groups.create());
+    let group = commands.groups.as_ref().and_then(Groups::take);
     let entry = Entry {
-        cgroup: group
-            .as_ref()
-            .map(|group| group.entrance())
-            .transpose()
-            .map_err(|error| internal("cannot open the command's cgroup", error))?,
+        cgroup: group.as_ref().and_then(Group::entrance),
         terminal: exec.tty.is_some(),
         credentials,
         workdir: CString::new(workdir.as_os_str().as_bytes())
@@ -73,12 +70,7 @@ pub(super) fn launch(
     match spawn::spawn(command, entry) {
         Ok(child) => Running::new(child, ends, group, slot)
             .map_err(|error| internal("cannot attend the command", error)),
-        Err(failure) => {
-            if let Some(group) = group {
-                group.remove();
-            }
-            Err(not_started(&failure, &program.path, &workdir))
-        }
+        Err(failure) => Err(not_started(&failure, &program.path, &workdir)),
     }
 }
 

@@ -132,14 +132,10 @@ impl Running {
             writer.shutdown().await?;
             tokio::io::copy(&mut reader, &mut tokio::io::sink()).await
         });
-        let clear = async {
-            if let Some(group) = group.filter(|group| !group.is_populated()) {
-                group.remove_emptied().await;
-            }
-            drop(slot);
-        };
         // A host that has gone by now does not hear it.
-        let _ = futures::join!(farewell, clear);
+        let _ = farewell.await;
+        // Only now: nobody waits for it any more.
+        drop((group, slot));
     }
 
     /// Ends the command as a terminal that goes away would; if that is not enough, by force and with all it started.
@@ -171,10 +167,7 @@ impl Running {
             }
             let _ = child.wait().await;
         }
-        if let Some(group) = group {
-            group.remove_emptied().await;
-        }
-        drop(slot);
+        drop((group, slot));
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::cgroup::Group;
+use super::cgroup::{Group, Groups};
 use super::commands::Commands;
 use super::environment;
 use super::spawn::{self, Entry};
@@ -22,7 +22,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Service {
     child: Child,
-    group: Option<Group>,
+    _group: Option<Group>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -42,10 +42,9 @@ impl Service {
             .stdin(Stdio::from(socket))
             .stdout(Stdio::from(output))
             .stderr(Stdio::null());
-        let group = commands.groups.as_ref().and_then(|groups| groups.create());
-        let cgroup = group.as_ref().map(|group| group.entrance()).transpose();
+        let group = commands.groups.as_ref().and_then(Groups::take);
         let entry = Entry {
-            cgroup: cgroup.map_err(|error| internal("cannot open the program's cgroup", error))?,
+            cgroup: group.as_ref().and_then(Group::entrance),
             terminal: false,
             credentials: None,
             workdir: c"/".to_owned(),
@@ -56,30 +55,21 @@ impl Service {
         match spawn::spawn(command, entry) {
             Ok(child) => Ok(Self {
                 child,
-                group,
+                _group: group,
                 _slot: slot,
             }),
-            Err(failure) => {
-                if let Some(group) = group {
-                    group.remove();
-                }
-                Err(internal("cannot start the program", failure.cause))
-            }
+            Err(failure) => Err(internal("cannot start the program", failure.cause)),
         }
     }
 
     /// Waits until it has ended; its socket is closed.
     pub(crate) async fn ended(mut self) -> Option<ExitStatus> {
-        let status = match timeout(LAST_MOMENT, self.child.wait()).await {
+        match timeout(LAST_MOMENT, self.child.wait()).await {
             Ok(status) => status.ok(),
             Err(_) => {
                 let _ = self.child.kill().await;
                 None
             }
-        };
-        if let Some(group) = self.group.filter(|group| !group.is_populated()) {
-            group.remove_emptied().await;
         }
-        status
     }
 }

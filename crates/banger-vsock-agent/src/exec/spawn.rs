@@ -6,10 +6,11 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io;
+use std::sync::{Arc, LazyLock};
 
 use nix::libc;
+use rustix::io::Errno;
 use rustix::process::{Gid, Resource, Rlimit, Signal, Uid, setrlimit};
 use tokio::process::{Child, Command};
 
@@ -17,7 +18,7 @@ use tokio::process::{Child, Command};
 #[derive(Debug)]
 pub(super) struct Entry {
     /// The cgroup's list of processes, open for writing.
-    pub(super) cgroup: Option<File>,
+    pub(super) cgroup: Option<Arc<File>>,
     /// Whether its standard output is to be its controlling terminal.
     pub(super) terminal: bool,
     /// User, group, supplementary groups; none to stay who the agent is.
@@ -34,7 +35,7 @@ pub(super) struct Entry {
 
 /// A step that the process takes before it becomes the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(i32)]
 pub(super) enum Step {
     /// Entering the cgroup.
     Cgroup = 1,
@@ -55,44 +56,42 @@ pub(super) struct NotStarted {
     pub(super) cause: io::Error,
 }
 
+/// Where the number of a step is in what a new process fails with; below it is the kernel's error, at most 4095.
+const STEP: u32 = 16;
+
 /// Starts `command` by way of `entry`.
 pub(super) fn spawn(mut command: Command, entry: Entry) -> Result<Child, NotStarted> {
-    let before = |cause: io::Error| NotStarted { step: None, cause };
-    let (report, failures) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| before(error.into()))?;
-    let failures = File::from(failures);
+    let ignored = &*IGNORED;
     let enter = move || {
-        entry.enter().map_err(|(step, error)| {
-            // Nobody to tell if even that fails: the error itself still arrives.
-            let _ = (&failures).write_all(&[step as u8]);
-            error
+        entry.enter(ignored).map_err(|(step, error)| {
+            // The standard library carries one number from there to here.
+            io::Error::from_raw_os_error(((step as i32) << STEP) | error.raw_os_error())
         })
     };
     // SAFETY: the closure makes system calls only; it allocates and locks nothing, so that it may run in the one
     // thread that a fork leaves of the agent.
     unsafe { command.pre_exec(enter) };
-    let spawned = command.spawn();
-    // Closes this process's end for writing, so that the read below ends.
-    drop(command);
-    spawned.map_err(|cause| NotStarted {
-        step: failed_step(report),
-        cause,
-    })
+    command.spawn().map_err(NotStarted::decode)
 }
 
-fn failed_step(report: OwnedFd) -> Option<Step> {
-    let mut step = [0];
-    File::from(report).read_exact(&mut step).ok()?;
-    [Step::Cgroup, Step::Session, Step::User, Step::Workdir]
-        .into_iter()
-        .find(|known| *known as u8 == step[0])
+impl NotStarted {
+    fn decode(cause: io::Error) -> Self {
+        let Some(number) = cause.raw_os_error() else {
+            return Self { step: None, cause };
+        };
+        let step = [Step::Cgroup, Step::Session, Step::User, Step::Workdir]
+            .into_iter()
+            .find(|step| *step as i32 == number >> STEP);
+        let cause = io::Error::from_raw_os_error(number & ((1 << STEP) - 1));
+        Self { step, cause }
+    }
 }
 
 impl Entry {
     /// Runs in the new process. No allocation, no locks.
-    fn enter(&self) -> Result<(), (Step, io::Error)> {
-        let at = |step: Step| move |error: rustix::io::Errno| (step, io::Error::from(error));
-        reset_signals();
+    fn enter(&self, ignored: &[i32]) -> Result<(), (Step, Errno)> {
+        let at = |step: Step| move |error: Errno| (step, error);
+        reset_signals(ignored);
         if self.ends_with_agent {
             // SAFETY-free wrapper; a failure only means that the process may outlive the agent.
             let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
@@ -101,7 +100,7 @@ impl Entry {
             expose_to_oom_killer();
         }
         if let Some(cgroup) = &self.cgroup {
-            rustix::io::write(cgroup, b"0\n").map_err(at(Step::Cgroup))?;
+            rustix::io::write(&**cgroup, b"0\n").map_err(at(Step::Cgroup))?;
         }
         if let Some(limit) = &self.open_files {
             // As the agent's own were: best effort.
@@ -135,11 +134,11 @@ fn expose_to_oom_killer() {
 }
 
 /// For the one thread that there is between fork and exec; the C library's own would look for the other threads.
-fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), Errno> {
     // SAFETY: `groups` is an array of `gid_t` of that length; the kernel only reads it.
     let result = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
     if result != 0 {
-        return Err(io::Error::last_os_error());
+        return Err(Errno::from_raw_os_error(nix::errno::Errno::last_raw()));
     }
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
@@ -147,11 +146,22 @@ fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     Ok(())
 }
 
+/// Signals that are ignored in this process: the only ones that an exec does not set back.
+static IGNORED: LazyLock<Vec<i32>> =
+    LazyLock::new(|| (1..=64).filter(|signal| is_ignored(*signal)).collect());
+
+fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: asks only; the C library fills in `action`, which is as large as it expects, or refuses.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: all zeroes are a `sigaction` too.
+    asked == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
+
 /// What the agent ignores, and what was ignored when it was started, is nothing to the command.
-fn reset_signals() {
-    for signal in 1..=64 {
-        // SAFETY: setting the default action touches no memory of this program. Signals that cannot be set
-        // (KILL, STOP, the C library's own) are refused and left as they are.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+fn reset_signals(ignored: &[i32]) {
+    for signal in ignored {
+        // SAFETY: setting the default action touches no memory of this program.
+        unsafe { libc::signal(*signal, libc::SIG_DFL) };
     }
 }
