@@ -165,3 +165,83 @@ fn reset_signals(ignored: &[i32]) {
         unsafe { libc::signal(*signal, libc::SIG_DFL) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(entry: Entry) -> NotStarted {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let _entered = runtime.enter();
+        let mut command = Command::new("/bin/true");
+        command.stdout(std::process::Stdio::null());
+        spawn(command, entry).unwrap_err()
+    }
+
+    fn entry() -> Entry {
+        Entry {
+            cgroup: None,
+            terminal: false,
+            credentials: None,
+            workdir: c"/".to_owned(),
+            workdir_optional: false,
+            open_files: None,
+            ends_with_agent: true,
+        }
+    }
+
+    #[test]
+    fn a_step_that_fails_is_named_with_its_cause() {
+        let read_only = File::open("/dev/null").unwrap();
+        for (entry, step, cause) in [
+            (
+                Entry {
+                    workdir: c"/nosuch".to_owned(),
+                    ..entry()
+                },
+                Some(Step::Workdir),
+                Errno::NOENT,
+            ),
+            (
+                Entry {
+                    cgroup: Some(Arc::new(read_only)),
+                    ..entry()
+                },
+                Some(Step::Cgroup),
+                Errno::BADF,
+            ),
+            // Its standard output is none.
+            (
+                Entry {
+                    terminal: true,
+                    ..entry()
+                },
+                Some(Step::Session),
+                Errno::NOTTY,
+            ),
+        ] {
+            let failure = failure(entry);
+            assert_eq!(failure.step, step, "{failure:?}");
+            assert_eq!(failure.cause.raw_os_error(), Some(cause.raw_os_error()));
+        }
+        let exec = NotStarted::decode(io::Error::from_raw_os_error(Errno::NOEXEC.raw_os_error()));
+        assert_eq!((exec.step, exec.cause.raw_os_error()), (None, Some(8)));
+        let other = NotStarted::decode(io::ErrorKind::InvalidInput.into());
+        assert_eq!(
+            (other.step, other.cause.kind()),
+            (None, io::ErrorKind::InvalidInput)
+        );
+    }
+
+    #[test]
+    fn only_what_is_ignored_has_to_be_set_back() {
+        // The standard library ignores it from the start.
+        assert!(is_ignored(libc::SIGPIPE));
+        for signal in [libc::SIGTERM, libc::SIGSEGV, libc::SIGKILL, 32, 0, 65] {
+            assert!(!is_ignored(signal), "{signal}");
+        }
+    }
+}
