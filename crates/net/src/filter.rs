@@ -7,3 +7,4 @@ mod frames;
 mod handover;
 mod judge;
 mod refusal;
+mod repeats;
