@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use ureq::Error;
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector,
-    Transport,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport,
 };
 
 use crate::pace::Pace;
+use crate::staggered::StaggeredConnector;
 
-/// ureq's own connections, through a proxy and over TLS where that is wanted, each of which has to bring 64 KiB per `period`
+/// Connections as ureq makes them, through a proxy and over TLS where that is wanted, to whichever of a host's addresses
+/// answers first. Each has to bring 64 KiB per `period`
 /// of waiting, from its first byte on: an answer that takes long to begin counts as well.
 ///
 /// A connection that is used again goes on counting, so that nothing that a server sends begins a new period: requests
@@ -26,7 +27,7 @@ impl PacedConnector {
     pub fn chain(period: Duration) -> impl Connector<Out: Transport> {
         // Below TLS, whose records may drip as well.
         ().chain(ConnectProxyConnector::default())
-            .chain(TcpConnector::default())
+            .chain(StaggeredConnector::default())
             .chain(Self { period })
             .chain(RustlsConnector::default())
     }

@@ -31,7 +31,12 @@ impl Pace {
         self.received += received;
         if self.waited >= self.period && received > 0 {
             if self.received < LEAST {
-                let message = format!("only {} bytes came in {:.0?}", self.received, self.waited);
+                let message = format!(
+                    "only {} bytes came in {:.0?}, and less than {} KiB is given up",
+                    self.received,
+                    self.waited,
+                    LEAST >> 10
+                );
                 return Err(io::Error::new(io::ErrorKind::TimedOut, message));
             }
             (self.waited, self.received) = (Duration::ZERO, 0);
