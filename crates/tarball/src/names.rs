@@ -80,6 +80,18 @@ impl Names {
         (old != NOTHING).then_some(old)
     }
 
+    /// Takes away all names of what is not to stay; gives how many those are.
+    pub fn retain(&mut self, stays: impl Fn(u32) -> bool) -> u64 {
+        let mut taken = 0;
+        for named in &mut self.names {
+            if named.node != NOTHING && !stays(named.node) {
+                named.node = NOTHING;
+                taken += 1;
+            }
+        }
+        taken
+    }
+
     /// The name that came as the number `at`, counted from 0, and its folder.
     #[must_use]
     pub fn nth(&self, at: u32) -> (u32, &[u8]) {
@@ -195,6 +207,10 @@ mod tests {
                 prop_assert_eq!(names.get(folder, &name), map.get(&name).copied());
             }
             prop_assert_eq!(names.iter().count(), maps.iter().map(BTreeMap::len).sum::<usize>());
+            let before = names.iter().count() as u64;
+            let taken = names.retain(|node| node % 3 != 0);
+            maps.iter_mut().for_each(|map| map.retain(|_, node| *node % 3 != 0));
+            prop_assert_eq!(names.iter().count() as u64 + taken, before);
             let folders = names.into_folders(4);
             for (folder, map) in (0..).zip(maps) {
                 let found: Vec<_> = folders.of(folder).map(|(name, node)| (name.to_vec(), node)).collect();

@@ -70,9 +70,12 @@ pub struct Written {
     pub bytes: u64,
     /// Inodes in it.
     pub entries: u64,
+    /// Names that are left out of it: of character devices 0:0, which overlayfs takes for removed names.
+    pub left_out: u64,
 }
 
-/// Writes one image. Entries come in any order: a missing parent is made, a later entry of the same path wins.
+/// Writes one image. Entries come in any order: a missing parent is made, a later entry of the same path wins. What
+/// overlayfs would take for notes of its own is left out.
 #[derive(Debug)]
 pub struct Builder<'a> {
     out: &'a File,
@@ -162,12 +165,21 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// [`ErofsError::Write`] and [`ErofsError::Digest`] if the file cannot be written or read back.
     pub fn finish(self) -> Result<Written, ErofsError> {
-        let (bytes, entries) = image::write(self.out, self.writer, self.tree, self.xattrs)?;
-        let digest = digest(self.out).map_err(ErofsError::Digest)?;
+        self.finish_and_tell(&mut |_, _| {})
+    }
+
+    /// The same. `tell` hears how many bytes of how many have been read once more.
+    ///
+    /// # Errors
+    /// As [`Builder::finish`].
+    pub fn finish_and_tell(self, tell: &mut dyn FnMut(u64, u64)) -> Result<Written, ErofsError> {
+        let (bytes, entries, left_out) = image::write(self.out, self.writer, self.tree, self.xattrs)?;
+        let digest = digest(self.out, &mut |done| tell(done, bytes)).map_err(ErofsError::Digest)?;
         Ok(Written {
             digest,
             bytes,
             entries,
+            left_out,
         })
     }
 
@@ -221,7 +233,7 @@ fn device(entry: &Entry, major: u32, minor: u32) -> Result<Body, ErofsError> {
 
 /// SHA-256 of a file from its start, in hexadecimal. A second pass: the superblock comes first in the file and last in
 /// time. What has just been written comes from the page cache.
-fn digest(file: &File) -> io::Result<String> {
+fn digest(file: &File, read: &mut dyn FnMut(u64)) -> io::Result<String> {
     let mut buffer = vec![0; 256 * 1024];
     let mut hash = Sha256::new();
     let mut position = 0;
@@ -231,6 +243,7 @@ fn digest(file: &File) -> io::Result<String> {
             Ok(length) => {
                 hash.update(&buffer[..length]);
                 position += length as u64;
+                read(position);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

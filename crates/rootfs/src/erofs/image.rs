@@ -11,6 +11,7 @@ use super::content::{BlockWriter, Content, StoreError};
 use super::directory::{self, Name};
 use super::error::ErofsError;
 use super::format::{BLOCK, BLOCK_BYTES, DiskInode, INODE, Layout, SLOT, Superblock};
+use super::overlay;
 use super::pack::Packer;
 use super::tree::{Body, Inode, InodeId, ROOT, Tree};
 use super::xattr::{PlacedXattrs, XattrTable};
@@ -25,13 +26,17 @@ struct Planned {
     offset: u64,
 }
 
-/// Writes the image's end and then its superblock; gives length and number of inodes.
+/// Writes the image's end and then its superblock; gives length, number of inodes, and how many names are left out.
 pub(crate) fn write(
     out: &File,
     mut writer: BlockWriter<'_>,
     mut tree: Tree,
     xattrs: XattrTable,
-) -> Result<(u64, u64), ErofsError> {
+) -> Result<(u64, u64, u64), ErofsError> {
+    let inodes = &tree.inodes;
+    let left_out = tree
+        .names
+        .retain(|id| !overlay::is_whiteout(&inodes[id as usize]));
     let folders = std::mem::take(&mut tree.names).into_folders(tree.inodes.len());
     let order = order(&mut tree.inodes, &folders);
     let xattrs = xattrs.place(order.iter().map(|id| &*tree.inodes[*id as usize].xattrs));
@@ -117,7 +122,7 @@ pub(crate) fn write(
     };
     out.write_all_at(&superblock.encode(), 0)
         .map_err(ErofsError::Write)?;
-    Ok((blocks * BLOCK_BYTES, plan.len() as u64))
+    Ok((blocks * BLOCK_BYTES, plan.len() as u64, left_out))
 }
 
 /// Every inode that has a name, each once: a directory's children one after the other, then what is below them. Counts

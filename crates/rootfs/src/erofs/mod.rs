@@ -21,6 +21,7 @@ mod directory;
 mod error;
 mod format;
 mod image;
+mod overlay;
 mod pack;
 mod path;
 mod tar;

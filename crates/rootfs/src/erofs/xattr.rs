@@ -6,6 +6,7 @@ use tarball::{Xattr, shown};
 
 use super::error::ErofsError;
 use super::format::BLOCK_BYTES;
+use super::overlay;
 
 /// An index into the table.
 pub(crate) type XattrId = u32;
@@ -86,6 +87,9 @@ impl XattrTable {
         let mut stored: BTreeMap<(u8, &[u8]), &[u8]> = BTreeMap::new();
         let mut bytes = HEADER;
         for xattr in xattrs {
+            if overlay::acts_by(&xattr.name) {
+                continue;
+            }
             let Some((prefix, name)) = split(&xattr.name) else {
                 tracing::warn!(entry = shown(entry), xattr = %shown(&xattr.name), "left out: no Linux name space has it");
                 continue;

@@ -7,6 +7,7 @@
 
 mod compressed;
 mod hostile;
+mod overlay;
 mod reader;
 mod tree;
 
@@ -310,7 +311,7 @@ fn entries() -> impl Strategy<Value = Vec<(Entry, Vec<u8>)>> {
             target: target.into_bytes()
         }),
         path.clone().prop_map(|target| Kind::HardLink { target }),
-        (0_u32..4096, 0_u32..1 << 20).prop_map(|(major, minor)| Kind::CharacterDevice { major, minor }),
+        (1_u32..4096, 0_u32..1 << 20).prop_map(|(major, minor)| Kind::CharacterDevice { major, minor }),
         (0_u32..4096, 0_u32..1 << 20).prop_map(|(major, minor)| Kind::BlockDevice { major, minor }),
         Just(Kind::Fifo),
         Just(Kind::Socket),
