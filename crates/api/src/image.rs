@@ -207,7 +207,7 @@ pub struct BuildImage {
 pub enum UploadFormat {
     /// What `docker save` writes, compressed or not.
     DockerArchive,
-    /// A tar of an OCI layout: `oci-layout`, `index.json`, `blobs/sha256/…`.
+    /// A tar of an OCI layout, compressed or not: `oci-layout`, `index.json`, `blobs/sha256/…`.
     OciLayout,
 }
 
@@ -217,7 +217,7 @@ pub enum UploadFormat {
 pub struct UploadImage {
     /// What the body is.
     pub format: UploadFormat,
-    /// Which image of a layout; not needed where there is one only.
+    /// Which image: a tag of a layout; a name in a docker archive, or `@0` for the first. Not needed where there is one only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     /// Kernel that boots it; the default image's if none.

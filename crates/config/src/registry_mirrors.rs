@@ -16,6 +16,8 @@ pub struct RegistryMirrors(BTreeMap<RegistryHost, Vec<RegistryMirror>>);
 pub struct RegistryMirror {
     /// `host` or `host:port`.
     pub host: String,
+    /// Where it keeps the registry's repositories, without `/` at either end; empty where by their own names.
+    pub path: String,
     /// Whether it is spoken to without TLS.
     pub plain_http: bool,
 }
@@ -49,20 +51,33 @@ impl<'de> Deserialize<'de> for RegistryMirror {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let secure = text.strip_prefix("https://");
-        let host = secure
+        let address = secure
             .or_else(|| text.strip_prefix("http://"))
-            .map(|host| host.strip_suffix('/').unwrap_or(host))
-            .filter(|host| is_host(host));
-        match host {
-            Some(host) => Ok(Self {
+            .map(|address| address.strip_suffix('/').unwrap_or(address))
+            .map(|address| address.split_once('/').unwrap_or((address, "")))
+            .filter(|(host, path)| is_host(host) && is_path(path));
+        match address {
+            Some((host, path)) => Ok(Self {
                 host: host.to_owned(),
+                path: path.to_owned(),
                 plain_http: secure.is_none(),
             }),
             None => Err(D::Error::custom(format!(
-                "{text:?} is no mirror's address, such as https://mirror.example"
+                "{text:?} is no mirror's address, such as https://mirror.example or https://harbor.example/project"
             ))),
         }
     }
+}
+
+/// Names of projects, or of an API's folders: nothing that could be read as something else in an address.
+fn is_path(text: &str) -> bool {
+    const LONGEST: usize = 255;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let name =
+        |name: &str| !name.is_empty() && name.bytes().all(plain) && name.bytes().any(|byte| byte != b'.');
+    // What follows an API's version would be a repository.
+    let below_version = text.starts_with("v2/") || text.contains("/v2/");
+    text.is_empty() || text.len() <= LONGEST && !below_version && text.split('/').all(name)
 }
 
 /// `host` or `host:port`: no path, no login.

@@ -143,12 +143,42 @@ fn a_registrys_mirrors_are_servers_and_nothing_more() {
         "https://Mirror.example",
         "ftp://mirror.example",
         "https://a b",
+        "https://mirror.example/a//b",
+        "https://mirror.example/..",
+        "https://mirror.example/a/../b",
+        "https://mirror.example/a?b",
+        "https://mirror.example/a#b",
+        "https://mirror.example/a%2fb",
+        "https://mirror.example/me@b",
+        "https://mirror.example/v2/a",
     ] {
         let error = parse(&format!("[registry_mirrors]\n\"docker.io\" = [{bad:?}]")).unwrap_err();
         let expected = format!(
-            "`registry_mirrors.docker.io[0]`: {bad:?} is no mirror's address, such as https://mirror.example"
+            "`registry_mirrors.docker.io[0]`: {bad:?} is no mirror's address, such as https://mirror.example or https://harbor.example/project"
         );
         assert_eq!(error.to_string(), format!("config.toml:2: {expected}"));
+    }
+    for (address, host, path) in [
+        ("https://mirror.example", "mirror.example", ""),
+        ("https://mirror.example/", "mirror.example", ""),
+        ("https://harbor.example:8443/hub", "harbor.example:8443", "hub"),
+        ("http://nexus.example/a/B-c_d.e/", "nexus.example", "a/B-c_d.e"),
+        (
+            "https://art.example/artifactory/api/docker/hub/v2",
+            "art.example",
+            "artifactory/api/docker/hub/v2",
+        ),
+        (
+            "https://1.dkr.ecr.eu-west-1.amazonaws.com/docker-hub",
+            "1.dkr.ecr.eu-west-1.amazonaws.com",
+            "docker-hub",
+        ),
+    ] {
+        let config = parse(&format!("[registry_mirrors]\n\"docker.io\" = [{address:?}]")).unwrap();
+        let [mirror] = config.registry_mirrors.of("docker.io") else {
+            panic!("{address} is one mirror");
+        };
+        assert_eq!((mirror.host.as_str(), mirror.path.as_str()), (host, path));
     }
     for bad in ["https://docker.io", "docker.io/library", ""] {
         let error = parse(&format!("[registry_mirrors]\n{bad:?} = []")).unwrap_err();

@@ -9,6 +9,7 @@ mod initramfs;
 pub(crate) mod kernels;
 mod left_work;
 mod locks;
+mod often;
 mod published;
 pub(crate) mod registered;
 pub(crate) mod seeds;

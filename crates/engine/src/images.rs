@@ -419,7 +419,7 @@ fn receive(
     folder: &Path,
     format: UploadFormat,
     tag: Option<String>,
-    body: &mut impl io::Read,
+    body: &mut (impl io::Read + Send),
 ) -> Result<Origin, oci::OciError> {
     let mut made = tempfile::Builder::new();
     made.prefix(UPLOAD);
@@ -441,7 +441,7 @@ fn receive(
                     limit: LARGEST_UPLOAD,
                 });
             }
-            Ok(Origin::Archive { file })
+            Ok(Origin::Archive { file, image: tag })
         }
         UploadFormat::OciLayout => {
             let layout = made.tempdir_in(folder).map_err(failed("create a folder in"))?;

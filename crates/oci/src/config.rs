@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
 use crate::document::shown;
 use crate::error::OciError;
 
 /// Linux takes no longer argument or variable.
-const TEXT_MAX: usize = 128 << 10;
-const LIST_MAX: usize = 4096;
+pub(crate) const TEXT_MAX: usize = 128 << 10;
+/// Most entries of a list.
+pub(crate) const LIST_MAX: usize = 4096;
 const NAME_MAX: usize = 256;
 
 /// What an image's configuration says about running it. Fields that it leaves out are empty.
@@ -54,81 +54,6 @@ pub enum Protocol {
     Sctp,
 }
 
-/// The document that a registry holds: what this crate needs of it.
-#[derive(Clone, Debug)]
-pub(crate) struct ConfigDocument {
-    pub(crate) os: String,
-    pub(crate) architecture: String,
-    pub(crate) diff_ids: Vec<Digest>,
-    pub(crate) config: ImageConfig,
-}
-
-#[derive(Deserialize)]
-struct Raw {
-    os: String,
-    architecture: String,
-    rootfs: RawRootfs,
-    config: Option<RawConfig>,
-}
-
-#[derive(Deserialize)]
-struct RawRootfs {
-    diff_ids: Option<Vec<Digest>>,
-}
-
-/// Docker writes `null` for most of what is empty.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RawConfig {
-    env: Option<Vec<String>>,
-    entrypoint: Option<Vec<String>>,
-    cmd: Option<Vec<String>>,
-    user: Option<String>,
-    working_dir: Option<String>,
-    exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
-    labels: Option<BTreeMap<String, String>>,
-}
-
-impl ConfigDocument {
-    pub(crate) fn parse(what: &str, bytes: &[u8]) -> Result<Self, OciError> {
-        let raw: Raw = serde_json::from_slice(bytes).map_err(|source| OciError::BadDocument {
-            what: what.to_owned(),
-            source,
-        })?;
-        let config = raw.config.unwrap_or_default();
-        let env = config.env.unwrap_or_default();
-        at_most_many("Env", env.len())?;
-        let env = env.into_iter().map(|text| match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-            _ => Err(bad("Env", &text, "is not NAME=VALUE")),
-        });
-        let ports = config.exposed_ports.unwrap_or_default();
-        at_most_many("ExposedPorts", ports.len())?;
-        let mut ports = ports
-            .keys()
-            .map(|text| port(text))
-            .collect::<Result<Vec<_>, _>>()?;
-        ports.sort();
-        ports.dedup();
-        let config = ImageConfig {
-            env: env.collect::<Result<_, _>>()?,
-            entrypoint: config.entrypoint.unwrap_or_default(),
-            cmd: config.cmd.unwrap_or_default(),
-            user: config.user.unwrap_or_default(),
-            working_dir: config.working_dir.unwrap_or_default(),
-            exposed_ports: ports,
-            labels: config.labels.unwrap_or_default(),
-        };
-        config.check()?;
-        Ok(Self {
-            os: raw.os,
-            architecture: raw.architecture,
-            diff_ids: raw.rootfs.diff_ids.unwrap_or_default(),
-            config,
-        })
-    }
-}
-
 impl ImageConfig {
     /// Holds it to what the configuration of every image is held to, wherever it came from.
     ///
@@ -157,10 +82,7 @@ impl ImageConfig {
         for (field, texts) in [("Entrypoint", &self.entrypoint), ("Cmd", &self.cmd)] {
             texts.iter().try_for_each(|text| check_text(field, text))?;
         }
-        let user = &self.user;
-        if user.len() > NAME_MAX || user.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(bad("User", user, "is no user"));
-        }
+        check_user(&self.user)?;
         check_text("WorkingDir", &self.working_dir)?;
         if !self.working_dir.is_empty() && !self.working_dir.starts_with('/') {
             return Err(bad("WorkingDir", &self.working_dir, "is not an absolute path"));
@@ -172,38 +94,27 @@ impl ImageConfig {
     }
 }
 
-fn at_most_many(field: &'static str, count: usize) -> Result<(), OciError> {
+pub(crate) fn check_user(user: &str) -> Result<(), OciError> {
+    match user.len() > NAME_MAX || user.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        true => Err(bad("User", user, "is no user")),
+        false => Ok(()),
+    }
+}
+
+pub(crate) fn at_most_many(field: &'static str, count: usize) -> Result<(), OciError> {
     match count > LIST_MAX {
         true => Err(bad(field, "", "has too many entries")),
         false => Ok(()),
     }
 }
 
-fn check_text(field: &'static str, value: &str) -> Result<(), OciError> {
+pub(crate) fn check_text(field: &'static str, value: &str) -> Result<(), OciError> {
     if value.contains('\0') {
         return Err(bad(field, value, "holds a zero byte"));
     }
     match value.len() > TEXT_MAX {
         true => Err(bad(field, value, "is longer than 128 KiB")),
         false => Ok(()),
-    }
-}
-
-fn port(text: &str) -> Result<ExposedPort, OciError> {
-    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = match protocol {
-        "tcp" => Some(Protocol::Tcp),
-        "udp" => Some(Protocol::Udp),
-        "sctp" => Some(Protocol::Sctp),
-        _ => None,
-    };
-    let number = match number.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => number.parse().ok().filter(|port| *port > 0),
-        false => None,
-    };
-    match (number, protocol) {
-        (Some(port), Some(protocol)) => Ok(ExposedPort { port, protocol }),
-        _ => Err(bad("ExposedPorts", text, "is no port")),
     }
 }
 
@@ -217,54 +128,20 @@ fn bad(field: &'static str, value: &str, reason: &'static str) -> OciError {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn parse(config: &str) -> Result<ImageConfig, OciError> {
-        let text = format!(
-            r#"{{"os":"linux","architecture":"amd64","history":[],"rootfs":{{"type":"layers","diff_ids":[]}},"config":{config}}}"#
-        );
-        ConfigDocument::parse("x", text.as_bytes()).map(|document| document.config)
-    }
-
-    #[test]
-    fn what_docker_writes_is_read() {
-        let config = parse(
-            r#"{"Hostname":"","Env":["PATH=/bin","A=b=c","E="],"Cmd":["sh","-c","x y"],"Entrypoint":null,"User":"1000:users",
-            "WorkingDir":"/srv","ExposedPorts":{"443":{},"53/udp":{},"80/tcp":{}},"Labels":{"a":"b"},"OnBuild":null}"#,
-        )
-        .unwrap();
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(
-            config.env,
-            [pair("PATH", "/bin"), pair("A", "b=c"), pair("E", "")]
-        );
-        assert_eq!(config.cmd, ["sh", "-c", "x y"]);
-        assert_eq!(config.entrypoint, Vec::<String>::new());
-        assert_eq!(
-            (config.user.as_str(), config.working_dir.as_str()),
-            ("1000:users", "/srv")
-        );
-        let ports: Vec<_> = config
-            .exposed_ports
-            .iter()
-            .map(|port| (port.port, port.protocol))
-            .collect();
-        assert_eq!(
-            ports,
-            [(53, Protocol::Udp), (80, Protocol::Tcp), (443, Protocol::Tcp)]
-        );
-        assert_eq!(config.labels["a"], "b");
-        let kept = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<ImageConfig>(&kept).unwrap(), config);
-        assert_eq!(parse("null").unwrap(), ImageConfig::default());
-    }
 
     #[test]
     fn a_configuration_that_was_kept_is_held_to_the_same() {
         let kept = |change: &dyn Fn(&mut ImageConfig)| {
-            let mut config = parse(r#"{"Env":["A=b"],"Cmd":["x"],"ExposedPorts":{"80":{}}}"#).unwrap();
+            let mut config = ImageConfig {
+                env: vec![("A".to_owned(), "b".to_owned())],
+                cmd: vec!["x".to_owned()],
+                exposed_ports: vec![ExposedPort {
+                    port: 80,
+                    protocol: Protocol::Tcp,
+                }],
+                ..ImageConfig::default()
+            };
             change(&mut config);
             config.check().map_err(|error| error.to_string())
         };
@@ -301,56 +178,6 @@ mod tests {
             ),
         ] {
             assert!(message.contains(text), "{message}");
-        }
-    }
-
-    #[test]
-    fn values_that_cannot_be_are_refused_with_their_field() {
-        for (config, message) in [
-            (
-                r#"{"Env":["A"]}"#,
-                "image configuration: Env `A` is not NAME=VALUE",
-            ),
-            (
-                r#"{"Env":["=b"]}"#,
-                "image configuration: Env `=b` is not NAME=VALUE",
-            ),
-            (
-                r#"{"Cmd":["a\u0000"]}"#,
-                "image configuration: Cmd `a\\u{0}` holds a zero byte",
-            ),
-            (
-                r#"{"User":"a\nb"}"#,
-                "image configuration: User `a\\nb` is no user",
-            ),
-            (
-                r#"{"WorkingDir":"a"}"#,
-                "image configuration: WorkingDir `a` is not an absolute path",
-            ),
-            (
-                r#"{"ExposedPorts":{"0/tcp":{}}}"#,
-                "image configuration: ExposedPorts `0/tcp` is no port",
-            ),
-            (
-                r#"{"ExposedPorts":{"+1":{}}}"#,
-                "image configuration: ExposedPorts `+1` is no port",
-            ),
-            (
-                r#"{"ExposedPorts":{"80/icmp":{}}}"#,
-                "image configuration: ExposedPorts `80/icmp` is no port",
-            ),
-            (r#"{"Env":"A=b"}"#, "x does not parse"),
-        ] {
-            assert_eq!(parse(config).unwrap_err().to_string(), message);
-        }
-        let long = format!(r#"{{"Cmd":["{}"]}}"#, "a".repeat(TEXT_MAX + 1));
-        assert!(parse(&long).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_a_configuration_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = ConfigDocument::parse("x", &bytes);
         }
     }
 }

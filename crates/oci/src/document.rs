@@ -58,8 +58,17 @@ impl Platform {
         }
     }
 
+    /// Whether something that names its platform runs there. Builders write architectures in their own ways, which
+    /// containerd's `platforms.Normalize` lists; what names none is for whoever asks, as in Docker's first images.
     pub(crate) fn is(self, os: &str, architecture: &str) -> bool {
-        os == "linux" && architecture == self.architecture()
+        let architecture = architecture.to_ascii_lowercase();
+        let architecture = match architecture.as_str() {
+            "x86_64" | "x86-64" => "amd64",
+            "aarch64" => "arm64",
+            "" => self.architecture(),
+            other => other,
+        };
+        (os.is_empty() || os.eq_ignore_ascii_case("linux")) && architecture == self.architecture()
     }
 }
 
@@ -82,7 +91,9 @@ pub(crate) struct Descriptor {
 
 #[derive(Clone, Debug, Deserialize)]
 struct DescribedPlatform {
+    #[serde(default)]
     os: String,
+    #[serde(default)]
     architecture: String,
     variant: Option<String>,
 }
@@ -208,9 +219,11 @@ pub(crate) fn choose<'d>(
     wanted: Platform,
 ) -> Result<&'d Descriptor, OciError> {
     let fits = |found: &&Descriptor| match &found.platform {
-        Some(platform) => wanted.is(&platform.os, &platform.architecture),
+        Some(platform) if !platform.os.is_empty() && !platform.architecture.is_empty() => {
+            wanted.is(&platform.os, &platform.architecture)
+        }
         // A layout's index may leave it out; the image's configuration is asked later.
-        None => index.len() == 1,
+        _ => index.len() == 1,
     };
     index.iter().find(fits).ok_or_else(|| OciError::NoPlatform {
         image: image.to_owned(),

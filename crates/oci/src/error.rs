@@ -18,6 +18,16 @@ pub enum OciError {
         /// The rule it breaks.
         reason: &'static str,
     },
+    /// The reference is for another tool, or to another kind of place.
+    #[error("image reference `{text}`: transport `{transport}:` is not known; {advice}")]
+    UnknownTransport {
+        /// What was given.
+        text: String,
+        /// What stands before the colon.
+        transport: String,
+        /// What can be given instead.
+        advice: &'static str,
+    },
     /// Something that should be a digest is none.
     #[error("`{text}` is no digest; only `sha256:` with 64 lower-case hexadecimal digits is")]
     BadDigest {
@@ -387,6 +397,18 @@ impl OciError {
             *bound = limit;
         }
         self
+    }
+
+    /// Whether a merge can only be done by [`flatten_by_plan`](crate::flatten_by_plan), and then is no failure.
+    #[must_use]
+    pub fn wants_plan(&self) -> bool {
+        matches!(
+            self,
+            Self::Entry {
+                fault: Fault::TakenBack,
+                ..
+            }
+        )
     }
 
     /// Whether there was no room left to write to.

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use crate::config::{ConfigDocument, ImageConfig};
+use crate::config::ImageConfig;
+use crate::config_document::ConfigDocument;
 use crate::digest::Digest;
 use crate::document::{LayerDescriptor, Platform};
 use crate::error::OciError;
@@ -18,6 +19,8 @@ pub struct Image {
     pub config: ImageConfig,
     /// Its layers, oldest first.
     pub layers: Vec<Layer>,
+    /// What was left out of its configuration, a line each, as it may be shown.
+    pub warnings: Vec<String>,
 }
 
 impl Image {
@@ -65,6 +68,7 @@ impl Image {
             digest,
             layers: layers.collect(),
             config: config.config,
+            warnings: config.warnings,
         }
     }
 }

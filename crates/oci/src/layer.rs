@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::cancel::Cancel;
 use crate::digest::{Digest, Hashing};
 use crate::error::{OciError, Stop};
+use crate::meter::Meter;
 
 /// How a layer's archive is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,10 +116,11 @@ impl Layer {
         cancel: &Cancel,
         read: Arc<AtomicU64>,
         limit: u64,
+        meter: &Meter,
     ) -> Result<Checked, OciError> {
         Ok(Checked {
             source: Some(Hashing::new(Bounded {
-                source: self.unpack()?,
+                source: self.unpack(meter)?,
                 cancel: cancel.clone(),
                 read,
                 limit,
@@ -127,7 +129,7 @@ impl Layer {
         })
     }
 
-    fn unpack(&self) -> Result<Box<dyn Read + Send>, OciError> {
+    fn unpack(&self, meter: &Meter) -> Result<Box<dyn Read + Send>, OciError> {
         let mut start = [0; 4];
         let mut head = self.raw();
         let failed = |source| OciError::file(&self.name, "read")(source);
@@ -144,7 +146,7 @@ impl Layer {
                 labelled: self.compression.name(),
             });
         }
-        decode(self.raw(), self.compression).map_err(failed)
+        decode(meter.counted(self.raw()), self.compression).map_err(failed)
     }
 
     fn raw(&self) -> Part {
@@ -157,10 +159,10 @@ impl Layer {
 }
 
 /// Unpacks a compressed stream.
-pub(crate) fn decode(
-    source: impl Read + Send + 'static,
+pub(crate) fn decode<'s>(
+    source: impl Read + Send + 's,
     compression: Compression,
-) -> io::Result<Box<dyn Read + Send>> {
+) -> io::Result<Box<dyn Read + Send + 's>> {
     let source = BufReader::with_capacity(128 * 1024, source);
     Ok(match compression {
         Compression::Plain => Box::new(source),

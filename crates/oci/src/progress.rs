@@ -12,6 +12,13 @@ pub enum Event {
         /// Layers with their stored sizes.
         layers: Vec<(Digest, u64)>,
     },
+    /// A registry's mirror does not serve the image; others are asked.
+    MirrorFailed {
+        /// As the user names it.
+        mirror: String,
+        /// Why, as it may be shown.
+        reason: String,
+    },
     /// A layer was in the cache.
     Cached {
         /// Which.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::digest::Digest;
 use crate::error::OciError;
+use crate::transport;
 
 /// The registry meant by a name without a host.
 pub const DEFAULT_REGISTRY: &str = "docker.io";
@@ -25,9 +26,14 @@ pub enum Reference {
         /// Which of its images; not needed where there is one only.
         tag: Option<String>,
     },
-    /// `docker-archive:FILE`: what `docker save` writes.
+    /// `oci-archive:FILE[:TAG]`: an OCI layout in a tar.
+    OciArchive {
+        /// The archive, maybe with which of its images after a colon: [`split_archive`](crate::split_archive) parts them.
+        file: PathBuf,
+    },
+    /// `docker-archive:FILE[:NAME]`: what `docker save` writes.
     DockerArchive {
-        /// The archive.
+        /// As of an OCI archive; an image is called by its name, or by its place: `@0`.
         file: PathBuf,
     },
 }
@@ -42,13 +48,20 @@ pub struct RegistryReference {
 }
 
 impl Reference {
-    /// Parses `[HOST[:PORT]/]REPOSITORY[:TAG][@sha256:…]`, `oci:DIR[:TAG]` or `docker-archive:FILE`. A name without a
-    /// host is one of docker.io, and there one without a slash is in `library/`. Nothing else is guessed.
+    /// Parses `[HOST[:PORT]/]REPOSITORY[:TAG][@sha256:…]`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or
+    /// `docker-archive:FILE[:NAME]`. A name without a host is one of docker.io, and there one without a slash is in
+    /// `library/`. Nothing else is guessed.
     ///
     /// # Errors
-    /// [`OciError::BadReference`] says which rule the text breaks.
+    /// [`OciError::BadReference`] says which rule the text breaks, [`OciError::UnknownTransport`] that it is for another tool.
     pub fn parse(text: &str) -> Result<Self, OciError> {
         let bad = |reason| bad(text, reason);
+        if let Some(file) = text.strip_prefix("oci-archive:") {
+            if file.is_empty() || file.contains('\0') {
+                return Err(bad("`oci-archive:` wants a file"));
+            }
+            return Ok(Self::OciArchive { file: file.into() });
+        }
         if let Some(rest) = text.strip_prefix("oci:") {
             let (folder, tag) = match rest.rsplit_once(':') {
                 Some((folder, tag)) if is_tag(tag) => (folder, Some(tag.to_owned())),
@@ -89,9 +102,24 @@ impl RegistryReference {
     /// Parses `[HOST[:PORT]/]REPOSITORY[:TAG][@sha256:…]`.
     ///
     /// # Errors
-    /// [`OciError::BadReference`] says which rule the text breaks.
+    /// [`OciError::BadReference`] says which rule the text breaks, [`OciError::UnknownTransport`] that it is no registry's.
     pub fn parse(text: &str) -> Result<Self, OciError> {
         let bad = |reason| bad(text, reason);
+        match transport::named(text) {
+            Some(known) if transport::FILES.contains(&known) => {
+                return Err(bad(
+                    "it is a file's, and a registry's is wanted: `banger image pull` reads files",
+                ));
+            }
+            Some(unknown) => {
+                return Err(OciError::UnknownTransport {
+                    text: escaped(text),
+                    transport: unknown.chars().take(40).collect(),
+                    advice: transport::advice(unknown),
+                });
+            }
+            None => {}
+        }
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => {
                 let digest = Digest::parse(digest)
@@ -209,6 +237,7 @@ impl fmt::Display for Reference {
                 write!(f, "oci:{}", folder.display())?;
                 tag.iter().try_for_each(|tag| write!(f, ":{tag}"))
             }
+            Self::OciArchive { file } => write!(f, "oci-archive:{}", file.display()),
             Self::DockerArchive { file } => write!(f, "docker-archive:{}", file.display()),
         }
     }
@@ -224,9 +253,13 @@ impl FromStr for Reference {
 
 fn bad(text: &str, reason: &'static str) -> OciError {
     OciError::BadReference {
-        text: text.chars().take(300).flat_map(char::escape_default).collect(),
+        text: escaped(text),
         reason,
     }
+}
+
+fn escaped(text: &str) -> String {
+    text.chars().take(300).flat_map(char::escape_default).collect()
 }
 
 /// The rule by which every container tool tells `host/name` from `user/name`.
@@ -351,11 +384,52 @@ mod tests {
         assert_eq!(Reference::parse("oci:b:1.2").unwrap(), layout("b", Some("1.2")));
         assert_eq!(Reference::parse("oci:/a:1/b").unwrap(), layout("/a:1/b", None));
         assert_eq!(
+            Reference::parse("oci-archive:x.tar:1").unwrap(),
+            Reference::OciArchive {
+                file: "x.tar:1".into()
+            }
+        );
+        assert_eq!(
             Reference::parse("docker-archive:x:y.tar").unwrap(),
             Reference::DockerArchive {
                 file: "x:y.tar".into()
             }
         );
+    }
+
+    #[test]
+    fn other_tools_transports_are_named_as_unknown_and_are_no_repositories() {
+        for (text, message) in [
+            (
+                "docker://alpine:3",
+                "image reference `docker://alpine:3`: transport `docker:` is not known; a registry's image is named without one",
+            ),
+            (
+                "docker-daemon:alpine",
+                "image reference `docker-daemon:alpine`: transport `docker-daemon:` is not known; save the image to a file first, \
+                 and pull `docker-archive:FILE`",
+            ),
+            (
+                "dir:x",
+                "image reference `dir:x`: transport `dir:` is not known; an OCI layout is `oci:DIR[:TAG]`",
+            ),
+            (
+                "sif:x",
+                "image reference `sif:x`: transport `sif:` is not known; known are `oci:`, `oci-archive:` and `docker-archive:`, \
+                 and registries without one",
+            ),
+        ] {
+            for error in [
+                Reference::parse(text).unwrap_err(),
+                RegistryReference::parse(text).unwrap_err(),
+            ] {
+                assert_eq!(error.to_string(), message);
+            }
+        }
+        for file in ["oci:x", "oci-archive:x", "docker-archive:x"] {
+            let error = RegistryReference::parse(file).unwrap_err().to_string();
+            assert!(error.ends_with("`banger image pull` reads files"), "{error}");
+        }
     }
 
     #[test]
@@ -395,6 +469,7 @@ mod tests {
             "ä",
             "oci:",
             "docker-archive:",
+            "oci-archive:",
             "a:1:2",
             "../a",
             long.as_str(),

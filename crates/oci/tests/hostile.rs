@@ -159,18 +159,6 @@ fn names_with_newlines_and_255_bytes_are_fine() {
 }
 
 #[test]
-fn a_directory_with_content_that_its_own_layer_takes_back_is_refused() {
-    let archive = Tar::new().dir("d").file("d/x", "1").file("d", "2").dir("d");
-    assert_eq!(
-        refused(&[archive.finish()]),
-        "layer 0, `d/x`: a later entry of the same layer takes it back"
-    );
-    // Without content there is nothing to take back.
-    let archive = Tar::new().dir("d").file("d", "2").file("d", "3").finish();
-    assert_eq!(support::files(&[archive]), [support::pair("d", "file 3")]);
-}
-
-#[test]
 fn whiteouts_of_what_is_not_there_are_nothing() {
     let base = Tar::new().file("f", "1").symlink("loop", "loop").finish();
     let next = Tar::new()

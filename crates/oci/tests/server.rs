@@ -585,6 +585,7 @@ fn mirrors_are_asked_first_and_the_registry_where_they_fail() {
     let mut client = Client::new();
     let mirrors = [mirror.address.to_string(), "127.0.0.1:1".to_owned()].map(|host| Mirror {
         host,
+        path: String::new(),
         plain_http: true,
     });
     client

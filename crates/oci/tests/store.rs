@@ -30,7 +30,7 @@ fn layout(folder: &Path, tag: Option<&str>) -> Result<Image, OciError> {
 }
 
 fn archive(file: &Path, scratch: &Path) -> Result<Image, OciError> {
-    oci::open_docker_archive(file, scratch, 1 << 30, Platform::Amd64, &Cancel::default())
+    oci::open_docker_archive(file, None, scratch, 1 << 30, Platform::Amd64, &Cancel::default())
 }
 
 fn assert_whole(image: &Image) {
@@ -144,8 +144,14 @@ fn what_skopeo_writes_as_a_docker_archive_is_opened_packed_or_not() {
     for compression in [Compression::Gzip, Compression::Zstd] {
         fs::write(&file, pack(&plain, compression)).unwrap();
         assert_whole(&archive(&file, folder.path()).unwrap());
-        let bounded =
-            oci::open_docker_archive(&file, folder.path(), 1000, Platform::Amd64, &Cancel::default());
+        let bounded = oci::open_docker_archive(
+            &file,
+            None,
+            folder.path(),
+            1000,
+            Platform::Amd64,
+            &Cancel::default(),
+        );
         assert!(matches!(bounded, Err(OciError::TooMuch { limit: 1000, .. })));
     }
     assert_eq!(names(folder.path()), ["image.tar"]);
@@ -193,13 +199,9 @@ fn a_docker_archive_that_lacks_or_repeats_something_is_refused() {
         (
             format!("[{entry},{entry}]"),
             &whole[..],
-            "has 2 images where one is wanted; it has x:1, x:1",
+            "has 2 images, and none was named; it has x:1, x:1",
         ),
-        (
-            "[]".to_owned(),
-            &whole[..],
-            "has 0 images where one is wanted; it has ",
-        ),
+        ("[]".to_owned(), &whole[..], "has no image; it has none"),
         ("{".to_owned(), &whole[..], "manifest.json does not parse"),
         (
             format!("[{}]", entry.replace(",\"two/layer.tar\"", "")),
@@ -222,4 +224,55 @@ fn a_docker_archive_that_lacks_or_repeats_something_is_refused() {
         flatten(&opened.layers),
         Err(OciError::WrongContent { .. })
     ));
+}
+
+#[test]
+fn one_of_several_images_of_a_docker_archive_is_chosen_by_its_name_or_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tar = Tar::new();
+    for which in ["a", "b", "c"] {
+        let layer = Tar::new().file("which", which).finish();
+        let config = json!({
+            "os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]},
+        });
+        let meta = support::tar::Meta::default();
+        tar = tar
+            .entry(tar::EntryType::Regular, &format!("{which}.tar"), "", &layer, meta)
+            .file(&format!("{which}.json"), &config.to_string());
+    }
+    let manifest = r#"[{"Config":"a.json","RepoTags":["docker.io/library/app:1","app:old"],"Layers":["a.tar"]},
+        {"Config":"b.json","RepoTags":["host:5000/team/app:1"],"Layers":["b.tar"]},
+        {"Config":"c.json","RepoTags":null,"Layers":["c.tar"]}]"#;
+    let file = folder.path().join("x.tar");
+    fs::write(&file, tar.file("manifest.json", manifest).finish()).unwrap();
+    let open = |name: Option<&str>| {
+        let cancel = Cancel::default();
+        oci::open_docker_archive(&file, name, folder.path(), 1 << 20, Platform::Amd64, &cancel)
+    };
+    for (name, which) in [
+        ("app:1", "a"),
+        ("docker.io/library/app:1", "a"),
+        ("app:old", "a"),
+        ("@0", "a"),
+        ("host:5000/team/app:1", "b"),
+        ("@1", "b"),
+        ("@2", "c"),
+    ] {
+        let image = open(Some(name)).unwrap();
+        let tree = tree(&flatten(&image.layers).unwrap());
+        assert_eq!(tree["which"], format!("file {which}"), "{name}");
+    }
+    let available = "it has docker.io/library/app:1, app:old, host:5000/team/app:1, @2";
+    for (name, message) in [
+        (None, "has 3 images, and none was named"),
+        (Some("app"), "has no image `app`"),
+        (Some("app:2"), "has no image `app:2`"),
+        (Some("@3"), "has no image `@3`"),
+        (Some("@"), "has no image `@`"),
+        (Some("@-1"), "has no image `@-1`"),
+        (Some("a\nb"), r"has no image `a\nb`"),
+    ] {
+        let error = open(name).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("{message}; {available}")), "{error}");
+    }
 }

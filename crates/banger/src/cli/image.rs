@@ -41,9 +41,10 @@ pub enum ImageCommand {
     /// Make an image of a container image, or get one of the catalog's.
     ///
     /// IMAGE is a name of the catalog; [HOST[:PORT]/]REPOSITORY[:TAG][@sha256:DIGEST] in a registry, docker.io if
-    /// none is named; oci:DIR[:TAG], an OCI layout; or docker-archive:FILE, what `docker save` writes. Layers that
-    /// are here already are not fetched again. Pulling what was pulled before brings it up to date; VMs that use it
-    /// keep what they have.
+    /// none is named; oci:DIR[:TAG], an OCI layout; oci-archive:FILE[:TAG], one in a tar; or docker-archive:FILE[:NAME],
+    /// what `docker save` writes: of several images in it the one called NAME, or @0 for the first. Layers that are here
+    /// already are not fetched again. Pulling what was pulled before brings it up to date; VMs that use it keep what they
+    /// have.
     ///
     /// The image is called after the last part of its repository unless --name says otherwise. Logins come from
     /// ~/.docker/config.json and its credential helpers, as `docker login` and `podman login` keep them. One goes to its
@@ -55,7 +56,8 @@ Examples:
   banger image pull alpine:3.19
   banger image pull ghcr.io/org/app:2 --name app
   banger image pull --plain-http localhost:5000/app:dev
-  banger image pull oci:build/layout:latest --name mine")]
+  banger image pull oci:build/layout:latest --name mine
+  banger image pull docker-archive:all.tar:app:2 --name app")]
     Pull(PullArgs),
     /// List the images that are here.
     #[command(

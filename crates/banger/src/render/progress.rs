@@ -14,6 +14,9 @@ use crate::cli::ProgressArgs;
 /// Redraws a second.
 const REDRAWS: u8 = 15;
 
+/// What ends at so many is counted in bytes, which have a rate; packages are fewer.
+const BYTES: u64 = 100_000;
+
 /// The stages of one operation.
 pub struct Progress {
     /// Only on a terminal.
@@ -117,6 +120,9 @@ impl Progress {
             bar
         });
         bar.set_style(match (done, total) {
+            (Some(_), Some(total)) if total >= BYTES => style(
+                "  {prefix}  {wide_msg}  {bytes:>10}  {bytes_per_sec:>12}  [{bar:14}] {percent:>3} %  {elapsed:>4}",
+            ),
             (Some(_), Some(_)) => style("  {prefix}  {wide_msg}  [{bar:20}] {percent:>3} %  {elapsed:>4}"),
             _ => style("  {prefix}  {wide_msg}  {spinner}  {elapsed:>4}"),
         });

@@ -104,12 +104,16 @@ async fn pull_image(place: &Place, args: PullArgs) -> Result<u8, Failure> {
             let done = watch(&client, sending, &mut progress, &mut signals).await?;
             (done, client, name)
         }
-        Reference::DockerArchive { file } => {
+        Reference::OciArchive { file } | Reference::DockerArchive { file } => {
+            let (file, tag) = oci::split_archive(&file, |path| path.is_file());
             let name = file_name(name, &file)?;
             let source = upload::Source::Archive(file);
             let request = UploadImage {
-                format: UploadFormat::DockerArchive,
-                tag: None,
+                format: match args.reference.starts_with("oci-archive:") {
+                    true => UploadFormat::OciLayout,
+                    false => UploadFormat::DockerArchive,
+                },
+                tag,
                 kernel: args.kernel_ref,
             };
             let client = place.connect().await?;

@@ -125,8 +125,19 @@ fn files_are_sent_and_never_named() {
     let reference = format!("oci:{}:v1", layout.display());
     let pulled = daemon.run(&["image", "pull", &reference, "--name", "app"]);
     assert_eq!((pulled.code, pulled.out.as_str()), (0, "app\n"), "{}", pulled.err);
+    let reference = format!("docker-archive:{}:team/app:2", archive.display());
+    assert_eq!(daemon.run(&["image", "pull", &reference]).out, "app\n");
+    let reference = format!("oci-archive:{}:v1", archive.display());
+    assert_eq!(daemon.run(&["image", "pull", &reference]).out, "app\n");
     let calls = daemon.calls();
     assert_eq!(calls[0], "upload app format=docker-archive: 1000000 bytes");
+    assert_eq!(
+        calls[2..],
+        [
+            "upload app format=docker-archive&tag=team%2Fapp%3A2: 1000000 bytes",
+            "upload app format=oci-layout&tag=v1: 1000000 bytes"
+        ]
+    );
     assert!(
         calls[1].starts_with("upload app format=oci-layout&tag=v1: "),
         "{calls:?}"
@@ -182,9 +193,21 @@ fn pruning_tells_what_it_did_or_would_do() {
 #[test]
 fn wrong_references_are_usage() {
     let daemon = FakeDaemon::with(Vec::new());
-    for reference in ["UPPER", "a:b:c", "oci:", "docker-archive:"] {
+    for reference in ["UPPER", "a:b:c", "oci:", "oci-archive:", "docker-archive:"] {
         let refused = daemon.run(&["image", "pull", reference]);
         assert_eq!(refused.code, 2, "{reference}: {}", refused.err);
+    }
+    for (reference, said) in [
+        (
+            "docker://alpine:3",
+            "transport `docker:` is not known; a registry's image is named without one",
+        ),
+        ("docker-daemon:app", "transport `docker-daemon:` is not known; "),
+        ("dir:/tmp/x", "transport `dir:` is not known; "),
+    ] {
+        let refused = daemon.run(&["image", "pull", reference]);
+        assert_eq!(refused.code, 2, "{reference}: {}", refused.err);
+        assert!(refused.err.contains(said), "{}", refused.err);
     }
     assert_eq!(daemon.calls(), Vec::<String>::new());
 }

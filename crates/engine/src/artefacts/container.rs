@@ -37,6 +37,8 @@ pub(crate) enum Origin {
     Archive {
         /// Where it was put.
         file: tempfile::NamedTempFile,
+        /// Which image of it.
+        image: Option<String>,
     },
 }
 
@@ -85,6 +87,12 @@ impl ContainerError {
             OciError::RefusedElsewhere { .. } => Some(
                 "the registry's storage refuses the download: try again, or ask whoever runs it".to_owned(),
             ),
+            OciError::Broken { received, .. } if *received > 0 => {
+                Some("what has come is kept: pulling again goes on from there".to_owned())
+            }
+            OciError::NoSuchTag { .. } => {
+                Some("name one of its images after it: oci:DIR:TAG, docker-archive:FILE:NAME".to_owned())
+            }
             OciError::NotFound { .. } => Some("look for a misspelt name or tag".to_owned()),
             _ => None,
         }
@@ -128,14 +136,17 @@ impl Origin {
             }
             Self::Layout { folder, tag } => {
                 oci::open_layout(folder.path(), tag.as_deref(), Platform::host(), cancel)
+                    .map_err(|error| error.of_upload(folder.path(), "the layout"))
             }
-            Self::Archive { file } => oci::open_docker_archive(
+            Self::Archive { file, image } => oci::open_docker_archive(
                 file.path(),
+                image.as_deref(),
                 file.path().parent().unwrap_or(cache),
                 LARGEST_ARCHIVE,
                 Platform::host(),
                 cancel,
-            ),
+            )
+            .map_err(|error| error.of_upload(file.path(), "the archive")),
         }
     }
 }
@@ -146,6 +157,7 @@ impl Registries {
         let host = reference.host();
         let mirrors = self.mirrors.of(host).iter().map(|mirror| oci::Mirror {
             host: mirror.host.clone(),
+            path: mirror.path.clone(),
             plain_http: mirror.plain_http,
         });
         let own = access.login.iter().map(|login| (host, login));
@@ -177,24 +189,69 @@ pub(crate) fn write(
     compression: Compression,
     out: &mut File,
     cancel: &Cancel,
+    tell: Tell<'_>,
 ) -> Result<Written, ContainerError> {
     let options = erofs::Options {
         compression,
         ..erofs::Options::default()
     };
-    let mut entries = oci::flatten(&image.layers, &Limits::default(), cancel);
+    let (layers, limits) = (&image.layers, Limits::default());
+    match fill(oci::flatten(layers, &limits, cancel), out, options.clone(), tell) {
+        // A layer takes back what it brought before: begun anew, since what was written of it cannot be.
+        Err(ContainerError::Oci(error)) if error.wants_plan() => {
+            tracing::debug!(%error, "written once more by a plan");
+            fill(oci::flatten_by_plan(layers, &limits, cancel), out, options, tell)
+        }
+        written => written,
+    }
+}
+
+/// Writes a stream of entries into `out`, which it empties.
+fn fill(
+    mut entries: Flattened,
+    out: &mut File,
+    options: erofs::Options,
+    tell: Tell<'_>,
+) -> Result<Written, ContainerError> {
+    let meter = entries.meter();
+    let unpacking = || {
+        let (done, total) = meter.read();
+        tell("unpack", done, total);
+    };
     let mut builder = Builder::new(out, options)?;
     while let Some(mut merged) = entries.next()? {
         let entry = merged.entry.clone();
-        if let Err(error) = builder.add(&entry, merged.by_ref()) {
+        unpacking();
+        let data = Told {
+            data: merged.by_ref(),
+            tell: &unpacking,
+        };
+        if let Err(error) = builder.add(&entry, data) {
             drop(merged);
             return Err(cause_of(error, &mut entries));
         }
     }
+    unpacking();
     // The last entry has come, and with it the word that every layer was what its digest says. What was known of the
     // layers makes room for what laying out the image takes.
     drop(entries);
-    Ok(builder.finish()?)
+    Ok(builder.finish_and_tell(&mut |done, total| tell("check", done, total))?)
+}
+
+/// Hears how far the writing of an image is: what is done, and how many bytes of how many.
+pub(crate) type Tell<'t> = &'t dyn Fn(&str, u64, u64);
+
+/// An entry's data, of which it is told while it is read: one file may be most of an image.
+struct Told<'t, R> {
+    data: R,
+    tell: &'t dyn Fn(),
+}
+
+impl<R: Read> Read for Told<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        (self.tell)();
+        self.data.read(buffer)
+    }
 }
 
 /// What made a layer fail is told instead of the place where its reader felt it.
@@ -249,6 +306,10 @@ impl<'o> Layers<'o> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = |layer: &Digest| self.operation.stage("layer", layer.short());
         match event {
+            oci::Event::MirrorFailed { mirror, reason } => {
+                self.operation
+                    .warn(format!("mirror {mirror} does not serve it: {reason}"));
+            }
             oci::Event::Image { layers, .. } => known.sizes = layers.iter().copied().collect(),
             oci::Event::Cached { layer } => {
                 begin(layer).done(&format!("{}  in the cache", layer.short()));
@@ -283,3 +344,6 @@ pub(crate) fn config_of(text: Option<&str>) -> Option<oci::ImageConfig> {
         .inspect_err(|error| tracing::error!(%error, "an image's stored configuration does not decode"))
         .ok()
 }
+
+#[cfg(test)]
+mod tests;

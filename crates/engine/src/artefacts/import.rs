@@ -12,9 +12,10 @@ use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
 use super::container::{self, Origin, Registries, megabytes};
+use super::often::Often;
 use super::{Artefacts, Image, KnownKernel, Made, STAGING, image_path, sync_folder};
 use crate::EngineError;
-use crate::artefacts::SourceError;
+use crate::artefacts::{Progress, Report, SourceError};
 use crate::operations::OperationHandle;
 
 /// Longest name of an image.
@@ -251,7 +252,7 @@ impl Artefacts {
                 stage,
                 operation.cancellation(),
                 guard,
-                move |_, _, _| {
+                move |_, report, _| {
                     let _watch = watch;
                     let fetched = Mutex::default();
                     let pulled = pull(
@@ -259,7 +260,7 @@ impl Artefacts {
                         told.as_deref(),
                         &target,
                         &registries,
-                        &teller,
+                        (&teller, report),
                         (&cancel, &fetched),
                     );
                     if pulled.is_err() && teller.is_out_of_room() {
@@ -330,7 +331,7 @@ fn pull(
     reference: Option<&str>,
     target: &Target,
     registries: &Registries,
-    operation: &OperationHandle,
+    (operation, report): (&OperationHandle, &Progress<'_>),
     (cancel, fetched): (&oci::Cancel, &Mutex<Vec<oci::Digest>>),
 ) -> Result<(NamedTempFile, Made, String), SourceError> {
     let told = |error: container::ContainerError| SourceError::Failed {
@@ -348,7 +349,22 @@ fn pull(
         .as_file()
         .try_clone()
         .map_err(SourceError::file("open", staging.path()))?;
-    let written = container::write(&image, target.compression, &mut out, cancel).map_err(told)?;
+    for warning in &image.warnings {
+        report(Report::Warning(warning));
+    }
+    let often = Often::default();
+    let tell = |what: &str, done, total| {
+        if often.is_due() || done == total {
+            report(Report::Progress(what, Some(done), Some(total)));
+        }
+    };
+    let written = container::write(&image, target.compression, &mut out, cancel, &tell).map_err(told)?;
+    if written.left_out > 0 {
+        report(Report::Warning(&format!(
+            "{} devices 0:0 of the image are left out: in a VM they would stand for names that were removed",
+            written.left_out
+        )));
+    }
     out.sync_all()
         .map_err(SourceError::file("sync", staging.path()))?;
     let config = serde_json::to_string(&image.config).map_err(|error| SourceError::Failed {
@@ -406,6 +422,9 @@ pub(crate) fn parse(text: &str) -> Result<oci::RegistryReference, EngineError> {
         value: text.chars().take(300).flat_map(char::escape_default).collect(),
         why: match error {
             oci::OciError::BadReference { reason, .. } => reason.to_owned(),
+            oci::OciError::UnknownTransport {
+                transport, advice, ..
+            } => format!("transport `{transport}:` is not known; {advice}"),
             other => other.to_string(),
         },
     })

@@ -8,11 +8,13 @@ use crate::cancel::Cancel;
 use crate::error::OciError;
 use crate::fault::Fault;
 use crate::layer::{Checked, Layer};
+use crate::meter::Meter;
 
 /// Counters that all layers of an image share, whichever thread reads them.
 #[derive(Debug)]
 pub(super) struct Budget {
     limits: Limits,
+    meter: Meter,
     entries: AtomicU32,
     names: AtomicU64,
     bytes: Arc<AtomicU64>,
@@ -20,9 +22,10 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, meter: Meter) -> Self {
         Self {
             limits,
+            meter,
             entries: AtomicU32::new(0),
             names: AtomicU64::new(0),
             bytes: Arc::default(),
@@ -32,7 +35,7 @@ impl Budget {
 
     /// A layer's archive, its bytes counted.
     pub(super) fn open(&self, layer: &Layer, cancel: &Cancel) -> Result<Checked, OciError> {
-        layer.open(cancel, Arc::clone(&self.bytes), self.limits.bytes)
+        layer.open(cancel, Arc::clone(&self.bytes), self.limits.bytes, &self.meter)
     }
 
     /// The bound on entries.

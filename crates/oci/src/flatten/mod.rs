@@ -29,6 +29,7 @@ use tarball::{Archive, ArchiveError, Content, Entry, Kind, Member, SparseMap};
 use crate::cancel::Cancel;
 use crate::error::OciError;
 use crate::layer::Layer;
+use crate::meter::Meter;
 
 /// Bounds on what all layers of an image may hold together.
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +58,28 @@ impl Default for Limits {
 /// Merges layers, given oldest first. Nothing is read before the first entry is asked for.
 #[must_use]
 pub fn flatten(layers: &[Layer], limits: &Limits, cancel: &Cancel) -> Flattened {
+    let meter = Meter::default();
+    meter.expect(layers.iter().map(Layer::bytes).sum());
     Flattened {
-        passes: Passes::One(Box::new(Single::new(Budget::new(*limits), layers.len()))),
+        passes: Passes::One(Box::new(Single::new(
+            Budget::new(*limits, meter.clone()),
+            layers.len(),
+        ))),
+        meter,
         layers: layers.to_vec(),
         limits: *limits,
         cancel: cancel.clone(),
+        plan_first: false,
+    }
+}
+
+/// As [`flatten`], with the headers of all layers read before anything is given out: for images of which that fails with
+/// what [`OciError::wants_plan`] knows, since a later entry of a layer takes back what has been given out of it.
+#[must_use]
+pub fn flatten_by_plan(layers: &[Layer], limits: &Limits, cancel: &Cancel) -> Flattened {
+    Flattened {
+        plan_first: true,
+        ..flatten(layers, limits, cancel)
     }
 }
 
@@ -76,6 +94,8 @@ pub struct Flattened {
     layers: Vec<Layer>,
     limits: Limits,
     cancel: Cancel,
+    plan_first: bool,
+    meter: Meter,
 }
 
 #[derive(Debug)]
@@ -142,6 +162,7 @@ impl Flattened {
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend the data")]
     pub fn next(&mut self) -> Result<Option<Merged<'_>>, OciError> {
         let Some(Found { entry, map }) = self.step()? else {
+            self.meter.end();
             return Ok(None);
         };
         let open = match &mut self.passes {
@@ -165,6 +186,12 @@ impl Flattened {
         self.layers.get(at).map_or("", Layer::name)
     }
 
+    /// What says how far it is, also while an entry's data is read.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
     /// Whether the headers of all layers had to be read first, so that layers were unpacked twice.
     #[must_use]
     pub fn needed_a_plan(&self) -> bool {
@@ -174,15 +201,17 @@ impl Flattened {
     fn step(&mut self) -> Result<Option<Found>, OciError> {
         self.cancel.check()?;
         if let Passes::One(single) = &mut self.passes {
-            match single.step(&self.layers, &self.cancel)? {
-                Step::Entry(found) => return Ok(Some(found)),
-                Step::End => return Ok(None),
-                Step::Unsure => {}
+            if !self.plan_first {
+                match single.step(&self.layers, &self.cancel)? {
+                    Step::Entry(found) => return Ok(Some(found)),
+                    Step::End => return Ok(None),
+                    Step::Unsure => {}
+                }
             }
             let left = single.left;
-            tracing::debug!(layer = self.layers[left - 1].name(), "merging needs a plan");
+            tracing::debug!(layers = left, "merging needs a plan");
             let given = single.give_up();
-            let planned = Planned::new(&self.layers, left, given, &self.limits, &self.cancel)?;
+            let planned = Planned::new(&self.layers, left, given, &self.limits, &self.cancel, &self.meter)?;
             self.passes = Passes::Two(Box::new(planned));
         }
         match &mut self.passes {

@@ -12,6 +12,7 @@ use crate::cancel::Cancel;
 use crate::error::OciError;
 use crate::fault::Fault;
 use crate::layer::Layer;
+use crate::meter::Meter;
 
 /// The layers that are left to give out, by plan.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(super) struct Planned {
     wanted: usize,
     /// Names still to be given to the entry before.
     links: Option<Links>,
+    meter: Meter,
 }
 
 #[derive(Debug)]
@@ -45,14 +47,18 @@ impl Planned {
         given: Paths,
         limits: &Limits,
         cancel: &Cancel,
+        meter: &Meter,
     ) -> Result<Self, OciError> {
+        let bytes = |layers: &[Layer]| layers.iter().map(Layer::bytes).sum::<u64>();
+        meter.expect(bytes(layers).saturating_add(bytes(&layers[..left])));
         let mut tree = Tree::new(limits.entries);
         let whole = limits.memory;
         let limits = &Limits {
             memory: whole.saturating_sub(given.cost()),
             ..*limits
         };
-        let scans = scan::scan_all(layers, limits, cancel).map_err(|error| error.with_memory(whole))?;
+        let scans =
+            scan::scan_all(layers, limits, cancel, meter).map_err(|error| error.with_memory(whole))?;
         let mut scanned: usize = scans.iter().map(Scan::cost).sum();
         for (index, (layer, scan)) in (0..).zip(layers.iter().zip(scans)) {
             cancel.check()?;
@@ -79,6 +85,7 @@ impl Planned {
             next: 0,
             wanted: 0,
             links: None,
+            meter: meter.clone(),
         })
     }
 
@@ -159,10 +166,11 @@ impl Planned {
         while self.left > 0 {
             self.left -= 1;
             if self.plan.wanted[self.left].is_empty() {
+                self.meter.pass(layers[self.left].bytes());
                 continue;
             }
             // Counted and bounded in the first pass.
-            let source = layers[self.left].open(cancel, Default::default(), u64::MAX)?;
+            let source = layers[self.left].open(cancel, Default::default(), u64::MAX, &self.meter)?;
             self.open = Some(Open(Archive::new(Ahead::new(source))));
             (self.layer, self.next, self.wanted) = (self.left, 0, 0);
             return Ok(true);

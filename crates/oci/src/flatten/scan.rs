@@ -11,6 +11,7 @@ use crate::cancel::Cancel;
 use crate::error::OciError;
 use crate::fault::{EntryError, Fault};
 use crate::layer::{Compression, Layer};
+use crate::meter::Meter;
 
 /// What the tree needs to know of one layer.
 #[derive(Debug, Default)]
@@ -99,8 +100,13 @@ impl Scan {
 
 /// Scans all layers, as many at once as there are processors. Of those that zstd packed one at a time: unpacking one
 /// takes up to 128 MiB.
-pub(super) fn scan_all(layers: &[Layer], limits: &Limits, cancel: &Cancel) -> Result<Vec<Scan>, OciError> {
-    let budget = Budget::new(*limits);
+pub(super) fn scan_all(
+    layers: &[Layer],
+    limits: &Limits,
+    cancel: &Cancel,
+    meter: &Meter,
+) -> Result<Vec<Scan>, OciError> {
+    let budget = Budget::new(*limits, meter.clone());
     let failed = AtomicBool::new(false);
     let next = AtomicUsize::new(0);
     let alone = Mutex::new(());

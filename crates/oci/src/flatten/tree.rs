@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 use tarball::{NAME_MAX, Names, PATH_MAX, shown};
 
 use super::scan::{Scan, Scanned, ScannedKind};
-use super::whiteout::{Meaning, meaning};
+use super::whiteout::{Meaning, is_whiteout, meaning};
 use crate::fault::{EntryError, Fault, components};
 
 /// An index into [`Tree::nodes`].
@@ -89,9 +89,12 @@ impl Tree {
             let entry = shown(scanned.path);
             move |fault| EntryError { entry, fault }
         };
-        // Whiteouts first: wherever in the archive they stand, they concern older layers only.
+        // Whiteouts first: wherever in the archive they stand, they concern older layers only. What a hard link before
+        // one leads to is remembered, since it is still there at that place of the archive.
         let mut own = Own::default();
-        for scanned in scan.members() {
+        let mut hidden_later: Vec<(u32, Id)> = Vec::new();
+        let hides = scan.members().any(|scanned| is_whiteout(scanned.path));
+        for (ordinal, scanned) in (0..).zip(scan.members()) {
             let names = components(scanned.path).map_err(at(&scanned))?;
             match meaning(names).map_err(at(&scanned))? {
                 Meaning::Opaque(folder) => self.empty(&folder, &own),
@@ -102,6 +105,13 @@ impl Tree {
                     self.cost += path.len() + ALLOCATION + 4 * size_of::<Vec<u8>>();
                     self.check().map_err(at(&scanned))?;
                     own.insert(path);
+                }
+                Meaning::Entry(_) if hides && scanned.kind == ScannedKind::HardLink => {
+                    if let Ok(id) = self.link_target(scanned.target) {
+                        self.cost += 2 * size_of::<(u32, Id)>();
+                        self.check().map_err(at(&scanned))?;
+                        hidden_later.push((ordinal, id));
+                    }
                 }
                 Meaning::Entry(_) | Meaning::Nothing => {}
             }
@@ -114,7 +124,9 @@ impl Tree {
                     self.cost += scanned.target.len() + ALLOCATION;
                     kept += scanned.target.len() + ALLOCATION;
                 }
-                let put = self.put(&names, &scanned, Source { layer, ordinal });
+                let known = hidden_later.binary_search_by_key(&ordinal, |(link, _)| *link);
+                let hidden = known.ok().map(|at| hidden_later[at].1);
+                let put = self.put(&names, &scanned, Source { layer, ordinal }, hidden);
                 put.and_then(|()| self.check()).map_err(at(&scanned))?;
             }
         }
@@ -137,7 +149,14 @@ impl Tree {
         names.try_fold(ROOT, |at, name| self.child(at, name)).is_some()
     }
 
-    fn put(&mut self, names: &[&[u8]], scanned: &Scanned<'_>, source: Source) -> Result<(), Fault> {
+    /// Puts a member at its place. A hard link to what is not there any more leads to `hidden`.
+    fn put(
+        &mut self,
+        names: &[&[u8]],
+        scanned: &Scanned<'_>,
+        source: Source,
+        hidden: Option<Id>,
+    ) -> Result<(), Fault> {
         let Some((name, parents)) = names.split_last() else {
             if scanned.kind != ScannedKind::Directory {
                 return Err(Fault::RootNotDirectory);
@@ -149,7 +168,10 @@ impl Tree {
         let there = self.child(parent, name);
         let body = match scanned.kind {
             ScannedKind::HardLink => {
-                let id = self.link_target(scanned.target)?;
+                let id = match (self.link_target(scanned.target), hidden) {
+                    (Err(Fault::LinkTargetMissing(_)), Some(hidden)) => hidden,
+                    (found, _) => found?,
+                };
                 self.name(parent, name, id);
                 return Ok(());
             }

@@ -20,6 +20,12 @@ pub(super) enum Meaning<'p> {
     Nothing,
 }
 
+/// Whether a path may be a whiteout.
+pub(super) fn is_whiteout(path: &[u8]) -> bool {
+    let last = path.rsplit(|byte| *byte == b'/').find(|name| !name.is_empty());
+    last.is_some_and(|name| name.starts_with(PREFIX))
+}
+
 /// Tells what the names of a path mean.
 pub(super) fn meaning(mut names: Vec<&[u8]>) -> Result<Meaning<'_>, Fault> {
     if names

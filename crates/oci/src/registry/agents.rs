@@ -91,10 +91,12 @@ mod tests {
         Endpoint {
             name: address.to_owned(),
             address: address.to_owned(),
+            path: Default::default(),
             plain_http,
             login: None,
             realms: vec!["auth.example".to_owned(), "r.example:5001".to_owned()],
             dead: false.into(),
+            told: false.into(),
         }
     }
 

@@ -39,7 +39,7 @@ struct Answer {
     access_token: Option<String>,
 }
 
-impl Http {
+impl Http<'_> {
     /// What to answer a challenge with; nothing if there is no login to answer it with.
     pub(super) fn authorise(
         &self,
@@ -60,8 +60,8 @@ impl Http {
                 service,
                 scope,
             } => {
-                let pull = format!("repository:{repository}:pull");
-                let scope = scope.as_deref().unwrap_or(&pull);
+                let own = own_scope(repository);
+                let scope = scope.as_deref().unwrap_or(&own);
                 self.token(endpoint, repository, realm, service.as_deref(), scope)
                     .map(Some)
             }
@@ -156,6 +156,11 @@ impl Http {
             withheld_from,
         })
     }
+}
+
+/// What it takes to pull from a repository (distribution specification, "Token Scope").
+pub(super) fn own_scope(repository: &str) -> String {
+    format!("repository:{repository}:pull")
 }
 
 fn basic(user: &str, password: &str) -> String {

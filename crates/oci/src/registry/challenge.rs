@@ -13,6 +13,21 @@ pub(crate) enum Challenge {
     },
 }
 
+impl Challenge {
+    /// The same with another scope; nothing where that is what it asks for, or is of no matter.
+    pub(crate) fn with_scope(&self, wanted: &str) -> Option<Self> {
+        match self {
+            Self::Basic => None,
+            Self::Bearer { scope, .. } if scope.as_deref() == Some(wanted) => None,
+            Self::Bearer { realm, service, .. } => Some(Self::Bearer {
+                realm: realm.clone(),
+                service: service.clone(),
+                scope: Some(wanted.to_owned()),
+            }),
+        }
+    }
+}
+
 /// A scheme with its parameters.
 type Raw = (String, BTreeMap<String, String>);
 
@@ -26,7 +41,11 @@ pub(crate) fn parse<'h>(headers: impl Iterator<Item = &'h str>) -> Option<Challe
         Some(Challenge::Bearer {
             realm: realm.clone(),
             service: parameters.get("service").cloned(),
-            scope: parameters.get("scope").cloned(),
+            // An empty one names nothing.
+            scope: parameters
+                .get("scope")
+                .filter(|scope| !scope.trim().is_empty())
+                .cloned(),
         })
     });
     bearer.or_else(|| {
@@ -138,6 +157,10 @@ mod tests {
             ),
             (
                 r#"Basic realm="x", Bearer realm="https://y""#,
+                bearer("https://y", None, None),
+            ),
+            (
+                r#"Bearer realm="https://y",scope=" ""#,
                 bearer("https://y", None, None),
             ),
             (r#"Basic realm="x""#, Some(Challenge::Basic)),

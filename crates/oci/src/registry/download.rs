@@ -32,7 +32,7 @@ struct Growing {
     received: u64,
 }
 
-impl Http {
+impl Http<'_> {
     /// The blob from the cache, or from the first of `endpoints` that has it. `told` hears how many bytes are there.
     pub(super) fn blob(
         &self,

@@ -13,8 +13,9 @@ use ureq::tls::TlsConfig;
 use ureq::{Agent, Body, BodyReader};
 
 use super::agents::Agents;
-use super::auth::{Authorisation, Authorisations};
-use super::challenge;
+use super::auth::{Authorisation, Authorisations, own_scope};
+use super::challenge::{self, Challenge};
+use super::mirror::MirrorPath;
 use super::origin::{join, origin};
 use super::outside::Local;
 use super::secrets::Secrets;
@@ -22,6 +23,7 @@ use crate::cancel::{Cancel, Guard};
 use crate::credentials::Login;
 use crate::document::shown;
 use crate::error::OciError;
+use crate::progress::Progress;
 
 const REDIRECTS: usize = 5;
 /// Most that is read of an answer that says what went wrong.
@@ -69,12 +71,16 @@ pub(super) struct Endpoint {
     pub(super) name: String,
     /// Where it answers.
     pub(super) address: String,
+    /// Below what it keeps a registry's repositories.
+    pub(super) path: MirrorPath,
     pub(super) plain_http: bool,
     pub(super) login: Option<Login>,
     /// Hosts of token servers that the user lets the login go to.
     pub(super) realms: Vec<String>,
     /// It could not be reached in this pull: others are asked first from then on.
     pub(super) dead: AtomicBool,
+    /// Its failure has been told of.
+    pub(super) told: AtomicBool,
 }
 
 impl Endpoint {
@@ -126,7 +132,8 @@ struct Followed {
 }
 
 /// Connections and tokens of one pull.
-pub(super) struct Http {
+pub(super) struct Http<'p> {
+    pub(super) progress: Progress<'p>,
     agents: Agents,
     pub(super) cancel: Cancel,
     pub(super) patience: Patience,
@@ -134,8 +141,8 @@ pub(super) struct Http {
     _guards: [Guard; 3],
 }
 
-impl Http {
-    pub(super) fn new(tls: TlsConfig, patience: Patience, cancel: &Cancel) -> Self {
+impl<'p> Http<'p> {
+    pub(super) fn new(tls: TlsConfig, patience: Patience, cancel: &Cancel, progress: Progress<'p>) -> Self {
         let agents = Agents::new(tls, &patience);
         // Of its own: the first failure of a pull ends what else is under way, and not the caller's other work.
         let own = Cancel::default();
@@ -150,6 +157,7 @@ impl Http {
             ended(&agents.outside),
         ];
         Self {
+            progress,
             agents,
             cancel: own,
             patience,
@@ -199,14 +207,15 @@ impl Http {
     /// Asks once; that is, as often as authorisation and redirects take.
     pub(super) fn try_get(&self, want: &Want<'_>) -> Result<Response<Body>, Failure> {
         let endpoint = want.endpoint;
+        let repository = endpoint.path.repository(want.repository);
         let url = format!(
-            "{}://{}/v2/{}/{}",
+            "{}://{}{}/{repository}/{}",
             endpoint.scheme(),
             endpoint.address,
-            want.repository,
+            endpoint.path.api(),
             want.path
         );
-        let key = (endpoint.name.clone(), want.repository.to_owned());
+        let key = (endpoint.name.clone(), repository.clone());
         let known = self.authorisations().get(&key).cloned();
         let answer = self.follow(want, &url, known.as_ref())?;
         // The login is the registry's: whoever else asks for one has no business with it.
@@ -226,12 +235,44 @@ impl Http {
                 })),
             };
         };
-        let Some(fresh) = self.authorise(endpoint, want.repository, &challenge)? else {
-            return self.accept(want, &url, answer, None);
+        // Some registries name a scope that their own token server does not grant for this repository, or a placeholder.
+        let own = own_scope(&repository);
+        let scoped = match &challenge {
+            Challenge::Bearer { scope: Some(_), .. } => challenge.with_scope(&own),
+            _ => None,
         };
+        let answered = match self.authorise(endpoint, &repository, &challenge) {
+            Ok(None) => return self.accept(want, &url, answer, None),
+            Ok(Some(fresh)) => self.ask_as(want, &url, key.clone(), &fresh),
+            Err(failure) => Err(failure),
+        };
+        let (refused, scoped) = match (answered, scoped) {
+            (Err(failure), Some(scoped)) if is_refusal(&failure.error) => (failure, scoped),
+            (answered, _) => return answered,
+        };
+        let answered = match self.authorise(endpoint, &repository, &scoped) {
+            Ok(Some(fresh)) => self.ask_as(want, &url, key, &fresh),
+            Ok(None) => return Err(refused),
+            Err(failure) => Err(failure),
+        };
+        // What was said first is about what the registry asked for.
+        answered.map_err(|failure| match is_refusal(&failure.error) {
+            true => refused,
+            false => failure,
+        })
+    }
+
+    /// Asks once more, with what answers a challenge, which is kept.
+    fn ask_as(
+        &self,
+        want: &Want<'_>,
+        url: &str,
+        key: (String, String),
+        fresh: &Authorisation,
+    ) -> Result<Response<Body>, Failure> {
         self.authorisations().insert(key, fresh.clone());
-        let answer = self.follow(want, &url, Some(&fresh))?;
-        self.accept(want, &url, answer, Some(&fresh))
+        let answer = self.follow(want, url, Some(fresh))?;
+        self.accept(want, url, answer, Some(fresh))
     }
 
     /// Sends the request and goes where it is sent on. Credentials stay with the server they are for: the first
@@ -383,6 +424,14 @@ impl Http {
         // Nothing that holds the lock can panic half-way.
         self.authorisations.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the repository is refused to whom it was asked for, by the registry itself or its token server.
+fn is_refusal(error: &OciError) -> bool {
+    matches!(
+        error,
+        OciError::Unauthorised { .. } | OciError::LoginWithheld { .. }
+    )
 }
 
 pub(super) fn parse_uri(url: &str) -> Result<Uri, OciError> {

@@ -8,6 +8,7 @@ mod download;
 mod held;
 mod http;
 mod local;
+mod mirror;
 mod origin;
 mod outside;
 mod pull;
@@ -23,6 +24,7 @@ pub(crate) use local::{is_local_address, leads_here};
 pub use trust::tls;
 
 use self::http::Endpoint;
+use self::mirror::MirrorPath;
 use crate::credentials::Login;
 use crate::document::Platform;
 use crate::error::OciError;
@@ -33,6 +35,9 @@ use crate::reference::RegistryReference;
 pub struct Mirror {
     /// `host` or `host:port`.
     pub host: String,
+    /// Where it keeps the repositories: empty, `project` or `a/b` before their names, or the path of an API of its own,
+    /// which ends in `/v2`.
+    pub path: String,
     /// Whether it is spoken to without TLS.
     pub plain_http: bool,
 }
@@ -103,19 +108,23 @@ impl Registry {
             .map(|mirror| Endpoint {
                 name: mirror.host.clone(),
                 address: mirror.host.clone(),
+                path: MirrorPath::new(&mirror.path),
                 plain_http: mirror.plain_http,
                 login: login(&mirror.host),
                 realms: realms(&mirror.host),
                 dead: false.into(),
+                told: false.into(),
             })
             .collect();
         endpoints.push(Endpoint {
             name: reference.host().to_owned(),
             address: reference.endpoint().to_owned(),
+            path: MirrorPath::default(),
             plain_http: self.options.plain_http,
             login: login(reference.host()),
             realms: realms(reference.host()),
             dead: false.into(),
+            told: false.into(),
         });
         endpoints
     }

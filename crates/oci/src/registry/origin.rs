@@ -114,10 +114,12 @@ mod tests {
         Endpoint {
             name: name.to_owned(),
             address: address.to_owned(),
+            path: Default::default(),
             plain_http,
             login: None,
             realms: realms.iter().map(|realm| (*realm).to_owned()).collect(),
             dead: false.into(),
+            told: false.into(),
         }
     }
 

@@ -14,9 +14,11 @@ use super::http::{Endpoint, Http, Want};
 use super::secrets::Secrets;
 use crate::cache::LayerCache;
 use crate::cancel::Cancel;
-use crate::config::ConfigDocument;
+use crate::config_document::ConfigDocument;
 use crate::digest::Digest;
-use crate::document::{DOCUMENT_MAX, Descriptor, Document, LayerDescriptor, Manifest, accepted, choose};
+use crate::document::{
+    DOCUMENT_MAX, Descriptor, Document, LayerDescriptor, Manifest, accepted, choose, shown,
+};
 use crate::error::OciError;
 use crate::image::Image;
 use crate::layer::Part;
@@ -28,7 +30,7 @@ const DEPTH: usize = 3;
 
 /// One pull of one image.
 struct Pull<'p> {
-    http: Http,
+    http: Http<'p>,
     endpoints: Vec<Endpoint>,
     reference: &'p RegistryReference,
     cache: &'p LayerCache,
@@ -48,7 +50,7 @@ impl Registry {
         cancel: &Cancel,
     ) -> Result<Image, OciError> {
         let pull = Pull {
-            http: Http::new(self.tls.clone(), self.options.patience, cancel),
+            http: Http::new(self.tls.clone(), self.options.patience, cancel, progress),
             endpoints: self.endpoints(reference),
             reference,
             cache,
@@ -260,8 +262,9 @@ impl Pull<'_> {
     }
 }
 
-impl Http {
+impl Http<'_> {
     /// Asks one endpoint after the other until one has what is wanted. The last error counts: it is the registry's own.
+    /// What is wrong with a mirror is told once; that it does not have something is nothing wrong.
     pub(super) fn each<T>(
         &self,
         endpoints: &[Endpoint],
@@ -275,10 +278,32 @@ impl Http {
             match ask(mirror) {
                 Ok(answer) => return Ok(answer),
                 Err(OciError::Cancelled) => return Err(OciError::Cancelled),
-                Err(error) => tracing::info!(mirror = mirror.name, %error, "the mirror does not serve"),
+                Err(OciError::NotFound { .. }) => tracing::debug!(mirror = mirror.name, "not in the mirror"),
+                Err(error) => self.tell_of(mirror, error),
             }
         }
         ask(last)
+    }
+
+    fn tell_of(&self, mirror: &Endpoint, error: OciError) {
+        if mirror.told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let secrets = {
+            let sent = self.authorisations();
+            Secrets::of_all([mirror.login.as_ref()], sent.values())
+        };
+        let error = secrets.left_out_of_error(&mirror.name, "", error);
+        let cause = std::error::Error::source(&error);
+        let reason = match cause {
+            Some(cause) => format!("{error}: {}", shown(&cause.to_string())),
+            None => error.to_string(),
+        };
+        tracing::info!(mirror = mirror.name, reason, "the mirror does not serve");
+        (self.progress)(Event::MirrorFailed {
+            mirror: mirror.name.clone(),
+            reason,
+        });
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tarball::{Archive, Kind};
 
 use crate::cancel::Cancel;
-use crate::config::ConfigDocument;
+use crate::config_document::ConfigDocument;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_MAX, Platform, shown};
 use crate::error::{OciError, Stop};
@@ -20,6 +20,7 @@ use crate::fault::components;
 use crate::image::Image;
 use crate::layer::{Bounded, Compression, Layer, Part, decode};
 use crate::plain_file;
+use crate::reference::RegistryReference;
 
 /// Layers, their folders and old-style metadata; far more than docker's 127 layers need.
 const MEMBERS_MAX: usize = 10_000;
@@ -46,13 +47,15 @@ struct Members<'m> {
     members: HashMap<Vec<u8>, Member>,
 }
 
-/// Opens the image of a docker archive. One that is compressed as a whole is first unpacked into a file without a name
-/// in `scratch`, of at most `limit` bytes. Several images in one archive are refused.
+/// Opens an image of a docker archive: the one called `image` there, by its name or its place (`@0`), which need not be
+/// said where there is one only. An archive that is compressed as a whole is first unpacked into a file without a name in
+/// `scratch`, of at most `limit` bytes.
 ///
 /// # Errors
 /// Each names the file or value at fault; see [`OciError`].
 pub fn open_docker_archive(
     path: &Path,
+    image: Option<&str>,
     scratch: &Path,
     limit: u64,
     platform: Platform,
@@ -72,15 +75,7 @@ pub fn open_docker_archive(
     let what = format!("{}: manifest.json", path.display());
     let images: Vec<Entry> =
         serde_json::from_slice(&bytes).map_err(|source| OciError::BadDocument { what, source })?;
-    let [image] = images.as_slice() else {
-        let tags = images.iter().flat_map(|image| image.repo_tags.iter().flatten());
-        let tags: Vec<String> = tags.take(20).map(|tag| shown(tag)).collect();
-        return Err(OciError::NoSuchTag {
-            path: path.to_owned(),
-            wanted: format!("{} images where one is wanted", images.len()),
-            available: tags.join(", "),
-        });
-    };
+    let image = select(path, &images, image)?;
     let config = members.small(image.config.as_bytes())?;
     let digest = Digest::of(&config);
     let config = ConfigDocument::parse(&format!("configuration {digest}"), &config)?;
@@ -105,6 +100,48 @@ pub fn open_docker_archive(
         digest,
         layers: layers.collect::<Result<_, _>>()?,
         config: config.config,
+        warnings: config.warnings,
+    })
+}
+
+/// The entry that a name means. Names are compared as references, so that those that docker shortens are the same.
+fn select<'e>(path: &Path, images: &'e [Entry], wanted: Option<&str>) -> Result<&'e Entry, OciError> {
+    let found = match wanted {
+        None => images.first().filter(|_| images.len() == 1),
+        Some(name) => match name.strip_prefix('@').map(str::parse) {
+            Some(place) => place.ok().and_then(|place: usize| images.get(place)),
+            None => {
+                let reference = RegistryReference::parse(name).ok();
+                let is_it = |tag: &String| {
+                    tag == name || reference.is_some() && RegistryReference::parse(tag).ok() == reference
+                };
+                images
+                    .iter()
+                    .find(|image| image.repo_tags.iter().flatten().any(is_it))
+            }
+        },
+    };
+    found.ok_or_else(|| {
+        let names = images.iter().enumerate().flat_map(|(place, image)| {
+            let tags: Vec<String> = image.repo_tags.iter().flatten().map(|tag| shown(tag)).collect();
+            match tags.is_empty() {
+                true => vec![format!("@{place}")],
+                false => tags,
+            }
+        });
+        let names: Vec<String> = names.take(20).collect();
+        OciError::NoSuchTag {
+            path: path.to_owned(),
+            wanted: match wanted {
+                Some(name) => format!("no image `{}`", shown(name)),
+                None if images.is_empty() => "no image".to_owned(),
+                None => format!("{} images, and none was named", images.len()),
+            },
+            available: match names.is_empty() {
+                true => "none".to_owned(),
+                false => names.join(", "),
+            },
+        }
     })
 }
 

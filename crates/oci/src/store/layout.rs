@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::cancel::Cancel;
-use crate::config::ConfigDocument;
+use crate::config_document::ConfigDocument;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_MAX, Descriptor, Document, Platform, choose, shown};
 use crate::error::OciError;

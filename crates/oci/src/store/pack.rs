@@ -9,11 +9,16 @@ use crate::digest::Digest;
 use crate::document::{DOCUMENT_MAX, shown};
 use crate::error::OciError;
 use crate::fault::Fault;
+use crate::layer::{Compression, decode};
 use crate::plain_file;
 
 /// Members that no image comes near to.
 const MEMBERS_MAX: usize = 100_000;
 const BLOBS: &str = "blobs/sha256";
+/// Folders that a layout has.
+const FOLDERS: [&str; 4] = ["", ".", "blobs", BLOBS];
+/// What `docker save` puts beside a layout for readers of old.
+const BESIDE: [&str; 2] = ["manifest.json", "repositories"];
 const DOCUMENTS: [&str; 2] = ["oci-layout", "index.json"];
 
 /// Writes the layout in `folder` as a tar. Blobs of other images in it go along.
@@ -51,11 +56,12 @@ fn append(tar: &mut tar::Builder<impl Write>, folder: &Path, name: &str) -> Resu
         .map_err(OciError::file(&path, "send"))
 }
 
-/// Unpacks such a tar into `folder`, which is empty.
+/// Unpacks such a tar, or one that another tool has made of a layout, into `folder`, which is empty. It may be compressed
+/// as a whole, have members for the layout's folders, and what `docker save` puts beside: those are left out.
 ///
 /// # Errors
 /// A member that is none of a layout's, comes twice, or is too large; a tar that is damaged or cut off.
-pub fn unpack_layout(tar: impl Read, folder: &Path, limit: u64) -> Result<(), OciError> {
+pub fn unpack_layout(tar: impl Read + Send, folder: &Path, limit: u64) -> Result<(), OciError> {
     let bad = |entry: &str, reason: &str| OciError::BadStore {
         path: "the archive".into(),
         reason: format!("`{entry}` {reason}"),
@@ -70,22 +76,30 @@ pub fn unpack_layout(tar: impl Read, folder: &Path, limit: u64) -> Result<(), Oc
     };
     let blobs = folder.join(BLOBS);
     fs::create_dir_all(&blobs).map_err(OciError::file(&blobs, "create"))?;
-    let mut archive = tar::Archive::new(tar);
+    let mut archive = tar::Archive::new(unpacked(tar).map_err(damaged(""))?);
     let mut left = limit;
     let mut members = 0;
     for entry in archive.entries().map_err(damaged(""))? {
         let mut entry = entry.map_err(damaged(""))?;
-        let name = shown(&String::from_utf8_lossy(&entry.path_bytes()));
+        let written = shown(&String::from_utf8_lossy(&entry.path_bytes()));
+        let name = written.strip_prefix("./").unwrap_or(&written).to_owned();
         let size = entry.size();
         members += 1;
-        if !entry.header().entry_type().is_file() || !is_member(&name) {
-            return Err(bad(&name, "belongs to no layout"));
+        let kind = entry.header().entry_type();
+        let beside = kind.is_dir() && FOLDERS.contains(&name.trim_end_matches('/'))
+            || kind.is_file() && BESIDE.contains(&name.as_str());
+        let member = kind.is_file() && is_member(&name);
+        if !beside && !member {
+            return Err(bad(&written, "belongs to no layout"));
         }
         let document = DOCUMENTS.contains(&name.as_str());
         if members > MEMBERS_MAX || size > left || (document && size > DOCUMENT_MAX) {
             return Err(bad(&name, "is more than an image may hold"));
         }
         left -= size;
+        if beside {
+            continue;
+        }
         let path = folder.join(&name);
         let mut out = OpenOptions::new()
             .write(true)
@@ -102,6 +116,14 @@ pub fn unpack_layout(tar: impl Read, folder: &Path, limit: u64) -> Result<(), Oc
         }
     }
     Ok(())
+}
+
+/// What an archive holds, whatever it is packed with.
+fn unpacked<'t>(mut tar: impl Read + Send + 't) -> io::Result<Box<dyn Read + Send + 't>> {
+    let mut start = Vec::new();
+    tar.by_ref().take(4).read_to_end(&mut start)?;
+    let compression = Compression::of(&start);
+    decode(io::Cursor::new(start).chain(tar), compression)
 }
 
 fn is_member(name: &str) -> bool {
@@ -162,6 +184,39 @@ mod tests {
     }
 
     #[test]
+    fn a_layout_that_another_tool_has_packed_is_unpacked() {
+        use tar::EntryType;
+        let (file, folder) = (EntryType::Regular, EntryType::Directory);
+        let blob = format!("./blobs/sha256/{}", Digest::of(b"blob").hex());
+        let tar = tar_of(&[
+            ("./", folder, b""),
+            ("./blobs/", folder, b""),
+            ("./blobs/sha256/", folder, b""),
+            (&blob, file, b"blob"),
+            ("index.json", file, b"[]"),
+            ("./oci-layout", file, b"{}"),
+            ("manifest.json", file, b"[1]"),
+            ("repositories", file, b"{}"),
+        ]);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&tar).unwrap();
+        for packed in [
+            tar.clone(),
+            gzip.finish().unwrap(),
+            zstd::encode_all(tar.as_slice(), 1).unwrap(),
+        ] {
+            let there = unpack(&packed).unwrap();
+            assert_eq!(fs::read(there.path().join(&blob)).unwrap(), b"blob");
+            let mut names: Vec<_> = fs::read_dir(there.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name())
+                .collect();
+            names.sort();
+            assert_eq!(names, ["blobs", "index.json", "oci-layout"]);
+        }
+    }
+
+    #[test]
     fn members_that_belong_to_no_layout_are_refused_by_name() {
         use tar::EntryType;
         let file = EntryType::Regular;
@@ -172,7 +227,11 @@ mod tests {
             ("blobs/sha256/../../../x", file),
             ("blobs/sha256/abc", file),
             ("index.json", EntryType::Symlink),
-            ("blobs", EntryType::Directory),
+            ("blobs/sha512", EntryType::Directory),
+            ("x", EntryType::Directory),
+            ("blobs", EntryType::Symlink),
+            ("manifest.json", EntryType::Symlink),
+            ("x/manifest.json", file),
         ] {
             let error = unpack(&tar_of(&[(name, kind, b"")])).unwrap_err();
             assert_eq!(error, format!("the archive: `{name}` belongs to no layout"));

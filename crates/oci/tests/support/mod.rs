@@ -67,7 +67,13 @@ pub fn flatten_within(layers: &[Layer], limits: &Limits) -> Result<Vec<Flat>, Oc
 
 /// Everything, and whether it took a plan.
 pub fn flatten_and_tell(layers: &[Layer], limits: &Limits) -> Result<(Vec<Flat>, bool), OciError> {
-    let mut flattened = oci::flatten(layers, limits, &Cancel::default());
+    match collect(oci::flatten(layers, limits, &Cancel::default())) {
+        Err(error) if error.wants_plan() => collect(oci::flatten_by_plan(layers, limits, &Cancel::default())),
+        outcome => outcome,
+    }
+}
+
+fn collect(mut flattened: oci::Flattened) -> Result<(Vec<Flat>, bool), OciError> {
     let mut found = Vec::new();
     while let Some(mut merged) = flattened.next()? {
         let mut data = Vec::new();
