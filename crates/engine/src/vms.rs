@@ -424,7 +424,7 @@ impl Vms {
 
 /// A command that names no user or folder of its own gets its image's. A shell is root's, in root's home.
 fn as_the_image_says(mut exec: guest::Exec, config: Option<&str>) -> guest::Exec {
-    if !exec.argv.is_empty()
+    if !exec.is_shell()
         && let Some(config) = container::config_of(config)
     {
         let some = |text: String| Some(text).filter(|text| !text.is_empty());

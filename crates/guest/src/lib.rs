@@ -22,6 +22,7 @@ mod ssh;
 mod text;
 mod types;
 mod vsock;
+mod words;
 
 pub use client::{Activity, Agent, AgentStream, Channel, ExecStream};
 pub use error::AgentError;

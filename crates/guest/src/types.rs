@@ -92,6 +92,9 @@ pub struct WindowSize {
 pub struct Exec {
     /// Program and arguments. Empty: a login shell of the user.
     pub argv: Vec<String>,
+    /// Program and arguments in hex, in the place of `argv`, where one of them is no UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argv_hex: Option<Vec<String>>,
     /// Variables added to the environment, over the configured ones.
     #[serde(default)]
     pub env: BTreeMap<String, String>,

@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -24,11 +24,14 @@ use super::terminal;
 use crate::descriptor::Descriptor;
 use crate::problem::{bad_request, internal, problem};
 
+/// Longest argument or variable with the zero byte at its end (`MAX_ARG_STRLEN` of Linux, execve(2)).
+const LONGEST_WORD: usize = 128 << 10;
+
 /// What is executed, under which name and with which arguments.
 struct Program {
     path: PathBuf,
     name: OsString,
-    arguments: Vec<String>,
+    arguments: Vec<OsString>,
 }
 
 /// Starts the command. The slot is its own until it has ended.
@@ -37,14 +40,14 @@ pub(super) fn launch(
     exec: &Exec,
     slot: OwnedSemaphorePermit,
 ) -> Result<Running, Problem> {
-    check(exec)?;
+    let words = check(exec)?;
     let account = account(commands, exec)?;
     let credentials = credentials(&account)?;
     let workdir = workdir(exec, &account)?;
     let shell = program::shell(&account);
     let named_shell = shell.as_deref().unwrap_or(&account.shell);
     let environment = environment::compose(&account, named_shell, &commands.environment(), exec);
-    let program = program(exec, shell.as_deref(), &environment, &workdir)?;
+    let program = program(words, shell.as_deref(), &environment, &workdir)?;
 
     let mut command = Command::new(&program.path);
     command
@@ -74,12 +77,30 @@ pub(super) fn launch(
     }
 }
 
-fn check(exec: &Exec) -> Result<(), Problem> {
+/// Gives the command's words.
+fn check(exec: &Exec) -> Result<Vec<OsString>, Problem> {
     environment::check(&exec.env)?;
-    if exec.argv.iter().any(|argument| argument.contains('\0')) {
+    let words = exec.words().map_err(|error| bad_request(error.to_string()))?;
+    if words.iter().any(|word| word.contains(&0)) {
         return Err(bad_request("an argument has a NUL in it"));
     }
-    if exec.argv.first().is_some_and(String::is_empty) {
+    if let Some(place) = words.iter().position(|word| word.len() >= LONGEST_WORD) {
+        return Err(bad_request(format!(
+            "argument {place} has {} bytes, and Linux takes less than {LONGEST_WORD}; stdin takes any number",
+            words[place].len()
+        )));
+    }
+    if let Some((name, _)) = exec
+        .env
+        .iter()
+        .find(|(name, value)| name.len() + value.len() + 1 >= LONGEST_WORD)
+    {
+        let name = name.escape_debug();
+        return Err(bad_request(format!(
+            "the variable `{name}` is longer than the {LONGEST_WORD} bytes that Linux takes"
+        )));
+    }
+    if words.first().is_some_and(Vec::is_empty) {
         return Err(problem(
             ProblemCode::CommandNotFound,
             "the command's name is empty",
@@ -88,7 +109,7 @@ fn check(exec: &Exec) -> Result<(), Problem> {
     if exec.term.as_ref().is_some_and(|term| term.contains('\0')) {
         return Err(bad_request("the value of `TERM` has a NUL in it"));
     }
-    Ok(())
+    Ok(words.into_iter().map(OsString::from_vec).collect())
 }
 
 fn account(commands: &Commands, exec: &Exec) -> Result<Account, Problem> {
@@ -143,12 +164,13 @@ fn no_workdir(path: &Path, reason: impl std::fmt::Display) -> Problem {
 }
 
 fn program(
-    exec: &Exec,
+    words: Vec<OsString>,
     shell: Option<&Path>,
     environment: &Environment,
     workdir: &Path,
 ) -> Result<Program, Problem> {
-    let Some((name, arguments)) = exec.argv.split_first() else {
+    let mut words = words.into_iter();
+    let Some(name) = words.next() else {
         let path = shell.ok_or_else(|| {
             problem(
                 ProblemCode::CommandNotFound,
@@ -163,9 +185,9 @@ fn program(
     };
     let search = environment.get(std::ffi::OsStr::new("PATH"));
     Ok(Program {
-        path: program::find(name, search.map_or("".as_ref(), OsString::as_os_str), workdir)?,
-        name: name.into(),
-        arguments: arguments.to_vec(),
+        path: program::find(&name, search.map_or("".as_ref(), OsString::as_os_str), workdir)?,
+        name,
+        arguments: words.collect(),
     })
 }
 
@@ -224,9 +246,9 @@ fn not_started(failure: &NotStarted, path: &Path, workdir: &Path) -> Problem {
                     path.display().to_string().escape_debug()
                 ),
             ),
-            Some(Errno::TOOBIG) => {
-                bad_request("arguments and environment are too long for the guest's kernel")
-            }
+            Some(Errno::TOOBIG) => bad_request(
+                "arguments and environment together are more than the guest's kernel takes: a quarter of `ulimit -s`, 2 MiB as a rule",
+            ),
             Some(
                 Errno::ACCESS
                 | Errno::NOEXEC

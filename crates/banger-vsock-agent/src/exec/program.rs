@@ -1,6 +1,7 @@
 //! Finding the program that a command names, in the guest's `PATH`.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -29,9 +30,9 @@ fn look(path: &Path) -> Candidate {
 }
 
 /// Finds `name` as execvp(3) does: with a slash it is a path, from `workdir`; without, it is searched for.
-pub(super) fn find(name: &str, search: &OsStr, workdir: &Path) -> Result<PathBuf, Problem> {
+pub(super) fn find(name: &OsStr, search: &OsStr, workdir: &Path) -> Result<PathBuf, Problem> {
     let mut seen = None;
-    let candidates: Vec<PathBuf> = if name.contains('/') {
+    let candidates: Vec<PathBuf> = if name.as_bytes().contains(&b'/') {
         vec![workdir.join(name)]
     } else {
         std::env::split_paths(search)
@@ -49,7 +50,10 @@ pub(super) fn find(name: &str, search: &OsStr, workdir: &Path) -> Result<PathBuf
         Some(path) => not_executable(&path, "not an executable file"),
         None => problem(
             ProblemCode::CommandNotFound,
-            format!("`{}` not found in the guest", name.escape_debug()),
+            format!(
+                "`{}` not found in the guest",
+                name.to_string_lossy().escape_debug()
+            ),
         ),
     })
 }

@@ -33,6 +33,20 @@ async fn output_comes_apart_and_the_exit_code_is_the_commands_own() {
 }
 
 #[tokio::test]
+async fn words_of_any_bytes_reach_the_command() {
+    let machine = Machine::with_vsock();
+    let agent = machine.agent().await;
+    let script = "printf %s \"$1\" | od -An -v -tx1";
+    let mut exec = Exec::default();
+    exec.set_words(
+        [&b"sh"[..], b"-c", script.as_bytes(), b"sh", b"caf\xe9\xff"]
+            .map(<[u8]>::to_vec)
+            .to_vec(),
+    );
+    assert_eq!(run(&agent, &exec).await.stdout, " 63 61 66 e9 ff\n");
+}
+
+#[tokio::test]
 async fn a_command_without_input_reads_end_of_file() {
     let machine = Machine::with_vsock();
     let agent = machine.agent().await;
@@ -226,6 +240,21 @@ async fn what_cannot_be_started_says_why_and_starts_nothing() {
         (with(&|e| e.argv.push("a\0b".into())), ProblemCode::BadRequest),
         (
             with(&|e| drop(e.env.insert("A=B".into(), String::new()))),
+            ProblemCode::BadRequest,
+        ),
+        (
+            with(&|e| e.argv_hex = Some(vec!["74727565".into()])),
+            ProblemCode::BadRequest,
+        ),
+        (
+            with(&|e| {
+                e.argv.clear();
+                e.argv_hex = Some(vec!["xx".into()]);
+            }),
+            ProblemCode::BadRequest,
+        ),
+        (
+            with(&|e| e.set_words(vec![b"true".to_vec(), b"\xff\0".to_vec()])),
             ProblemCode::BadRequest,
         ),
         (

@@ -1,6 +1,5 @@
 //! A command in a guest, from its start to its exit code.
 
-use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -58,18 +57,6 @@ pub fn terminal_for_shell(instead: &str) -> Result<Streams, Failure> {
         return Ok(Streams::Terminal);
     }
     Err(Failure::usage("cannot open a shell: stdin is no terminal").with_hint(instead))
-}
-
-/// A command's words as the guest takes them.
-///
-/// # Errors
-/// One that is not UTF-8.
-pub fn words(command: Vec<OsString>) -> Result<Vec<String>, Failure> {
-    let word = |word: OsString| {
-        word.into_string()
-            .map_err(|word| Failure::usage(format!("the command holds {word:?}, which is not UTF-8")))
-    };
-    command.into_iter().map(word).collect()
 }
 
 /// Runs `exec` in a VM, joined to the user's streams, until it ends.

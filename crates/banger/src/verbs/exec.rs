@@ -1,5 +1,8 @@
 //! `banger vm exec` and `banger vm shell`.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
 use guest::Exec;
 
 use super::command::{self, Streams};
@@ -14,13 +17,13 @@ use crate::terminal::Signals;
 /// # Errors
 /// The command did not run to its end.
 pub async fn exec(place: &Place, args: ExecArgs) -> Result<u8, Failure> {
-    let exec = Exec {
-        argv: command::words(args.command)?,
+    let mut exec = Exec {
         env: args.environment.resolve(|name| std::env::var_os(name))?,
         workdir: args.workdir,
         user: args.user,
         ..Exec::default()
     };
+    exec.set_words(args.command.into_iter().map(OsString::into_vec).collect());
     let streams = Streams::of(args.interactive, args.tty);
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;

@@ -1,5 +1,8 @@
 //! `banger vm run`: makes a VM, boots it, and opens a shell or runs a command in it.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
 use api::client::{Action, Client, ClientError};
 use api::{CreateVm, Vm, VmState};
 use guest::Exec;
@@ -53,10 +56,10 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     };
     let mut exec = Exec {
         workdir: plan.as_ref().map(|_| GUEST_PATH.to_owned()),
-        argv: command::words(args.command)?,
         user: args.user,
         ..Exec::default()
     };
+    let words: Vec<Vec<u8>> = args.command.into_iter().map(OsString::into_vec).collect();
     let mut request = CreateVm {
         start: true,
         ephemeral: args.rm,
@@ -121,14 +124,16 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         let image = client.image(&vm.image).await;
         match image
             .map_err(Failure::from)
-            .and_then(|image| entry_point(&image, exec.argv))
+            .and_then(|image| entry_point(&image, words))
         {
-            Ok(argv) => exec.argv = argv,
+            Ok(words) => exec.set_words(words),
             Err(failure) => {
                 delete(place, &client, &vm, &mut signals).await?;
                 return Err(failure);
             }
         }
+    } else {
+        exec.set_words(words);
     }
     let outcome = command::run(&client, &vm.id, exec, streams, &mut signals).await;
     let code = match &outcome {
@@ -197,15 +202,19 @@ fn tools(plan: Option<&Plan>, request: &CreateVm) -> Result<Option<&'static str>
 }
 
 /// What an image runs: its entry point with its own arguments, or with those given.
-fn entry_point(image: &api::Image, given: Vec<String>) -> Result<Vec<String>, Failure> {
+fn entry_point(image: &api::Image, given: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Failure> {
     let config = image.config.clone().unwrap_or_default();
-    let mut argv = config.entrypoint;
-    argv.extend(if given.is_empty() { config.cmd } else { given });
-    if argv.is_empty() {
+    let bytes = |words: Vec<String>| words.into_iter().map(String::into_bytes);
+    let mut words: Vec<Vec<u8>> = bytes(config.entrypoint).collect();
+    match given.is_empty() {
+        true => words.extend(bytes(config.cmd)),
+        false => words.extend(given),
+    }
+    if words.is_empty() {
         let message = format!("the image `{}` does not say what it runs", image.name);
         return Err(Failure::new(message).with_hint("give a command after `--`, without --entrypoint"));
     }
-    Ok(argv)
+    Ok(words)
 }
 
 /// Deletes the VM, by another daemon if the first one has gone meanwhile.

@@ -46,6 +46,32 @@ fn stdout_and_stderr_come_apart_byte_for_byte() {
 }
 
 #[test]
+fn arguments_of_any_bytes_arrive_as_they_are() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let daemon = FakeDaemon::with_box();
+    for words in [
+        &["vm", "exec", "box", "--"][..],
+        &["vm", "run", "-q", "--rm", "--"],
+    ] {
+        for bytes in [&b"caf\xe9"[..], b"\xff\xfe\x80", "\u{fc}ber".as_bytes()] {
+            let script = "printf %s \"$1\" | od -An -v -tx1";
+            let mut command = daemon.command(&[words, &["sh", "-c", script, "sh"]].concat());
+            let output = command.arg(OsStr::from_bytes(bytes)).output().unwrap();
+            let expected: String = bytes.iter().map(|byte| format!(" {byte:02x}")).collect();
+            let out = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(
+                out.trim_end(),
+                expected,
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+}
+
+#[test]
 fn stdin_is_passed_on_only_if_asked_for() {
     let daemon = FakeDaemon::with_box();
     assert_eq!(

@@ -1,5 +1,7 @@
 //! Commands in a guest: programs of this host, or a shell that tells what its terminal is given.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -33,9 +35,11 @@ pub async fn exec(state: Arc<State>, reference: &str, mut request: Request<Incom
     for word in exec.argv.iter_mut().chain(&mut exec.workdir) {
         *word = state.inside(word);
     }
+    let words = exec.words().unwrap();
+    let words: Vec<OsString> = words.into_iter().map(OsString::from_vec).collect();
     let command = match exec.tty {
         Some(_) => None,
-        None => match spawn(&exec) {
+        None => match spawn(&exec, &words) {
             Ok(child) => Some(child),
             Err(response) => return *response,
         },
@@ -70,8 +74,8 @@ pub async fn exec(state: Arc<State>, reference: &str, mut request: Request<Incom
         .unwrap()
 }
 
-fn spawn(exec: &Exec) -> Result<Child, Box<Answer>> {
-    let program = &exec.argv[0];
+fn spawn(exec: &Exec, words: &[OsString]) -> Result<Child, Box<Answer>> {
+    let program = &words[0];
     if program == "unfit" {
         return Err(Box::new(failure(
             ErrorCode::CommandNotExecutable,
@@ -81,7 +85,7 @@ fn spawn(exec: &Exec) -> Result<Child, Box<Answer>> {
     }
     let mut command = Command::new(program);
     command
-        .args(&exec.argv[1..])
+        .args(&words[1..])
         .envs(&exec.env)
         .current_dir(exec.workdir.as_deref().unwrap_or("/"))
         .stdin(if exec.stdin { Stdio::piped() } else { Stdio::null() })
@@ -90,7 +94,7 @@ fn spawn(exec: &Exec) -> Result<Child, Box<Answer>> {
         .process_group(0)
         .kill_on_drop(true);
     command.spawn().map_err(|_| {
-        let message = format!("the guest has no command `{program}`");
+        let message = format!("the guest has no command `{}`", program.display());
         Box::new(failure(ErrorCode::CommandNotFound, message, None))
     })
 }
