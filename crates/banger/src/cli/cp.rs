@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::TypedValueParser;
 
+use super::BootArgs;
+
 /// `banger vm cp`.
 #[derive(Debug, Args)]
 pub struct CpArgs {
@@ -22,6 +24,8 @@ pub struct CpArgs {
     /// Where SRC is a link, copy what it leads to.
     #[arg(short = 'L', long)]
     pub follow_link: bool,
+    #[command(flatten)]
+    pub boot: BootArgs,
     /// Show no progress.
     #[arg(short, long)]
     pub quiet: bool,

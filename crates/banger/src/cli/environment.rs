@@ -24,7 +24,7 @@ pub struct EnvironmentArgs {
     /// Set a variable; `K` alone takes it from your own environment.
     ///
     /// May be given several times, and wins over --env-file.
-    #[arg(long, value_name = "K=V")]
+    #[arg(short, long, value_name = "K=V")]
     pub env: Vec<String>,
 }
 
@@ -105,7 +105,11 @@ fn read(path: &Path) -> Result<String, String> {
     if bytes.len() as u64 > LARGEST_FILE {
         return Err("it is larger than 1 MiB".into());
     }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".into())
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("line {line} is not UTF-8 text")
+    })
 }
 
 #[cfg(test)]
@@ -194,6 +198,25 @@ mod tests {
         // Letters of any script are what they look like.
         let plain = resolve(Some("\u{dc}ber=1\n"), &[]).unwrap();
         assert_eq!(plain, pairs(&[("\u{dc}ber", "1")]));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_with_their_line() {
+        for (bytes, line) in [
+            (&b"A=1\nB=caf\xe9\n"[..], 2),
+            (b"\xff\xfeA\0=\01\0", 1),
+            (b"\n\n\xc3", 3),
+        ] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), bytes).unwrap();
+            let arguments = EnvironmentArgs {
+                env_file: vec![file.path().to_owned()],
+                env: Vec::new(),
+            };
+            let failure = arguments.resolve(|_| None).unwrap_err();
+            let expected = format!("{}: line {line} is not UTF-8 text", file.path().display());
+            assert!(failure.message().ends_with(&expected), "{}", failure.message());
+        }
     }
 
     #[test]

@@ -129,9 +129,12 @@ Examples:
     /// Delete images that no VM uses.
     ///
     /// Prints the name of each on stdout.
-    #[command(after_help = "\
+    #[command(
+        visible_alias = "rm",
+        after_help = "\
 Examples:
-  banger image delete alpine app")]
+  banger image delete alpine app"
+    )]
     Delete(ImageReferencesArgs),
     /// Look after the layers that pulls keep.
     Cache(CacheGroup),

@@ -9,6 +9,7 @@ mod image;
 mod internal;
 mod kernel;
 mod man;
+mod short;
 #[cfg(test)]
 mod smoke;
 mod ssh;
@@ -21,7 +22,7 @@ mod workspace;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use completion::{CompletionArgs, VARIABLE as COMPLETE_VARIABLE};
 pub use cp::{CpArgs, End};
@@ -35,8 +36,8 @@ pub use internal::{AddEntryArgs, EntryArgs, EntryKind, InternalCommand, Internal
 pub use kernel::{ImportKernelArgs, KernelCommand, KernelGroup, ListKernelsArgs, PullKernelArgs};
 pub use ssh::{SshArgs, SshConfigArgs};
 pub use verbs::{
-    DeleteArgs, KillArgs, LogsArgs, NewShape, PingArgs, ProgressArgs, PruneArgs, SetArgs, ShellArgs,
-    StartArgs, StatsArgs, StopArgs, Wait, WaitArgs,
+    BootArgs, DeleteArgs, KillArgs, LogsArgs, NewShape, PingArgs, ProgressArgs, PruneArgs, SetArgs,
+    ShellArgs, StartArgs, StatsArgs, StopArgs, Wait, WaitArgs,
 };
 pub use vm::{
     CreateArgs, ExecArgs, ListArgs, NetworkArg, ReferencesArgs, RunArgs, Shape, ShowArgs, VmCommand,
@@ -66,13 +67,16 @@ Each sandbox is a virtual machine with a kernel and a disk of its own: break it,
 delete it, make another. The most used command makes one and opens a root shell \
 in it:
 
-  banger vm run",
+  banger run
+
+The verbs of VMs and images are grouped: `banger vm run`, `banger image pull`. \
+Those that are used most have short forms as well.",
     after_help = "\
 Examples:
-  banger vm run                       a new VM and a root shell in it
-  banger vm run --rm -- uname -a      run one command, keep nothing
+  banger run                          a new VM and a root shell in it
+  banger run --rm -- uname -a         run one command, keep nothing
   banger ps                           what is running
-  banger vm exec NAME -- COMMAND      run something in a VM that is there
+  banger exec NAME COMMAND            run something in a VM that is there
   banger doctor                       what this host lacks, and how to mend it
 
 What a command prints goes to stdout; progress, messages and errors to stderr.
@@ -253,14 +257,16 @@ pub struct JsonArgs {
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let matches = command().try_get_matches_from(&arguments);
-    matches
-        .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(|error| usage::failure(&error, &meant(&arguments)))
+    let cli = matches
+        .and_then(|matches| short::read(&matches))
+        .map_err(|error| usage::failure(&error, &meant(&arguments)))?;
+    usage::check(&cli, &arguments)?;
+    Ok(cli)
 }
 
 /// The whole command line, with help screens of a width that fits every terminal.
 fn command() -> clap::Command {
-    Cli::command().term_width(WIDTH)
+    short::with_words(Cli::command()).term_width(WIDTH)
 }
 
 /// The same, for a shell that asks how a word may go on.

@@ -1,4 +1,5 @@
-//! Holds the scenarios of `make smoke` against the command line: each verb and each flag is used by one.
+//! Holds the scenarios of `make smoke` against the command line: each verb and each flag is used by one, and each short
+//! form once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,10 @@ fn differences(
     let flags = used.remove(&verb);
     if flags.is_none() && !command.has_subcommands() {
         found.push(format!("no scenario uses `banger {verb}`"));
+    }
+    // Its flags are those of the verb that it stands for.
+    if words.len() == 1 && super::short::stands_for(words[0]).is_some() {
+        return found;
     }
     let mut flags = flags.unwrap_or_default();
     for argument in command

@@ -4,9 +4,13 @@ use std::ffi::OsString;
 
 use clap::Args;
 
+use super::BootArgs;
+
 /// `banger vm ssh`.
 #[derive(Debug, Args)]
 pub struct SshArgs {
+    #[command(flatten)]
+    pub boot: BootArgs,
     /// VM: name, id or beginning of an id; then whatever ssh takes.
     // One list, so that nothing after the VM is read as banger's, `--` included.
     #[arg(

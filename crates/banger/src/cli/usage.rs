@@ -1,10 +1,11 @@
 //! Wrong usage in the words of all other failures: one line, and a hint.
 
 use std::error::Error;
+use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::suggest;
+use super::{Cli, Command, VmCommand, short, suggest};
 use crate::failure::Failure;
 
 /// What to tell about a command line that does not parse, or that asks for help. `command` is the command that was
@@ -19,6 +20,30 @@ pub fn failure(error: &clap::Error, command: &str) -> Failure {
         }
         _ => Failure::usage(message(error, command)).with_hint(hint(error, command)),
     }
+}
+
+/// Holds against what was typed what clap has no words for.
+///
+/// # Errors
+/// Wrong usage: a `--` before the VM of `vm exec`, whose first word would be taken for a VM.
+pub fn check(cli: &Cli, arguments: &[OsString]) -> Result<(), Failure> {
+    let Command::Vm(group) = &cli.command else {
+        return Ok(());
+    };
+    let VmCommand::Exec(exec) = &group.command else {
+        return Ok(());
+    };
+    let after = arguments.iter().rev().take(exec.command.len() + 1).count();
+    let mark = arguments
+        .len()
+        .checked_sub(after + 1)
+        .map(|place| &arguments[place]);
+    let first = arguments.iter().position(|word| word == "--");
+    if mark.is_some_and(|mark| mark == "--") && first == Some(arguments.len() - after - 1) {
+        return Err(Failure::usage("`banger vm exec` needs a VM before `--`")
+            .with_hint("use it like this: banger vm exec [OPTIONS] <REF> [--] <COMMAND>..."));
+    }
+    Ok(())
 }
 
 /// What is wrong, in one line.
@@ -75,22 +100,19 @@ fn hint(error: &clap::Error, command: &str) -> String {
         return format!("did you mean `{verb}`? `{command} --help` lists all");
     }
     for kind in [ContextKind::SuggestedArg, ContextKind::SuggestedValue] {
-        if let Some(suggestion) = texts(error, kind).first() {
-            return format!(
-                "did you mean `{}`? `{command} --help` lists all",
-                flag(suggestion)
-            );
+        let given = texts(error, ContextKind::InvalidArg);
+        let suggested = texts(error, kind);
+        let suggestion = suggested.first().map(|suggestion| flag(suggestion));
+        let fit = |suggestion: &&str| {
+            let given = given.first().map_or("", String::as_str);
+            suggest::is_fit(given.trim_start_matches('-'), suggestion.trim_start_matches('-'))
+        };
+        if let Some(suggestion) = suggestion.filter(fit) {
+            return format!("did you mean `{suggestion}`? `{command} --help` lists all");
         }
     }
     match error.kind() {
-        // What is left over where only a command may stand, which follows `--`.
-        ErrorKind::UnknownArgument if command == "banger vm run" || command == "banger vm exec" => {
-            let word = texts(error, ContextKind::InvalidArg).pop().unwrap_or_default();
-            match word.starts_with('-') {
-                true => format!("flags of the command to run follow `--`; `{command} --help` lists banger's"),
-                false => format!("the command to run follows `--`, for example: {command} … -- {word}"),
-            }
-        }
+        ErrorKind::UnknownArgument => left_over(error, command),
         ErrorKind::MissingRequiredArgument => match error.get(ContextKind::Usage) {
             Some(ContextValue::StyledStr(usage)) => {
                 let usage = usage.to_string();
@@ -109,13 +131,36 @@ fn hint(error: &clap::Error, command: &str) -> String {
     }
 }
 
+/// What to do about a word that is none of the command's.
+fn left_over(error: &clap::Error, command: &str) -> String {
+    let word = texts(error, ContextKind::InvalidArg).pop().unwrap_or_default();
+    let flag = word.starts_with('-');
+    let full = command.strip_prefix("banger ").map_or_else(String::new, |word| {
+        short::stands_for(word).unwrap_or_else(|| word.to_owned())
+    });
+    match (full.as_str(), flag) {
+        ("vm run" | "vm exec", true) => {
+            format!("flags of the command to run follow `--`; `{command} --help` lists banger's")
+        }
+        ("vm run", false) => {
+            format!(
+                "the image is named by --image, and the command follows `--`: {command} --image IMAGE -- {word}"
+            )
+        }
+        ("vm create", false) => {
+            format!(
+                "the image is named by --image, and the VM by --name: {command} --image IMAGE --name NAME"
+            )
+        }
+        _ => format!("`{command} --help` says how it is used"),
+    }
+}
+
 /// The verb that was meant, in full where it is another place's.
 fn meant_verb(error: &clap::Error, command: &str) -> Option<String> {
     let word = texts(error, ContextKind::InvalidSubcommand).into_iter().next()?;
     let root = super::command();
-    suggest::known(&root, command, &word)
-        .or_else(|| suggest::alike(&root, command, &word))
-        .or_else(|| texts(error, ContextKind::SuggestedSubcommand).into_iter().next())
+    suggest::known(&root, command, &word).or_else(|| suggest::alike(&root, command, &word))
 }
 
 /// The argument alone: `--memory` of `--memory <SIZE>`, `REF` of `<REF>...`.

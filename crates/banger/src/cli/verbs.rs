@@ -42,6 +42,14 @@ pub struct WaitArgs {
     pub wait: Wait,
 }
 
+/// `--start`, where a running VM is needed.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct BootArgs {
+    /// Start the VM first if it is off.
+    #[arg(long)]
+    pub start: bool,
+}
+
 /// `banger vm start` and `restart`.
 #[derive(Debug, Args)]
 pub struct StartArgs {
@@ -109,7 +117,7 @@ pub struct NewShape {
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = VcpuCount::parse)]
     pub vcpu: Option<VcpuCount>,
     /// Memory: 512M, 4G, 4GiB; a bare number is MiB.
-    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = MemorySize::parse)]
+    #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true, value_parser = MemorySize::parse)]
     pub memory: Option<MemorySize>,
     /// Size of the disk: 20G; a bare number is MiB. It only grows.
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = DiskSize::parse)]
@@ -173,6 +181,8 @@ pub struct ShellArgs {
     #[command(flatten)]
     pub vm: ReferenceArgs,
     /// User in the guest, by name or number; root if left out.
-    #[arg(long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME")]
     pub user: Option<String>,
+    #[command(flatten)]
+    pub boot: BootArgs,
 }

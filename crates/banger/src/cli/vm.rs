@@ -9,9 +9,9 @@ use config::{DiskSize, MemorySize, VcpuCount, VmName};
 use super::forward::parse;
 use super::workspace::{ChoiceArgs, WorkspaceGroup};
 use super::{
-    CpArgs, DeleteArgs, EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, LogsArgs, PingArgs,
-    PortsArgs, ProgressArgs, PruneArgs, SetArgs, ShellArgs, SshArgs, StartArgs, StatsArgs, StopArgs,
-    WaitArgs,
+    BootArgs, CpArgs, DeleteArgs, EnvironmentArgs, ForwardArgs, JsonArgs, KillArgs, ListingArgs, LogsArgs,
+    PingArgs, PortsArgs, ProgressArgs, PruneArgs, SetArgs, ShellArgs, SshArgs, StartArgs, StatsArgs,
+    StopArgs, WaitArgs,
 };
 
 /// The verbs of `banger vm`.
@@ -108,10 +108,13 @@ Examples:
   banger vm stop box && banger vm set box --vcpu 4 --memory 8G")]
     Set(SetArgs),
     /// Delete VMs and their disks, running or not.
-    #[command(after_help = "\
+    #[command(
+        visible_alias = "rm",
+        after_help = "\
 Examples:
   banger vm delete box
-  banger vm delete $(banger ps -a -q)      all of them")]
+  banger vm delete $(banger ps -a -q)      all of them"
+    )]
     Delete(DeleteArgs),
     /// Delete all VMs that do not run, and their disks.
     ///
@@ -202,9 +205,12 @@ done there comes back as a patch that cannot run anything here.")]
     /// Stdout and stderr come back apart, and the exit code is the command's own: 128+n if signal n ended it, 127
     /// if the guest has no such command, 126 if it cannot be executed. The command is run as it is, without a
     /// shell. Signals are passed on; a second Ctrl-C within a second kills it.
+    ///
+    /// Flags of banger's may stand before and after the VM, up to the command's first word or a `--`.
     #[command(after_help = "\
 Examples:
-  banger vm exec box -- ls -l /root
+  banger vm exec box ls -l /root
+  banger vm exec box -- ls -l /root        the same
   banger vm exec box -- sh -c 'cd /srv && ls | wc -l'
   banger vm exec box --workdir /srv --env DEBUG=1 -- ./serve
   banger vm exec box -it -- bash
@@ -228,7 +234,7 @@ Examples:
     ///
     /// After `banger ssh-config --install` plain ssh, scp, sftp and editors know the VM as NAME.vm.
     #[command(
-        override_usage = "banger vm ssh REF [SSH OPTIONS] [COMMAND | -- COMMAND]",
+        override_usage = "banger vm ssh [--start] REF [SSH OPTIONS] [COMMAND | -- COMMAND]",
         after_help = "\
 Examples:
   banger vm ssh box
@@ -282,7 +288,7 @@ pub struct Shape {
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = VcpuCount::parse)]
     pub vcpu: Option<VcpuCount>,
     /// Memory: 512M, 4G, 4GiB; a bare number is MiB.
-    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = MemorySize::parse)]
+    #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true, value_parser = MemorySize::parse)]
     pub memory: Option<MemorySize>,
     /// Size of the disk: 20G; a bare number is MiB. It takes what is used.
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = DiskSize::parse)]
@@ -290,11 +296,11 @@ pub struct Shape {
     /// Network: none, or user for outbound connections.
     #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true)]
     pub network: Option<NetworkArg>,
-    /// Make a port of the VM reachable on this host while it runs.
+    /// Make a port of the VM reachable on this host while it runs, from this host alone.
     ///
     /// 8080:80 makes http://127.0.0.1:8080 the VM's port 80. Also 80 for both sides, 0:80 for any free port,
     /// 0.0.0.0:8080:80 for other hosts, 53:53/udp. May be given several times.
-    #[arg(long, value_name = "HOST:GUEST", value_parser = parse)]
+    #[arg(short, long, value_name = "HOST:GUEST", value_parser = parse)]
     pub publish: Vec<PortForward>,
     #[command(flatten)]
     pub environment: EnvironmentArgs,
@@ -332,8 +338,11 @@ pub struct RunArgs {
     pub wait: WaitArgs,
     #[command(flatten)]
     pub progress: ProgressArgs,
+    /// Directory to run in; the repository's or the user's home if left out.
+    #[arg(short, long, value_name = "DIR", conflicts_with = "detach")]
+    pub workdir: Option<String>,
     /// User in the guest, by name or number; root if left out.
-    #[arg(long, value_name = "NAME", conflicts_with = "detach")]
+    #[arg(short, long, value_name = "NAME", conflicts_with = "detach")]
     pub user: Option<String>,
     /// Delete the VM at the end, whatever the end is.
     #[arg(long, conflicts_with = "detach")]
@@ -407,13 +416,15 @@ pub struct ExecArgs {
     #[command(flatten)]
     pub vm: ReferenceArgs,
     /// Directory to run in; the user's home if left out.
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
     #[command(flatten)]
     pub environment: EnvironmentArgs,
     /// User in the guest, by name or number; root if left out.
-    #[arg(long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME")]
     pub user: Option<String>,
+    #[command(flatten)]
+    pub boot: BootArgs,
     /// Bring the VM's workspaces up to date with your repositories first.
     #[arg(long)]
     pub auto_prepare: bool,
@@ -423,7 +434,7 @@ pub struct ExecArgs {
     /// Give the command your terminal, stdin included.
     #[arg(short, long)]
     pub tty: bool,
-    /// Command to run, as it is, without a shell.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    /// Command to run, as it is, without a shell: from its first word on, nothing is a flag of banger's.
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use guest::Exec;
 
 use super::command::{self, Streams};
+use super::started::started;
 use super::workspace::before_command;
 use crate::cli::{ExecArgs, ShellArgs};
 use crate::daemon::Place;
@@ -27,6 +28,7 @@ pub async fn exec(place: &Place, args: ExecArgs) -> Result<u8, Failure> {
     let streams = Streams::of(args.interactive, args.tty);
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
+    started(&client, &args.vm.reference, args.boot.start, false, &mut signals).await?;
     before_command(&client, &args.vm.reference, args.auto_prepare, &mut signals).await?;
     let exit = command::run(&client, &args.vm.reference, exec, streams, &mut signals).await?;
     Ok(exit.shell_code())
@@ -40,6 +42,7 @@ pub async fn shell(place: &Place, args: ShellArgs) -> Result<u8, Failure> {
     let streams = command::terminal_for_shell("`banger vm exec -i NAME -- sh` takes a script on stdin")?;
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;
+    started(&client, &args.vm.reference, args.boot.start, false, &mut signals).await?;
     let exec = Exec {
         user: args.user,
         ..Exec::default()

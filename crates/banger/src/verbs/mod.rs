@@ -32,6 +32,7 @@ mod run;
 mod show;
 mod ssh;
 mod ssh_check;
+mod started;
 mod stats;
 mod version;
 mod workspace;
@@ -87,7 +88,10 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
             VmCommand::List(args) => list::list(&place, &args).await,
             VmCommand::Show(args) => show::show(&place, &args).await,
             VmCommand::Logs(args) => logs::logs(&place, &args).await,
-            VmCommand::Cp(args) => cp::cp(&place, args).await,
+            VmCommand::Cp(args) => {
+                started::ends(&place, &args).await?;
+                cp::cp(&place, args).await
+            }
             VmCommand::Workspace(group) => workspace::run(&place, group).await,
             VmCommand::Exec(args) => exec::exec(&place, args).await,
             VmCommand::Shell(args) => exec::shell(&place, args).await,

@@ -1,7 +1,9 @@
 //! `banger vm run`: makes a VM, boots it, and opens a shell or runs a command in it.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 
 use api::client::{Action, Client, ClientError};
 use api::{CreateVm, Vm, VmState};
@@ -55,7 +57,9 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         (false, false) => Some(Streams::of(args.interactive, args.tty)),
     };
     let mut exec = Exec {
-        workdir: plan.as_ref().map(|_| GUEST_PATH.to_owned()),
+        workdir: args
+            .workdir
+            .or_else(|| plan.as_ref().map(|_| GUEST_PATH.to_owned())),
         user: args.user,
         ..Exec::default()
     };
@@ -180,7 +184,23 @@ fn plan(args: &RunArgs) -> Result<Option<Plan>, Failure> {
         }
         return Ok(None);
     };
-    Plan::of(path, &args.choice, ModeArg::default(), "NAME").map(Some)
+    let plan = Plan::of(path, &args.choice, ModeArg::default(), "NAME");
+    plan.map(Some).map_err(|failure| match image_in_place_of(path) {
+        Some(image) => failure.with_hint(format!(
+            "PATH is a folder of this host; `banger vm run --image {image}` starts from an image, and a command comes after `--`"
+        )),
+        None => failure,
+    })
+}
+
+/// What is no path of this host's, and may well be an image's name, as other tools take one there.
+fn image_in_place_of(path: &Path) -> Option<&str> {
+    let text = path.to_str()?;
+    let first = text.chars().next()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/:@".contains(&byte);
+    let like_one = first.is_ascii_alphanumeric() && text.bytes().all(plain) && !text.ends_with('/');
+    (like_one && matches!(path.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound))
+        .then_some(text)
 }
 
 /// What the command line says of what a repository asks for.

@@ -7,12 +7,13 @@ use config::Environment;
 use nix::unistd::{Uid, User};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 
+use super::started::started;
 use crate::cli::{SshArgs, SshConfigArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render;
 use crate::ssh::{Change, SUFFIX, Settings, UserFile, address, quote_command};
-use crate::terminal::{Input, Output, Piece};
+use crate::terminal::{Input, Output, Piece, Signals};
 
 /// Bytes of output that are passed on at a time.
 const PIECE: usize = 64 << 10;
@@ -30,6 +31,11 @@ pub async fn ssh(place: &Place, args: SshArgs) -> Result<u8, Failure> {
             .with_hint("ssh's own options follow the VM: banger vm ssh NAME -L 8080:localhost:80"));
     }
     let client = place.connect().await?;
+    if args.boot.start {
+        // Caught only here: ssh, which this program becomes, has its own way with signals.
+        let mut signals = Signals::ending()?;
+        started(&client, name_of(&reference), true, false, &mut signals).await?;
+    }
     let access = client.ssh_access(name_of(&reference)).await?;
     let settings = Settings::new(&access.files, &own_path()?)?;
     let mut command = std::process::Command::new("ssh");

@@ -41,6 +41,21 @@ fn commands_flags_and_names_are_completed() {
     let mut daemon = daemon();
     assert_eq!(offered(&daemon, &["banger", "vm", "sto"]), ["stop"]);
     assert_eq!(offered(&daemon, &["banger", "vm", "run", "--memo"]), ["--memory"]);
+    // Short forms complete as the verbs that they stand for.
+    assert_eq!(offered(&daemon, &["banger", "sto"]), ["stop"]);
+    assert_eq!(offered(&daemon, &["banger", "re"]), ["restart"]);
+    assert_eq!(offered(&daemon, &["banger", "run", "--memo"]), ["--memory"]);
+    for words in [
+        &["rm", "w"][..],
+        &["vm", "rm", "w"],
+        &["stop", "w"],
+        &["logs", "w"],
+    ] {
+        let words = [&["banger"], words].concat();
+        assert_eq!(offered(&daemon, &words), ["web", "worker"], "{words:?}");
+    }
+    assert_eq!(offered(&daemon, &["banger", "exec", "--start", "wo"]), ["worker"]);
+    assert_eq!(offered(&daemon, &["banger", "cp", "wo"]), ["worker:"]);
     assert_eq!(
         offered(&daemon, &["banger", "vm", "run", "--network", ""]),
         ["none", "user"]

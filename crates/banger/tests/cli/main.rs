@@ -32,4 +32,5 @@ mod trust;
 mod usage;
 mod verbs;
 mod wishes;
+mod words;
 mod workspace;

@@ -63,8 +63,11 @@ fn a_bad_size_is_refused() {
 fn wrong_usage_is_one_line_and_a_hint() {
     insta::assert_snapshot!(refused(&[
         &["vmm"],
-        &["run", "--rm"],
-        &["rm", "box"],
+        &["craete", "--rm"],
+        &["destroy", "box"],
+        &["vm", "top"],
+        &["vm", "pause", "box"],
+        &["vm", "run", "--rn"],
         &["vm", "doctor"],
         &["vm", "rnu"],
         &["daemon", "strat"],
@@ -82,8 +85,8 @@ fn wrong_usage_is_one_line_and_a_hint() {
         &["vm", "run", "--rm", "--rm"],
         &["vm", "exec"],
         &["vm", "exec", "box"],
-        &["vm", "exec", "box", "ls"],
-        &["vm", "exec", "box", "ls", "-l"],
+        &["vm", "exec", "box", "-l", "ls"],
+        &["exec", "box"],
         &["vm", "stop"],
         &["vm", "forward", "box"],
         &["vm", "forward", "box", "web:80"],
@@ -145,6 +148,14 @@ fn help_goes_to_stdout_if_asked_for_and_else_to_stderr() {
     }
 }
 
+/// Whether this first word is short for a verb of a group.
+fn is_short_form(daemon: &FakeDaemon, word: &str) -> bool {
+    daemon
+        .run(&[word, "--help"])
+        .out
+        .starts_with("Short for `banger ")
+}
+
 /// The commands that a help screen lists.
 fn commands_in(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
@@ -169,6 +180,8 @@ fn every_help_screen_is_as_it_was_looked_at() {
         for name in commands_in(&help).into_iter().filter(|name| name != "help") {
             commands.push([command.as_slice(), &[name]].concat());
         }
+        // Short forms have the help of the verbs that they stand for.
+        commands.retain(|command| command.len() != 1 || !is_short_form(&daemon, &command[0]));
     }
     insta::assert_snapshot!("help_short", daemon.run(&[]).err);
 }

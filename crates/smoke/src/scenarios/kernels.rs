@@ -27,7 +27,7 @@ pub(super) const BUNDLE: Scenario = Scenario {
     uses: &[
         "image export -o --json",
         "image delete",
-        "image pull -q",
+        "pull",
         "image list -q --json",
         "image show --json",
     ],
@@ -51,7 +51,7 @@ pub(super) const REGISTER: Scenario = Scenario {
 pub(super) const BUILD: Scenario = Scenario {
     name: "build",
     shows: "an image is built by a recipe that begins with the catalog's, and replaced; no guest",
-    uses: &["image build -f --kernel-ref -q --timings"],
+    uses: &["image build -f --kernel-ref -q --timings", "build"],
     fast: false,
     alone_with: &[],
     run: build,
@@ -169,7 +169,7 @@ fn bundle(home: &Home) {
     home.succeeds(&["image", "delete", "debian-minimal"]);
     assert_eq!(home.succeeds(&["image", "list", "-q"]), "");
     assert_eq!(
-        home.succeeds(&["image", "pull", "-q", "debian-minimal"]),
+        home.succeeds(&["pull", "-q", "debian-minimal"]),
         "debian-minimal\n"
     );
     let after = json(&home.succeeds(&["image", "list", "--json"]));
@@ -185,7 +185,7 @@ fn build(home: &Home) {
     let recipe = "base = \"debian-minimal\"\npackages = [\"jq\"]\n";
     std::fs::write(&file, recipe).unwrap();
     let build = ["image", "build", "mine", "-f", "recipe.toml"];
-    let more = ["--kernel-ref", "debian-cloud", "--timings"];
+    let more = ["--kernel-ref", "debian-cloud", "-q", "--timings"];
     assert_eq!(home.succeeds(&[&build[..], &more].concat()), "mine\n");
     let show = || json(&home.succeeds(&["image", "show", "mine", "--json"]));
     let first = show();
@@ -194,8 +194,13 @@ fn build(home: &Home) {
         (&"built".into(), &"debian-cloud".into())
     );
     std::fs::write(&file, recipe.replace("jq", "tree")).unwrap();
-    assert_eq!(home.succeeds(&[&build[..], &["-q"]].concat()), "mine\n");
+    assert_eq!(home.succeeds(&build[1..]), "mine\n", "the short form");
     assert_ne!(show()["id"], first["id"]);
+    std::fs::write(&file, recipe).unwrap();
+    assert_eq!(
+        home.succeeds(&["build", "mine", "-q", "-f", "recipe.toml"]),
+        "mine\n"
+    );
     std::fs::write(&file, "base = \"none\"\n").unwrap();
     let refused = home.run(&build);
     assert_eq!(refused.code, Some(1));

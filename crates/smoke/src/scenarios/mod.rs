@@ -14,6 +14,7 @@ mod published;
 mod shape;
 mod ssh;
 mod terminal;
+mod words;
 mod workspaces;
 
 use crate::Scenario;
@@ -31,6 +32,7 @@ static ALL: &[Scenario] = &[
     life::SEVERAL,
     commands::KEPT_RUNNING,
     terminal::TERMINAL,
+    words::WORDS,
     ports::FORWARD,
     kernels::KERNEL_FETCH,
     files::FILES,

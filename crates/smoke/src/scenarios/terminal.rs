@@ -6,7 +6,7 @@ pub(super) const TERMINAL: Scenario = Scenario {
     name: "terminal",
     shows: "a shell, a command with a terminal, and vm run with both, as another user too",
     uses: &[
-        "vm run -t --user",
+        "vm run -t --user --workdir",
         "vm exec -i -t",
         "vm shell --user",
         "vm delete",
@@ -27,13 +27,16 @@ fn terminal(home: &Home) {
         "-t",
         "--user",
         "nobody",
+        "--workdir",
+        "/usr/lib",
         "--",
         "sh",
         "-c",
-        "tty; id -un",
+        "tty; id -un; pwd",
     ];
     let shown = home.in_terminal(&run, &[]);
     assert!(shown.contains("/dev/pts/") && shown.contains("nobody"), "{shown}");
+    assert!(shown.contains("/usr/lib"), "{shown}");
     assert!(shown.contains("box keeps running"), "{shown}");
     let shown = home.in_terminal(
         &["vm", "exec", "-it", "box", "--", "bash"],

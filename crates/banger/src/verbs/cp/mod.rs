@@ -32,6 +32,7 @@ pub async fn cp(place: &Place, args: CpArgs) -> Result<u8, Failure> {
         archive,
         follow_link: follow,
         quiet,
+        ..
     } = args;
     let read = |path| ReadFiles {
         path,
