@@ -6,6 +6,7 @@ mod modes;
 mod output;
 mod raw;
 mod signals;
+mod unheard;
 
 pub use attach::{Attachment, Ending, attach};
 pub use input::Input;

@@ -6,6 +6,7 @@ use std::task::Poll;
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{self, SignalKind};
 
+use super::unheard;
 use crate::failure::Failure;
 
 /// Those that ask a program to end, and those that a command in a guest may have a use for.
@@ -69,6 +70,7 @@ impl Signals {
                 .map_err(|error| Failure::new(format!("cannot catch {signal}: {error}")))?;
             caught.push((*signal, stream));
         }
+        unheard::watch(caught.iter().map(|(signal, _)| *signal))?;
         Ok(Self(caught))
     }
 
@@ -77,6 +79,7 @@ impl Signals {
         poll_fn(|context| {
             for (signal, stream) in &mut self.0 {
                 if stream.poll_recv(context).is_ready() {
+                    unheard::note_heard();
                     return Poll::Ready(*signal);
                 }
             }

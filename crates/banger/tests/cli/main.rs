@@ -11,6 +11,7 @@ mod daemon;
 mod exec;
 mod file_sync;
 mod forward;
+mod hanging;
 mod homes;
 mod image;
 mod kernel;

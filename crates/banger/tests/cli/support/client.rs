@@ -120,6 +120,11 @@ impl Client {
         assert_eq!(self.child.wait().unwrap().signal(), Some(signal as i32));
     }
 
+    /// Waits for its end, by whatever.
+    pub fn status(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// Waits for its end.
     pub fn wait(mut self) -> i32 {
         code(self.child.wait().unwrap())
