@@ -6,18 +6,32 @@ use std::sync::Arc;
 use config::{Config, Environment, Paths};
 use engine::{Configured, EngineError, HostMachines, Machines, Networks, Subnet};
 
+use crate::Settings;
+
 /// The file, and what its values depend on.
 #[derive(Clone, Debug)]
 pub struct ConfigurationFile {
     paths: Paths,
     environment: Environment,
+    /// Whether the daemon's start could not read it.
+    unread: bool,
 }
 
 impl ConfigurationFile {
     /// The user's.
     #[must_use]
     pub fn new(paths: Paths, environment: Environment) -> Self {
-        Self { paths, environment }
+        Self {
+            paths,
+            environment,
+            unread: false,
+        }
+    }
+
+    /// One that the daemon's start could not read, so that it goes by defaults, if `unread`.
+    #[must_use]
+    pub fn missed(self, unread: bool) -> Self {
+        Self { unread, ..self }
     }
 
     /// What VMs run on, and how they get their networks, by a configuration.
@@ -66,8 +80,32 @@ impl ConfigurationFile {
 
 impl Configured for ConfigurationFile {
     fn read(&self) -> Result<(Arc<dyn Machines>, Networks), EngineError> {
+        if let Some(error) = self.unread() {
+            return Err(error);
+        }
         let config = Config::load(&self.paths.config_file(), &self.environment)?;
         Ok(self.values(&config))
+    }
+
+    fn unread(&self) -> Option<EngineError> {
+        if !self.unread {
+            return None;
+        }
+        Some(match Settings::read(&self.paths, &self.environment) {
+            Err(error) => EngineError::Unread {
+                reason: error.one_line(),
+                hint: error.hint(),
+            },
+            Ok(_) => EngineError::Unread {
+                reason:
+                    "the daemon was started with a configuration that could not be read, and goes by defaults"
+                        .into(),
+                hint: Some(
+                    "the file is good by now: `banger daemon stop`, and the next command reads it; VMs go on"
+                        .into(),
+                ),
+            },
+        })
     }
 }
 

@@ -11,9 +11,11 @@ mod logging;
 mod peer;
 mod presence;
 mod routes;
+mod settings;
 mod socket;
 
 pub use announce::Announcement;
 pub use configured::ConfigurationFile;
 pub use daemon::{Daemon, DaemonError, Surroundings};
 pub use logging::start_logging;
+pub use settings::Settings;

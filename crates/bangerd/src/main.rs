@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use api::client::Trust;
-use bangerd::{ConfigurationFile, Daemon, DaemonError, Surroundings, start_logging};
+use bangerd::{ConfigurationFile, Daemon, DaemonError, Settings, Surroundings, start_logging};
 use clap::Parser;
-use config::{Config, Environment, Paths};
-use engine::{CatalogSources, Defaults};
+use config::{Environment, Paths};
+use engine::Defaults;
 use store::Compatibility;
 
 /// Runs banger's daemon. `banger` starts it by itself; nobody has to.
@@ -53,18 +53,21 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
         Trust::of_process().check_way(folder).map_err(DaemonError::Way)?;
     }
     paths.prepare()?;
-    let config = Config::load(&paths.config_file(), environment)?;
+    let (settings, unread) = Settings::read_or_default(&paths, environment)?;
+    let Settings {
+        config,
+        ca_certificates,
+        sources,
+    } = settings;
     start_logging(config.log_level.as_str(), &paths.daemon_log(), arguments.announce)?;
     if let Err(error) = engine::raise_open_files() {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
+    if let Some(error) = &unread {
+        tracing::warn!(error = %error.one_line(), "the configuration cannot be read; nothing is made or started");
+    }
     let paths = paths.with_ssh_key(config.ssh_key_path.clone());
-    let ca_certificates = config::host_ca_certificates(&config.guest.ca_certificates)?;
-    let sources = CatalogSources::new(config.recipe.clone(), paths.recipes())
-        .storing(config.image)
-        .with_published(config.catalog_url.clone(), ca_certificates.as_deref())
-        .map_err(DaemonError::Engine)?;
-    let file = ConfigurationFile::new(paths.clone(), environment.clone());
+    let file = ConfigurationFile::new(paths.clone(), environment.clone()).missed(unread.is_some());
     let (machines, networks) = file.values(&config);
     let surroundings = Surroundings {
         agent: agent_binary()?,

@@ -1,6 +1,7 @@
 //! The host API's routes: requests become engine calls, outcomes become answers.
 
 mod broken;
+mod configured;
 mod events;
 mod exec;
 mod failure;
@@ -103,6 +104,10 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(|| async { Failure::no_route() })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn(whole::carry_out))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            configured::unless_unread,
+        ))
         .with_state(app)
 }
 

@@ -216,7 +216,7 @@ pub enum EngineError {
     AgentSilent {
         /// How long was waited.
         waited: Duration,
-        /// Last line of the console, escaped.
+        /// What the guest said of it on its console, escaped.
         console: Option<String>,
     },
     /// The machine ended before its agent answered.
@@ -224,7 +224,7 @@ pub enum EngineError {
     MachineEnded {
         /// What the VMM says.
         reason: String,
-        /// Last line of the console, escaped.
+        /// What the guest said of it on its console, escaped.
         console: Option<String>,
     },
     /// The agent refused or failed a request.
@@ -285,6 +285,14 @@ pub enum EngineError {
     /// The configuration cannot be read.
     #[error(transparent)]
     Config(#[from] config::ConfigError),
+    /// What the daemon goes by is not the user's configuration, which its start could not read.
+    #[error("{reason}")]
+    Unread {
+        /// What is wrong, or was.
+        reason: String,
+        /// What the user can do about it.
+        hint: Option<String>,
+    },
     /// The operation was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -332,7 +340,7 @@ fn users(images: &[String], vms: &[String]) -> String {
 fn console_suffix(console: &Option<String>) -> String {
     console
         .as_ref()
-        .map_or_else(String::new, |line| format!("; its console ends with: {line}"))
+        .map_or_else(String::new, |said| format!("; {said}"))
 }
 
 impl EngineError {
@@ -409,6 +417,7 @@ impl EngineError {
             | Self::File { .. }
             | Self::Store(_)
             | Self::Config(_)
+            | Self::Unread { .. }
             | Self::Internal(_) => ErrorCode::Internal,
         }
     }

@@ -80,8 +80,14 @@ pub trait Configured: fmt::Debug + Send + Sync {
     /// Reads it.
     ///
     /// # Errors
-    /// [`EngineError::Config`]: no VM starts by an older one.
+    /// [`EngineError::Config`], [`EngineError::Unread`]: no VM starts by an older one.
     fn read(&self) -> Result<(Arc<dyn Machines>, Networks), EngineError>;
+
+    /// Why the daemon goes by defaults, where it does because its start could not read the configuration. Nothing is
+    /// made or started by those.
+    fn unread(&self) -> Option<EngineError> {
+        None
+    }
 }
 
 /// The VMMs of this host.

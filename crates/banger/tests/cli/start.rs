@@ -51,12 +51,77 @@ fn a_daemon_outlives_its_client_and_a_dead_one_is_replaced() {
 #[test]
 fn a_daemon_that_cannot_start_says_why_in_its_own_words() {
     let home = Home::new();
-    home.configure("log_levl = \"info\"\n");
+    let database = home.path().join(".local/state/banger/banger.db");
+    std::fs::create_dir_all(database.parent().unwrap()).unwrap();
+    std::fs::write(&database, vec![0xa5; 20_000]).unwrap();
     let (code, out, err) = home.run(&["ps"]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(err.starts_with("banger: cannot start the daemon: "), "{err}");
-    assert!(err.contains("config.toml:1") && err.contains("log_levl"), "{err}");
+    assert!(err.contains("banger.db"), "{err}");
     assert_eq!(home.daemons(), []);
+}
+
+#[test]
+fn a_mistake_in_the_configuration_keeps_only_what_goes_by_it_from_working() {
+    let home = Home::new();
+    for (text, told) in [
+        (
+            "\nidle_timeuot = \"5m\"\n",
+            "config.toml:2: unknown key `idle_timeuot`",
+        ),
+        ("vmm = \"qmeu\"\n", "config.toml:1: `vmm`: "),
+        ("[network\n", "config.toml:1: "),
+        (
+            "[guest]\nca_certificates = [\"/no/such.pem\"]\n",
+            "certificate file /no/such.pem",
+        ),
+    ] {
+        home.configure(text);
+        assert_eq!(
+            home.run(&["ps"]),
+            (Some(0), home.run(&["ps"]).1, String::new()),
+            "{text}"
+        );
+        for arguments in [
+            &["vm", "stop", "nobody"][..],
+            &["vm", "exec", "nobody", "true"],
+            &["vm", "delete", "nobody"],
+        ] {
+            let (code, _, err) = home.run(arguments);
+            assert_eq!(code, Some(1), "{text}");
+            assert!(
+                err.starts_with("banger: no VM is called `nobody`"),
+                "{text}: {err}"
+            );
+        }
+        let (_, report, _) = home.run(&["doctor"]);
+        let line = report
+            .lines()
+            .find(|line| line.contains("configuration"))
+            .unwrap_or_default();
+        assert!(line.contains("FAIL") && line.contains(told), "{text}: {report}");
+        for arguments in [
+            &["vm", "create", "--name", "box"][..],
+            &["image", "pull", "debian-minimal"],
+            &["kernel", "pull", "debian-cloud"],
+        ] {
+            let (code, out, err) = home.run(arguments);
+            assert_eq!((code, out.as_str()), (Some(1), ""), "{text}: {err}");
+            assert!(err.contains(told), "{text}: {arguments:?}: {err}");
+        }
+        // Mended, it counts from the next daemon on, and that is said.
+        home.configure("idle_timeout = \"5m\"\n");
+        let (code, _, err) = home.run(&["kernel", "pull", "debian-cloud"]);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(
+            err.contains("hint: ") && err.contains("`banger daemon stop`"),
+            "{text}: {err}"
+        );
+        assert_eq!(home.run(&["daemon", "stop"]).0, Some(0));
+        assert_eq!(home.run(&["ps"]).0, Some(0));
+        assert!(!home.run(&["doctor"]).1.contains("configuration"), "{text}");
+        assert_eq!(home.run(&["daemon", "stop"]).0, Some(0));
+    }
 }
 
 #[test]

@@ -86,6 +86,7 @@ impl EngineError {
             )),
             Self::PortUnavailable { hint, .. }
             | Self::Artefact { hint, .. }
+            | Self::Unread { hint, .. }
             | Self::RegisteredFile { hint, .. } => hint.clone(),
             Self::Start {
                 name,
