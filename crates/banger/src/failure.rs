@@ -1,6 +1,7 @@
 //! Why a command failed, what the user can do about it, and the code to exit with.
 
 use std::io;
+use std::path::Path;
 
 use api::ApiError;
 use api::client::{ClientError, FolderError};
@@ -82,6 +83,14 @@ impl Failure {
     /// Exits with `code`.
     pub fn with_code(mut self, code: u8) -> Self {
         self.code = code;
+        self
+    }
+
+    /// Says first which of the user's files it is about.
+    pub fn of_file(mut self, path: &Path) -> Self {
+        if let Kind::Error { message, .. } = &mut self.kind {
+            *message = format!("{}: {message}", path.display());
+        }
         self
     }
 

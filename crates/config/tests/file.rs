@@ -19,6 +19,14 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
 }
 
 #[test]
+fn a_mark_at_the_start_of_a_file_is_no_part_of_it() {
+    let config = parse("\u{feff}log_level = \"debug\"\n").unwrap();
+    assert_eq!(config.log_level, LogLevel::Debug);
+    let mistake = parse("\u{feff}log_level = \"debug\"\r\ncolour = 1\r\n").unwrap_err();
+    assert_eq!(mistake.to_string(), "config.toml:2: unknown key `colour`");
+}
+
+#[test]
 fn every_key_is_read() {
     let config = parse(
         r#"

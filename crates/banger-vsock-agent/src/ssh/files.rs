@@ -106,7 +106,8 @@ fn config(folder: &Path, pam: bool, variables: &BTreeMap<String, String>) -> Str
          PrintLastLog no\n\
          X11Forwarding yes\n\
          MaxSessions 100\n\
-         AcceptEnv LANG LC_* COLORTERM\n\
+         # No locale of the host's, which the guest need not have: its own counts, as in every other way in.\n\
+         AcceptEnv COLORTERM\n\
          Subsystem sftp internal-sftp\n"
     );
     let variables: String = variables
@@ -186,6 +187,16 @@ mod tests {
             "of the image"
         );
         assert!(!root.path().join("root/.ssh").exists());
+    }
+
+    #[test]
+    fn no_locale_is_taken_from_the_client() {
+        let text = config(Path::new("/x"), true, &BTreeMap::new());
+        let accepted: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("AcceptEnv"))
+            .collect();
+        assert_eq!(accepted, ["AcceptEnv COLORTERM"]);
     }
 
     #[test]

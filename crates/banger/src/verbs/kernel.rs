@@ -105,7 +105,7 @@ async fn import(place: &Place, args: ImportKernelArgs) -> Result<u8, Failure> {
         |body| client.import_kernel(name.as_str(), &request, body),
     );
     let kernel = tokio::select! {
-        kernel = sending => kernel?,
+        kernel = sending => kernel.map_err(|error| Failure::from(error).of_file(&args.from))?,
         signal = ending(&mut signals) => return Err(Failure::quiet(exit_code(signal))),
     };
     if !args.quiet {

@@ -7,6 +7,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::EngineError;
 
+use super::LARGEST_BODY;
+
 /// A failure on its way to the client.
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) ApiError);
@@ -31,6 +33,14 @@ impl Failure {
         Self::of_request(ErrorCode::IncompleteBody, message)
     }
 
+    /// A request whose body, `what` it is, is longer than any may be.
+    pub(crate) fn too_long(what: &str) -> Self {
+        Self::bad_request(format!(
+            "the {what} is longer than the {} MiB that a request may have",
+            LARGEST_BODY >> 20
+        ))
+    }
+
     fn of_request(code: ErrorCode, message: impl Into<String>) -> Self {
         Self(ApiError {
             code,
@@ -49,6 +59,9 @@ impl From<EngineError> for Failure {
 
 impl From<JsonRejection> for Failure {
     fn from(rejection: JsonRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::too_long("request");
+        }
         Self::bad_request(rejection.body_text())
     }
 }

@@ -242,6 +242,12 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_at_the_start_of_a_recipe_is_no_part_of_it() {
+        let recipe = Recipe::parse(&format!("\u{feff}{HEAD}"), "r.toml").unwrap();
+        assert_eq!(recipe.suite(), "bookworm");
+    }
+
+    #[test]
     fn a_mistake_is_told_with_file_line_and_key() {
         for (more, message) in [
             ("color = 1\n", "r.toml:4: color: unknown field `color`"),

@@ -71,16 +71,15 @@ pub(crate) enum ContainerError {
 }
 
 impl ContainerError {
-    /// What the user can do about it.
-    pub(crate) fn hint(&self) -> Option<String> {
+    /// What the user can do about it, and has not done yet.
+    pub(crate) fn hint(&self, origin: &Origin) -> Option<String> {
         let Self::Oci(error) = self else { return None };
+        let plain = matches!(origin, Origin::Registry { access, .. } if access.plain_http);
         match error {
             OciError::Unauthorised { host, .. } => Some(format!(
                 "is the name right? if the image is private, log in first: docker login {host}"
             )),
-            OciError::Unreachable { host, .. } => Some(format!(
-                "is the network up? if {host} speaks no TLS, pull with --plain-http"
-            )),
+            OciError::Unreachable { host, .. } => Some(unreachable(host, plain)),
             OciError::LoginWithheld { realm, .. } => Some(format!(
                 "if your login may go to {realm}, say so once: banger image pull --trust-realm {realm} IMAGE"
             )),
@@ -96,6 +95,14 @@ impl ContainerError {
             OciError::NotFound { .. } => Some("look for a misspelt name or tag".to_owned()),
             _ => None,
         }
+    }
+}
+
+/// What to do about a registry that is not reached, with TLS or in `plain` HTTP.
+fn unreachable(host: &str, plain: bool) -> String {
+    match plain {
+        true => format!("is the network up, and does {host} serve a registry without TLS?"),
+        false => format!("is the network up? if {host} speaks no TLS, pull with --plain-http"),
     }
 }
 

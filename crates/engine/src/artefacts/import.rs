@@ -335,7 +335,7 @@ fn pull(
     (cancel, fetched): (&oci::Cancel, &Mutex<Vec<oci::Digest>>),
 ) -> Result<(NamedTempFile, Made, String), SourceError> {
     let told = |error: container::ContainerError| SourceError::Failed {
-        hint: error.hint(),
+        hint: error.hint(origin),
         source: Box::new(error),
     };
     let image = origin

@@ -246,7 +246,7 @@ impl Step<Start> for ReachAgent {
                     }
                     Err(EngineError::AgentSilent {
                         waited: start.inputs.ready_within,
-                        console: console::last_line(&start.inputs.folder),
+                        console: console::cause(&start.inputs.folder),
                     })
                 }
             }
@@ -267,7 +267,7 @@ fn ended_early(end: End, folder: &Path) -> EngineError {
     };
     EngineError::MachineEnded {
         reason,
-        console: console::last_line(folder),
+        console: console::cause(folder),
     }
 }
 

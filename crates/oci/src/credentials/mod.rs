@@ -121,7 +121,9 @@ impl DockerConfig {
                 limit: FILE_MAX,
             });
         }
-        let raw = serde_json::from_slice(&bytes).map_err(|source| OciError::AuthFile {
+        // Editors of some systems begin a file with a mark, which JSON has no place for.
+        let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+        let raw = serde_json::from_slice(text).map_err(|source| OciError::AuthFile {
             path: path.to_owned(),
             source,
         })?;
@@ -254,6 +256,12 @@ mod tests {
         ));
         let broken = config(r#"{"auths":{"x":{"auth":"bm9jb2xvbg=="}}}"#);
         assert!(matches!(broken.login("x"), Err(OciError::AuthEntry { .. })));
+    }
+
+    #[test]
+    fn a_mark_at_the_start_of_the_file_is_no_part_of_it() {
+        let config = config("\u{feff}{\"auths\":{\"x\":{\"username\":\"u\",\"password\":\"p\"}}}");
+        assert_eq!(config.login("x").unwrap(), password("u", "p"));
     }
 
     #[test]

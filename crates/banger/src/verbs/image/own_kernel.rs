@@ -1,7 +1,7 @@
 //! A kernel that comes along with an image: sent first, under the image's name, and gone again if the image does not
 //! come.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use api::ImportKernel;
 use api::client::Client;
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::render;
 use crate::terminal::{Signals, exit_code};
 
-/// What the kernel is made of.
+/// What the kernel is made of, and its own file.
 ///
 /// # Errors
 /// A file is missing, or not what it has to be.
@@ -23,19 +23,25 @@ pub(super) fn parts(
     kernel: &Path,
     initrd: Option<&Path>,
     modules: Option<&Path>,
-) -> Result<KernelFolder, Failure> {
-    KernelFolder::of_parts(kernel, initrd, modules).map_err(|error| Failure::new(one_line(&error)))
+) -> Result<(KernelFolder, PathBuf), Failure> {
+    match KernelFolder::of_parts(kernel, initrd, modules) {
+        Ok(folder) => Ok((folder, kernel.to_owned())),
+        Err(error) => Err(Failure::new(one_line(&error))),
+    }
 }
 
 /// Sends the kernel of the image `name`, then has the image made.
 pub(super) async fn before(
     place: &Place,
     name: &str,
-    kernel: KernelFolder,
+    kernel: (KernelFolder, PathBuf),
     image: impl Future<Output = Result<u8, Failure>>,
 ) -> Result<u8, Failure> {
     let client = place.connect().await?;
-    send(&client, name, kernel).await?;
+    let (kernel, file) = kernel;
+    send(&client, name, kernel)
+        .await
+        .map_err(|failure| failure.of_file(&file))?;
     let made = image.await;
     if made.is_err()
         && let Err(error) = client.delete_kernel(name).await

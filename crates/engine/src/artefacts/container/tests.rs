@@ -90,3 +90,12 @@ fn a_layer_that_takes_back_what_it_brought_is_written_all_the_same() {
     let (_, done, total) = told.iter().rfind(|(what, ..)| what == "unpack").unwrap();
     assert_eq!(done, total);
 }
+
+#[test]
+fn no_hint_names_a_flag_that_was_given() {
+    for (plain, named) in [(false, true), (true, false)] {
+        let hint = unreachable("localhost:5000", plain);
+        assert_eq!(hint.contains("--plain-http"), named, "{hint}");
+        assert!(hint.contains("localhost:5000"), "{hint}");
+    }
+}
