@@ -6,7 +6,7 @@ use crate::Exec;
 
 impl Exec {
     /// Gives it its program and arguments.
-    pub fn set_words(&mut self, words: Vec<Vec<u8>>) {
+    pub fn set_words(&mut self, words: &[Vec<u8>]) {
         let texts: Result<Vec<String>, _> = words
             .iter()
             .map(|word| std::str::from_utf8(word).map(str::to_owned))
@@ -78,7 +78,7 @@ mod tests {
             &[],
         ] {
             let mut exec = Exec::default();
-            exec.set_words(words.iter().map(|word| word.to_vec()).collect());
+            exec.set_words(&words.iter().map(|word| word.to_vec()).collect::<Vec<_>>());
             assert_eq!(exec.argv_hex.is_none(), words.iter().all(|word| word.is_ascii()));
             let sent = serde_json::to_string(&exec).unwrap();
             let arrived: Exec = serde_json::from_str(&sent).unwrap();

@@ -38,11 +38,7 @@ async fn words_of_any_bytes_reach_the_command() {
     let agent = machine.agent().await;
     let script = "printf %s \"$1\" | od -An -v -tx1";
     let mut exec = Exec::default();
-    exec.set_words(
-        [&b"sh"[..], b"-c", script.as_bytes(), b"sh", b"caf\xe9\xff"]
-            .map(<[u8]>::to_vec)
-            .to_vec(),
-    );
+    exec.set_words(&[&b"sh"[..], b"-c", script.as_bytes(), b"sh", b"caf\xe9\xff"].map(<[u8]>::to_vec));
     assert_eq!(run(&agent, &exec).await.stdout, " 63 61 66 e9 ff\n");
 }
 
@@ -254,7 +250,7 @@ async fn what_cannot_be_started_says_why_and_starts_nothing() {
             ProblemCode::BadRequest,
         ),
         (
-            with(&|e| e.set_words(vec![b"true".to_vec(), b"\xff\0".to_vec()])),
+            with(&|e| e.set_words(&[b"true".to_vec(), b"\xff\0".to_vec()])),
             ProblemCode::BadRequest,
         ),
         (

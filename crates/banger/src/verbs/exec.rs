@@ -24,7 +24,8 @@ pub async fn exec(place: &Place, args: ExecArgs) -> Result<u8, Failure> {
         user: args.user,
         ..Exec::default()
     };
-    exec.set_words(args.command.into_iter().map(OsString::into_vec).collect());
+    let words: Vec<Vec<u8>> = args.command.into_iter().map(OsString::into_vec).collect();
+    exec.set_words(&words);
     let streams = Streams::of(args.interactive, args.tty);
     let mut signals = Signals::for_commands()?;
     let client = place.connect().await?;

@@ -130,14 +130,14 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
             .map_err(Failure::from)
             .and_then(|image| entry_point(&image, words))
         {
-            Ok(words) => exec.set_words(words),
+            Ok(words) => exec.set_words(&words),
             Err(failure) => {
                 delete(place, &client, &vm, &mut signals).await?;
                 return Err(failure);
             }
         }
     } else {
-        exec.set_words(words);
+        exec.set_words(&words);
     }
     let outcome = command::run(&client, &vm.id, exec, streams, &mut signals).await;
     let code = match &outcome {
