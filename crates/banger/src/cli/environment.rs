@@ -204,7 +204,7 @@ mod tests {
     fn bytes_that_are_no_text_are_refused_with_their_line() {
         for (bytes, line) in [
             (&b"A=1\nB=caf\xe9\n"[..], 2),
-            (b"\xff\xfeA\0=\01\0", 1),
+            (b"\xff\xfeA\x00=\x001\x00", 1),
             (b"\n\n\xc3", 3),
         ] {
             let file = tempfile::NamedTempFile::new().unwrap();
