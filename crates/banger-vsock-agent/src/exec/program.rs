@@ -98,7 +98,7 @@ mod tests {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         }
         let search = OsStr::new("a:missing:b");
-        let find = |name| find(name, search, folder.path()).map_err(|problem| problem.code);
+        let find = |name: &str| find(name.as_ref(), search, folder.path()).map_err(|problem| problem.code);
         assert_eq!(find("tool"), Ok(folder.path().join("b/tool")));
         assert_eq!(find("./b/tool"), Ok(folder.path().join("./b/tool")));
         assert_eq!(find("a/tool"), Err(ProblemCode::CommandNotExecutable));
