@@ -34,14 +34,16 @@ pub fn to_branch(
             name: name.to_owned(),
         });
     }
-    let base = base.map(|base| repository.resolve(base)).transpose()?;
+    if let Some(base) = base {
+        repository.check_base(base)?;
+    }
     let scratch = Filling::new(repository.owner()).and_then(Filling::give);
     let scratch = scratch.map_err(WorkspaceError::host("make", "a scratch folder"))?;
     let git = repository
         .git_for_branches()?
         .writing_ours(scratch.path())
         .with("GIT_INDEX_FILE", scratch.path().join("index"));
-    match &base {
+    match base {
         Some(base) => git.read("read the base", ["read-tree", base])?,
         None => git.read("read the base", ["read-tree", "--empty"])?,
     };
@@ -63,7 +65,7 @@ pub fn to_branch(
     };
     let tree = line(git.read("write the tree", ["write-tree"])?)?;
     let mut arguments = vec!["commit-tree", &tree, "-m", message];
-    if let Some(base) = &base {
+    if let Some(base) = base {
         arguments.extend(["-p", base]);
     }
     let commit = line(git.read("make the commit", arguments)?)?;

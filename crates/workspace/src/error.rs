@@ -32,6 +32,52 @@ pub enum WorkspaceError {
         /// The folder.
         path: PathBuf,
     },
+    /// A `.git` that is a file, and leads nowhere: of a linked working tree whose repository was moved, for one.
+    #[error("`{file}` leads to `{target}`, where no git repository is")]
+    Dangling {
+        /// The file that says where the repository is.
+        file: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
+    /// A folder that git does not take for a repository.
+    #[error("`{folder}` is no whole git repository: it has no `{lacks}`")]
+    Broken {
+        /// The folder.
+        folder: PathBuf,
+        /// What each repository has.
+        lacks: &'static str,
+    },
+    /// A `.git` that is a link.
+    #[error("`{link}` is a link to `{target}`, which is not followed")]
+    LinkedGit {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
+    /// Objects that a partial clone left with its remote.
+    #[error(
+        "the repository is a partial clone, which lacks {count} of the objects that would go, {first} first"
+    )]
+    Promised {
+        /// How many.
+        count: usize,
+        /// The first: its id, and where it belongs in the commit.
+        first: String,
+    },
+    /// A user that the guest does not have.
+    #[error("the guest has no user `{user}`")]
+    NoSuchUser {
+        /// What was asked for.
+        user: String,
+    },
+    /// The commit that the guest's work is based on, which the host's repository no longer has.
+    #[error("the commit `{commit}` that was prepared is no longer in the repository")]
+    BaseGone {
+        /// The commit.
+        commit: String,
+    },
     /// A repository that another user could change, to have this one's git do something.
     #[error("the repository `{path}` belongs to another user")]
     ForeignOwner {

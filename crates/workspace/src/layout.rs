@@ -90,6 +90,8 @@ impl Layout {
             asked.parent().unwrap_or(&asked)
         };
         let disk = |path: &Path| path.metadata().ok().map(|found| found.dev());
+        // git looks further up over one without HEAD.
+        let mut headless = None;
         for top in within
             .ancestors()
             .take_while(|folder| disk(folder) == disk(within))
@@ -100,10 +102,18 @@ impl Layout {
                 Ok(found) if found.is_file() => return Self::by_file(path, top),
                 // Whatever is behind it is not this tree's own.
                 Ok(found) if found.is_symlink() && own.exists() => {
-                    return Err(foreign(path, own.canonicalize().unwrap_or(own)));
+                    return Err(WorkspaceError::LinkedGit {
+                        target: own.canonicalize().unwrap_or_else(|_| own.clone()),
+                        link: own,
+                    });
                 }
                 // Meant as a repository, and broken: git would take the one around it for what was asked for.
-                Ok(found) if found.is_dir() && own.join("HEAD").symlink_metadata().is_ok() => break,
+                Ok(found) if found.is_dir() && own.join("HEAD").symlink_metadata().is_ok() => {
+                    return Err(broken(own));
+                }
+                Ok(found) if found.is_dir() && own.join("objects").is_dir() => {
+                    headless.get_or_insert(own);
+                }
                 _ => {}
             }
             if is_repository(top) {
@@ -112,8 +122,11 @@ impl Layout {
                 });
             }
         }
-        Err(WorkspaceError::NotARepository {
-            path: path.to_owned(),
+        Err(match headless {
+            Some(folder) => broken(folder),
+            None => WorkspaceError::NotARepository {
+                path: path.to_owned(),
+            },
         })
     }
 
@@ -135,14 +148,18 @@ impl Layout {
     fn by_file(path: &Path, top: &Path) -> Result<Self, WorkspaceError> {
         let top = Folder::open(top)?;
         let text = top.read(".git", LARGEST)?.unwrap_or_default();
-        let none = || WorkspaceError::NotARepository {
-            path: path.to_owned(),
+        let Some(written) = text.strip_prefix(b"gitdir: ") else {
+            return Err(top.no_file(Path::new(".git"), "does not begin with `gitdir: `"));
         };
-        let written = text.strip_prefix(b"gitdir: ").ok_or_else(none)?;
         let place = top.path.join(path_of(written.to_vec()));
-        let place = place.canonicalize().map_err(|_| none())?;
+        let Ok(place) = place.canonicalize() else {
+            return Err(WorkspaceError::Dangling {
+                file: top.path.join(".git"),
+                target: place,
+            });
+        };
         if !is_repository(&place) {
-            return Err(none());
+            return Err(broken(place));
         }
         let folder = Folder::open(&place)?;
         let Some(elsewhere) = folder.read("commondir", LARGEST)? else {
@@ -154,7 +171,10 @@ impl Layout {
             });
         };
         let shared = folder.path.join(path_of(elsewhere));
-        let shared = shared.canonicalize().map_err(|_| foreign(path, shared))?;
+        let shared = shared.canonicalize().map_err(|_| WorkspaceError::Dangling {
+            file: folder.path.join("commondir"),
+            target: shared,
+        })?;
         let linked = folder.path.parent() == Some(&shared.join("worktrees"));
         if !linked || !leads_back(&folder, &top)? {
             return Err(foreign(path, folder.path));
@@ -303,6 +323,19 @@ fn leads_back(folder: &Folder, top: &Folder) -> Result<bool, WorkspaceError> {
     // Where the tree lies is compared over the links that led to it, the file itself as it is.
     let parent = named.parent().and_then(|parent| parent.canonicalize().ok());
     Ok(named.file_name() == Some(".git".as_ref()) && parent.as_ref() == Some(&top.path))
+}
+
+/// What a folder that is meant as a repository lacks to be one.
+fn broken(folder: PathBuf) -> WorkspaceError {
+    let missing = |name: &&str| match *name {
+        "HEAD" => folder.join(name).symlink_metadata().is_err(),
+        name => !folder.join(name).is_dir(),
+    };
+    let lacks = ["HEAD", "objects", "refs"].into_iter().find(missing);
+    WorkspaceError::Broken {
+        lacks: lacks.unwrap_or("objects"),
+        folder,
+    }
 }
 
 fn foreign(path: &Path, repository: PathBuf) -> WorkspaceError {

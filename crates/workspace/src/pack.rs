@@ -12,6 +12,7 @@ use crate::error::WorkspaceError;
 use crate::git::{first_of, said, status};
 use crate::guest::Input;
 use crate::index::{Index, Indexer, Watched};
+use crate::prepare::Prepared;
 use crate::repository::Repository;
 use crate::selection::{Mode, Selection};
 
@@ -36,16 +37,19 @@ pub(crate) enum Packed {
 }
 
 impl Pack {
-    /// Packs what a guest needs that already has `had`; nothing if that is all it needs. Gives the stream too.
+    /// Packs what a guest needs that was given `before`; nothing if that is all it needs. Gives the stream too.
     ///
     /// A commit alone goes as whole objects with an index of our making, a history with deltas, which only git resolves.
     pub(crate) fn of(
         repository: &Repository,
         selection: &Selection,
-        had: Option<&str>,
+        before: Option<&Prepared>,
         format: Format,
     ) -> Result<Option<(Self, Input)>, WorkspaceError> {
         let commit = selection.commit.as_deref();
+        // A history is not there where the guest was given commits alone.
+        let whole = |before: &&Prepared| before.full || selection.mode != Mode::Full;
+        let had = before.filter(whole).and_then(|before| before.commit.as_deref());
         // A history that was rewritten, or another clone at that path, may have lost it: nothing is left out by it then.
         let had = match had.filter(|had| Some(*had) != commit) {
             Some(lost) if !repository.has_commit(lost)? => None,
@@ -79,6 +83,10 @@ impl Pack {
         let mut arguments = vec!["pack-objects", "--revs", "--stdout", "-q"];
         if selection.mode == Mode::Metadata {
             arguments.push("--filter=blob:none");
+        }
+        if selection.mode != Mode::Metadata && selection.promisor.is_some() {
+            // What was found missing is what the guest does without.
+            arguments.push("--missing=allow-any");
         }
         if format.is_some() {
             arguments.push("--no-reuse-delta");

@@ -17,13 +17,13 @@ use std::path::Path;
 use process::FileRights;
 
 use crate::error::{WorkspaceError, shown};
-use crate::guest::{DROP, EDIT, FINISH, Guest, Input, RECEIVE};
+use crate::guest::{DROP, EDIT, FINISH, Guest, Input, OWN, RECEIVE};
 use crate::index::Index;
 use crate::lists::{Known, lists, marks};
 use crate::pack::{Pack, Packed};
 use crate::parcel::Parcel;
 use crate::repository::{Head, Repository, object};
-use crate::selection::Selection;
+use crate::selection::{Mode, Selection};
 
 /// What tells one version of a file from another without reading it: size, change time, inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Stamp(pub [i64; 5]);
 pub struct Prepared {
     /// The commit; none before the first one.
     pub commit: Option<String>,
+    /// Whether all commits before it went, too.
+    pub full: bool,
     /// Files of the working tree, as they were.
     pub files: Vec<(Vec<u8>, Stamp)>,
     /// Tracked files that were not there.
@@ -55,6 +57,8 @@ pub struct Destination<'a> {
     pub before: Option<&'a Prepared>,
     /// Replace what lies there, and work that was made in it.
     pub force: bool,
+    /// Whose it is in the guest, by a name or a number, and after a colon a group; root's if left out.
+    pub user: Option<&'a str>,
 }
 
 /// Makes the guest's folder what the repository is.
@@ -75,7 +79,16 @@ pub fn prepare(
         .iter()
         .map(|path| stamp(&repository.top, path))
         .collect::<Result<_, _>>()?;
-    let mut turn = |destination| {
+    let own = |guest: &mut dyn Guest, turn| match destination.user {
+        Some(user) => {
+            let arguments = [destination.path, user, turn];
+            OWN.run(guest, &arguments, Box::new(io::empty()), &mut io::sink())
+        }
+        None => Ok(()),
+    };
+    // Before anything goes.
+    own(guest, "check")?;
+    let turn = |guest: &mut dyn Guest, destination| {
         let turn = Turn {
             repository,
             selection,
@@ -85,14 +98,19 @@ pub fn prepare(
         };
         turn.take(guest)
     };
-    match turn(destination) {
+    let prepared = match turn(guest, destination) {
         // What was put there is gone: as if it never was.
-        Err(WorkspaceError::Lost { .. }) if destination.before.is_some() => turn(Destination {
-            before: None,
-            ..destination
-        }),
+        Err(WorkspaceError::Lost { .. }) if destination.before.is_some() => turn(
+            guest,
+            Destination {
+                before: None,
+                ..destination
+            },
+        ),
         outcome => outcome,
-    }
+    }?;
+    own(guest, "give")?;
+    Ok(prepared)
 }
 
 /// One go at it.
@@ -175,7 +193,9 @@ impl Turn<'_> {
 
     /// Sends what objects there are to send; gives their index if it was made here.
     fn send_objects(&self, guest: &mut dyn Guest) -> Result<Option<Index>, WorkspaceError> {
-        let Destination { path, before, force } = self.destination;
+        let Destination {
+            path, before, force, ..
+        } = self.destination;
         let format = self.repository.format();
         let had = before.and_then(|before| before.commit.as_deref());
         let forced = if force { "force" } else { "" };
@@ -200,7 +220,7 @@ impl Turn<'_> {
         let pack = if given {
             None
         } else {
-            Pack::of(self.repository, self.selection, had, format)?
+            Pack::of(self.repository, self.selection, before, format)?
         };
         let Some((pack, stream)) = pack else {
             if self.turn() == "new" {
@@ -242,6 +262,7 @@ impl Turn<'_> {
         let state = lines.next().and_then(|line| object(line.to_vec()).ok());
         Prepared {
             commit: self.selection.commit.clone(),
+            full: self.selection.mode == Mode::Full,
             files: self.stamps.to_vec(),
             deleted: self.selection.deleted.clone(),
             marks: self.marks.clone(),

@@ -73,6 +73,9 @@ pub fn pull<'a>(
     base: Option<&str>,
 ) -> Result<Option<Pulled<'a>>, WorkspaceError> {
     let _rights = repository.rights()?;
+    if let Some(base) = base {
+        repository.check_base(base)?;
+    }
     let objects = repository.objects();
     let cannot = |source| WorkspaceError::host("write", objects.display().to_string())(source);
     // git's own name for such a folder: what a killed program leaves, `git gc` removes.

@@ -253,6 +253,16 @@ impl Repository {
         Ok(asked.status.success())
     }
 
+    /// Makes sure that the commit that a guest was given is still there.
+    pub(crate) fn check_base(&self, id: &str) -> Result<(), WorkspaceError> {
+        match self.has_commit(id)? {
+            true => Ok(()),
+            false => Err(WorkspaceError::BaseGone {
+                commit: shown(&id.as_bytes()[..id.len().min(12)]),
+            }),
+        }
+    }
+
     /// Its owner, where root looks at another user's.
     pub(crate) fn owner(&self) -> Option<Owner> {
         self.git.owner()

@@ -8,6 +8,7 @@ use crate::error::{WorkspaceError, shown};
 use crate::patch::name;
 use crate::repository::{Head, Repository};
 use crate::status::{self, Edit, Entry, Version};
+use crate::{gitlinks, partial, settings};
 
 /// How much of the history goes along.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Selection {
     pub(crate) intended: Vec<u8>,
     /// Patterns of a sparse checkout.
     pub(crate) sparse: Option<Vec<u8>>,
+    /// Objects of files that a sparse checkout leaves out, in a repository that may lack them.
+    outside: HashSet<String>,
     /// The remote that has what the guest is not given.
     pub(crate) promisor: Option<String>,
     /// Files whose bytes are taken from the working tree, below its top.
@@ -59,6 +62,8 @@ pub struct Selection {
     pub deleted: Vec<Vec<u8>>,
     /// Submodules that are checked out, below the top: workspaces of their own.
     pub submodules: Vec<Vec<u8>>,
+    /// Submodules that nothing declares and that are not checked out: each goes as an empty folder.
+    pub undeclared: Vec<Vec<u8>>,
     /// Every file that the guest will have, sorted.
     pub files: Vec<Vec<u8>>,
     /// Untracked files and repositories inside of this one, which stay behind.
@@ -83,6 +88,8 @@ const STATUS: [&str; 8] = [
 struct Tracked {
     absent: bool,
     submodule: bool,
+    /// The object of one that is absent, where that may be missing.
+    object: Option<String>,
     path: Vec<u8>,
 }
 
@@ -102,6 +109,11 @@ impl Selection {
             None => Self::of_tree(repository, choice)?,
         };
         selection.mode = choice.mode;
+        let outside = std::mem::take(&mut selection.outside);
+        if partial::check(repository, &selection, &outside)? && selection.promisor.is_none() {
+            selection.promisor =
+                Some(settings::first_remote(&repository.settings).ok_or(WorkspaceError::NoRemote)?);
+        }
         if let Some(branch) = &choice.branch {
             selection.head = Head::Branch(branch.clone());
         }
@@ -122,6 +134,8 @@ impl Selection {
             edited: Vec::new(),
             deleted: Vec::new(),
             submodules: Vec::new(),
+            undeclared: Vec::new(),
+            outside: HashSet::new(),
             files: Vec::new(),
             left_behind: 0,
             pointers: 0,
@@ -140,11 +154,14 @@ impl Selection {
             tracked.push(Tracked {
                 absent: false,
                 submodule: words.starts_with(b"160000"),
+                object: None,
                 path: path.to_vec(),
             });
         }
         check_names(&tracked)?;
-        refuse_submodules(&tracked)?;
+        let undeclared = undeclared_of(repository, &tracked, Some(&commit))?;
+        refuse_submodules(&tracked, &undeclared)?;
+        let tracked = tracked.into_iter().filter(|entry| !entry.submodule);
         Ok(Self {
             head: if repository.is_branch(reference)? {
                 Head::Branch(reference.to_owned())
@@ -152,7 +169,8 @@ impl Selection {
                 Head::Detached
             },
             commit: Some(commit),
-            files: tracked.into_iter().map(|entry| entry.path).collect(),
+            files: tracked.map(|entry| entry.path).collect(),
+            undeclared,
             ..Self::empty(repository)
         })
     }
@@ -169,15 +187,23 @@ impl Selection {
                 status,
             )
         });
-        let tracked = index(&listed?)?;
+        let tracked = index(&listed?, repository.is_partial())?;
         check_names(&tracked)?;
+        let undeclared = undeclared_of(repository, &tracked, None)?;
         if choice.mode == Mode::Shallow {
-            refuse_submodules(&tracked)?;
+            refuse_submodules(&tracked, &undeclared)?;
         }
         let mut selection = Self::empty(repository);
         for entry in status::parse(&status?)? {
             selection.add(&repository.top, entry, choice.untracked);
         }
+        // Not work that was done here: there is no way to have them.
+        selection
+            .deleted
+            .retain(|path| undeclared.binary_search(path).is_err());
+        selection.undeclared = undeclared;
+        selection.outside = tracked.iter().filter_map(|entry| entry.object.clone()).collect();
+        check_kinds(&repository.top, &selection.edited)?;
         // Those that only the commit has.
         selection.deleted.iter().try_for_each(|path| check_name(path))?;
         let deleted: HashSet<&[u8]> = selection.deleted.iter().map(Vec::as_slice).collect();
@@ -304,16 +330,18 @@ pub(crate) fn split_tab(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&line[..tab], &line[tab + 1..]))
 }
 
-/// Reads `git ls-files -s -t -z`.
-fn index(listed: &[u8]) -> Result<Vec<Tracked>, WorkspaceError> {
+/// Reads `git ls-files -s -t -z`. Of files that are left out, the objects are kept where the repository is a partial clone.
+fn index(listed: &[u8], partial: bool) -> Result<Vec<Tracked>, WorkspaceError> {
     let lines = listed.split(|byte| *byte == 0).filter(|line| !line.is_empty());
     let entry = |line| {
         let (words, path) = split_tab(line)?;
         let mut words = words.split(|byte| *byte == b' ');
-        let (tag, mode) = (words.next()?, words.next()?);
+        let (tag, mode, object) = (words.next()?, words.next()?, words.next()?);
+        let absent = tag == b"S";
         Some(Tracked {
-            absent: tag == b"S",
+            absent,
             submodule: mode == b"160000",
+            object: (absent && partial).then(|| String::from_utf8_lossy(object).into_owned()),
             path: path.to_vec(),
         })
     };
@@ -336,8 +364,35 @@ fn check_name(path: &[u8]) -> Result<(), WorkspaceError> {
     })
 }
 
-fn refuse_submodules(tracked: &[Tracked]) -> Result<(), WorkspaceError> {
-    let mut submodules = tracked.iter().filter(|entry| entry.submodule);
+/// Refuses what is no file any more and looks changed to git: it has no content that could go.
+fn check_kinds(top: &Path, edited: &[Vec<u8>]) -> Result<(), WorkspaceError> {
+    for path in edited {
+        let place = top.join(std::ffi::OsStr::from_bytes(path));
+        // One that vanished meanwhile is found out when it is read.
+        let kind = place.symlink_metadata().map(|found| found.file_type());
+        if kind.is_ok_and(|kind| !kind.is_file() && !kind.is_symlink() && !kind.is_dir()) {
+            return Err(WorkspaceError::NoFile {
+                path: place,
+                why: "is a pipe, a socket or a device, in the place of a file that git tracks".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn undeclared_of(
+    repository: &Repository,
+    tracked: &[Tracked],
+    from: Option<&str>,
+) -> Result<Vec<Vec<u8>>, WorkspaceError> {
+    let submodules = tracked.iter().filter(|entry| entry.submodule);
+    gitlinks::undeclared(repository, submodules.map(|entry| &*entry.path), from)
+}
+
+fn refuse_submodules(tracked: &[Tracked], undeclared: &[Vec<u8>]) -> Result<(), WorkspaceError> {
+    let mut submodules = tracked
+        .iter()
+        .filter(|entry| entry.submodule && undeclared.binary_search(&entry.path).is_err());
     let Some(first) = submodules.next() else {
         return Ok(());
     };

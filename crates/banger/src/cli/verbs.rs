@@ -75,6 +75,9 @@ pub struct StopArgs {
 pub struct DeleteArgs {
     #[command(flatten)]
     pub vms: ReferencesArgs,
+    /// Do not ask, also where work would be lost.
+    #[arg(short, long)]
+    pub force: bool,
     /// Print nothing but the result, and errors.
     #[arg(short, long)]
     pub quiet: bool,

@@ -28,7 +28,9 @@ pub enum VmCommand {
     /// executed. Signals are passed on; a second Ctrl-C within a second kills the command.
     ///
     /// With a PATH in a git repository, that repository is put into the VM as /root/repo, and the shell or command
-    /// starts there: what git tracks, as it is in your working tree. `vm workspace` brings changes back.
+    /// starts there: what git tracks, as it is in your working tree. `vm workspace` brings changes back; --apply does at
+    /// the end, --export FILE writes them as a patch. If that is refused the patch is saved, and if it cannot be saved
+    /// the VM stays, also with --rm. With --user, or an image that has one, the workspace is that user's.
     ///
     /// A repository can ask for its VM in a file .banger.toml: image, shape, network, ports, commands to set it up.
     /// That is shown, and you are asked, the first time and whenever it changes. What you say with flags wins.
@@ -44,6 +46,7 @@ Examples:
   banger vm run                            a shell in a new VM
   banger vm run .                          one with this git repository in it
   banger vm run . --rm -- make test        its tests, nothing kept
+  banger vm run . --rm --apply -- make fmt  its changes back into your files
   banger vm run --rm -- uname -a           one command, nothing kept
   banger vm run --rm -t -- top             a command that needs a terminal
   banger vm run --vcpu 4 --memory 8G --disk-size 40G --name big
@@ -108,11 +111,15 @@ Examples:
   banger vm stop box && banger vm set box --vcpu 4 --memory 8G")]
     Set(SetArgs),
     /// Delete VMs and their disks, running or not.
+    ///
+    /// On a terminal it looks first for work that is in a VM's workspaces only: commits and files that your repository
+    /// does not have. If there is any, or if that cannot be found out, it says so and asks; -f does not.
     #[command(
         visible_alias = "rm",
         after_help = "\
 Examples:
   banger vm delete box
+  banger vm delete -f box                  without a question
   banger vm delete $(banger ps -a -q)      all of them"
     )]
     Delete(DeleteArgs),
@@ -347,6 +354,12 @@ pub struct RunArgs {
     /// Delete the VM at the end, whatever the end is.
     #[arg(long, conflicts_with = "detach")]
     pub rm: bool,
+    /// Bring what was changed in the workspace back into your files at the end. If it is refused, the patch is saved.
+    #[arg(long, requires = "path", conflicts_with = "detach")]
+    pub apply: bool,
+    /// Write what was changed in the workspace to this file at the end, as a patch.
+    #[arg(long, value_name = "FILE", requires = "path", conflicts_with = "detach")]
+    pub export: Option<std::path::PathBuf>,
     /// Leave the VM running and print its name.
     #[arg(short, long, conflicts_with_all = ["command", "tty", "interactive"])]
     pub detach: bool,

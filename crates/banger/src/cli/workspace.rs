@@ -178,6 +178,9 @@ pub struct PrepareArgs {
     pub choice: ChoiceArgs,
     #[command(flatten)]
     pub guest: GuestPathArgs,
+    /// User in the VM whom the workspace belongs to, by name or number; the one before, the image's or root if left out.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
     /// Replace what lies there, also work that was made in the VM.
     #[arg(short, long)]
     pub force: bool,

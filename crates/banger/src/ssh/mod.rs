@@ -7,7 +7,7 @@ mod words;
 
 pub use settings::{Settings, address};
 pub use user_file::{Change, Included, UserFile};
-pub use words::quote_command;
+pub use words::{quote, quote_command};
 
 /// What VMs are called by ssh clients: `NAME.vm`.
 pub const SUFFIX: &str = ".vm";

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 
+use api::client::Client;
 use guest::Exec;
 
 use super::command::{self, Streams};
@@ -12,6 +14,7 @@ use crate::cli::{ExecArgs, ShellArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::terminal::Signals;
+use crate::workspace::{Record, Records, command as workspace_command};
 
 /// Runs a command in a VM and exits with its code.
 ///
@@ -31,8 +34,36 @@ pub async fn exec(place: &Place, args: ExecArgs) -> Result<u8, Failure> {
     let client = place.connect().await?;
     started(&client, &args.vm.reference, args.boot.start, false, &mut signals).await?;
     before_command(&client, &args.vm.reference, args.auto_prepare, &mut signals).await?;
-    let exit = command::run(&client, &args.vm.reference, exec, streams, &mut signals).await?;
-    Ok(exit.shell_code())
+    let (user, folder) = (exec.user.clone(), exec.workdir.clone());
+    match command::run(&client, &args.vm.reference, exec, streams, &mut signals).await {
+        Ok(exit) => Ok(exit.shell_code()),
+        Err(failure) => match (user, folder) {
+            (Some(user), Some(folder)) if failure.message().contains(&folder) => {
+                Err(whose(&client, &args.vm.reference, (&user, &folder), failure).await)
+            }
+            _ => Err(failure),
+        },
+    }
+}
+
+/// Why a user cannot get into a folder, where that is a workspace which is another user's.
+async fn whose(client: &Client, reference: &str, (user, folder): (&str, &str), failure: Failure) -> Failure {
+    let Ok(vm) = client.vm(reference).await else {
+        return failure;
+    };
+    let records = Records::of(&vm.id);
+    let theirs = |record: &&Record| {
+        Path::new(folder).starts_with(&record.guest_path) && record.asked.user.as_deref() != Some(user)
+    };
+    match records.all().iter().find(theirs) {
+        Some(record) => {
+            let prepare = workspace_command("prepare", &vm.name, &record.guest_path);
+            failure.with_hint(format!(
+                "`{prepare} --user {user}` gives the workspace to that user"
+            ))
+        }
+        None => failure,
+    }
 }
 
 /// Opens a shell in a VM. How its last command ended is nobody's business.

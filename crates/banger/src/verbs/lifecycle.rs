@@ -9,6 +9,7 @@ use futures::StreamExt;
 use super::boot;
 use super::file_sync::Synced;
 use super::operation::follow;
+use super::workspace::note_before_stop;
 use crate::cli::{NewShape, ProgressArgs, ReferencesArgs, Wait};
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -140,6 +141,9 @@ async fn one(
         Verb::Delete => Action::Delete(id.clone()),
         Verb::Prune => Action::DeleteIdle(id.clone()),
     };
+    if let Verb::Stop = verb {
+        note_before_stop(client, &id).await;
+    }
     let mut progress = match alone {
         true => Progress::of(progress),
         false => Progress::one_of_several(progress, &name),

@@ -8,6 +8,7 @@ mod confirm;
 mod cp;
 mod create;
 mod daemon;
+mod delete;
 mod df;
 mod doctor;
 mod entry;
@@ -79,9 +80,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
                 let verb = Verb::Set(lifecycle::change(&args.shape)?);
                 lifecycle::each(&place, verb, &args.vms, quiet(args.quiet)).await
             }
-            VmCommand::Delete(args) => {
-                lifecycle::each(&place, Verb::Delete, &args.vms, quiet(args.quiet)).await
-            }
+            VmCommand::Delete(args) => delete::delete(&place, &args).await,
             VmCommand::Stats(args) => stats::stats(&place, &args).await,
             VmCommand::Prune(args) => prune::prune(&place, &args).await,
             VmCommand::Ping(args) => ping::ping(&place, &args).await,

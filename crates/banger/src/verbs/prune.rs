@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use api::{Vm, VmState};
 
+use super::delete::say_what_is_lost;
 use super::lifecycle::{self, Verb};
 use crate::cli::{ProgressArgs, PruneArgs};
 use crate::daemon::Place;
@@ -30,8 +31,12 @@ pub async fn prune(place: &Place, args: &PruneArgs) -> Result<u8, Failure> {
         }
         return Ok(0);
     }
-    if !args.force && !confirmed(&vms)? {
-        return Ok(1);
+    if !args.force {
+        list(&vms);
+        say_what_is_lost(&client, &vms.iter().collect::<Vec<_>>()).await;
+        if !confirmed(vms.len())? {
+            return Ok(1);
+        }
     }
     let targets = vms.into_iter().map(|vm| Ok((vm.id, vm.name))).collect();
     // The daemon looks again: one that was started meanwhile is spared.
@@ -47,12 +52,15 @@ fn is_off(vm: &Vm) -> bool {
     matches!(vm.state, VmState::Created | VmState::Stopped | VmState::Error) && !vm.ephemeral
 }
 
-fn confirmed(vms: &[Vm]) -> Result<bool, Failure> {
+fn list(vms: &[Vm]) {
     for vm in vms {
         let disk = render::disk(vm.disk_used, vm.disk_size);
         render::note(&format!("  {}  {}  {disk}", render::one_line(&vm.name), vm.state));
     }
-    let what = match vms.len() {
+}
+
+fn confirmed(count: usize) -> Result<bool, Failure> {
+    let what = match count {
         1 => "this VM and its disk".to_owned(),
         count => format!("these {count} VMs and their disks"),
     };

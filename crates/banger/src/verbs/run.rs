@@ -15,7 +15,9 @@ use super::create::{no_vm, request};
 use super::file_sync::Synced;
 use super::operation::{self, follow};
 use super::registry;
-use super::workspace::{Bootstrap, Plan, apart, asking_apart, check_tools, install_tools, set_up};
+use super::workspace::{
+    Bootstrap, BringBack, Plan, apart, asking_apart, bring_back, check_tools, install_tools, set_up,
+};
 use crate::cli::{ChoiceArgs, GUEST_PATH, ModeArg, RunArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -64,9 +66,14 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         ..Exec::default()
     };
     let words: Vec<Vec<u8>> = args.command.into_iter().map(OsString::into_vec).collect();
+    let back = BringBack {
+        apply: args.apply,
+        export: args.export,
+    };
     let mut request = CreateVm {
         start: true,
-        ephemeral: args.rm,
+        // One whose work is to come back stays if it does not: no lease ends it.
+        ephemeral: args.rm && !back.is_wanted(),
         ..request(&args.shape)?
     };
     wishes.fill(&mut request);
@@ -96,6 +103,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         return Err(failure);
     }
     progress.clear();
+    let mut has_workspace = false;
     if let Some(plan) = plan {
         let quiet = args.progress.quiet;
         if !quiet {
@@ -118,6 +126,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
             delete(place, &client, &vm, &mut signals).await?;
             return Err(failure);
         }
+        has_workspace = true;
     }
     let Some(streams) = streams else {
         render::output(&format!("{}\n", render::one_line(&vm.name)))?;
@@ -139,12 +148,30 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     } else {
         exec.set_words(&words);
     }
+    if has_workspace && args.rm && !back.is_wanted() && !args.progress.quiet {
+        render::note(&format!(
+            "  --rm    what is changed in {GUEST_PATH} goes with the VM; --apply or --export FILE brings it back"
+        ));
+    }
     let outcome = command::run(&client, &vm.id, exec, streams, &mut signals).await;
-    let code = match &outcome {
+    let mut code = match &outcome {
         Ok(_) if shell => 0,
         Ok(exit) => exit.shell_code(),
         Err(failure) => failure.report(),
     };
+    if back.is_wanted() {
+        let into = (vm.id.as_str(), vm.name.as_str());
+        let quiet = args.progress.quiet;
+        match bring_back(&client, into, GUEST_PATH, &back, quiet, &mut signals).await {
+            Ok(true) => {}
+            Ok(false) => code = code.max(u8::from(code == 0)),
+            Err(failure) => {
+                failure.report();
+                say_that_it_stays(&vm.name);
+                return Ok(code.max(u8::from(code == 0)));
+            }
+        }
+    }
     if args.rm {
         let deleted = delete(place, &client, &vm, &mut signals).await;
         drop(started.lease);
@@ -168,6 +195,14 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     Ok(code)
 }
 
+fn say_that_it_stays(name: &str) {
+    let name = render::one_line(name);
+    render::error(&format!("the work is in `{name}` alone, which stays"));
+    render::hint(&format!(
+        "`banger vm workspace apply {name}` or `export {name}` brings it back; `banger vm delete {name}` ends it"
+    ));
+}
+
 /// What of a repository is to go into the VM; nothing without a path. All of it is known before there is a VM.
 fn plan(args: &RunArgs) -> Result<Option<Plan>, Failure> {
     let Some(path) = &args.path else {
@@ -184,7 +219,7 @@ fn plan(args: &RunArgs) -> Result<Option<Plan>, Failure> {
         }
         return Ok(None);
     };
-    let plan = Plan::of(path, &args.choice, ModeArg::default(), "NAME");
+    let plan = Plan::of(path, &args.choice, ModeArg::default(), args.user.as_deref(), "NAME");
     plan.map(Some).map_err(|failure| match image_in_place_of(path) {
         Some(image) => failure.with_hint(format!(
             "PATH is a folder of this host; `banger vm run --image {image}` starts from an image, and a command comes after `--`"

@@ -61,6 +61,8 @@ impl Guest for Remote {
         let exec = guest::Exec {
             argv: argv.to_vec(),
             stdin: true,
+            // Whoever the image says commands are run by: a workspace is made and read by root.
+            user: Some("root".to_owned()),
             ..guest::Exec::default()
         };
         let mut progress = self.progress.clone();

@@ -8,9 +8,9 @@ mod records;
 mod trust;
 mod wishes;
 
-pub use failure::failed;
+pub use failure::{command, failed, failed_at};
 pub use guest::Remote;
 pub use open::open;
-pub use records::{Asked, Record, Records};
+pub use records::{Asked, Noted, Record, Records};
 pub use trust::{Trust, agreed};
 pub use wishes::Wishes;

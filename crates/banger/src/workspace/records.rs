@@ -12,7 +12,7 @@ use config::{Environment, Paths};
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use workspace::{Prepared, Stamp};
+use workspace::{Prepared, Stamp, Unsaved};
 
 use crate::failure::Failure;
 
@@ -41,6 +41,46 @@ pub struct Record {
     marks: String,
     #[serde(default)]
     state: Option<String>,
+    /// The work that was in the guest only when that was last looked for.
+    #[serde(default)]
+    pub unsaved: Option<Noted>,
+}
+
+/// Work that was in a guest only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    /// When.
+    pub at: Timestamp,
+    /// How many commits.
+    pub commits: u64,
+    /// How many files.
+    pub files: u64,
+    /// The first of them, a line each.
+    pub lines: Vec<String>,
+}
+
+impl Noted {
+    /// Most lines of each kind.
+    const MOST: usize = 10;
+
+    /// What was found just now.
+    pub fn of(found: &Unsaved) -> Self {
+        let commits = found.commits.iter().take(Self::MOST);
+        let commits = commits.map(|commit| format!("commit  {} {}", &commit.id[..7], commit.subject));
+        let files = found.files.iter().take(Self::MOST);
+        let files = files.map(|file| format!("{:<7} {}", file.what, file.path));
+        Self {
+            at: Timestamp::now(),
+            commits: found.commits.len() as u64,
+            files: found.files.len() as u64,
+            lines: commits.chain(files).collect(),
+        }
+    }
+
+    /// Whether there was none.
+    pub fn is_empty(&self) -> bool {
+        self.commits == 0 && self.files == 0
+    }
 }
 
 /// What the user asked to have in the guest.
@@ -60,6 +100,9 @@ pub struct Asked {
     /// The objects that the repository borrows, too. Notes of earlier versions do not have it.
     #[serde(default)]
     pub alternates: bool,
+    /// Whose it is in the guest. Notes of earlier versions do not have it.
+    #[serde(default)]
+    pub user: Option<String>,
 }
 
 /// Bytes of a path, as text where they are that.
@@ -109,6 +152,7 @@ impl Record {
             deleted: prepared.deleted.iter().map(|path| Text::of(path)).collect(),
             marks: prepared.marks.clone(),
             state: prepared.state.clone(),
+            unsaved: None,
         }
     }
 
@@ -123,6 +167,7 @@ impl Record {
     pub fn prepared(&self) -> Prepared {
         Prepared {
             commit: self.commit.clone(),
+            full: self.asked.full,
             files: self
                 .files
                 .iter()
@@ -223,6 +268,18 @@ impl Records {
             .map_err(|error| Failure::new(format!("cannot write {}: {error}", self.path.display())))
     }
 
+    /// Notes what work was found in a workspace. Where somebody else changes the notes, theirs count.
+    pub fn found(id: &str, guest_path: &str, noted: &Noted) {
+        let Ok(mut records) = Self::lock(id) else { return };
+        let mut list = records.list.iter_mut();
+        if let Some(record) = list.find(|record| record.guest_path == guest_path) {
+            record.unsaved = Some(noted.clone());
+            if let Err(error) = records.write() {
+                tracing::debug!(%error, "cannot note what work a VM holds");
+            }
+        }
+    }
+
     fn write(&self) -> io::Result<()> {
         let text = serde_json::to_vec(&self.list).map_err(io::Error::other)?;
         let folder = self.path.parent().unwrap_or(Path::new("/"));
@@ -253,6 +310,7 @@ mod tests {
     fn a_note_holds_paths_of_any_bytes() {
         let prepared = Prepared {
             commit: Some("a".repeat(40)),
+            full: false,
             files: vec![
                 (b"plain".to_vec(), Stamp([1, 2, 3, 4, 5])),
                 (b"\xff".to_vec(), Stamp([0; 5])),

@@ -19,6 +19,7 @@ mod lies;
 mod lifecycle;
 mod listing;
 mod logs;
+mod lost_work;
 mod ports;
 mod publish;
 mod recovered;

@@ -108,7 +108,7 @@ fn what_is_risky_is_shown_and_needs_a_word() {
     fs::write(scene.inside.join(".github/workflows/ci.yml"), "on: push\n").unwrap();
     symlink("/etc/passwd", scene.inside.join("link")).unwrap();
     let refused = scene.workspace("apply", &[]);
-    insta::assert_snapshot!("risky", refused.screen());
+    insta::assert_snapshot!("risky", scene.screen(&refused));
     assert!(!scene.top.join("link").is_symlink());
     let allowed = scene.workspace("apply", &["--allow-risky", "-q"]);
     assert_eq!(allowed.code, 0, "{}", allowed.err);
@@ -272,7 +272,8 @@ fn commits_come_onto_a_branch_of_their_own() {
     fs::write(scene.inside.join(".envrc"), "evil\n").unwrap();
     scene.git_in(&scene.inside, &["add", "-A"]);
     scene.git_in(&scene.inside, &["commit", "-qm", "risky"]);
-    insta::assert_snapshot!("pull_risky", scene.workspace("pull", &["--branch", "x"]).screen());
+    let risky = scene.workspace("pull", &["--branch", "x"]);
+    insta::assert_snapshot!("pull_risky", scene.screen(&risky));
     assert_eq!(scene.git(&["branch", "--list", "x"]), "");
     assert_eq!(
         scene

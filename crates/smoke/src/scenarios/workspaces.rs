@@ -11,6 +11,7 @@ pub(super) const WORKSPACE: Scenario = Scenario {
     shows: "vm run PATH: a repository in, as it is here; worked on in the guest, and back into the user's files",
     uses: &[
         "vm run -d --trust-config --no-bootstrap",
+        "vm run --rm --apply --export --user",
         "vm workspace diff",
         "vm workspace apply --allow-risky -q",
         "vm exec --auto-prepare",
@@ -25,7 +26,8 @@ pub(super) const WORKSPACES: Scenario = Scenario {
     shows: "vm workspace: what would go, other branches, commits and places, checks, merges, work in the way",
     uses: &[
         "vm run -d --branch --from --include-untracked --dry-run --allow-alternates --network --no-config",
-        "vm workspace prepare --mode --branch --from --include-untracked --dry-run --allow-alternates --guest-path -q --force",
+        "vm delete --force",
+        "vm workspace prepare --user --mode --branch --from --include-untracked --dry-run --allow-alternates --guest-path -q --force",
         "vm workspace diff --guest-path",
         "vm workspace export --guest-path --base -o",
         "vm workspace apply --guest-path --check --3way --branch --allow-risky -q",
@@ -153,6 +155,24 @@ fn workspace(home: &Home) {
     );
     assert_eq!(inside(home, "git status --porcelain; cat notes"), "not tracked\n");
     home.succeeds(&["vm", "delete", "box"]);
+
+    // Another user's, for one command, whose changes come back.
+    let patch = home.path().join("work.patch");
+    let mut run = vec!["vm", "run", top.to_str().unwrap(), "--rm", "--no-config", "-q"];
+    run.extend([
+        "--network",
+        "none",
+        "--apply",
+        "--export",
+        patch.to_str().unwrap(),
+    ]);
+    run.extend(["--user", "nobody", "--", "sh", "-c"]);
+    let script = "git status --porcelain && sed -i s/ONE/uno/ README && id -un";
+    run.push(script);
+    assert_eq!(home.succeeds(&run), "nobody\n");
+    assert!(of_host(home, "README").starts_with("uno\n"));
+    assert!(fs::read_to_string(&patch).unwrap().contains("+uno\n"));
+    assert_eq!(home.succeeds(&["ps", "-a", "-q"]), "");
 }
 
 fn workspaces(home: &Home) {
@@ -261,6 +281,8 @@ fn workspaces(home: &Home) {
         "HEAD~1",
         "--branch",
         "old",
+        "--user",
+        "nobody",
     ];
     home.succeeds(&[&prepare[..], &other].concat());
     assert_eq!(
@@ -279,5 +301,5 @@ fn workspaces(home: &Home) {
         ),
         ".git\nsecondgrafted, HEAD -> main\nsrc/main.c\n"
     );
-    home.succeeds(&["vm", "delete", "box"]);
+    home.succeeds(&["vm", "delete", "--force", "box"]);
 }

@@ -18,7 +18,7 @@ mod wildmatch;
 
 pub(crate) use condition::About;
 pub(crate) use harmless::{check_extensions, of_repository, of_user};
-pub(crate) use read::Reader;
+pub(crate) use read::{Reader, settings_of};
 pub(crate) use user::{User, all_of_user};
 
 /// One setting, as git prints it: `section.name` or `section.subsection.name`, section and name in lower case.

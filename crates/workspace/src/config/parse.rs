@@ -23,7 +23,7 @@ impl Room {
 }
 
 /// Why a text is not read.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unread {
     /// The line that is none of git's, from 1.
     Line(usize),

@@ -29,6 +29,25 @@ struct Left {
     steps: u64,
 }
 
+/// The settings in a file's text, which includes no others.
+pub(crate) fn settings_of(text: &[u8], path: &Path) -> Result<Settings, WorkspaceError> {
+    let mut room = Room {
+        settings: MOST,
+        bytes: LARGEST_TOGETHER,
+    };
+    parse(text, &mut room).map_err(|unread| unparsed(unread, path))
+}
+
+fn unparsed(unread: Unread, file: &Path) -> WorkspaceError {
+    match unread {
+        Unread::TooMuch => refused(file, TOO_MANY),
+        Unread::Line(line) => WorkspaceError::NoSetting {
+            path: file.to_owned(),
+            line,
+        },
+    }
+}
+
 /// Reads files below some folders alone.
 pub(crate) struct Reader<'a> {
     /// The working tree, the repository's folder, the one that its linked working trees share: canonical paths.
@@ -96,13 +115,7 @@ impl Reader<'_> {
         left.files = left.files.checked_sub(1).ok_or_else(too_many)?;
         let text = self.read(file, LARGEST)?.unwrap_or_default();
         left.bytes = left.bytes.checked_sub(text.len()).ok_or_else(too_many)?;
-        parse(&text, &mut left.room).map_err(|unread| match unread {
-            Unread::TooMuch => too_many(),
-            Unread::Line(line) => WorkspaceError::NoSetting {
-                path: file.to_owned(),
-                line,
-            },
-        })
+        parse(&text, &mut left.room).map_err(|unread| unparsed(unread, file))
     }
 
     /// Reads a file of the repository's by its whole path; nothing if there is none.

@@ -36,8 +36,21 @@ fi
 
 # The index that the host has; then what is to be checked out of it. Files of the working tree that came before and did
 # not change are taken from what is here.
-cat "$lists/shallow" .git/shallow 2>/dev/null | sort -u >"$parcel/shallow"
-[ ! -s "$parcel/shallow" ] || cp "$parcel/shallow" .git/shallow
+cp "$lists/shallow" "$parcel/shallow"
+if [ -s .git/shallow ]; then
+    while read -r id; do
+        if grep -qx -e "$commit" "$lists/shallow"; then
+            echo "$id"
+            continue
+        fi
+        # The history came now: it ends where an earlier turn ended it only if what is before that is missing still.
+        for parent in $(git cat-file commit "$id" 2>/dev/null | sed -n '/^$/q; s/^parent //p'); do
+            git cat-file -e "$parent" 2>/dev/null || echo "$id"
+        done
+    done <.git/shallow >>"$parcel/shallow"
+fi
+sort -u "$parcel/shallow" >"$parcel/ends"
+if [ -s "$parcel/ends" ]; then cp "$parcel/ends" .git/shallow; else rm -f .git/shallow; fi
 [ "$commit" = - ] || GIT_INDEX_FILE=$wanted git read-tree "$commit"
 [ ! -s "$lists/staged" ] || GIT_INDEX_FILE=$wanted git update-index -z --index-info <"$lists/staged"
 target=$(GIT_INDEX_FILE=$wanted git write-tree --missing-ok)
@@ -134,7 +147,12 @@ else
     git symbolic-ref HEAD "refs/heads/$branch"
 fi
 {
-    [ "$branch" = - ] || [ "$commit" = - ] || printf 'update refs/heads/%s\0%s\0\0' "$branch" "$commit"
+    if [ "$branch" != - ] && [ "$commit" != - ]; then
+        printf 'update refs/heads/%s\0%s\0\0' "$branch" "$commit"
+    elif [ "$branch" != - ] && git rev-parse -q --verify "refs/heads/$branch" >/dev/null; then
+        # The host's has no commit any more: it was made anew.
+        printf 'delete refs/heads/%s\0\0' "$branch"
+    fi
     printf 'update refs/banger/prepared\0%s\0\0update refs/banger/index\0%s\0\0' "$state" "$target"
     if [ "$commit" = - ]; then
         printf 'delete refs/banger/base\0\0'

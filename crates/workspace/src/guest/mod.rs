@@ -15,7 +15,7 @@ use crate::parcel::Parcel;
 const COMMON: &str = include_str!("common.sh");
 
 /// Exit codes of the scripts: no git; something lies there; no workspace of ours; work in the way; no such base; no
-/// commit; not what this script is for.
+/// commit; not what this script is for; no such user.
 const NO_GIT: i32 = 90;
 const OCCUPIED: i32 = 91;
 const LOST: i32 = 92;
@@ -23,6 +23,7 @@ const WORK: i32 = 93;
 const NO_BASE: i32 = 94;
 const NO_COMMIT: i32 = 95;
 const OTHERWISE: i32 = 96;
+const NO_USER: i32 = 97;
 
 /// Most bytes of a list that a guest answers with.
 const ANSWER: usize = 1 << 20;
@@ -84,6 +85,18 @@ pub(crate) const FINISH: Script = Script {
 pub(crate) const EXPORT: Script = Script {
     action: "read the workspace",
     text: include_str!("export.sh"),
+};
+
+/// Gives it to a user of the guest's.
+pub(crate) const OWN: Script = Script {
+    action: "give the workspace to its user",
+    text: include_str!("own.sh"),
+};
+
+/// Prints what was made there.
+pub(crate) const UNSAVED: Script = Script {
+    action: "look for work",
+    text: include_str!("unsaved.sh"),
 };
 
 /// Prints commits.
@@ -153,6 +166,9 @@ impl Script {
                 base: arguments.get(1).copied().unwrap_or_default().to_owned(),
             },
             NO_COMMIT => WorkspaceError::NoCommit,
+            NO_USER => WorkspaceError::NoSuchUser {
+                user: shown(arguments.get(1).copied().unwrap_or_default().as_bytes()),
+            },
             _ => WorkspaceError::InGuest {
                 action: self.action,
                 said: said(&ended.stderr),

@@ -18,6 +18,8 @@ if [ "$turn" = new ]; then
 else
     tree=$path
     [ -d "$path/.git" ] && cd "$path" && git rev-parse -q --verify refs/banger/prepared >/dev/null || exit 92
+    # Another repository at the host's path may name its objects otherwise.
+    [ "$(git config extensions.objectFormat || echo sha1)" = "$format" ] || exit 92
     [ "$base" = - ] || git cat-file -e "$base" 2>/dev/null || exit 92
 fi
 cd "$tree"

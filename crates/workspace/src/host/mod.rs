@@ -64,7 +64,8 @@ impl Host {
 
     fn look() -> Result<Self, WorkspaceError> {
         let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-        let missing = || WorkspaceError::NoGit(io::ErrorKind::NotFound.into());
+        let missing =
+            || WorkspaceError::NoGit(io::Error::new(io::ErrorKind::NotFound, "there is none in PATH"));
         let git = find(OsStr::new("git"), &path).ok_or_else(missing)?;
         let variable = |name| std::env::var_os(name).filter(|value| Path::new(value).is_absolute());
         let home = variable("HOME").map(PathBuf::from);

@@ -1,8 +1,8 @@
 //! A second prepare: only what changed goes, and what was made in the guest stays.
 
-use workspace::{Base, Choice, Mode, Prepared, WorkspaceError, pull};
+use workspace::{Base, Choice, Mode, Prepared, WorkspaceError, pull, to_branch};
 
-use crate::support::{Local, Scene};
+use crate::support::{Local, Scene, git, parsed};
 
 fn again(scene: &Scene, before: &Prepared) -> Prepared {
     scene.prepare_as(&Choice::default(), Some(before), false).unwrap()
@@ -93,6 +93,112 @@ fn a_prepare_works_after_the_host_lost_the_commit_that_was_sent() {
         assert_eq!(scene.git_inside(&["log", "-1", "--format=%s"]), "made again\n");
         scene.git_inside(&["fsck", "--strict"]);
     }
+}
+
+#[test]
+fn a_prepare_works_whatever_repository_came_to_the_hosts_path() {
+    let fresh = |scene: &Scene, arguments: &[&str]| {
+        std::fs::remove_dir_all(scene.top().join(".git")).unwrap();
+        scene.git(&[&["init", "-q", "-b", "main"], arguments].concat());
+        scene.git(&["config", "user.name", "Ada"]);
+        scene.git(&["config", "user.email", "ada@example.com"]);
+    };
+    type Change<'a> = &'a dyn Fn(&Scene);
+    let changes: [(&str, bool, Change<'_>); 5] = [
+        ("without a commit", false, &|scene| fresh(scene, &[])),
+        ("with another history", false, &|scene| {
+            fresh(scene, &[]);
+            scene.commit("made anew");
+        }),
+        ("on a branch without a commit", false, &|scene| {
+            scene.git(&["checkout", "-q", "--orphan", "other"]);
+        }),
+        ("a clone of the last commit alone", false, &|scene| {
+            scene.write("README", "newer\n");
+            scene.commit("second");
+            let (top, whole) = (scene.top(), scene.path("whole"));
+            std::fs::rename(&top, &whole).unwrap();
+            let from = format!("file://{}", whole.display());
+            git(&scene.path(""), &["clone", "-q", "--depth", "1", &from, "host"]);
+        }),
+        // Nothing of what the guest has can stay.
+        ("with other names of objects", true, &|scene| {
+            fresh(scene, &["--object-format=sha256"]);
+            scene.commit("made anew");
+        }),
+    ];
+    for (what, force, change) in changes {
+        let scene = Scene::committed();
+        let first = scene.prepare();
+        change(&scene);
+        let second = scene.prepare_as(&Choice::default(), Some(&first), force);
+        second.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(
+            scene.git(&["status", "--porcelain", "-uno"]),
+            scene.git_inside(&["status", "--porcelain", "-uno"]),
+            "{what}"
+        );
+        for arguments in [&["ls-files", "-s"][..], &["symbolic-ref", "HEAD"]] {
+            assert_eq!(scene.git(arguments), scene.git_inside(arguments), "{what}");
+        }
+        scene.git_inside(&["fsck", "--strict"]);
+    }
+}
+
+#[test]
+fn a_history_that_is_asked_for_later_comes_whole() {
+    for newer in [false, true] {
+        let scene = Scene::committed();
+        for text in ["two\n", "three\n"] {
+            scene.write("README", text);
+            scene.commit(text);
+        }
+        let first = scene.prepare();
+        let log = &["log", "--format=%H"];
+        assert_eq!(scene.git_inside(log).lines().count(), 1);
+        if newer {
+            scene.write("README", "four\n");
+            scene.commit("four");
+        }
+        let full = Choice {
+            mode: Mode::Full,
+            ..Choice::default()
+        };
+        scene.prepare_as(&full, Some(&first), false).unwrap();
+        assert_eq!(scene.git(log), scene.git_inside(log), "newer: {newer}");
+        scene.git_inside(&["fsck", "--strict"]);
+    }
+}
+
+#[test]
+fn work_that_is_based_on_a_commit_that_the_host_lost_is_said_to_be() {
+    let scene = Scene::committed();
+    let first = scene.prepare();
+    scene.write_inside("src/main.c", "by the guest\n");
+    scene.git_inside(&["commit", "-qam", "in the guest"]);
+    scene.git(&["commit", "-q", "--amend", "-m", "other words"]);
+    scene.git(&["reflog", "expire", "--expire=now", "--all"]);
+    scene.git(&["gc", "-q", "--prune=now"]);
+    let (repository, path) = (scene.find(), scene.inside().display().to_string());
+    let base = first.commit.as_deref();
+    let pulled = pull(&repository, &mut Local::default(), &path, base).unwrap_err();
+    assert!(matches!(pulled, WorkspaceError::BaseGone { .. }), "{pulled}");
+    let patch = scene.export(&Base::Commit);
+    let file = scene.path("patch");
+    std::fs::write(&file, &patch).unwrap();
+    let branch = to_branch(
+        &repository,
+        &parsed(&patch).unwrap(),
+        &file,
+        base,
+        "there",
+        "work",
+    )
+    .unwrap_err();
+    assert!(matches!(branch, WorkspaceError::BaseGone { .. }), "{branch}");
+    // The files are there all the same.
+    scene.apply(&scene.export(&Base::Prepared)).unwrap();
+    assert_eq!(scene.read("src/main.c"), "by the guest\n");
 }
 
 #[test]

@@ -240,7 +240,7 @@ fn a_broken_repository_is_not_taken_for_the_one_around_it() {
         for folder in ["", "docs"] {
             let found = Repository::find(&fetched.join(folder));
             assert!(
-                matches!(found, Err(WorkspaceError::NotARepository { .. })),
+                matches!(&found, Err(WorkspaceError::Broken { lacks, .. }) if *lacks == place),
                 "{place} -> {target:?}: {found:?}"
             );
         }

@@ -223,7 +223,8 @@ fn a_repository_that_leads_to_another_one_is_refused() {
     refused(&scene.top());
     std::fs::remove_file(&own).unwrap();
     symlink(&other, &own).unwrap();
-    refused(&scene.top());
+    let linked = Repository::find(&scene.top()).unwrap_err();
+    assert!(matches!(linked, WorkspaceError::LinkedGit { .. }), "{linked}");
     // Its own linked working tree, and one whose repository lies apart, are the user's.
     private.git(&["worktree", "add", "-q", "../linked"]);
     Repository::find(&private.path("linked")).unwrap();
@@ -306,6 +307,7 @@ fn replaced_objects_grafts_and_alternates_change_nothing() {
         path: &path,
         before: None,
         force: false,
+        user: None,
     };
     prepare(&repository, &selection, &mut Local::default(), destination).unwrap();
     assert_eq!(scene.read_inside("README"), "second\n");

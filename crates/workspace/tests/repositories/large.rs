@@ -37,6 +37,7 @@ fn put(scene: &Scene, choice: &Choice, guest: &mut Willing) -> Result<Prepared, 
         path: &scene.inside().display().to_string(),
         before: None,
         force: false,
+        user: None,
     };
     prepare(&repository, &selection, guest, destination)
 }

@@ -17,6 +17,8 @@ mod owners;
 mod patches;
 mod planted;
 mod pulling;
+mod reasons;
 mod support;
 mod trouble;
+mod unsaved;
 mod waiting;

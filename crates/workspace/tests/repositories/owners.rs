@@ -90,6 +90,7 @@ impl Another {
             path: &path,
             before: None,
             force: true,
+            user: None,
         };
         prepare(repository, selection, &mut Local::default(), destination).map(drop)
     }

@@ -168,6 +168,7 @@ impl Scene {
                 path: &path,
                 before,
                 force,
+                user: None,
             },
         )
     }
@@ -311,7 +312,9 @@ impl Guest for Local {
             .stderr(Stdio::piped());
         command
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1");
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            // A guest's own is this machine's here: it stays as it is.
+            .env("GIT_CONFIG_SYSTEM", "/nonexistent/gitconfig");
         let mut child = command.spawn()?;
         let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         if let Break::Input(after) = self.breaks {

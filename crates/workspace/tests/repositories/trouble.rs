@@ -67,6 +67,7 @@ fn a_file_that_vanishes_while_it_is_read_is_named() {
         path: &path,
         before: None,
         force: false,
+        user: None,
     };
     let moved = prepare(&repository, &selection, &mut Local::default(), destination).unwrap_err();
     assert_eq!(

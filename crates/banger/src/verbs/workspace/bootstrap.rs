@@ -87,6 +87,7 @@ pub async fn install(
         client: client.clone(),
         id: id.to_owned(),
         name: name.to_owned(),
+        guest_path: folder.to_owned(),
     };
     let shared = downloads::folder();
     if let Some(folder) = &shared {

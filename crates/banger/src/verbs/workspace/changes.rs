@@ -1,25 +1,22 @@
 //! What was changed in a VM's workspace: as a patch, and back into the user's files.
 
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Seek, Write};
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
-use workspace::patch::{LARGEST_TEXT, Onto, Patch, parse};
-use workspace::{
-    Apply, Base, LARGEST_PATCH, WorkspaceError, apply as apply_here, export as export_from, to_branch,
-};
+use workspace::patch::LARGEST_TEXT;
+use workspace::{Base, LARGEST_PATCH, WorkspaceError, export as export_from};
 
 use super::Entered;
-use super::apart::{apart, changing_apart};
-use super::risks::Risks;
+use super::apart::apart;
+use super::applying::{How, apply_fetched};
 use crate::cli::{ApplyArgs, DiffArgs, ExportWorkspaceArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
-use crate::render::{self, TerminalFilter};
+use crate::render::TerminalFilter;
 use crate::terminal::Signals;
 use crate::verbs::output::{begin, replaceable};
-use crate::workspace::{Records, failed, open};
+use crate::workspace::{Records, command, open};
 
 /// `vm workspace export`.
 ///
@@ -28,10 +25,23 @@ use crate::workspace::{Records, failed, open};
 pub async fn export(place: &Place, args: &ExportWorkspaceArgs) -> Result<u8, Failure> {
     let base = args.base.clone().map_or(Base::Commit, Base::Other);
     let mut signals = Signals::ending()?;
-    let entered = Entered::of(place, &args.vm.reference).await?;
-    let Some(output) = &args.output else {
-        return print(&entered, &args.guest.guest_path, base, &mut signals).await;
-    };
+    let entered = Entered::of(place, &args.vm.reference, &args.guest.guest_path).await?;
+    match &args.output {
+        Some(output) => write(&entered, base, output, &mut signals).await.map(|()| 0),
+        None => print(&entered, &args.guest.guest_path, base, &mut signals).await,
+    }
+}
+
+/// Writes the guest's patch to a file of the user's, whole or not at all.
+///
+/// # Errors
+/// There is no workspace or no such base, or the file cannot be written.
+pub(super) async fn write(
+    entered: &Entered,
+    base: Base,
+    output: &Path,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
     let cannot = |error: io::Error| Failure::new(format!("cannot write {}: {error}", output.display()));
     replaceable(output)?;
     let folder = output
@@ -39,16 +49,9 @@ pub async fn export(place: &Place, args: &ExportWorkspaceArgs) -> Result<u8, Fai
         .filter(|folder| *folder != Path::new(""))
         .unwrap_or(Path::new("."));
     let file = begin(folder, ".banger-patch-").map_err(cannot)?;
-    let file = fetch(
-        &entered,
-        &args.guest.guest_path,
-        (base, LARGEST_PATCH),
-        file,
-        &mut signals,
-    )
-    .await?;
+    let file = fetch(entered, &entered.guest_path, (base, LARGEST_PATCH), file, signals).await?;
     file.persist(output).map_err(|error| cannot(error.error))?;
-    Ok(0)
+    Ok(())
 }
 
 /// `vm workspace diff`.
@@ -57,7 +60,7 @@ pub async fn export(place: &Place, args: &ExportWorkspaceArgs) -> Result<u8, Fai
 /// There is no workspace.
 pub async fn diff(place: &Place, args: &DiffArgs) -> Result<u8, Failure> {
     let mut signals = Signals::ending()?;
-    let entered = Entered::of(place, &args.vm.reference).await?;
+    let entered = Entered::of(place, &args.vm.reference, &args.guest.guest_path).await?;
     print(&entered, &args.guest.guest_path, Base::Prepared, &mut signals).await
 }
 
@@ -67,19 +70,19 @@ pub async fn diff(place: &Place, args: &DiffArgs) -> Result<u8, Failure> {
 /// There is no workspace, its patch is refused or risky, or does not fit; the user's files are as they were then.
 pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
     let mut signals = Signals::ending()?;
-    let entered = Entered::of(place, &args.vm.reference).await?;
+    let entered = Entered::of(place, &args.vm.reference, &args.guest.guest_path).await?;
     let records = Records::of(&entered.id);
     let record = records.at(&args.guest.guest_path);
     let top = match (&args.path, record) {
         (Some(path), _) => path.clone(),
         (None, Some(record)) => record.repository.clone(),
         (None, None) => {
-            return Err(unknown(&entered, &args.guest.guest_path)
-                .with_hint("name the repository: banger vm workspace apply NAME PATH"));
+            return Err(unknown(&entered, &args.guest.guest_path).with_hint(format!(
+                "name the repository: {} PATH",
+                command("apply", &entered.name, &entered.guest_path)
+            )));
         }
     };
-    let name = entered.name.clone();
-    let fail = move |error: WorkspaceError| failed(&name, &error);
     let borrowing = record.is_some_and(|record| record.asked.alternates);
     let vm = entered.name.clone();
     let repository = apart(&mut signals, move || open(&top, &vm, borrowing)).await?;
@@ -97,103 +100,20 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
         &mut signals,
     )
     .await?;
-    let failing = fail.clone();
-    let (file, patch) = apart(&mut signals, move || {
-        let patch = parsed(&file).map_err(failing)?;
-        Ok((file, patch))
-    })
-    .await?;
-    // While it is open.
-    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    if patch.is_empty() {
-        say(args.quiet, "banger: nothing was changed there");
-        return Ok(0);
-    }
-    let commit = record.and_then(|record| record.commit.clone());
-    let (is_branch, onto, failing) = (args.branch.is_some(), commit.clone(), fail.clone());
-    let (repository, patch, risks) = apart(&mut signals, move || {
-        let onto = match is_branch {
-            true => Onto::Commit(onto.as_deref()),
-            false => Onto::Files,
-        };
-        let risks = patch.risks(&repository, onto).map_err(failing)?;
-        Ok((repository, patch, Risks(risks)))
-    })
-    .await?;
-    risks.show(args.quiet, args.check);
-    if risks.ask() && !args.allow_risky && !args.check {
-        return Err(
-            Failure::new("the patch holds what should be looked at first").with_hint(format!(
-                "`banger vm workspace diff {}` shows all of it; --allow-risky applies it",
-                entered.name
-            )),
-        );
-    }
-    let message = format!("Work from {}:{}", entered.name, args.guest.guest_path);
-    let check = args.check;
-    // Whatever is asked of this program meanwhile: files are never left half replaced.
-    let said = changing_apart(&mut signals, move || {
-        let _open = file;
-        match &args.branch {
-            Some(branch) => to_branch(&repository, &patch, &path, commit.as_deref(), branch, &message)
-                .map_err(fail)
-                .map(|commit| format!("  branch {branch} is {}", &commit[..12])),
-            None => {
-                let how = Apply {
-                    check,
-                    three_way: args.three_way,
-                };
-                let applied = apply_here(&repository, &patch, &path, how).map_err(fail)?;
-                if let Some(note) = applied.note {
-                    let note = note.display();
-                    render::warning(&format!("all is applied; cannot remove the note of it, {note}"));
-                }
-                Ok(summary(&patch, check))
-            }
-        }
-    })
-    .await?;
-    say(args.quiet, &said);
+    let how = How {
+        commit: record.and_then(|record| record.commit.clone()),
+        check: args.check,
+        three_way: args.three_way,
+        branch: args.branch,
+        allow_risky: args.allow_risky,
+        to_allow: format!(
+            "`{}` shows all of it; --allow-risky applies it",
+            command("diff", &entered.name, &entered.guest_path)
+        ),
+        quiet: args.quiet,
+    };
+    apply_fetched(&entered, repository, file, how, &mut signals).await?;
     Ok(0)
-}
-
-fn say(quiet: bool, text: &str) {
-    if !quiet {
-        render::note(text);
-    }
-}
-
-/// Each file with its lines, and what becomes of all of them.
-fn summary(patch: &Patch, check: bool) -> String {
-    let mut text = String::new();
-    for change in &patch.changes {
-        let what = match (change.before, change.after) {
-            (None, _) => "new",
-            (_, None) => "deleted",
-            _ => "changed",
-        };
-        let lines = match change.lines {
-            Some((added, removed)) => format!("+{added} -{removed}"),
-            None => match change.size {
-                Some(size) => format!("binary, {}", render::bytes(size)),
-                None => "binary".to_owned(),
-            },
-        };
-        text.push_str(&format!(
-            "  {what:<8} {}  {lines}\n",
-            render::one_line(&change.shown())
-        ));
-    }
-    let count = match patch.changes.len() {
-        1 => "1 file".to_owned(),
-        count => format!("{count} files"),
-    };
-    let end = if check {
-        "would be changed: it fits"
-    } else {
-        "changed"
-    };
-    format!("{text}  {count} {end}")
 }
 
 /// No workspace was put there from here.
@@ -202,16 +122,6 @@ pub(super) fn unknown(entered: &Entered, guest_path: &str) -> Failure {
         "nothing is known of a workspace at {}:{guest_path}",
         entered.name
     ))
-}
-
-/// Reads a patch from its beginning.
-pub(super) fn parsed(mut file: &File) -> Result<Patch, WorkspaceError> {
-    file.rewind().map_err(|source| WorkspaceError::Host {
-        action: "read",
-        path: "the patch".to_owned(),
-        source,
-    })?;
-    parse(BufReader::with_capacity(256 << 10, file))
 }
 
 /// A file without a name: nobody else can open it, and nothing stays of it however this program ends.

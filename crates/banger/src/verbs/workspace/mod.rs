@@ -1,7 +1,9 @@
 //! `banger vm workspace`: git runs here, with the user's rights; the VM is reached through the daemon.
 
 mod apart;
+mod applying;
 mod bootstrap;
+mod bring_back;
 mod changes;
 mod downloads;
 mod prepare;
@@ -9,6 +11,7 @@ mod pull;
 mod risks;
 mod setup;
 mod status;
+mod unsaved;
 
 use api::VmState;
 use api::client::Client;
@@ -20,12 +23,14 @@ use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::Transfer;
 use crate::terminal::{Signals, exit_code};
-use crate::workspace::{Remote, failed};
+use crate::workspace::{Remote, failed_at};
 use apart::{TO_CLEAN_UP, watched};
 pub use apart::{apart, asking_apart};
 pub use bootstrap::{Bootstrap, check as check_tools, install as install_tools};
+pub use bring_back::{BringBack, bring_back};
 pub use prepare::{Plan, before_command};
 pub use setup::set_up;
+pub use unsaved::{Found, look, note_before_stop};
 
 /// Carries out one of the verbs.
 ///
@@ -47,10 +52,12 @@ struct Entered {
     client: Client,
     id: String,
     name: String,
+    /// The workspace's folder there, for hints.
+    guest_path: String,
 }
 
 impl Entered {
-    async fn of(place: &Place, reference: &str) -> Result<Self, Failure> {
+    async fn of(place: &Place, reference: &str, guest_path: &str) -> Result<Self, Failure> {
         let client = place.connect().await?;
         let vm = client.vm(reference).await?;
         if vm.state != VmState::Running {
@@ -61,6 +68,7 @@ impl Entered {
             client,
             id: vm.id,
             name: vm.name,
+            guest_path: guest_path.to_owned(),
         })
     }
 
@@ -81,7 +89,7 @@ impl Entered {
         progress.clear();
         match (outcome, signal) {
             (_, Some(signal)) => Err(Failure::quiet(exit_code(signal))),
-            (Some(outcome), None) => outcome.map_err(|error| failed(&self.name, &error)),
+            (Some(outcome), None) => outcome.map_err(|error| failed_at(&self.name, &self.guest_path, &error)),
             (None, None) => Err(Failure::new("a thread failed")),
         }
     }

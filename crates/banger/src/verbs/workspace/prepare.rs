@@ -27,11 +27,17 @@ pub struct Plan {
 const DEEPEST: usize = 16;
 
 impl Plan {
-    /// Looks at the repository that a path lies in. `vm` is for hints.
+    /// Looks at the repository that a path lies in. `user` is the guest's whom it is to belong to; `vm` is for hints.
     ///
     /// # Errors
     /// It cannot go.
-    pub fn of(path: &Path, choice: &ChoiceArgs, mode: ModeArg, vm: &str) -> Result<Self, Failure> {
+    pub fn of(
+        path: &Path,
+        choice: &ChoiceArgs,
+        mode: ModeArg,
+        user: Option<&str>,
+        vm: &str,
+    ) -> Result<Self, Failure> {
         let asked = Asked {
             full: mode == ModeArg::Full,
             metadata: mode == ModeArg::Metadata,
@@ -39,6 +45,7 @@ impl Plan {
             branch: choice.branch.clone(),
             from: choice.from.clone(),
             alternates: choice.allow_alternates,
+            user: user.map(str::to_owned),
         };
         Self::asked(path, asked, vm, DEEPEST)
     }
@@ -132,6 +139,18 @@ impl Plan {
                 count(left, "untracked file stays", "untracked files stay")
             )),
         }
+        const SHOWN: usize = 5;
+        let undeclared = &self.selection.undeclared;
+        for path in undeclared.iter().take(SHOWN) {
+            render::note(&format!(
+                "  {} is a submodule that nothing declares; it goes as an empty folder",
+                render::one_line(&String::from_utf8_lossy(path))
+            ));
+        }
+        match undeclared.len().saturating_sub(SHOWN) {
+            0 => {}
+            more => render::note(&format!("  and {more} more of these")),
+        }
         match self.selection.pointers {
             0 => {}
             pointers => render::note(&format!(
@@ -165,7 +184,7 @@ impl Plan {
     }
 
     async fn alone(
-        self,
+        mut self,
         client: &Client,
         (id, name): (&str, &str),
         guest_path: &str,
@@ -177,11 +196,18 @@ impl Plan {
         let before = records
             .at(guest_path)
             .filter(|record| record.repository == self.repository.top);
+        if self.asked.user.is_none() {
+            self.asked.user = match before.and_then(|before| before.asked.user.clone()) {
+                Some(user) => Some(user),
+                None => image_user(client, id).await,
+            };
+        }
         let before = before.map(Record::prepared);
         let entered = Entered {
             client: client.clone(),
             id: id.to_owned(),
             name: name.to_owned(),
+            guest_path: guest_path.to_owned(),
         };
         let (plan, path) = (self.clone(), guest_path.to_owned());
         let prepared = entered
@@ -190,6 +216,7 @@ impl Plan {
                     path: &path,
                     before: before.as_ref(),
                     force,
+                    user: plan.asked.user.as_deref().filter(|user| !is_root(user)),
                 };
                 prepare_in(&plan.repository, &plan.selection, guest, destination)
             })
@@ -238,13 +265,16 @@ impl Plan {
 pub async fn prepare(place: &Place, args: &PrepareArgs) -> Result<u8, Failure> {
     let mut signals = Signals::ending()?;
     let (path, choice, mode) = (args.path.clone(), args.choice.clone(), args.mode);
-    let vm = args.vm.reference.clone();
-    let plan = apart(&mut signals, move || Plan::of(&path, &choice, mode, &vm)).await?;
+    let (vm, user) = (args.vm.reference.clone(), args.user.clone());
+    let plan = apart(&mut signals, move || {
+        Plan::of(&path, &choice, mode, user.as_deref(), &vm)
+    })
+    .await?;
     if args.choice.dry_run {
         // Whoever reads it may be slow.
         return asking_apart(&mut signals, move || plan.list()).await;
     }
-    let entered = Entered::of(place, &args.vm.reference).await?;
+    let entered = Entered::of(place, &args.vm.reference, &args.guest.guest_path).await?;
     let (path, said) = (
         &args.guest.guest_path,
         plan.said(&entered.name, &args.guest.guest_path),
@@ -313,6 +343,17 @@ pub async fn before_command(
         }
     }
     Ok(())
+}
+
+/// The user that the image of a VM has commands run by; none where that is root, or not known any more.
+async fn image_user(client: &Client, id: &str) -> Option<String> {
+    let vm = client.vm(id).await.ok()?;
+    let config = client.image(&vm.image).await.ok()?.config?;
+    Some(config.user).filter(|user| !user.is_empty() && !is_root(user))
+}
+
+fn is_root(user: &str) -> bool {
+    matches!(user.split(':').next(), Some("root" | "0"))
 }
 
 fn nothing_known(vm: &str) -> Failure {

@@ -10,7 +10,7 @@ use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render;
 use crate::terminal::Signals;
-use crate::workspace::{Records, failed, open};
+use crate::workspace::{Records, command, failed_at, open};
 
 /// What became of the commits.
 enum Outcome {
@@ -28,7 +28,7 @@ enum Outcome {
 /// There is no workspace, its commits are refused or risky, or the branch is taken; the repository is as it was then.
 pub async fn pull(place: &Place, args: &PullWorkspaceArgs) -> Result<u8, Failure> {
     let mut signals = Signals::ending()?;
-    let entered = Entered::of(place, &args.vm.reference).await?;
+    let entered = Entered::of(place, &args.vm.reference, &args.guest.guest_path).await?;
     let path = args.guest.guest_path.clone();
     let records = Records::of(&entered.id);
     let Some(record) = records.at(&path) else {
@@ -44,10 +44,10 @@ pub async fn pull(place: &Place, args: &PullWorkspaceArgs) -> Result<u8, Failure
         .branch
         .clone()
         .unwrap_or_else(|| format!("banger/{}", entered.name));
-    let name = branch.clone();
+    let (name, at) = (branch.clone(), path.clone());
     let repository = apart(&mut signals, move || {
         let repository = open(&top, &vm, borrowing)?;
-        let fail = |error| failed(&vm, &error);
+        let fail = |error| failed_at(&vm, &at, &error);
         repository.check_branch(&name).map_err(fail)?;
         Ok(repository)
     })
@@ -71,8 +71,8 @@ pub async fn pull(place: &Place, args: &PullWorkspaceArgs) -> Result<u8, Failure
     match outcome {
         Outcome::Held => Err(
             Failure::new("the commits hold what should be looked at first").with_hint(format!(
-                "`banger vm workspace diff {}` shows it; --allow-risky takes them",
-                entered.name
+                "`{}` shows it; --allow-risky takes them",
+                command("diff", &entered.name, &entered.guest_path)
             )),
         ),
         Outcome::None if !args.quiet => {

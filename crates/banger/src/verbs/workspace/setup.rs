@@ -29,6 +29,7 @@ pub async fn set_up(
         client: client.clone(),
         id: id.to_owned(),
         name: name.to_owned(),
+        guest_path: folder.to_owned(),
     };
     for command in commands {
         let shown = render::one_line(command);

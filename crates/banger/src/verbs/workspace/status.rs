@@ -5,9 +5,10 @@ use serde::Serialize;
 use workspace::patch::LARGEST_TEXT;
 use workspace::{Base, Repository};
 
-use super::changes::{fetch, parsed, tempfile_of_ours};
+use super::applying::parsed;
+use super::changes::{fetch, tempfile_of_ours};
 use super::{Entered, apart};
-use crate::cli::StatusArgs;
+use crate::cli::{GUEST_PATH, StatusArgs};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render;
@@ -35,7 +36,7 @@ struct Status {
 /// The VM does not run.
 pub async fn status(place: &Place, args: &StatusArgs) -> Result<u8, Failure> {
     let mut signals = Signals::ending()?;
-    let entered = Entered::of(place, &args.vm.reference).await?;
+    let entered = Entered::of(place, &args.vm.reference, GUEST_PATH).await?;
     let records = Records::of(&entered.id);
     let mut found = Vec::new();
     for record in records.all() {

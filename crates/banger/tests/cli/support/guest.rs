@@ -87,6 +87,8 @@ fn spawn(exec: &Exec, words: &[OsString]) -> Result<Child, Box<Answer>> {
     command
         .args(&words[1..])
         .envs(&exec.env)
+        // A guest's own is this machine's here: it stays as it is.
+        .env("GIT_CONFIG_SYSTEM", "/nonexistent/gitconfig")
         .current_dir(exec.workdir.as_deref().unwrap_or("/"))
         .stdin(if exec.stdin { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())

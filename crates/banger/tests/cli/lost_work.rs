@@ -1,0 +1,264 @@
+//! Work that is in a VM only: said before the VM goes, and brought back by `vm run`.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::{Client, Terminal, Workshop};
+
+/// A workshop with a commit, a changed file and a new one in the guest.
+fn with_work() -> Workshop {
+    let scene = Workshop::new();
+    scene.prepare();
+    fs::write(scene.inside.join("README"), "by the guest\n").unwrap();
+    scene.git_in(&scene.inside, &["commit", "-qam", "done there"]);
+    fs::write(scene.inside.join("new\u{1b}[31m"), "new\n").unwrap();
+    scene
+}
+
+/// `banger …` on a terminal, up to its question.
+fn asked(scene: &Workshop, terminal: &mut Terminal, arguments: &[&str]) -> (Client, String) {
+    let client = terminal.run(&scene.daemon, arguments);
+    let question = terminal.read_until("[y/N] ");
+    (client, question)
+}
+
+#[test]
+fn a_delete_on_a_terminal_names_work_that_is_nowhere_else_and_asks() {
+    let scene = with_work();
+    for (answer, code, left) in [("\n", 1, 2), ("n\n", 1, 2), ("y\n", 0, 1)] {
+        let mut terminal = Terminal::open();
+        let (client, question) = asked(&scene, &mut terminal, &["vm", "delete", "box"]);
+        for part in [
+            "repo holds 1 commit and 2 files that are nowhere else",
+            " done there",
+            "changed README",
+            "new     new\\u{1b}[31m",
+            "Delete this VM and its disk?",
+        ] {
+            assert!(question.contains(part), "{part}: {question}");
+        }
+        terminal.type_keys(answer.as_bytes());
+        assert_eq!(
+            (client.wait(), scene.daemon.names().len()),
+            (code, left),
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
+fn a_delete_without_a_terminal_by_force_or_of_nothing_does_not_ask() {
+    // What was brought back is lost with no VM.
+    let scene = with_work();
+    fs::remove_file(scene.inside.join("new\u{1b}[31m")).unwrap();
+    assert_eq!(scene.workspace("pull", &["-q"]).code, 0);
+    let terminal = Terminal::open();
+    let client = terminal.run(&scene.daemon, &["vm", "delete", "box"]);
+    assert_eq!((client.wait(), scene.daemon.names().len()), (0, 1));
+
+    let scene = with_work();
+    let client = terminal.run(&scene.daemon, &["vm", "delete", "-f", "box"]);
+    assert_eq!((client.wait(), scene.daemon.names().len()), (0, 1));
+
+    let scene = with_work();
+    let done = scene.daemon.run(&["vm", "delete", "box"]);
+    assert_eq!((done.code, done.out.as_str()), (0, "box\n"));
+    assert!(!done.err.contains("nowhere else"), "{}", done.err);
+}
+
+#[test]
+fn of_a_vm_that_is_off_or_silent_the_last_that_was_known_is_said_or_that_nothing_is() {
+    let scene = with_work();
+    scene.daemon.kill_machine("box");
+    let mut terminal = Terminal::open();
+    let (client, question) = asked(&scene, &mut terminal, &["vm", "delete", "box"]);
+    assert!(
+        question.contains("may hold work that is nowhere else; it is stopped, and was not looked at"),
+        "{question}"
+    );
+    terminal.type_keys(b"n\n");
+    assert_eq!(client.wait(), 1);
+
+    // A stop looks while the guest can still be asked.
+    let scene = with_work();
+    assert_eq!(scene.daemon.run(&["vm", "stop", "-q", "box"]).code, 0);
+    for verb in ["delete", "prune"] {
+        let mut terminal = Terminal::open();
+        let arguments = [&["vm", verb][..], if verb == "delete" { &["box"] } else { &[] }].concat();
+        let (client, question) = asked(&scene, &mut terminal, &arguments);
+        assert!(
+            question.contains("holds 1 commit and 2 files that are nowhere else, as of "),
+            "{question}"
+        );
+        terminal.type_keys(b"n\n");
+        assert_eq!(client.wait(), 1);
+    }
+
+    // Its git waits for ever.
+    let scene = with_work();
+    let head = scene.inside.join(".git/HEAD");
+    fs::remove_file(&head).unwrap();
+    assert!(Command::new("mkfifo").arg(&head).status().unwrap().success());
+    let mut terminal = Terminal::open();
+    let (client, question) = asked(&scene, &mut terminal, &["vm", "delete", "box"]);
+    assert!(
+        question.contains("may hold work that is nowhere else; it does not answer"),
+        "{question}"
+    );
+    terminal.type_keys(b"y\n");
+    assert_eq!(client.wait(), 0);
+}
+
+/// `banger vm run SITE --rm MORE -- sh -c SCRIPT`.
+fn run(scene: &Workshop, more: &[&str], script: &str) -> crate::support::Finished {
+    let top = scene.top.to_str().unwrap();
+    let arguments = [&["vm", "run", top, "--rm"][..], more, &["--", "sh", "-c", script]].concat();
+    // The daemon's guests have one folder, which no delete empties.
+    let _ = fs::remove_dir_all(scene.daemon.folder().join("guest/root"));
+    let mut ran = scene.daemon.run(&arguments);
+    ran.err = ran.err.replace(WARNING, "");
+    ran
+}
+
+/// What the tests' daemon says of each delete.
+const WARNING: &str = "banger: warning: delete is a test\\x1b[2J\n";
+
+fn made(scene: &Workshop) -> usize {
+    scene.daemon.names().len() - 2
+}
+
+#[test]
+fn rm_says_beforehand_what_goes_with_the_vm() {
+    let scene = Workshop::new();
+    let ran = run(&scene, &[], "echo x >README; echo said >&2");
+    let (before, after) = ran.err.split_once("said").unwrap();
+    assert!(before.contains("goes with the VM"), "{}", ran.err);
+    assert_eq!((after, ran.code, made(&scene)), ("\n", 0, 0));
+    let quiet = run(&scene, &["-q"], "true");
+    assert_eq!(quiet.err, "");
+}
+
+#[test]
+fn what_a_command_changed_comes_back_before_its_vm_goes() {
+    let scene = Workshop::new();
+    let ran = run(&scene, &["--apply"], "echo three >>README; echo new >new; exit 4");
+    assert_eq!((ran.code, made(&scene)), (4, 0), "{}", ran.err);
+    assert_eq!(
+        fs::read_to_string(scene.top.join("README")).unwrap(),
+        "one\ntwo\nthree\n"
+    );
+    assert!(ran.err.contains("2 files changed"), "{}", ran.err);
+    assert!(!ran.err.contains("goes with the VM"), "{}", ran.err);
+
+    let patch = scene.daemon.folder().join("out.patch");
+    let ran = run(
+        &scene,
+        &["--export", patch.to_str().unwrap()],
+        "git commit -qam there; echo four >>README",
+    );
+    assert_eq!((ran.code, made(&scene)), (0, 0), "{}", ran.err);
+    assert!(fs::read_to_string(&patch).unwrap().contains("+three\n+four\n"));
+    let ran = run(&scene, &["--apply", "-q"], "true");
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+}
+
+/// The file that a message says the patch is saved in.
+fn saved(screen: &str) -> PathBuf {
+    let (_, path) = screen.split_once("the patch is saved: ").unwrap();
+    path.lines().next().unwrap().into()
+}
+
+#[test]
+fn work_whose_apply_is_refused_is_saved_as_a_patch() {
+    let scene = Workshop::new();
+    let risky = "mkdir .github; echo x >.github/ci.yml";
+    for (script, code) in [(risky.to_owned(), 1), (format!("{risky}; exit 3"), 3)] {
+        let ran = run(&scene, &["--apply"], &script);
+        assert_eq!((ran.code, made(&scene)), (code, 0), "{}", ran.err);
+        let path = saved(&ran.err);
+        assert!(fs::read_to_string(&path).unwrap().contains(".github/ci.yml"));
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+    }
+    assert!(!scene.top.join(".github").exists());
+    // One that does not fit, and one that cannot be written where it is to go.
+    let moved = format!("echo x >README; echo moved >{}/README", scene.top.display());
+    let ran = run(&scene, &["--apply"], &moved);
+    assert_eq!((ran.code, made(&scene)), (1, 0), "{}", ran.err);
+    assert!(saved(&ran.err).exists());
+    let ran = run(&scene, &["--export", "/nonexistent/out.patch"], "echo y >README");
+    assert_eq!((ran.code, made(&scene)), (1, 0), "{}", ran.err);
+    assert!(saved(&ran.err).exists());
+}
+
+#[test]
+fn a_vm_whose_work_can_go_nowhere_stays() {
+    let scene = Workshop::new();
+    let first = run(&scene, &["--apply"], "mkdir .github; echo x >.github/ci.yml");
+    let folder = saved(&first.err).parent().unwrap().to_owned();
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "in the way").unwrap();
+    let ran = run(
+        &scene,
+        &["--apply", "--name", "kept"],
+        "mkdir .github; echo x >.github/ci.yml; exit 5",
+    );
+    assert_eq!((ran.code, made(&scene)), (5, 1), "{}", ran.err);
+    assert!(
+        ran.err.contains("the work is in `kept` alone, which stays"),
+        "{}",
+        ran.err
+    );
+    // One that is fine needs no place to be saved at.
+    let ran = run(&scene, &["--apply"], "echo fine >README");
+    assert_eq!((ran.code, made(&scene)), (0, 1), "{}", ran.err);
+    assert_eq!(fs::read_to_string(scene.top.join("README")).unwrap(), "fine\n");
+}
+
+#[test]
+fn a_workspace_belongs_to_the_user_that_the_command_runs_as() {
+    let scene = Workshop::new();
+    let user = nix::unistd::geteuid();
+    let number = match user.is_root() {
+        true => "12345".to_owned(),
+        false => user.to_string(),
+    };
+    let top = scene.top.to_str().unwrap();
+    let prepared = scene.workspace("prepare", &[top, "--user", &number, "-q"]);
+    assert_eq!((prepared.code, prepared.err.as_str()), (0, ""));
+    let owner = |name: &str| scene.inside.join(name).metadata().unwrap().uid().to_string();
+    assert_eq!(owner("README"), number);
+    // It stays so.
+    scene.write("README", "changed\n");
+    assert_eq!(scene.workspace("prepare", &[top, "-q"]).code, 0);
+    assert_eq!(owner("README"), number);
+    let nobody = scene.workspace("prepare", &[top, "--user", "no-such-user"]);
+    assert_eq!(nobody.code, 1);
+    assert!(
+        nobody
+            .err
+            .starts_with("banger: the guest has no user `no-such-user`\nhint: "),
+        "{}",
+        nobody.err
+    );
+}
+
+#[test]
+fn a_hint_names_the_place_in_the_vm_where_the_work_is() {
+    let scene = Workshop::new();
+    scene.prepare();
+    let place = scene.inside.display().to_string();
+    fs::write(scene.inside.join(".envrc"), "x\n").unwrap();
+    let top = scene.top.to_str().unwrap();
+    for (verb, more) in [("apply", &[][..]), ("pull", &[]), ("prepare", &[top])] {
+        if verb == "pull" {
+            scene.git_in(&scene.inside, &["add", "-A"]);
+            scene.git_in(&scene.inside, &["commit", "-qm", "there"]);
+        }
+        let refused = scene.workspace(verb, more);
+        assert_eq!(refused.code, 1);
+        let hint = format!(" box --guest-path {place}`");
+        assert!(refused.err.contains(&hint), "{}", refused.err);
+    }
+}

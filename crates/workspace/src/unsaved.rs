@@ -1,0 +1,235 @@
+//! Work in a guest's workspace that the host's repository does not have: what is lost with the guest.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::FileType;
+
+use crate::beneath::Folder;
+use crate::digest::Format;
+use crate::error::{WorkspaceError, shown};
+use crate::guest::{Guest, UNSAVED};
+use crate::patch::name;
+use crate::repository::{Repository, object};
+use crate::tracked::{all, fed};
+
+/// Most commits that are asked for.
+const MOST_COMMITS: usize = 1000;
+/// Most bytes of an answer, and of a file of the host's that is compared.
+const LARGEST_ANSWER: usize = 16 << 20;
+const LARGEST_FILE: u64 = 64 << 20;
+
+/// Work that is in the guest only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unsaved {
+    /// Commits, the newest first; of many, the newest alone.
+    pub commits: Vec<UnsavedCommit>,
+    /// Files that are otherwise than the host has them.
+    pub files: Vec<UnsavedFile>,
+}
+
+/// A commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsavedCommit {
+    /// Its id.
+    pub id: String,
+    /// Its first line, fit for a terminal.
+    pub subject: String,
+}
+
+/// A file against what the guest was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsavedFile {
+    /// `new`, `changed` or `deleted`.
+    pub what: &'static str,
+    /// Its path below the workspace, fit for a terminal.
+    pub path: String,
+}
+
+impl Unsaved {
+    /// Whether nothing is lost with the guest.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.commits.is_empty() && self.files.is_empty()
+    }
+}
+
+/// Looks for work in the workspace at `path`. Without a repository on the host, all of it is in the guest only.
+///
+/// # Errors
+/// There is no workspace, or the guest's answer makes no sense.
+pub fn unsaved(
+    guest: &mut dyn Guest,
+    path: &str,
+    repository: Option<&Repository>,
+) -> Result<Unsaved, WorkspaceError> {
+    let mut answer = Bounded(Vec::new());
+    let most = MOST_COMMITS.to_string();
+    let outcome = UNSAVED.run(guest, &[path, &most], Box::new(io::empty()), &mut answer);
+    if answer.0.len() > LARGEST_ANSWER {
+        return Err(WorkspaceError::Answer("the guest's list of work is too long"));
+    }
+    outcome?;
+    let (commits, files) = parse(&answer.0).ok_or(WorkspaceError::Answer("the guest's list of work"))?;
+    let mut found = Unsaved {
+        commits,
+        files: Vec::new(),
+    };
+    let _rights = repository.map(Repository::rights).transpose()?;
+    let mut taken = HashSet::new();
+    if let Some(repository) = repository {
+        let ids = found.commits.iter().map(|commit| commit.id.as_str());
+        let had = had(repository, ids)?;
+        if !had.is_empty() {
+            // Commits came, and their files with them, wherever these are now.
+            let ids = files.iter().filter_map(|file| std::str::from_utf8(file.id).ok());
+            taken = self::had(
+                repository,
+                ids.filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit())),
+            )?;
+        }
+        found.commits.retain(|commit| !had.contains(&commit.id));
+    }
+    let top = repository
+        .map(|repository| Folder::open(&repository.top))
+        .transpose()?;
+    let format = repository.map_or(Format::Sha1, Repository::format);
+    for file in files {
+        let same = top.as_ref().is_some_and(|top| file.is_on_host(top, format));
+        if !same && !taken.contains(&*String::from_utf8_lossy(file.id)) {
+            found.files.push(UnsavedFile {
+                what: file.what(),
+                path: shown(file.path),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// A line of what the guest's git says of its files.
+struct Raw<'a> {
+    before: &'a [u8],
+    after: &'a [u8],
+    id: &'a [u8],
+    path: &'a [u8],
+}
+
+impl Raw<'_> {
+    fn what(&self) -> &'static str {
+        match (self.before, self.after) {
+            (b"000000", _) => "new",
+            (_, b"000000") => "deleted",
+            _ => "changed",
+        }
+    }
+
+    /// Whether the host's file is just so. What cannot be compared is not.
+    fn is_on_host(&self, top: &Folder, format: Format) -> bool {
+        let path = Path::new(OsStr::from_bytes(self.path));
+        if name::check(self.path).is_err() {
+            return false;
+        }
+        let Ok(stat) = top.stat(path) else { return false };
+        let Some(stat) = stat else {
+            return self.after == b"000000";
+        };
+        let content = match (FileType::from_raw_mode(stat.st_mode), self.after) {
+            (FileType::RegularFile, b"100644" | b"100755") => top.read(path, LARGEST_FILE).ok().flatten(),
+            // Over no link: the folder's own path is canonical, and what is behind a link is no file of the tree.
+            (FileType::Symlink, b"120000") => {
+                let place = top.path.join(path);
+                let target = std::fs::read_link(place).ok();
+                target.map(|target| target.into_os_string().into_encoded_bytes())
+            }
+            _ => None,
+        };
+        content.is_some_and(|content| {
+            let mut digest = format.digest();
+            digest.update(format!("blob {}\0", content.len()).as_bytes());
+            digest.update(&content);
+            let id: String = digest.finish().iter().map(|byte| format!("{byte:02x}")).collect();
+            id.as_bytes() == self.id
+        })
+    }
+}
+
+type Parsed<'a> = (Vec<UnsavedCommit>, Vec<Raw<'a>>);
+
+fn parse(answer: &[u8]) -> Option<Parsed<'_>> {
+    let mut parts = answer.split(|byte| *byte == 0);
+    let mut commits = Vec::new();
+    loop {
+        let line = parts.next()?;
+        if line.is_empty() {
+            break;
+        }
+        let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+        let id = object(line[..end].to_vec()).ok()?;
+        commits.push(UnsavedCommit {
+            id,
+            subject: shown(&line[(end + 1).min(line.len())..]),
+        });
+        if commits.len() > MOST_COMMITS {
+            return None;
+        }
+    }
+    let mut files = Vec::new();
+    // Behind the last one nothing follows.
+    let mut parts = parts.filter(|part| !part.is_empty());
+    while let Some(line) = parts.next() {
+        let mut words = line.strip_prefix(b":")?.split(|byte| *byte == b' ');
+        let (before, after, id) = (words.next()?, words.next()?, words.nth(1)?);
+        files.push(Raw {
+            before,
+            after,
+            id,
+            path: parts.next()?,
+        });
+    }
+    Some((commits, files))
+}
+
+/// Which of the objects the host has.
+fn had<'a>(
+    repository: &Repository,
+    ids: impl Iterator<Item = &'a str>,
+) -> Result<HashSet<String>, WorkspaceError> {
+    let wanted: String = ids.map(|id| format!("{id}\n")).collect();
+    if wanted.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let arguments = ["cat-file", "--batch-check"];
+    let listed = fed(
+        &repository.git,
+        "look for objects",
+        &arguments,
+        wanted.into(),
+        |printed| all(printed),
+    )?;
+    let listed = String::from_utf8_lossy(&listed);
+    let here = listed.lines().filter_map(|line| {
+        let (id, rest) = line.split_once(' ')?;
+        (rest != "missing").then(|| id.to_owned())
+    });
+    Ok(here.collect())
+}
+
+/// What a guest says, up to a bound.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        match self.0.len() > LARGEST_ANSWER {
+            true => Err(io::ErrorKind::FileTooLarge.into()),
+            false => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! What is in the guest only, and whose a workspace is there.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+use workspace::{Base, Choice, Destination, Unsaved, WorkspaceError, prepare, pull, unsaved};
+
+use crate::support::{Local, Scene, tree};
+
+fn look(scene: &Scene) -> Unsaved {
+    let path = scene.inside().display().to_string();
+    let before = tree(&scene.inside(), true);
+    let found = unsaved(&mut Local::default(), &path, Some(&scene.find())).unwrap();
+    assert_eq!(tree(&scene.inside(), true), before, "looking changes nothing");
+    found
+}
+
+fn files(found: &Unsaved) -> Vec<(&str, &str)> {
+    let files = found.files.iter();
+    files.map(|file| (file.what, file.path.as_str())).collect()
+}
+
+fn subjects(found: &Unsaved) -> Vec<&str> {
+    found
+        .commits
+        .iter()
+        .map(|commit| commit.subject.as_str())
+        .collect()
+}
+
+#[test]
+fn commits_and_files_that_are_in_the_guest_only_are_named() {
+    let scene = Scene::committed();
+    scene.write("README", "edited on the host\n");
+    scene.prepare();
+    assert!(look(&scene).is_empty());
+    scene.write_inside("src/main.c", "by the guest\n");
+    scene.git_inside(&["commit", "-qam", "two\u{1b}[31m"]);
+    scene.write_inside("new\u{1b}[31m", "new\n");
+    fs::remove_file(scene.inside().join("src/old.c")).unwrap();
+    symlink("README", scene.inside().join("link")).unwrap();
+    scene.write_inside("main.o", "ignored\n");
+    let found = look(&scene);
+    assert_eq!(subjects(&found), ["two\\u{1b}[31m"]);
+    assert_eq!(
+        files(&found),
+        [
+            ("new", "link"),
+            ("new", "new\\u{1b}[31m"),
+            ("changed", "src/main.c"),
+            ("deleted", "src/old.c")
+        ]
+    );
+    // Without a repository here, it is the same.
+    let path = scene.inside().display().to_string();
+    assert_eq!(unsaved(&mut Local::default(), &path, None).unwrap(), found);
+}
+
+#[test]
+fn what_came_back_is_not_in_the_guest_only() {
+    let scene = Scene::committed();
+    let first = scene.prepare();
+    scene.write_inside("src/main.c", "by the guest\n");
+    scene.write_inside("new", "new\n");
+    symlink("README", scene.inside().join("link")).unwrap();
+    fs::remove_file(scene.inside().join("src/old.c")).unwrap();
+    scene.apply(&scene.export(&Base::Prepared)).unwrap();
+    assert!(look(&scene).is_empty());
+    // And changed here since, it is what is there that is lost.
+    scene.write("new", "newer\n");
+    assert_eq!(files(&look(&scene)), [("new", "new")]);
+
+    let scene = Scene::committed();
+    let again = scene.prepare();
+    scene.write_inside("src/main.c", "by the guest\n");
+    scene.git_inside(&["commit", "-qam", "there"]);
+    let (repository, path) = (scene.find(), scene.inside().display().to_string());
+    let pulled = pull(&repository, &mut Local::default(), &path, again.commit.as_deref()).unwrap();
+    pulled.unwrap().keep_as("there").unwrap();
+    assert!(look(&scene).is_empty(), "{:?}", look(&scene));
+    drop(first);
+}
+
+#[test]
+fn work_on_other_branches_and_in_the_stash_counts_and_what_a_remote_has_does_not() {
+    let scene = Scene::committed();
+    scene.prepare();
+    scene.git_inside(&["checkout", "-q", "-b", "side"]);
+    scene.write_inside("side", "x\n");
+    scene.git_inside(&["add", "side"]);
+    scene.git_inside(&["commit", "-qm", "on the side"]);
+    scene.git_inside(&["checkout", "-q", "main"]);
+    scene.write_inside("README", "stashed\n");
+    scene.git_inside(&["stash", "-q"]);
+    let found = look(&scene);
+    assert_eq!(files(&found), []);
+    assert!(subjects(&found).contains(&"on the side"), "{found:?}");
+    assert!(found.commits.len() >= 2, "{found:?}");
+    scene.git_inside(&["stash", "drop", "-q"]);
+    // Pushed to a remote of the guest's.
+    scene.git_inside(&["update-ref", "refs/remotes/origin/side", "side"]);
+    assert!(look(&scene).is_empty());
+}
+
+#[test]
+fn a_workspace_without_a_commit_is_looked_at_too() {
+    let scene = Scene::new();
+    scene.prepare();
+    assert!(look(&scene).is_empty());
+    scene.write_inside("new", "new\n");
+    assert_eq!(files(&look(&scene)), [("new", "new")]);
+    scene.git_inside(&["add", "new"]);
+    scene.git_inside(&["commit", "-qm", "the first"]);
+    assert_eq!(look(&scene).commits.len(), 1);
+}
+
+#[test]
+fn a_workspace_can_be_another_users() {
+    let scene = Scene::committed();
+    let guest = scene.path("guest");
+    let mode = |path: &std::path::Path| path.metadata().unwrap().mode() & 0o7777;
+    fs::set_permissions(&guest, fs::Permissions::from_mode(0o700)).unwrap();
+    let path = scene.inside().display().to_string();
+    let give = |user: &str, before| {
+        let destination = Destination {
+            path: &path,
+            before,
+            force: false,
+            user: Some(user),
+        };
+        let selection = scene.select(&Choice::default());
+        prepare(&scene.find(), &selection, &mut Local::default(), destination)
+    };
+    let refused = give("no-such-user", None).unwrap_err();
+    assert!(matches!(refused, WorkspaceError::NoSuchUser { .. }), "{refused}");
+    assert!(!scene.inside().exists());
+    let root = rustix::process::geteuid().is_root();
+    let user = match root {
+        true => 12345,
+        false => rustix::process::geteuid().as_raw(),
+    };
+    let first = give(&user.to_string(), None).unwrap();
+    assert_eq!(mode(&guest), 0o711, "the user can get there");
+    let all_theirs = || {
+        for (name, _) in tree(&scene.inside(), true) {
+            let owner = scene.inside().join(&name).symlink_metadata().unwrap().uid();
+            assert_eq!(owner, user, "{}", name.display());
+        }
+    };
+    all_theirs();
+    scene.write("README", "second\n");
+    scene.write("more", "more\n");
+    scene.commit("second");
+    give(&user.to_string(), Some(&first)).unwrap();
+    all_theirs();
+}
