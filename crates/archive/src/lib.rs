@@ -15,6 +15,7 @@ mod error;
 mod header;
 pub mod leftover;
 mod levels;
+mod link;
 mod member;
 mod members;
 mod pack;

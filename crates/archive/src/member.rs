@@ -11,6 +11,9 @@ use crate::sparse::SparseMap;
 /// Long names, records and sparse maps of one member may take this much, and what is behind the last one.
 const EXTENSION: u64 = 1 << 20;
 
+/// Warnings that are kept; of further ones only how many there were.
+pub(crate) const WARNINGS: usize = 20;
+
 /// One member without its data.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -52,8 +55,9 @@ pub(crate) struct Members<R> {
     padding: u64,
     /// Path of the member at hand.
     last: Vec<u8>,
-    /// What the packer left out.
+    /// What the packer left out, and how much more than is kept.
     warnings: Vec<String>,
+    more_warnings: u64,
 }
 
 /// What extension headers say about the member that follows.
@@ -79,12 +83,17 @@ impl<R: BufRead> Members<R> {
             padding: 0,
             last: Vec::new(),
             warnings: Vec::new(),
+            more_warnings: 0,
         }
     }
 
-    /// What the packer warned of since the last call.
-    pub(crate) fn warnings(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.warnings)
+    /// What the packer warned of since the last call, and how much more than is kept. Asked for before each member and
+    /// at the end: the last thing of a tree may be what was left out.
+    pub(crate) fn warnings(&mut self) -> (Vec<String>, u64) {
+        (
+            std::mem::take(&mut self.warnings),
+            std::mem::take(&mut self.more_warnings),
+        )
     }
 
     /// The next member. What was not read of the one before is skipped.
@@ -254,8 +263,11 @@ impl<R: BufRead> Members<R> {
             if key == pax::FAILURE.as_bytes() {
                 return Err(ArchiveError::Told(shown(value)));
             }
-            if key == pax::WARNING.as_bytes() && self.warnings.is_empty() {
-                self.warnings.push(shown(value));
+            if key == pax::WARNING.as_bytes() {
+                match self.warnings.len() < WARNINGS {
+                    true => self.warnings.push(shown(value)),
+                    false => self.more_warnings += 1,
+                }
             }
         }
         Ok(())

@@ -3,6 +3,8 @@
 //! A file's data is read straight into the piece that is sent. A small file is read before its header is written, so
 //! that one which changes meanwhile, or whose size the kernel does not tell (`/proc`), is whole all the same.
 
+mod contents;
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,12 +12,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use bytes::Bytes;
-use rustix::buffer::spare_capacity;
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, SeekFrom, Stat, fstat, major, minor, openat, readlinkat, seek,
-    statat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, major, minor, openat, readlinkat, statat,
 };
-use rustix::io::{Errno, read, retry_on_intr};
+use rustix::io::Errno;
 
 use crate::attributes::{Attributes, xattrs};
 use crate::error::ArchiveError;
@@ -266,110 +266,17 @@ impl Packer<'_> {
         self.head(kind::SYMLINK, &Attributes::of(stat), 0, target, (0, 0), &[])
     }
 
-    fn file(&mut self, file: BorrowedFd<'_>, stat: &Stat) -> Result<(), ArchiveError> {
-        if stat.st_nlink > 1 {
-            let id = (stat.st_dev, stat.st_ino);
-            if let Some(first) = self.links.get(&id).cloned() {
-                return self.head(kind::HARD_LINK, &Attributes::of(stat), 0, &first, (0, 0), &[]);
-            }
-            if self.links.len() < HARD_LINKS {
-                self.links.insert(id, self.path.clone());
-            }
-        }
-        let attributes = self.attributes(file, stat);
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
-        // Only a file with fewer blocks than bytes can have holes.
-        if size > 4096 && (stat.st_blocks as u64) < size / 512 {
-            let map = SparseMap::of(file, size).map_err(|errno| self.fail(errno))?;
-            seek(file, SeekFrom::Start(0)).map_err(|errno| self.fail(errno))?;
-            if let Some(map) = map {
-                return self.sparse_file(file, &attributes, &map);
-            }
-        }
-        if size < PIECE as u64 / 2 && self.small_file(file, &attributes, size)? {
-            return Ok(());
-        }
-        self.head(kind::FILE, &attributes, size, b"", (0, 0), &[])?;
-        self.data(file, size)?;
-        self.pad(size)
-    }
-
-    /// Reads a file first and says then how long it is; `false` if it has become too long for that.
-    fn small_file(
-        &mut self,
-        file: BorrowedFd<'_>,
-        attributes: &Attributes,
-        size: u64,
-    ) -> Result<bool, ArchiveError> {
-        let size = size as usize;
-        // The header may need PAX records, which the piece has to hold as well.
-        if self.piece.capacity() - self.piece.len() < 4 * RECORD + size {
-            self.send()?;
-        }
-        if self.path.len() > NAME || self.options.archive {
-            // Its records are of a length of their own: read aside.
-            let mut data = Vec::with_capacity(size + RECORD);
-            if !self.read_whole(file, &mut data, size)? {
-                seek(file, SeekFrom::Start(0)).map_err(|errno| self.fail(errno))?;
-                return Ok(false);
-            }
-            self.head(kind::FILE, attributes, data.len() as u64, b"", (0, 0), &[])?;
-            self.put(&data)?;
-            self.pad(data.len() as u64)?;
+    /// Sends a further name of a file that has one in the stream, and remembers the first name of another.
+    fn linked(&mut self, stat: &Stat) -> Result<bool, ArchiveError> {
+        let id = (stat.st_dev, stat.st_ino);
+        if let Some(first) = self.links.get(&id).cloned() {
+            self.head(kind::HARD_LINK, &Attributes::of(stat), 0, &first, (0, 0), &[])?;
             return Ok(true);
         }
-        let start = self.piece.len();
-        self.piece.resize(start + RECORD, 0);
-        let mut piece = std::mem::take(&mut self.piece);
-        let whole = self.read_whole(file, &mut piece, size);
-        self.piece = piece;
-        if !matches!(whole, Ok(true)) {
-            self.piece.truncate(start);
-            whole?;
-            seek(file, SeekFrom::Start(0)).map_err(|errno| self.fail(errno))?;
-            return Ok(false);
+        if self.links.len() < HARD_LINKS {
+            self.links.insert(id, self.path.clone());
         }
-        let read = (self.piece.len() - start - RECORD) as u64;
-        let head = header(kind::FILE, &self.path, attributes, read, b"", (0, 0));
-        head.encode(&mut self.piece[start..start + RECORD]);
-        self.pad(read)?;
-        Ok(true)
-    }
-
-    /// Adds a file's data to `data` without growing it. `false` when there may be more than it has room for.
-    fn read_whole(
-        &self,
-        file: BorrowedFd<'_>,
-        data: &mut Vec<u8>,
-        expected: usize,
-    ) -> Result<bool, ArchiveError> {
-        let start = data.len();
-        loop {
-            let read =
-                retry_on_intr(|| read(file, spare_capacity(data))).map_err(|errno| self.fail(errno))?;
-            // A regular file that gives less than there is room for is at its end, if that is where it should be.
-            let room = data.capacity() - data.len();
-            if room == 0 {
-                return Ok(false);
-            }
-            if read == 0 || (expected > 0 && data.len() - start == expected) {
-                return Ok(true);
-            }
-        }
-    }
-
-    fn sparse_file(
-        &mut self,
-        file: BorrowedFd<'_>,
-        attributes: &Attributes,
-        map: &SparseMap,
-    ) -> Result<(), ArchiveError> {
-        let size = self.sparse_head(attributes, map)?;
-        for (offset, length) in &map.parts {
-            seek(file, SeekFrom::Start(*offset)).map_err(|errno| self.fail(errno))?;
-            self.data(file, *length)?;
-        }
-        self.pad(size)
+        Ok(false)
     }
 
     /// All of a file with holes but its data, which follows. Gives the size of the member.
@@ -392,31 +299,6 @@ impl Packer<'_> {
         self.head(kind::FILE, attributes, size, b"", (0, 0), &records)?;
         self.put(&table)?;
         Ok(size)
-    }
-
-    /// Sends `length` bytes of a file, zeros where it has become shorter.
-    fn data(&mut self, file: BorrowedFd<'_>, length: u64) -> Result<(), ArchiveError> {
-        let mut left = length;
-        while left > 0 {
-            if self.piece.len() == self.piece.capacity() {
-                self.send()?;
-            }
-            let start = self.piece.len();
-            let read = retry_on_intr(|| read(file, spare_capacity(&mut self.piece)));
-            let read = read.map_err(|errno| self.fail(errno))? as u64;
-            if read == 0 {
-                let path = self.shown();
-                self.zeros(left)?;
-                return Err(ArchiveError::Refused {
-                    path,
-                    why: "became shorter while it was read",
-                });
-            }
-            let taken = read.min(left);
-            self.piece.truncate(start + taken as usize);
-            left -= taken;
-        }
-        Ok(())
     }
 
     fn attributes(&self, file: BorrowedFd<'_>, stat: &Stat) -> Attributes {

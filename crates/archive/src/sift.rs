@@ -72,15 +72,15 @@ impl<R: BufRead> Sieve<'_, R> {
         while let Some(member) = self.members.next()? {
             empty = false;
             self.summary.entries += 1;
+            self.summary.hear(self.members.warnings());
             self.member(member, packer)?;
-            for warning in self.members.warnings() {
-                self.summary.warn(warning);
-            }
         }
         if empty {
             return Err(ArchiveError::empty());
         }
-        self.members.drain()
+        self.members.drain()?;
+        self.summary.hear(self.members.warnings());
+        Ok(())
     }
 
     fn member(&mut self, member: Member, packer: &mut Packer<'_>) -> Result<(), ArchiveError> {

@@ -8,8 +8,8 @@ use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::Errno;
 
 use crate::error::ArchiveError;
-use crate::system;
 use crate::top::{self, Top};
+use crate::{link, system};
 
 /// How a stream and a path go together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,15 @@ pub enum Placement {
     Copy,
     /// Likewise, and the tree is called this, whatever the stream says.
     CopyOf(Top),
+}
+
+/// What the first entry of a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Root {
+    Folder,
+    File,
+    /// A link, a device or a pipe.
+    Other,
 }
 
 /// A path to unpack to.
@@ -52,17 +61,17 @@ impl Target {
         }
     }
 
-    /// Finds the place, given the first name of the stream's first entry (none for a root called `.`), and whether
-    /// that is a folder.
-    pub(crate) fn locate(&self, first: Option<&[u8]>, is_folder: bool) -> Result<Located, ArchiveError> {
+    /// Finds the place, given the first name of the stream's first entry (none for a root called `.`), and what that
+    /// is. A file goes where a link at the path leads, as with `cp`; a link takes its place.
+    pub(crate) fn locate(&self, first: Option<&[u8]>, root: Root) -> Result<Located, ArchiveError> {
         let bytes = self.path.as_os_str().as_bytes();
         let top = match &self.placement {
             Placement::Inside => None,
             Placement::Copy => first,
             Placement::CopyOf(top) => top.first(),
         };
-        let is_folder =
-            is_folder || matches!(self.placement, Placement::CopyOf(Top::Contents | Top::Nameless));
+        let is_folder = root == Root::Folder
+            || matches!(self.placement, Placement::CopyOf(Top::Contents | Top::Nameless));
         let fail = |errno| ArchiveError::file("write to", bytes)(errno);
         let found = match system::open(&self.path, OFlags::PATH) {
             Ok(found) => {
@@ -101,7 +110,18 @@ impl Target {
                 if found.is_none() && !is_folder && bytes.ends_with(b"/") {
                     return Err(ArchiveError::refused(bytes, "is a folder that is not there"));
                 }
-                self.beside(top, fail)
+                match link::at(&self.path) {
+                    Some(link) if root != Root::Other => {
+                        let (folder, parent, name) = link.follow(bytes, found)?;
+                        Ok(Located {
+                            folder,
+                            path: parent,
+                            top: top.map(<[u8]>::to_vec),
+                            called: Some(name),
+                        })
+                    }
+                    _ => self.beside(top, fail),
+                }
             }
         }
     }

@@ -16,14 +16,11 @@ use crate::attributes::Attributes;
 use crate::error::{ArchiveError, shown};
 use crate::header::kind;
 use crate::levels::Levels;
-use crate::member::{Kind, Member, Members};
+use crate::member::{Kind, Member, Members, WARNINGS};
 use crate::room::Room;
 use crate::sparse::SparseMap;
 use crate::system::beneath;
-use crate::target::{Located, Target, components};
-
-/// Warnings that are kept; of further ones only how many there were.
-const WARNINGS: usize = 20;
+use crate::target::{Located, Root, Target, components};
 
 /// What is kept of what the stream says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,10 +58,13 @@ pub fn unpack(stream: impl BufRead, target: &Target, keep: Keep) -> Result<Summa
         return Err(ArchiveError::empty());
     };
     let names = components(&first.path)?;
-    let located = target.locate(
-        names.first().copied(),
-        first.kind == Kind::Directory || names.len() > 1,
-    )?;
+    let root = match first.kind {
+        Kind::Directory => Root::Folder,
+        _ if names.len() > 1 => Root::Folder,
+        Kind::File { .. } => Root::File,
+        _ => Root::Other,
+    };
+    let located = target.locate(names.first().copied(), root)?;
     let root = rustix::io::fcntl_dupfd_cloexec(&located.folder, 0)
         .map_err(ArchiveError::file("open", &located.path))?;
     let umask = umask();
@@ -73,24 +73,38 @@ pub fn unpack(stream: impl BufRead, target: &Target, keep: Keep) -> Result<Summa
         levels: Levels::new(root, located.only().map(<[u8]>::to_vec), keep, umask),
         keep,
         umask,
+        written: None,
     };
     let mut next = Some(first);
     while let Some(member) = next {
         summary.entries += 1;
+        summary.hear(members.warnings());
         unpacker
             .member(&located, member, &mut members, &mut summary)
             .map_err(|error| unpacker.in_place(&located, error))?;
-        for warning in members.warnings() {
-            summary.warn(warning);
-        }
         next = members.next()?;
+        if next.is_none() {
+            members.drain()?;
+        }
+        // Not before it is known what comes behind the file: that it is not whole, perhaps.
+        unpacker
+            .name()
+            .map_err(|error| unpacker.in_place(&located, error))?;
     }
-    members.drain()?;
+    summary.hear(members.warnings());
     unpacker.levels.leave(0)?;
     Ok(summary)
 }
 
 impl Summary {
+    /// Takes up what the packer left out.
+    pub(crate) fn hear(&mut self, (warnings, more): (Vec<String>, u64)) {
+        for warning in warnings {
+            self.warn(warning);
+        }
+        self.more_warnings += more;
+    }
+
     pub(crate) fn warn(&mut self, warning: String) {
         if self.warnings.len() < WARNINGS {
             self.warnings.push(warning);
@@ -106,6 +120,39 @@ struct Unpacker {
     room: Room,
     /// Bits that the system takes off the mode of what is made.
     umask: u32,
+    /// The last file, until it has its name.
+    written: Option<Written>,
+}
+
+/// A file that is written under a name of our own. It is locked while it is open, and goes unless it gets its name.
+struct Written {
+    folder: OwnedFd,
+    file: OwnedFd,
+    staged: String,
+    name: Vec<u8>,
+    named: bool,
+}
+
+impl Written {
+    fn get_name(mut self) -> Result<(), ArchiveError> {
+        renameat(
+            &self.folder,
+            self.staged.as_str(),
+            &self.folder,
+            self.name.as_slice(),
+        )
+        .map_err(ArchiveError::file("write", &self.name))?;
+        self.named = true;
+        Ok(())
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        if !self.named {
+            let _ = unlinkat(&self.folder, self.staged.as_str(), AtFlags::empty());
+        }
+    }
 }
 
 impl Unpacker {
@@ -236,23 +283,34 @@ impl Unpacker {
             Err(Errno::EXIST) => self.levels.stage(open).map(|(file, fresh)| (file, Some(fresh))),
             opened => opened.map(|file| (file, None)),
         };
-        let (file, fresh) = opened.map_err(fail())?;
-        let folder = self.levels.folder();
-        let made = fresh.as_deref().map_or(name, str::as_bytes);
-        let written = fill(&file, size, map, members, fail).and_then(|count| {
+        let (file, staged) = opened.map_err(fail())?;
+        let fill = |file: &OwnedFd| {
+            let count = fill(file, size, map, members, fail)?;
             let made_with = attributes.mode & 0o777 & !self.umask;
             attributes
                 .apply(file.as_fd(), self.keep.owners, Some(made_with))
                 .map_err(|(action, errno)| ArchiveError::file(action, name)(errno))?;
-            if fresh.is_some() {
-                renameat(folder, made, folder, name).map_err(fail())?;
-            }
             Ok(count)
-        });
-        if written.is_err() {
-            let _ = unlinkat(folder, made, AtFlags::empty());
-        }
-        written
+        };
+        let Some(staged) = staged else {
+            // It goes with the folder that is made.
+            return fill(&file);
+        };
+        let written = Written {
+            folder: rustix::io::fcntl_dupfd_cloexec(self.levels.folder(), 0).map_err(fail())?,
+            file,
+            staged,
+            name: name.to_vec(),
+            named: false,
+        };
+        let count = fill(&written.file)?;
+        self.written = Some(written);
+        Ok(count)
+    }
+
+    /// Gives the last file its name.
+    fn name(&mut self) -> Result<(), ArchiveError> {
+        self.written.take().map_or(Ok(()), Written::get_name)
     }
 
     /// Says where in the target it happened.

@@ -8,3 +8,4 @@ mod placement;
 mod round_trip;
 mod sifted;
 mod support;
+mod whole;

@@ -107,6 +107,71 @@ fn a_link_is_copied_as_a_link_unless_it_is_to_be_followed() {
 }
 
 #[test]
+fn a_file_goes_where_a_link_at_its_target_leads_as_with_cp() {
+    for (link, to, file) in [
+        ("old", "link", "old"),
+        ("there/old", "link", "there/old"),
+        ("second", "link", "old"),
+        ("/", "link", "old"),
+        ("old", "there/../link", "old"),
+    ] {
+        let home = home();
+        fs::write(home.path().join("there/old"), "old").unwrap();
+        symlink("old", home.path().join("second")).unwrap();
+        let link = match link {
+            "/" => home.path().join("old"),
+            link => link.into(),
+        };
+        symlink(&link, home.path().join("link")).unwrap();
+        let before = names(home.path());
+        copy(home.path(), "file", to).unwrap();
+        assert_eq!(fs::read_link(home.path().join("link")).unwrap(), link);
+        assert_eq!(fs::read(home.path().join(file)).unwrap(), b"new", "{link:?}");
+        assert_eq!(names(home.path()), before);
+        assert_eq!(names(&home.path().join("there")), ["old"]);
+    }
+}
+
+#[test]
+fn a_link_that_leads_to_nothing_stays_and_nothing_is_made_for_it() {
+    for (from, to) in [
+        ("file", "link"),
+        ("tree", "link"),
+        ("tree", "link/"),
+        ("file", "link/"),
+        ("tree/.", "link"),
+        ("file", "loop"),
+        ("tree", "file-link"),
+    ] {
+        let home = home();
+        symlink("nowhere", home.path().join("link")).unwrap();
+        symlink("loop", home.path().join("loop")).unwrap();
+        symlink("old", home.path().join("file-link")).unwrap();
+        let before = names(home.path());
+        let error = copy(home.path(), from, to).unwrap_err().line();
+        assert!(error.contains(to), "{from} to {to}: {error}");
+        assert_eq!(names(home.path()), before, "{from} to {to}");
+        assert_eq!(fs::read(home.path().join("old")).unwrap(), b"old");
+        assert_eq!(
+            fs::read_link(home.path().join("link")).unwrap(),
+            Path::new("nowhere")
+        );
+    }
+}
+
+#[test]
+fn a_link_takes_the_place_of_a_link() {
+    let home = home();
+    symlink("file", home.path().join("new")).unwrap();
+    for (link, to) in [("to-old", "old"), ("to-nothing", "nothing")] {
+        symlink(to, home.path().join(link)).unwrap();
+        copy(home.path(), "new", link).unwrap();
+        assert_eq!(fs::read_link(home.path().join(link)).unwrap(), Path::new("file"));
+    }
+    assert_eq!(fs::read(home.path().join("old")).unwrap(), b"old");
+}
+
+#[test]
 fn no_file_takes_the_place_of_a_device_a_pipe_or_a_socket() {
     let home = home();
     let socket = std::os::unix::net::UnixListener::bind(home.path().join("socket")).unwrap();
