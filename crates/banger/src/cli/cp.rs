@@ -13,9 +13,14 @@ use super::BootArgs;
 #[derive(Debug, Args)]
 pub struct CpArgs {
     /// What to copy: PATH, NAME:PATH, or `-` for a tar stream on stdin.
-    #[arg(value_name = "SRC", value_parser = clap::builder::OsStringValueParser::new().map(|text| End::of(&text)))]
-    pub source: End,
-    /// Where to: PATH, NAME:PATH, or `-` for a tar stream on stdout.
+    #[arg(
+        value_name = "SRC",
+        required = true,
+        num_args = 1..,
+        value_parser = clap::builder::OsStringValueParser::new().map(|text| End::of(&text))
+    )]
+    pub sources: Vec<End>,
+    /// Where to: PATH, NAME:PATH, or `-` for a tar stream on stdout; a folder that is there, if there are several SRC.
     #[arg(value_name = "DST", value_parser = clap::builder::OsStringValueParser::new().map(|text| End::of(&text)))]
     pub target: End,
     /// Keep owners, modes and extended attributes; set-id bits only from this host into a VM.

@@ -184,8 +184,9 @@ Examples:
     /// Copy files into a running VM, out of it, or between two.
     ///
     /// One of SRC and DST is in a VM: NAME:PATH. A folder is copied with all that is in it; SRC/. is what is in it,
-    /// without the folder. Into a DST that is a folder SRC goes under its own name; otherwise it becomes DST, whose
-    /// parent must be there. Links are copied as links. Where `-` stands for SRC or DST, a tar stream is read from
+    /// without the folder. Into a DST that is a folder SRC goes under its own name, as each of several SRC does;
+    /// otherwise it becomes DST, whose parent must be there. Links are copied as links; where DST is a link to a file, a
+    /// file that is copied takes that file's place. What is left out, such as a socket, is named. Where `-` stands for SRC or DST, a tar stream is read from
     /// stdin and put into the folder DST, or written to stdout.
     ///
     /// Modes and times are kept. What arrives in a VM is root's, what arrives here is yours; -a keeps owners. Nothing
@@ -194,6 +195,7 @@ Examples:
 Examples:
   banger vm cp site box:/srv               makes /srv/site
   banger vm cp site/. box:/srv             puts what is in site into /srv
+  banger vm cp a.conf b.conf box:/etc      several into a folder that is there
   banger vm cp box:/var/log/syslog .
   banger vm cp box:/etc/hosts hosts.txt
   banger vm cp box:/srv/data other:/srv    from one VM to another

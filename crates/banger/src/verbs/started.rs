@@ -57,7 +57,7 @@ pub async fn ends(place: &Place, args: &CpArgs) -> Result<(), Failure> {
     }
     let mut signals = Signals::ending()?;
     let client = place.connect().await?;
-    for end in [&args.source, &args.target] {
+    for end in args.sources.iter().chain([&args.target]) {
         if let End::There { vm, .. } = end {
             started(&client, vm, true, args.quiet, &mut signals).await?;
         }

@@ -76,6 +76,138 @@ fn trees_and_files_are_copied_in_out_and_between() {
 }
 
 #[test]
+fn several_go_into_a_folder_that_is_there_each_under_its_own_name() {
+    let (daemon, home) = with_tree();
+    let path = home.display();
+    fs::write(home.join("file"), "one").unwrap();
+    for (prefix, target) in [("", "box:"), ("box:", ""), ("box:", "other:")] {
+        let into = home.join("into");
+        let _ = fs::remove_dir_all(&into);
+        fs::create_dir(&into).unwrap();
+        let ran = daemon.run(&[
+            "vm",
+            "cp",
+            &format!("{prefix}{path}/file"),
+            &format!("{prefix}{path}/tree"),
+            &format!("{prefix}{path}/tree/."),
+            &format!("{target}{}", into.display()),
+        ]);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{prefix} {target}");
+        assert_eq!(fs::read(into.join("file")).unwrap(), b"one");
+        same(&home.join("tree"), &into.join("tree"));
+        assert_eq!(fs::read(into.join("large")).unwrap(), vec![5; 700_000]);
+    }
+}
+
+#[test]
+fn several_that_cannot_all_be_copied_are_not_begun() {
+    let (daemon, home) = with_tree();
+    let path = home.display();
+    for name in ["one", "two"] {
+        fs::write(home.join(name), name).unwrap();
+    }
+    fs::create_dir(home.join("into")).unwrap();
+    let here = |name: &str| format!("{path}/{name}");
+    let there = |name: &str| format!("box:{path}/{name}");
+    for (arguments, code, message) in [
+        (
+            [here("one"), here("no"), there("into")],
+            1,
+            format!("cannot read `{path}/no`: No such file or directory"),
+        ),
+        (
+            [here("one"), here("tree/../one"), there("into")],
+            2,
+            "two SRC are called `one`: one would replace the other".to_owned(),
+        ),
+        (
+            [here("one"), "-".into(), there("into")],
+            2,
+            "`-` is one tar stream: it goes with one SRC".into(),
+        ),
+        (
+            [there("one"), there("two"), "-".into()],
+            2,
+            "`-` is one tar stream: it goes with one SRC".into(),
+        ),
+        (
+            [there("one"), here("two"), here("into")],
+            2,
+            "neither SRC nor DST is in a VM".into(),
+        ),
+        (
+            [there("one"), there("two"), here("no")],
+            1,
+            format!("`{path}/no` is not a folder that is there: several SRC go into one"),
+        ),
+        (
+            [there("one"), there("two"), here("tree/large")],
+            1,
+            format!("`{path}/tree/large` is not a folder that is there: several SRC go into one"),
+        ),
+        (
+            [here("tree"), here("two"), there("no")],
+            1,
+            format!("in `box`: cannot write to `{path}/no`: No such file or directory"),
+        ),
+        (
+            [here("one"), here("two"), there("tree/large")],
+            1,
+            format!("in `box`: cannot write to `{path}/tree/large`: Not a directory"),
+        ),
+    ] {
+        let mut whole = vec!["vm", "cp"];
+        whole.extend(arguments.iter().map(String::as_str));
+        let ran = daemon.run(&whole);
+        assert_eq!(ran.code, code, "{arguments:?}: {}", ran.err);
+        assert!(
+            ran.err.starts_with(&format!("banger: {message}\n")),
+            "{arguments:?}: {}",
+            ran.err
+        );
+        assert_eq!(fs::read_dir(home.join("into")).unwrap().count(), 0);
+        assert!(!home.join("no").exists());
+    }
+}
+
+#[test]
+fn a_file_goes_where_a_link_at_dst_leads_and_the_link_stays() {
+    let (daemon, home) = with_tree();
+    let path = home.display();
+    fs::write(home.join("new"), "new").unwrap();
+    for (prefix, target) in [("", "box:"), ("box:", ""), ("box:", "other:")] {
+        for folder in ["links", "kept"] {
+            let _ = fs::remove_dir_all(home.join(folder));
+            fs::create_dir(home.join(folder)).unwrap();
+        }
+        fs::write(home.join("kept/old"), "old").unwrap();
+        std::os::unix::fs::symlink("../kept/old", home.join("links/link")).unwrap();
+        std::os::unix::fs::symlink("../kept/nothing", home.join("links/dangling")).unwrap();
+        let copy = |to: &str| {
+            daemon.run(&[
+                "vm",
+                "cp",
+                &format!("{prefix}{path}/new"),
+                &format!("{target}{path}/links/{to}"),
+            ])
+        };
+        let ran = copy("link");
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{prefix} {target}");
+        assert_eq!(fs::read(home.join("kept/old")).unwrap(), b"new");
+        assert!(home.join("links/link").is_symlink());
+        let ran = copy("dangling");
+        assert_eq!(ran.code, 1);
+        assert!(
+            ran.err
+                .contains("links/dangling` is a link that leads to nothing"),
+            "{}",
+            ran.err
+        );
+        assert_eq!(fs::read_dir(home.join("kept")).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn a_dash_is_a_tar_stream_on_both_sides() {
     let (daemon, home) = with_tree();
     let path = home.display();

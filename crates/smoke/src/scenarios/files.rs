@@ -7,7 +7,7 @@ use crate::{Home, Scenario};
 
 pub(super) const FILES: Scenario = Scenario {
     name: "files",
-    shows: "vm cp: a tree in and out again, a link followed, owners kept, a tar stream both ways, VM to VM",
+    shows: "vm cp: a tree in and out again, several at once, links followed, owners kept, a tar stream both ways",
     uses: &["vm cp -q -a -L", "vm run -d --network"],
     fast: false,
     alone_with: &[],
@@ -40,6 +40,15 @@ fn files(home: &Home) {
     inside(
         "box",
         "echo added > /srv/site/pages/new; chown nobody /srv/site/serve",
+    );
+
+    // Several at once, and to where a link leads.
+    inside("box", "mkdir /srv/both; echo old > /srv/old; ln -s old /srv/link");
+    home.succeeds(&["vm", "cp", "-q", "site/serve", "site/pages", "box:/srv/both"]);
+    home.succeeds(&["vm", "cp", "-q", "site/serve", "box:/srv/link"]);
+    assert_eq!(
+        inside("box", "cd /srv; ls both both/pages; readlink link; cat old"),
+        "both:\npages\nserve\n\nboth/pages:\nindex.html\nold\n#!/bin/sh\n"
     );
 
     home.succeeds(&["vm", "cp", "-q", "box:/srv/site/.", "back"]);
