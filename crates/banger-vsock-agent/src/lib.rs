@@ -12,6 +12,7 @@ mod agent;
 mod boot;
 mod carry;
 pub mod channel;
+mod clock;
 mod configure;
 mod descriptor;
 mod exec;

@@ -173,6 +173,7 @@ impl Engine {
         });
         vms::reconcile(&shared).await?;
         vms::guard_disk(&shared);
+        vms::keep_clocks(&shared);
         if let Some(after) = parts.timeouts.unused {
             vms::stop_unused(&shared, after);
         }

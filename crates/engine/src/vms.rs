@@ -1,6 +1,7 @@
 //! The service for VMs: it resolves references, begins operations and hands them to each VM's own task.
 
 mod actor;
+mod clock;
 mod create;
 mod ending;
 mod files;
@@ -34,6 +35,7 @@ use config::Paths;
 use store::{Boot, Store, StoreError, VmRow};
 use tokio::sync::{Notify, mpsc, watch};
 
+pub(crate) use clock::watch as keep_clocks;
 pub(crate) use guard::watch as guard_disk;
 pub use logs::Follow;
 pub(crate) use reconcile::reconcile;

@@ -19,9 +19,9 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 use crate::forward::{Framed, Slot};
 use crate::http::{self, Ask, Stream};
 use crate::{
-    AgentError, Boot, Configure, Exec, Forward, Grown, Health, Listeners, Power, PowerAction, Protocol,
-    Shutdown, ShuttingDown, Ssh, SshServer, Stats, UPGRADE_EXEC, UPGRADE_FORWARD, UPGRADE_FORWARD_FRAMED,
-    UPGRADE_SSH, UPGRADE_SSH_FRAMED, files, link, mux, vsock,
+    AgentError, Boot, Clock, Configure, Exec, Forward, Grown, Health, Listeners, Power, PowerAction,
+    Protocol, SetClock, Shutdown, ShuttingDown, Ssh, SshServer, Stats, UPGRADE_EXEC, UPGRADE_FORWARD,
+    UPGRADE_FORWARD_FRAMED, UPGRADE_SSH, UPGRADE_SSH_FRAMED, files, link, mux, vsock,
 };
 
 /// Where the agent of a machine is reached.
@@ -238,6 +238,22 @@ impl Agent {
     /// [`AgentError`] when the link or the agent fails, or the guest is gone already.
     pub async fn saw_shutdown(&self) -> Result<(), AgentError> {
         http::accepted(self.ask(Ask::plain(Method::POST, "/v1/shutdown")).await?)
+    }
+
+    /// `GET /v1/clock`.
+    ///
+    /// # Errors
+    /// [`AgentError::Refused`] by an agent that does not know the request, others when the link or the agent fails.
+    pub async fn clock(&self) -> Result<Clock, AgentError> {
+        http::decode(self.ask(Ask::plain(Method::GET, "/v1/clock")).await?)
+    }
+
+    /// `PUT /v1/clock`: moves the guest's wall clock.
+    ///
+    /// # Errors
+    /// [`AgentError::Refused`] when the agent could not, others when the link or the agent fails.
+    pub async fn set_clock(&self, set: &SetClock) -> Result<(), AgentError> {
+        http::accepted(self.ask(Ask::json(Method::PUT, "/v1/clock", set)?).await?)
     }
 
     /// `POST /v1/disk/grow`: lets the writable layer's file system grow into a disk that has become larger.

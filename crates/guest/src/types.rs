@@ -154,6 +154,25 @@ pub struct ShuttingDown {
     pub how: Shutdown,
 }
 
+/// Answer of `GET /v1/clock`: the guest's wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// Nanoseconds since the Unix epoch.
+    pub unix_time_ns: i64,
+    /// By how much the guest itself has moved its clock since the host has set it, in nanoseconds.
+    pub own_ns: i64,
+}
+
+/// Body of `PUT /v1/clock`: moves the guest's wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetClock {
+    /// By so much, in nanoseconds.
+    pub step_ns: i64,
+    /// What [`Clock::own_ns`] is from now on.
+    pub own_ns: i64,
+}
+
 /// Answer of `POST /v1/disk/grow`: the writable layer's file system fills its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grown {

@@ -5,7 +5,6 @@
 
 mod certificates;
 mod check;
-mod clock;
 mod entropy;
 pub(crate) mod files;
 mod identity;
@@ -21,6 +20,7 @@ use guest::{Configure, GuestNetwork, Problem};
 
 pub(crate) use check::check;
 
+use crate::clock::WallClock;
 use crate::problem::internal;
 
 /// What `configure` has to remember of its last time.
@@ -31,10 +31,10 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Carries out what has been checked. Blocks: for the network's device up to three seconds.
-    pub(crate) fn configure(&mut self, wanted: &Configure) -> Result<(), Problem> {
+    pub(crate) fn configure(&mut self, clock: &WallClock, wanted: &Configure) -> Result<(), Problem> {
         let root = Path::new("/");
         // Time and randomness first: whatever comes after may use them.
-        step("set the clock", clock::set(wanted.unix_time_ns))?;
+        step("set the clock", clock.set(wanted.unix_time_ns))?;
         step("add entropy", entropy::add(&wanted.entropy))?;
         step(
             "set the host name",

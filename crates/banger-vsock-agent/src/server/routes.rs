@@ -52,6 +52,15 @@ pub(super) async fn route(
             system.farewell().seen();
             Ok(answer::empty(StatusCode::NO_CONTENT))
         }
+        (&Method::GET, "/v1/clock") => Ok(answer::json(StatusCode::OK, &system.clock().read())),
+        (&Method::PUT, "/v1/clock") => {
+            let step = decode(request).await?;
+            system
+                .clock()
+                .step(step)
+                .map_err(|error| internal("cannot set the clock", error))?;
+            Ok(answer::empty(StatusCode::NO_CONTENT))
+        }
         (&Method::POST, "/v1/disk/grow") => {
             let disk_size = tokio::task::spawn_blocking(move || system.grow_disk())
                 .await

@@ -11,6 +11,7 @@ use guest::{Boot, Configure, PowerAction, Problem};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::System;
+use crate::clock::{Kernel, WallClock};
 use crate::configure::{self, Machine};
 use crate::exec::Commands;
 use crate::farewell::Farewell;
@@ -22,6 +23,7 @@ use crate::{memory, power};
 /// The machine that the agent runs in.
 #[derive(Debug)]
 pub struct Guest {
+    clock: WallClock,
     commands: Commands,
     farewell: Farewell,
     forwards: Forwards,
@@ -41,6 +43,7 @@ impl Guest {
     #[must_use]
     pub fn new(handover: Option<OwnedFd>) -> Self {
         Self {
+            clock: WallClock::of(Kernel),
             commands: Commands::in_guest(),
             farewell: Farewell::default(),
             forwards: Forwards::default(),
@@ -80,7 +83,7 @@ impl System for Guest {
         configure::check(wanted)?;
         // One at a time, and health does not answer in the middle of one.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.machine.configure(wanted)?;
+        state.machine.configure(&self.clock, wanted)?;
         self.commands.set_environment(wanted.environment.clone());
         state.configured = true;
         if let Some(handover) = state.handover.take() {
@@ -106,6 +109,10 @@ impl System for Guest {
 
     fn farewell(&self) -> &Farewell {
         &self.farewell
+    }
+
+    fn clock(&self) -> &WallClock {
+        &self.clock
     }
 
     fn commands(&self) -> &Commands {

@@ -1,6 +1,6 @@
 //! A host process that stands for a guest: commands run for real, nothing else has an effect.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -8,6 +8,7 @@ use guest::{Boot, Configure, PowerAction, Problem};
 use tokio::sync::watch;
 
 use super::System;
+use crate::clock::{StandIn, WallClock};
 use crate::configure;
 use crate::exec::Commands;
 use crate::farewell::Farewell;
@@ -22,6 +23,8 @@ use crate::ssh::SshService;
 pub struct Hosted {
     boot_id: String,
     started: Instant,
+    clock: WallClock,
+    stand_in: Arc<StandIn>,
     configured: Mutex<Option<Configure>>,
     powered: watch::Sender<Option<PowerAction>>,
     commands: Commands,
@@ -34,9 +37,12 @@ impl Hosted {
     /// A machine that has just booted, with this boot id.
     #[must_use]
     pub fn new(boot_id: impl Into<String>) -> Self {
+        let stand_in = Arc::new(StandIn::default());
         Self {
             boot_id: boot_id.into(),
             started: Instant::now(),
+            clock: WallClock::of(Arc::clone(&stand_in)),
+            stand_in,
             configured: Mutex::new(None),
             powered: watch::Sender::new(None),
             commands: Commands::hosted(),
@@ -53,6 +59,12 @@ impl Hosted {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// As if it had stood still for so long since it booted: its clocks have missed that.
+    pub fn has_stood_still(&self, time: Duration) {
+        let nanoseconds = i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
+        self.stand_in.has_missed(nanoseconds);
     }
 
     /// Turns to the action once one is asked for.
@@ -98,6 +110,10 @@ impl System for Hosted {
 
     fn farewell(&self) -> &Farewell {
         &self.farewell
+    }
+
+    fn clock(&self) -> &WallClock {
+        &self.clock
     }
 
     fn commands(&self) -> &Commands {

@@ -9,6 +9,7 @@ use ::guest::{Boot, Configure, PowerAction, Problem};
 
 use futures::future::BoxFuture;
 
+use crate::clock::WallClock;
 use crate::exec::Commands;
 use crate::farewell::Farewell;
 use crate::forward::Forwards;
@@ -48,6 +49,9 @@ pub trait System: Send + Sync + 'static {
 
     /// What the machine is about to end with.
     fn farewell(&self) -> &Farewell;
+
+    /// Its wall clock.
+    fn clock(&self) -> &WallClock;
 
     /// The commands that run in the machine.
     fn commands(&self) -> &Commands;

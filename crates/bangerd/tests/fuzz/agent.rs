@@ -30,6 +30,11 @@ fn requests() -> Vec<Vec<u8>> {
         json("PUT", "/v1/configure", "", configure),
         json("POST", "/v1/disk/grow", "", ""),
         json("POST", "/v1/shutdown", "", ""),
+        [
+            get("/v1/clock"),
+            json("PUT", "/v1/clock", "", r#"{"step_ns":5,"own_ns":-5}"#),
+        ]
+        .concat(),
         get("/v1/shutdown"),
         json("POST", "/v1/forward", &upgrade, r#"{"protocol":"tcp","port":0}"#),
     ]

@@ -39,6 +39,7 @@ fn answers() -> Vec<Vec<u8>> {
     vec![
         json("200 OK", health),
         json("200 OK", r#"{"how":"power_off"}"#),
+        json("200 OK", r#"{"unix_time_ns":1700000000000000000,"own_ns":-5}"#),
         json("409 Conflict", r#"{"code":"internal","message":"no"}"#),
         json("200 OK", r#"{"listeners":[],"truncated":false}"#),
         chunked.into(),
@@ -48,11 +49,12 @@ fn answers() -> Vec<Vec<u8>> {
 
 /// Asks for one thing or another; whatever it is told, the host is done with it.
 async fn use_it(agent: &Agent, wish: usize) {
-    match wish % 5 {
+    match wish % 6 {
         0 => drop(agent.health().await),
         1 => drop(agent.ports().await),
         2 => drop(agent.stats().await),
         3 => drop(agent.shutdown().await),
+        4 => drop(agent.clock().await),
         _ => {
             let exec = Exec {
                 argv: vec!["command".into()],

@@ -3,12 +3,14 @@
 //! A link that breaks (the guest rebooted, the agent was restarted) is made anew. A guest that has no identity
 //! yet gets it here, after a cold boot, a reboot and a restore alike.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use guest::{Agent, Channel, Configure, Shutdown};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::clock::ClockCheck;
 use crate::EngineError;
 use crate::error::one_line;
 use crate::identity::Identity;
@@ -27,6 +29,8 @@ const STEADY: Duration = Duration::from_secs(2);
 pub(crate) struct LinkState {
     /// The agent, while it answers.
     pub(crate) agent: Option<Agent>,
+    /// When the guest's clock is looked at next.
+    pub(crate) clock: Arc<ClockCheck>,
     /// The boot that it answered from last.
     pub(crate) boot_id: Option<String>,
     /// What the guest of that boot said it was about to end with, and when.
@@ -109,6 +113,7 @@ async fn keep_up(channel: Channel, identity: Identity, state: watch::Sender<Link
                     let same = state.boot_id.as_ref() == Some(&boot_id);
                     *state = LinkState {
                         agent: Some(agent.clone()),
+                        clock: Arc::default(),
                         boot_id: Some(boot_id),
                         word: state.word.filter(|_| same),
                         trouble: None,

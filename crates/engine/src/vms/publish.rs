@@ -1,6 +1,7 @@
 //! Ports of the host that lead into a VM: had before the VM is made or started, and kept for as long as it runs.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{PortForward, PortUse};
@@ -209,7 +210,11 @@ async fn carry(
 /// A connection to the guest's port, as soon as its agent is there.
 async fn open(vm: String, mut link: watch::Receiver<LinkState>, wanted: Forward) -> Option<AgentStream> {
     let linked = tokio::time::timeout(AGENT, link.wait_for(|state| state.agent.is_some()));
-    let agent = linked.await.ok()?.ok()?.agent.clone()?;
+    let (agent, clock) = {
+        let state = linked.await.ok()?.ok()?;
+        (state.agent.clone()?, Arc::clone(&state.clock))
+    };
+    clock.see_to(&vm, &agent).await;
     match agent.forward(&wanted).await {
         Ok(stream) => Some(stream),
         Err(error) => {

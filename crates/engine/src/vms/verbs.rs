@@ -1,5 +1,6 @@
 //! The smaller verbs: restart, kill, prune, ping.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{KillSignal, Pong};
@@ -127,9 +128,12 @@ impl Vms {
                 console: None,
             })?
             .ok()
-            .and_then(|state| state.agent.clone());
+            .and_then(|state| Some((state.agent.clone()?, Arc::clone(&state.clock))));
         match agent {
-            Some(agent) => Ok((row, agent)),
+            Some((agent, clock)) => {
+                clock.see_to(&row.name, &agent).await;
+                Ok((row, agent))
+            }
             None => Err(EngineError::WrongState {
                 name: row.name,
                 state: api::VmState::Stopping,

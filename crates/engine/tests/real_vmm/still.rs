@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::{CreateVm, Vm};
 use engine::Engine;
@@ -36,6 +36,15 @@ pub async fn pause_and_resume(engine: &Engine, host: &Host, vm: &Vm) {
     let answer = output(engine, "cat /dev/shm/note").await;
     assert_eq!(answer, ("here\n".into(), Exit::Code(0)));
     assert_eq!(engine.vms().show("a").await.unwrap().boot_id, vm.boot_id);
+    // It has missed the time for which it was asked in vain.
+    let before = SystemTime::now();
+    let (time, _) = output(engine, "date +%s.%N").await;
+    let guest = UNIX_EPOCH + Duration::from_secs_f64(time.trim().parse().unwrap());
+    let second = Duration::from_secs(1);
+    assert!(
+        guest + second > before && guest < SystemTime::now() + second,
+        "{guest:?} for {before:?}"
+    );
 }
 
 pub fn a_paused_guest_does_nothing_and_goes_on(vmm: Vmm) {

@@ -222,6 +222,7 @@ fn body(lie: Lie, method: &str, path: &str) -> Option<Value> {
                 .collect();
             json!({ "listeners": listeners, "more": true })
         }
+        ("GET", "/v1/clock") => json!({ "unix_time_ns": number, "own_ns": number }),
         ("GET", "/v1/boot") => json!({ "state": text }),
         ("GET", "/v1/shutdown") => json!({ "how": text }),
         ("GET", "/v1/ssh") => json!({ "sshd": text }),

@@ -36,6 +36,11 @@ impl SimulatedAgent {
         }
     }
 
+    /// Has it miss so much time since it booted.
+    pub fn has_stood_still(&self, time: Duration) {
+        self.system.has_stood_still(time);
+    }
+
     /// Says how the machine is about to end.
     pub async fn say(&self, how: Shutdown) {
         self.system.farewell().say(how).await;

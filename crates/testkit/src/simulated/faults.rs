@@ -29,6 +29,8 @@ pub struct MachineFaults {
     pub boot_delay_ms: u64,
     /// The guest never gets so far that something listens.
     pub never_boots: bool,
+    /// How long the guest has stood still since it booted, so that its clock is behind.
+    pub stood_still_ms: u64,
     /// The agent takes connections and answers nothing.
     pub silent: bool,
     /// What the agent answers instead of the truth.

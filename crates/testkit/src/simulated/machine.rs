@@ -156,6 +156,7 @@ async fn answer(mut stream: UnixStream, folder: PathBuf, booted: Instant, agent:
     };
     let port = stream::read_connect(&mut stream).await;
     // Nothing listens in the guest: the VMM closes.
+    agent.has_stood_still(Duration::from_millis(faults.stood_still_ms));
     if port != Some(guest::PORT) || faults.never_boots || Instant::now() < booted {
         return;
     }
