@@ -80,4 +80,4 @@ pub use report::{Check, CheckState, Report, Version};
 pub use space::{Space, SpaceItem, SpaceKind};
 pub use ssh::{SshAccess, SshFiles};
 pub use verbs::{Booted, HostUse, KillSignal, KillVm, Pong, SetVm, VmStats};
-pub use vm::{CreateVm, NetworkMode, Vm, VmState};
+pub use vm::{CreateVm, NetworkMode, Reboots, Vm, VmState};

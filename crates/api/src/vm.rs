@@ -111,6 +111,25 @@ pub struct Vm {
     pub created_at: Timestamp,
     /// When it was last started.
     pub started_at: Option<Timestamp>,
+    /// Boots that its guest began by itself since the VM was started.
+    #[serde(default)]
+    pub rebooted: Option<Reboots>,
+    /// When it crashed, if it is off since then: its guest's kernel, or its VMM. `reason` says how.
+    #[serde(default)]
+    pub crashed_at: Option<Timestamp>,
+}
+
+/// Boots that a guest began by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Reboots {
+    /// How many there were.
+    pub times: u32,
+    /// When the last one began.
+    pub at: Timestamp,
+    /// Why: `in order` (the guest was asked to), `forced` (past its init), `kexec` (into another kernel in the same
+    /// machine), `panic: …` (likewise, since the kernel before it failed).
+    pub reason: String,
 }
 
 /// Body of `POST /v1/vms`. What is left out takes the configured default.

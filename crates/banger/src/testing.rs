@@ -28,5 +28,7 @@ pub fn vm(name: &str, id: &str) -> Vm {
         ephemeral: false,
         created_at: Timestamp::from_second(1_800_000_000).unwrap(),
         started_at: Timestamp::from_second(1_800_000_001).ok(),
+        rebooted: None,
+        crashed_at: None,
     }
 }

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use api::{CreateVm, Event};
 use config::Paths;
-use store::{Boot, Store, StoreError, VmRow};
+use store::{Boot, Change, Store, StoreError, VmRow};
 use tokio::sync::{Notify, mpsc, watch};
 
 pub(crate) use clock::watch as keep_clocks;
@@ -336,8 +336,11 @@ impl Vms {
     /// No or several VMs answer to the reference.
     pub async fn start(&self, reference: &str) -> Result<OperationHandle, EngineError> {
         let (row, task) = self.task(reference).await?;
-        self.hand_over("start", row, &task, |operation| Command::Start { operation })
-            .await
+        self.hand_over("start", row, &task, |operation| Command::Start {
+            operation,
+            reboot: Change::Clear,
+        })
+        .await
     }
 
     /// Stops a VM; a start under way is cancelled. Fine if it is stopped.

@@ -107,6 +107,8 @@ async fn a_guest_that_ends_its_machine_is_stopped_with_what_it_meant() {
         let stopped = becomes(&engine, "a", VmState::Stopped).await;
         assert_eq!(stopped.reason.as_deref(), Some(reason), "{end:?}");
         assert_eq!((stopped.pid, stopped.boot_id), (None, None));
+        let meant = reason.ends_with("off") || reason.ends_with("halted");
+        assert_eq!(stopped.crashed_at.is_none(), meant, "{end:?}");
         // It does not come back by itself.
         assert_eq!(engine.vms().running(), 0);
         delete(&engine, "a").await;
@@ -171,16 +173,22 @@ async fn a_guest_that_prints_that_it_has_halted_or_failed_and_answers_runs_on() 
 #[tokio::test]
 async fn a_guest_that_reboots_is_the_same_vm_in_another_boot() {
     let (host, engine, leaks) = begin(|_| {}).await;
-    for end in [
-        says(Shutdown::Reboot, Then::Reset),
-        prints("[    9.0] reboot: Restarting system", Then::Reset),
+    for (end, why) in [
+        (says(Shutdown::Reboot, Then::Reset), "in order"),
+        (
+            prints("[    9.0] reboot: Restarting system", Then::Reset),
+            "forced",
+        ),
     ] {
         host.backend.fault_next(does(end));
         let before = run(&engine, "a").await;
         let after = next_boot(&engine, &before).await;
         assert_eq!((&after.id, &after.name), (&before.id, &before.name));
         assert_ne!(after.pid, before.pid);
-        assert_eq!(after.reason, None);
+        assert_eq!((after.reason, before.rebooted), (None, None));
+        let rebooted = after.rebooted.unwrap();
+        assert_eq!((rebooted.times, rebooted.reason.as_str()), (1, why));
+        assert!(rebooted.at >= before.started_at.unwrap() && rebooted.at <= after.started_at.unwrap());
         let reboots = engine.operations().list();
         let reboot = reboots
             .iter()
@@ -189,6 +197,8 @@ async fn a_guest_that_reboots_is_the_same_vm_in_another_boot() {
         assert_eq!(reboot.vm.as_deref(), Some(after.id.as_str()));
         let stopped = engine.vms().stop("a").await.unwrap().wait().await.unwrap();
         assert_eq!(stopped.unwrap().state, VmState::Stopped);
+        let started = engine.vms().start("a").await.unwrap().wait().await.unwrap();
+        assert_eq!(started.unwrap().rebooted, None, "whoever starts it knows");
         delete(&engine, "a").await;
     }
     leaks.assert_none_since().await;
@@ -210,6 +220,8 @@ async fn a_reboot_loop_ends_after_ten_boots() {
         )
     );
     assert_eq!(host.backend.starts().len(), 11);
+    assert_eq!(stopped.rebooted.unwrap().times, 10);
+    assert!(stopped.crashed_at.is_some());
     // Whoever starts it gives it another chance.
     host.backend.fault_all(MachineFaults::default());
     let started = engine.vms().start("a").await.unwrap().wait().await.unwrap();

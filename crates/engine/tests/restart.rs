@@ -45,6 +45,9 @@ fn the_next_daemon_drives_a_running_vm_on() {
         };
         engine.vms().exec("a", &exec).await.unwrap();
         engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+        let after = engine.vms().show("a").await.unwrap();
+        // That another daemon has found it is no boot.
+        assert_eq!((after.started_at, after.rebooted), (before.started_at, None));
         delete(engine, "a").await;
         leaks.assert_none_since().await;
     });
@@ -131,6 +134,8 @@ fn a_guest_that_rebooted_while_no_daemon_was_there_is_booted_by_the_next() {
     daemon(&host, async |engine| {
         let after = becomes(engine, "a", VmState::Running).await;
         assert_ne!((&after.pid, &after.boot_id), (&before.pid, &before.boot_id));
+        let rebooted = after.rebooted.unwrap();
+        assert_eq!((rebooted.times, rebooted.reason.as_str()), (1, "forced"));
         delete(engine, "a").await;
         leaks.assert_none_since().await;
     });

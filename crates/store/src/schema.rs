@@ -18,6 +18,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0004_registered.sql")),
     M::up(include_str!("migrations/0005_built.sql")),
     M::up(include_str!("migrations/0006_boot.sql")),
+    M::up(include_str!("migrations/0007_reboots.sql")),
 ];
 
 /// What opening a file would mean.

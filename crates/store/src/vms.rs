@@ -103,6 +103,17 @@ pub struct PublishedPort {
     pub guest: u16,
 }
 
+/// Boots of a guest that nobody asked the daemon for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reboots {
+    /// How many there were.
+    pub times: u32,
+    /// When the last one began.
+    pub at: Timestamp,
+    /// Why, in a few words.
+    pub reason: String,
+}
+
 /// A VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VmRow {
@@ -154,6 +165,10 @@ pub struct VmRow {
     pub boot: Boot,
     /// Digest of the archive that its `/root` gets at its first start; none once it has it.
     pub work_seed: Option<String>,
+    /// Boots of its guest's own since it was started.
+    pub reboots: Option<Reboots>,
+    /// When it crashed, if it is off since then.
+    pub crashed_at: Option<Timestamp>,
 }
 
 /// What becomes of a column that may be empty.
@@ -188,6 +203,10 @@ pub struct Transition {
     pub boot_id: Change<String>,
     /// When it was last started.
     pub started_at: Change<Timestamp>,
+    /// A further boot of the guest's own, when and why; or that there was none.
+    pub rebooted: Change<(Timestamp, String)>,
+    /// When it crashed.
+    pub crashed_at: Change<Timestamp>,
 }
 
 /// What is learned or chosen about a VM apart from its state; `None` keeps.
@@ -345,10 +364,12 @@ fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO vms (id, name, state, reason, image, image_digest, kernel, kernel_version, vcpu, memory_mib,
                           disk_size, network, env, publish, ephemeral, vmm, vmm_reason, machine_id, boot_id,
-                          created_at, started_at, image_config, boot, work_seed)
+                          created_at, started_at, image_config, boot, work_seed, reboots, rebooted_at,
+                          reboot_reason, crashed_at)
          VALUES (:id, :name, :state, :reason, :image, :image_digest, :kernel, :kernel_version, :vcpu, :memory_mib,
                  :disk_size, :network, :env, :publish, :ephemeral, :vmm, :vmm_reason, :machine_id, :boot_id,
-                 :created_at, :started_at, :image_config, :boot, :work_seed)",
+                 :created_at, :started_at, :image_config, :boot, :work_seed, :reboots, :rebooted_at,
+                 :reboot_reason, :crashed_at)",
     )?;
     let inserted = statement.execute(named_params! {
         ":id": row.id,
@@ -375,6 +396,10 @@ fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
         ":image_config": row.image_config,
         ":boot": row.boot.word(),
         ":work_seed": row.work_seed,
+        ":reboots": row.reboots.as_ref().map_or(0, |reboots| reboots.times),
+        ":rebooted_at": row.reboots.as_ref().map(|reboots| millis(reboots.at)),
+        ":reboot_reason": row.reboots.as_ref().map(|reboots| &reboots.reason),
+        ":crashed_at": row.crashed_at.map(millis),
     });
     inserted
         .map(|_| ())
@@ -399,9 +424,16 @@ fn transition(
     let from = serde_json::Value::from_iter(from.iter().map(|state| state.word())).to_string();
     let (boot_changes, boot_id) = change.boot_id.into_parts();
     let (start_changes, started_at) = change.started_at.into_parts();
+    let (reboot_changes, rebooted) = change.rebooted.into_parts();
+    let (rebooted_at, reboot_reason) = rebooted.unzip();
+    let (crash_changes, crashed_at) = change.crashed_at.into_parts();
     let mut statement = transaction.prepare_cached(
         "UPDATE vms SET state = :to, reason = :reason, boot_id = iif(:boot_changes, :boot_id, boot_id),
-                        started_at = iif(:start_changes, :started_at, started_at)
+                        started_at = iif(:start_changes, :started_at, started_at),
+                        reboots = iif(:reboot_changes, iif(:rebooted_at IS NULL, 0, reboots + 1), reboots),
+                        rebooted_at = iif(:reboot_changes, :rebooted_at, rebooted_at),
+                        reboot_reason = iif(:reboot_changes, :reboot_reason, reboot_reason),
+                        crashed_at = iif(:crash_changes, :crashed_at, crashed_at)
          WHERE id = :id AND state IN (SELECT value FROM json_each(:from))
          RETURNING *",
     )?;
@@ -412,6 +444,11 @@ fn transition(
         ":boot_id": boot_id,
         ":start_changes": start_changes,
         ":started_at": started_at.map(millis),
+        ":reboot_changes": reboot_changes,
+        ":rebooted_at": rebooted_at.map(millis),
+        ":reboot_reason": reboot_reason,
+        ":crash_changes": crash_changes,
+        ":crashed_at": crashed_at.map(millis),
         ":id": id,
         ":from": from,
     };
@@ -454,6 +491,12 @@ fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusq
     statement.query_row(values, read).optional()
 }
 
+fn reboots(row: &Row<'_>) -> rusqlite::Result<Option<Reboots>> {
+    let (at, reason): (_, Option<String>) = (optional_time(row, "rebooted_at")?, row.get("reboot_reason")?);
+    let times = row.get("reboots")?;
+    Ok(at.zip(reason).map(|(at, reason)| Reboots { times, at, reason }))
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<VmRow> {
     Ok(VmRow {
         id: row.get("id")?,
@@ -480,5 +523,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<VmRow> {
         started_at: optional_time(row, "started_at")?,
         boot: word(row, "boot")?,
         work_seed: row.get("work_seed")?,
+        reboots: reboots(row)?,
+        crashed_at: optional_time(row, "crashed_at")?,
     })
 }

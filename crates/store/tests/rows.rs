@@ -5,8 +5,8 @@ mod common;
 use common::{Fresh, at, operation, vm};
 use proptest::prelude::*;
 use store::{
-    Boot, Change, ImageKind, ImageRow, KernelRow, Network, OperationState, Store, StoreError, Transition,
-    VmState, VmUpdate,
+    Boot, Change, ImageKind, ImageRow, KernelRow, Network, OperationState, Reboots, Store, StoreError,
+    Transition, VmState, VmUpdate,
 };
 
 #[tokio::test]
@@ -119,6 +119,50 @@ async fn a_transition_changes_what_it_names_and_keeps_the_rest() {
         .unwrap();
     assert_eq!(row.reason, None, "a reason belongs to the state it came with");
     assert_eq!(vms.get("1").await.unwrap(), Some(row));
+}
+
+#[tokio::test]
+async fn boots_of_the_guests_own_are_counted_until_it_is_started_and_a_crash_is_kept_until_then() {
+    let fresh = Fresh::new().await;
+    let vms = fresh.store.vms();
+    vms.insert(vm("1", "a")).await.unwrap();
+    let to = async |change: Transition| {
+        vms.transition("1", &VmState::ALL, VmState::Running, change)
+            .await
+            .unwrap()
+    };
+    let rebooted = |seconds, reason: &str| Transition {
+        rebooted: Change::Set((at(seconds), reason.to_owned())),
+        ..Transition::default()
+    };
+    let reboots = |times, seconds, reason: &str| {
+        Some(Reboots {
+            times,
+            at: at(seconds),
+            reason: reason.to_owned(),
+        })
+    };
+    assert_eq!(to(Transition::default()).await.reboots, None);
+    assert_eq!(to(rebooted(1, "forced")).await.reboots, reboots(1, 1, "forced"));
+    assert_eq!(to(rebooted(2, "kexec")).await.reboots, reboots(2, 2, "kexec"));
+    let crashed = Transition {
+        crashed_at: Change::Set(at(3)),
+        ..Transition::default()
+    };
+    let row = to(crashed).await;
+    assert_eq!(
+        (row.crashed_at, row.reboots.clone()),
+        (Some(at(3)), reboots(2, 2, "kexec"))
+    );
+    assert_eq!(vms.get("1").await.unwrap(), Some(row));
+    let started = Transition {
+        rebooted: Change::Clear,
+        crashed_at: Change::Clear,
+        ..Transition::default()
+    };
+    let row = to(started).await;
+    assert_eq!((row.crashed_at, row.reboots), (None, None));
+    assert_eq!(to(rebooted(4, "forced")).await.reboots, reboots(1, 4, "forced"));
 }
 
 #[tokio::test]

@@ -121,7 +121,8 @@ a root shell in it:
     Kernel(KernelGroup),
     /// List running VMs.
     ///
-    /// One line for each VM that runs or is about to; `-a` for all of them.
+    /// One line for each VM that runs or is about to; `-a` for all of them. A guest that has booted again by itself is
+    /// told of with its state; a VM whose guest or VMM crashed is a warning until it is started again.
     #[command(after_help = "\
 Examples:
   banger ps                           running VMs

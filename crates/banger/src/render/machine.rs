@@ -1,6 +1,7 @@
 //! One VM in words.
 
 use api::Vm;
+use jiff::Timestamp;
 
 use super::table::pairs;
 use super::{disk, memory, one_line, state};
@@ -42,12 +43,12 @@ fn ports(vm: &Vm) -> String {
 }
 
 /// Everything about a VM, a line each.
-pub fn show(vm: &Vm) -> String {
+pub fn show(vm: &Vm, now: Timestamp) -> String {
     let some = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
     let mut lines = vec![
         ("name", vm.name.clone()),
         ("id", vm.id.clone()),
-        ("state", state(vm)),
+        ("state", state(vm, now)),
         ("image", vm.image.clone()),
         ("kernel", vm.kernel.clone()),
         ("vcpu", vm.vcpu.to_string()),

@@ -15,6 +15,8 @@ mod usage;
 
 use std::io::{IsTerminal, Write};
 
+use jiff::Timestamp;
+
 pub use escape::{TerminalFilter, one_line};
 pub use human::{age, bytes, disk, memory, milliseconds};
 pub use image::{image, images, pruned};
@@ -29,13 +31,38 @@ pub use usage::{Usage, usage};
 
 use crate::failure::Failure;
 
-/// A VM's state; of one that runs, why it stands still or what it has lost.
-fn state(vm: &api::Vm) -> String {
+/// A VM's state; of one that runs, why it stands still, what it has lost, and that its guest has booted again; of one
+/// that crashed, when.
+fn state(vm: &api::Vm, now: Timestamp) -> String {
     let lacks = vm.reason.as_ref().filter(|_| vm.state == api::VmState::Running);
-    match vm.paused.as_ref().or(lacks) {
-        Some(reason) => format!("{} ({})", vm.state, one_line(reason)),
-        None => vm.state.to_string(),
+    let stands = vm.paused.as_ref().or(lacks).map(|reason| one_line(reason));
+    let came = match (vm.state, &vm.rebooted, vm.crashed_at) {
+        (api::VmState::Running, Some(reboots), _) => Some(rebooted(reboots, now)),
+        (api::VmState::Stopped, _, Some(at)) => Some(format!("crashed {} ago", age(at, now))),
+        _ => None,
+    };
+    let said: Vec<String> = stands.into_iter().chain(came).collect();
+    match said.as_slice() {
+        [] => vm.state.to_string(),
+        said => format!("{} ({})", vm.state, said.join("; ")),
     }
+}
+
+/// `rebooted 1 min ago: panic: out of memory`, `rebooted 3 times, last 5 s ago: in order`.
+fn rebooted(reboots: &api::Reboots, now: Timestamp) -> String {
+    let (ago, reason) = (age(reboots.at, now), one_line(&reboots.reason));
+    match reboots.times {
+        0 | 1 => format!("rebooted {ago} ago: {reason}"),
+        times => format!("rebooted {times} times, last {ago} ago: {reason}"),
+    }
+}
+
+/// That a VM is off which nobody meant to be, for who looks at those that run.
+pub fn crashed(vm: &api::Vm, now: Timestamp) -> Option<String> {
+    let at = vm.crashed_at.filter(|_| vm.state == api::VmState::Stopped)?;
+    let reason = vm.reason.as_deref().unwrap_or("for no known reason");
+    let (name, ago) = (one_line(&vm.name), age(at, now));
+    Some(format!("`{name}` has been off for {ago}: {}", one_line(reason)))
 }
 
 /// Writes data to stdout.
@@ -106,9 +133,11 @@ mod tests {
     #[test]
     fn a_vm_that_stands_still_says_so_and_why() {
         let mut vm = crate::testing::vm("a", "1");
+        let now = vm.created_at;
+        let state = |vm: &api::Vm| state(vm, now);
         assert_eq!(state(&vm), "running");
         vm.paused = Some("paused: the host's disk is full".into());
-        for shown in [vms(&[vm.clone()], |_| None, vm.created_at), show(&vm)] {
+        for shown in [vms(&[vm.clone()], |_| None, now), show(&vm, now)] {
             assert!(
                 shown.contains("running (paused: the host's disk is full)"),
                 "{shown}"
@@ -117,8 +146,47 @@ mod tests {
         vm.paused = None;
         vm.reason = Some("without a network".into());
         assert_eq!(state(&vm), "running (without a network)");
-        assert_eq!(show(&vm).matches("without a network").count(), 1);
+        assert_eq!(show(&vm, now).matches("without a network").count(), 1);
         vm.paused = Some("\u{1b}[2J\n".into());
         assert!(!state(&vm).contains(char::is_control));
+    }
+
+    #[test]
+    fn a_guest_that_booted_again_or_crashed_says_when_and_why() {
+        let mut vm = crate::testing::vm("a", "1");
+        let at = vm.created_at;
+        let later = |seconds: i64| at + jiff::SignedDuration::from_secs(seconds);
+        for (times, reason, seconds, expected) in [
+            (1, "panic: oops", 60, "running (rebooted 1 min ago: panic: oops)"),
+            (
+                3,
+                "in order",
+                7200,
+                "running (rebooted 3 times, last 2 h ago: in order)",
+            ),
+            (1, "a\u{1b}[2J\nb", 5, "running (rebooted 5 s ago: a\\x1b[2J\\nb)"),
+        ] {
+            vm.rebooted = Some(api::Reboots {
+                times,
+                at,
+                reason: reason.into(),
+            });
+            assert_eq!(state(&vm, later(seconds)), expected);
+            for shown in [
+                vms(&[vm.clone()], |_| None, later(seconds)),
+                show(&vm, later(seconds)),
+            ] {
+                assert!(shown.contains(expected), "{shown}");
+            }
+        }
+        assert_eq!(crashed(&vm, later(60)), None);
+        vm.state = api::VmState::Stopped;
+        vm.reason = Some("the guest's kernel panicked: oops".into());
+        vm.crashed_at = Some(at);
+        assert_eq!(state(&vm, later(60)), "stopped (crashed 1 min ago)");
+        assert_eq!(
+            crashed(&vm, later(60)).as_deref(),
+            Some("`a` has been off for 1 min: the guest's kernel panicked: oops")
+        );
     }
 }

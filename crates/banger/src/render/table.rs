@@ -22,7 +22,7 @@ pub fn vms(vms: &[Vm], workspace: impl Fn(&Vm) -> Option<String>, now: Timestamp
     for (vm, workspace) in vms.iter().zip(workspaces) {
         let row = [
             one_line(&vm.name),
-            state(vm),
+            state(vm, now),
             one_line(&vm.image),
             address(vm),
             vm.vcpu.to_string(),

@@ -17,14 +17,22 @@ pub async fn list(place: &Place, args: &ListArgs) -> Result<u8, Failure> {
     print(&place.connect().await?.vms().await?, &args.listing)
 }
 
-/// Those that run, or all of them.
+/// Those that run, or all of them. That others crashed is a warning.
 ///
 /// # Errors
 /// The daemon cannot be asked.
 pub async fn ps(place: &Place, args: &PsArgs) -> Result<u8, Failure> {
     let mut vms = place.connect().await?.vms().await?;
+    let now = Timestamp::now();
+    let crashed: Vec<String> = vms.iter().filter_map(|vm| render::crashed(vm, now)).collect();
     vms.retain(|vm| args.all || is_on(vm));
-    print(&vms, &args.listing)
+    let printed = print(&vms, &args.listing)?;
+    if !args.all && !args.listing.json && !args.listing.quiet {
+        for line in crashed {
+            render::warning(&line);
+        }
+    }
+    Ok(printed)
 }
 
 fn is_on(vm: &Vm) -> bool {

@@ -1,5 +1,7 @@
 //! `banger vm show`.
 
+use jiff::Timestamp;
+
 use crate::cli::ShowArgs;
 use crate::daemon::Place;
 use crate::failure::Failure;
@@ -14,7 +16,7 @@ pub async fn show(place: &Place, args: &ShowArgs) -> Result<u8, Failure> {
     if args.output.json {
         render::json(&vm)?;
     } else {
-        render::output(&render::show(&vm))?;
+        render::output(&render::show(&vm, Timestamp::now()))?;
     }
     Ok(0)
 }

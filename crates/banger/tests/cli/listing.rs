@@ -38,6 +38,48 @@ fn tables_are_columns_with_a_head() {
 }
 
 #[test]
+fn a_guest_that_booted_again_or_crashed_under_a_vm_is_told_of() {
+    let now = jiff::Timestamp::now();
+    let ago = |minutes: i64| now - jiff::SignedDuration::from_secs(minutes * 60 + 5);
+    let mut again = vm("again", 'a', VmState::Running);
+    again.rebooted = Some(api::Reboots {
+        times: 1,
+        at: ago(1),
+        reason: "panic: out of memory".into(),
+    });
+    let mut crashed = vm("crashed", 'b', VmState::Stopped);
+    crashed.reason = Some("the guest's kernel panicked: oops".into());
+    crashed.crashed_at = Some(ago(120));
+    let daemon = FakeDaemon::with(vec![again, crashed]);
+    let listed = daemon.run(&["ps"]);
+    assert!(
+        listed
+            .out
+            .contains("running (rebooted 1 min ago: panic: out of memory)"),
+        "{}",
+        listed.out
+    );
+    assert!(!listed.out.contains("crashed"), "{}", listed.out);
+    let warning = "banger: warning: `crashed` has been off for 2 h: the guest's kernel panicked: oops\n";
+    assert_eq!(listed.err, warning);
+    for quiet in ["-q", "--json"] {
+        assert_eq!(daemon.run(&["ps", quiet]).err, "");
+    }
+    let all = daemon.run(&["ps", "-a"]);
+    assert!(all.out.contains("stopped (crashed 2 h ago)"), "{}", all.out);
+    let shown = daemon.run(&["vm", "show", "again"]).out;
+    assert!(
+        shown.contains("running (rebooted 1 min ago: panic: out of memory)"),
+        "{shown}"
+    );
+    let shown = daemon.run(&["vm", "show", "crashed"]).out;
+    assert!(
+        shown.contains("stopped (crashed 2 h ago)") && shown.contains("panicked: oops"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn quiet_is_ids_alone() {
     let daemon = daemon();
     assert_eq!(

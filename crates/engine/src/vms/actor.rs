@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use store::{VmRow, VmState};
+use store::{Change, VmRow, VmState};
 use tokio::sync::{Notify, mpsc, watch};
 use vmm::Machine;
 
@@ -33,8 +33,11 @@ pub(crate) enum Command {
         /// How the image is had, where neither the store nor the catalog has it.
         import: Option<Box<Import>>,
     },
-    /// Start.
-    Start { operation: OperationHandle },
+    /// Start; what is known of reboots begins anew, unless it is one that the guest began while no daemon ran.
+    Start {
+        operation: OperationHandle,
+        reboot: Change<String>,
+    },
     /// Shut down in order, or by force where the guest does not. With `unused`, only if nobody uses it, which has been
     /// so for that long.
     Stop {
@@ -61,7 +64,7 @@ impl Command {
     fn operation(&self) -> &OperationHandle {
         match self {
             Self::Create { operation, .. }
-            | Self::Start { operation }
+            | Self::Start { operation, .. }
             | Self::Stop { operation, .. }
             | Self::Restart { operation }
             | Self::Kill { operation, .. }
@@ -155,10 +158,7 @@ impl Actor {
                     continue;
                 }
                 boot_id = next_boot(self.running.as_ref()) => {
-                    let lacks = self.running.as_ref().and_then(|running| running.lacks.clone());
-                    if let Err(error) = state::rebooted(&self.shared, &self.id, &boot_id, lacks).await {
-                        tracing::warn!(vm = %self.id, error = %one_line(&error), "cannot record a new boot");
-                    }
+                    self.next_kernel(&boot_id).await;
                     continue;
                 }
             };
@@ -185,7 +185,7 @@ impl Actor {
                 let gone = outcome.is_err();
                 (outcome, gone)
             }
-            Command::Start { .. } => (self.start_within(&operation).await, false),
+            Command::Start { reboot, .. } => (self.start_within(&operation, reboot).await, false),
             Command::Stop { unused, .. } => (self.stop(&operation, unused).await, false),
             Command::Restart { .. } => (self.restart(&operation).await, false),
             Command::Kill { signal, .. } => (self.kill(&operation, signal).await, false),
@@ -358,6 +358,15 @@ impl Actor {
         let folder = self.folder();
         let torn_down = start::tear_down(&*self.shared.machines, &folder).await;
         state::stopped(&self.shared, &self.id, reason).await?;
+        torn_down
+    }
+
+    /// Likewise, and nobody meant it to go.
+    async fn after_crash(&mut self, reason: String) -> Result<(), EngineError> {
+        self.let_go().await;
+        let folder = self.folder();
+        let torn_down = start::tear_down(&*self.shared.machines, &folder).await;
+        state::crashed(&self.shared, &self.id, reason).await?;
         torn_down
     }
 

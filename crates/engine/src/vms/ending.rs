@@ -39,9 +39,16 @@ pub(crate) use reboots::{Reboots, TOO_MANY};
 pub(crate) enum Outcome {
     /// The VM is off, for this reason.
     Off(String),
-    /// It is to boot again.
-    Reboot,
+    /// Likewise, and nobody meant it to be.
+    Crashed(String),
+    /// It is to boot again; why, in a few words.
+    Reboot(&'static str),
 }
+
+/// Reboots that the guest's init carries out, those that go past it, and those into another kernel in the same machine.
+const IN_ORDER: &str = "in order";
+const FORCED: &str = "forced";
+const KEXEC: &str = "kexec";
 
 const POWERED_OFF: &str = "the guest powered off";
 const HALTED: &str = "the guest halted";
@@ -53,17 +60,19 @@ const NO_SHUTDOWN: &str =
 pub(crate) fn of(end: End, word: Option<Shutdown>, last: LastWord) -> Outcome {
     let off = |reason: &str| Outcome::Off(reason.to_owned());
     match (end.how, word, last) {
-        (How::Other, ..) => Outcome::Off(end.reason),
+        (How::Other, ..) => Outcome::Crashed(end.reason),
         (_, Some(Shutdown::PowerOff), _) => off(POWERED_OFF),
         (_, Some(Shutdown::Halt), _) => off(HALTED),
         (How::PoweredOff, ..) => Outcome::Off(end.reason),
         (How::Reset | How::Unknown, word, last) => match (word, last) {
-            (_, LastWord::Panicked(what)) => Outcome::Off(panicked(&what)),
-            (Some(Shutdown::Reboot), _) | (None, LastWord::Restarting) => Outcome::Reboot,
+            (_, LastWord::Panicked(what)) => Outcome::Crashed(panicked(&what)),
+            (Some(Shutdown::Reboot), _) => Outcome::Reboot(IN_ORDER),
+            (None, LastWord::Restarting) => Outcome::Reboot(FORCED),
             (_, LastWord::PoweredDown) => off(POWERED_OFF),
             (_, LastWord::Halted) => off(EITHER),
+            // The host may have ended it, with all else.
             _ if end.how == How::Unknown => Outcome::Off(end.reason),
-            _ => off(NO_SHUTDOWN),
+            _ => Outcome::Crashed(NO_SHUTDOWN.to_owned()),
         },
     }
 }
@@ -91,9 +100,18 @@ pub(crate) fn of_gone(gone: &Gone) -> Outcome {
     match gone {
         Gone::Said(Shutdown::PowerOff) | Gone::Halted(LastWord::PoweredDown) => off(POWERED_OFF),
         Gone::Said(Shutdown::Halt) => off(HALTED),
-        Gone::Said(Shutdown::Reboot) => Outcome::Reboot,
-        Gone::Halted(LastWord::Panicked(what)) => Outcome::Off(panicked(what)),
+        Gone::Said(Shutdown::Reboot) => Outcome::Reboot(IN_ORDER),
+        Gone::Halted(LastWord::Panicked(what)) => Outcome::Crashed(panicked(what)),
         Gone::Halted(_) => off(EITHER),
+    }
+}
+
+/// Why a guest runs another kernel in the same machine than a moment ago, by what the last one said: one that fails may
+/// have one ready that sees to its remains (kdump).
+pub(crate) fn of_next_kernel(last: LastWord) -> String {
+    match last {
+        LastWord::Panicked(what) => format!("panic: {what}"),
+        _ => KEXEC.to_owned(),
     }
 }
 
@@ -146,43 +164,44 @@ mod tests {
     #[test]
     fn what_a_guest_meant_is_taken_from_its_word_and_else_from_its_kernels() {
         use LastWord::{Halted, None as Nothing, Panicked, PoweredDown, Restarting};
-        use Outcome::Reboot;
         use Shutdown::{Halt, PowerOff};
         let off = |reason: &str| Outcome::Off(reason.to_owned());
+        let crashed = |reason: &str| Outcome::Crashed(reason.to_owned());
+        let (in_order, forced) = (Outcome::Reboot("in order"), Outcome::Reboot("forced"));
         let panic = || Panicked("oops".into());
         for (how, word, last, expected) in [
             (How::Reset, Some(PowerOff), Restarting, off(POWERED_OFF)),
             (How::Reset, Some(Halt), Restarting, off(HALTED)),
-            (How::Reset, Some(Shutdown::Reboot), Restarting, Reboot),
-            (How::Reset, Some(Shutdown::Reboot), Nothing, Reboot),
-            (How::Reset, None, Restarting, Reboot),
+            (How::Reset, Some(Shutdown::Reboot), Restarting, in_order.clone()),
+            (How::Reset, Some(Shutdown::Reboot), Nothing, in_order.clone()),
+            (How::Reset, None, Restarting, forced.clone()),
             (How::Reset, None, PoweredDown, off(POWERED_OFF)),
             (How::Reset, None, Halted, off(EITHER)),
-            (How::Reset, None, Nothing, off(NO_SHUTDOWN)),
+            (How::Reset, None, Nothing, crashed(NO_SHUTDOWN)),
             // A kernel that fails while it reboots would, again and again.
             (
                 How::Reset,
                 Some(Shutdown::Reboot),
                 panic(),
-                off("the guest's kernel panicked: oops"),
+                crashed("the guest's kernel panicked: oops"),
             ),
             (
                 How::Reset,
                 None,
                 panic(),
-                off("the guest's kernel panicked: oops"),
+                crashed("the guest's kernel panicked: oops"),
             ),
             (How::Reset, Some(PowerOff), panic(), off(POWERED_OFF)),
             (How::PoweredOff, None, PoweredDown, off("in the VMM's words")),
             (How::PoweredOff, Some(Halt), PoweredDown, off(HALTED)),
             // A VMM whose parent was another daemon tells nothing.
-            (How::Unknown, Some(Shutdown::Reboot), Nothing, Reboot),
-            (How::Unknown, None, Restarting, Reboot),
+            (How::Unknown, Some(Shutdown::Reboot), Nothing, in_order.clone()),
+            (How::Unknown, None, Restarting, forced.clone()),
             (
                 How::Unknown,
                 None,
                 panic(),
-                off("the guest's kernel panicked: oops"),
+                crashed("the guest's kernel panicked: oops"),
             ),
             (How::Unknown, None, Nothing, off("in the VMM's words")),
             // A VMM that dies is no guest's doing, whatever was said before.
@@ -190,11 +209,22 @@ mod tests {
                 How::Other,
                 Some(Shutdown::Reboot),
                 Restarting,
-                off("in the VMM's words"),
+                crashed("in the VMM's words"),
             ),
         ] {
             let told = format!("{how:?} {word:?} {last:?}");
             assert_eq!(of(end(how), word, last), expected, "{told}");
+        }
+    }
+
+    #[test]
+    fn another_kernel_in_the_same_machine_comes_by_kexec_or_after_a_panic() {
+        for (last, why) in [
+            (LastWord::None, "kexec"),
+            (LastWord::Restarting, "kexec"),
+            (LastWord::Panicked("oops".into()), "panic: oops"),
+        ] {
+            assert_eq!(of_next_kernel(last), why);
         }
     }
 }

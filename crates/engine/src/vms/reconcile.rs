@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use store::{OperationRow, OperationState, VmRow, VmState};
+use store::{Change, OperationRow, OperationState, VmRow, VmState};
 use vmm::End;
 
 use super::actor::Command;
@@ -77,18 +77,19 @@ async fn bring_back(shared: &Arc<Shared>, row: VmRow, rebooting: bool) -> Result
             let last = ending::last_word(&folder);
             start::tear_down(&*shared.machines, &folder).await?;
             let unseen = End::unknown("its machine ended while no daemon was there");
-            let (reason, reboots) = match row.state {
-                VmState::Stopping => (ending::unclean(&unseen, None, &last), false),
+            let stopped = |reason| state::stopped(shared, &row.id, reason);
+            let (now, reboot) = match row.state {
+                VmState::Stopping => (stopped(ending::unclean(&unseen, None, &last)).await?, None),
                 _ => match ending::of(unseen, None, last) {
-                    Outcome::Off(reason) => (Some(reason), false),
-                    Outcome::Reboot => (Some(REBOOTED.to_owned()), true),
+                    Outcome::Off(reason) => (stopped(Some(reason)).await?, None),
+                    Outcome::Crashed(reason) => (state::crashed(shared, &row.id, reason).await?, None),
+                    Outcome::Reboot(why) => (stopped(Some(REBOOTED.to_owned())).await?, Some(why)),
                 },
             };
-            let row = state::stopped(shared, &row.id, reason).await?;
-            let id = row.id.clone();
-            let task = take_up(shared, row, None);
-            if reboots {
-                boot_again(shared, id, &task).await?;
+            let id = now.id.clone();
+            let task = take_up(shared, now, None);
+            if let Some(why) = reboot {
+                boot_again(shared, id, &task, Change::Set(why.to_owned())).await?;
             }
         }
         VmState::Starting => {
@@ -98,7 +99,8 @@ async fn bring_back(shared: &Arc<Shared>, row: VmRow, rebooting: bool) -> Result
             let id = row.id.clone();
             let task = take_up(shared, row, None);
             if rebooting {
-                boot_again(shared, id, &task).await?;
+                // It is recorded already.
+                boot_again(shared, id, &task, Change::Keep).await?;
             }
         }
         VmState::Created | VmState::Stopped | VmState::Error => {
@@ -115,10 +117,16 @@ fn take_up(shared: &Arc<Shared>, row: VmRow, machine: Option<Arc<dyn vmm::Machin
 }
 
 /// Goes on with a reboot that a guest began while nobody was there to see to it.
-async fn boot_again(shared: &Shared, id: String, task: &Task) -> Result<(), EngineError> {
+async fn boot_again(
+    shared: &Shared,
+    id: String,
+    task: &Task,
+    reboot: Change<String>,
+) -> Result<(), EngineError> {
     let operation = shared.operations.begin("reboot", Some(id)).await?;
     let command = Command::Start {
         operation: operation.clone(),
+        reboot,
     };
     if task.commands.send(command).await.is_err() {
         // The VM went meanwhile.

@@ -62,6 +62,8 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
         started_at: None,
         boot: Boot::Overlay,
         work_seed: None,
+        reboots: None,
+        crashed_at: None,
     })
 }
 

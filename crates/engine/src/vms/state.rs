@@ -13,12 +13,20 @@ use store::{Change, Transition, VmRow, VmState};
 use super::{Shared, view};
 use crate::EngineError;
 
-/// `created | stopped | error → starting`.
-pub(crate) async fn begin_start(shared: &Shared, id: &str) -> Result<VmRow, EngineError> {
+/// `created | stopped | error → starting`; `reboot` is why the guest wants it, where no daemon was there to see to that.
+pub(crate) async fn begin_start(
+    shared: &Shared,
+    id: &str,
+    reboot: Change<String>,
+) -> Result<VmRow, EngineError> {
     let change = Transition {
-        reason: None,
         boot_id: Change::Clear,
-        started_at: Change::Keep,
+        rebooted: match reboot {
+            Change::Set(why) => of_now(why),
+            Change::Keep => Change::Keep,
+            Change::Clear => Change::Clear,
+        },
+        ..Transition::default()
     };
     to(
         shared,
@@ -33,9 +41,10 @@ pub(crate) async fn begin_start(shared: &Shared, id: &str) -> Result<VmRow, Engi
 /// `starting → running`.
 pub(crate) async fn running(shared: &Shared, id: &str, boot_id: &str) -> Result<VmRow, EngineError> {
     let change = Transition {
-        reason: None,
         boot_id: Change::Set(boot_id.to_owned()),
         started_at: Change::Set(Timestamp::now()),
+        crashed_at: Change::Clear,
+        ..Transition::default()
     };
     to(shared, id, &[VmState::Starting], VmState::Running, change).await
 }
@@ -44,8 +53,7 @@ pub(crate) async fn running(shared: &Shared, id: &str, boot_id: &str) -> Result<
 pub(crate) async fn lacking(shared: &Shared, id: &str, reason: String) -> Result<VmRow, EngineError> {
     let change = Transition {
         reason: Some(reason),
-        boot_id: Change::Keep,
-        started_at: Change::Keep,
+        ..Transition::default()
     };
     to(shared, id, &[VmState::Running], VmState::Running, change).await
 }
@@ -57,21 +65,24 @@ pub(crate) async fn rebooted(
     id: &str,
     boot_id: &str,
     lacks: Option<String>,
+    reboot: String,
 ) -> Result<VmRow, EngineError> {
     let change = Transition {
         reason: lacks,
         boot_id: Change::Set(boot_id.to_owned()),
         started_at: Change::Set(Timestamp::now()),
+        rebooted: of_now(reboot),
+        ..Transition::default()
     };
     to(shared, id, &[VmState::Running], VmState::Running, change).await
 }
 
 /// `running → starting`: the guest reset its machine, to boot again in another one.
-pub(crate) async fn reboots(shared: &Shared, id: &str) -> Result<VmRow, EngineError> {
+pub(crate) async fn reboots(shared: &Shared, id: &str, reboot: String) -> Result<VmRow, EngineError> {
     let change = Transition {
-        reason: None,
         boot_id: Change::Clear,
-        started_at: Change::Keep,
+        rebooted: of_now(reboot),
+        ..Transition::default()
     };
     to(shared, id, &[VmState::Running], VmState::Starting, change).await
 }
@@ -86,7 +97,7 @@ pub(crate) async fn start_taken_back(
     let change = Transition {
         reason,
         boot_id: Change::Clear,
-        started_at: Change::Keep,
+        ..Transition::default()
     };
     to(shared, id, &[VmState::Starting], before, change).await
 }
@@ -96,7 +107,7 @@ pub(crate) async fn start_failed(shared: &Shared, id: &str, reason: String) -> R
     let change = Transition {
         reason: Some(reason),
         boot_id: Change::Clear,
-        started_at: Change::Keep,
+        ..Transition::default()
     };
     to(shared, id, &[VmState::Starting], VmState::Error, change).await
 }
@@ -104,19 +115,32 @@ pub(crate) async fn start_failed(shared: &Shared, id: &str, reason: String) -> R
 /// `running → stopping`.
 pub(crate) async fn begin_stop(shared: &Shared, id: &str) -> Result<VmRow, EngineError> {
     let change = Transition {
-        reason: None,
-        boot_id: Change::Keep,
-        started_at: Change::Keep,
+        ..Transition::default()
     };
     to(shared, id, &[VmState::Running], VmState::Stopping, change).await
 }
 
 /// `starting | running | stopping → stopped`: the machine is gone, for the reason given.
 pub(crate) async fn stopped(shared: &Shared, id: &str, reason: Option<String>) -> Result<VmRow, EngineError> {
+    gone(shared, id, reason, Change::Keep).await
+}
+
+/// Likewise, and nobody meant it to go: its guest's kernel failed, or its VMM.
+pub(crate) async fn crashed(shared: &Shared, id: &str, reason: String) -> Result<VmRow, EngineError> {
+    gone(shared, id, Some(reason), Change::Set(Timestamp::now())).await
+}
+
+async fn gone(
+    shared: &Shared,
+    id: &str,
+    reason: Option<String>,
+    crashed_at: Change<Timestamp>,
+) -> Result<VmRow, EngineError> {
     let change = Transition {
         reason,
         boot_id: Change::Clear,
-        started_at: Change::Keep,
+        crashed_at,
+        ..Transition::default()
     };
     to(
         shared,
@@ -126,6 +150,10 @@ pub(crate) async fn stopped(shared: &Shared, id: &str, reason: Option<String>) -
         change,
     )
     .await
+}
+
+fn of_now(reason: String) -> Change<(Timestamp, String)> {
+    Change::Set((Timestamp::now(), reason))
 }
 
 async fn to(

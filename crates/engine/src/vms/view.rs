@@ -59,5 +59,11 @@ pub(crate) fn vm(row: VmRow, folder: &Path, pid: Option<u32>, paused: Option<&st
         ephemeral: row.ephemeral,
         created_at: row.created_at,
         started_at: row.started_at,
+        rebooted: row.reboots.map(|reboots| api::Reboots {
+            times: reboots.times,
+            at: reboots.at,
+            reason: reboots.reason,
+        }),
+        crashed_at: row.crashed_at,
     }
 }

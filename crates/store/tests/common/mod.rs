@@ -63,6 +63,8 @@ pub fn vm(id: &str, name: &str) -> VmRow {
         started_at: None,
         boot: Boot::Overlay,
         work_seed: None,
+        reboots: None,
+        crashed_at: None,
     }
 }
 

@@ -284,5 +284,7 @@ pub fn vm(name: &str, digit: char, state: VmState) -> Vm {
         ephemeral: false,
         created_at: created,
         started_at: running.then_some(created),
+        rebooted: None,
+        crashed_at: None,
     }
 }

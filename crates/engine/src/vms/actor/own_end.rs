@@ -37,12 +37,29 @@ impl Actor {
             .await;
     }
 
+    /// The agent answers from this boot; from another than before, if it is not the one that an earlier daemon recorded.
+    pub(super) async fn next_kernel(&mut self, boot_id: &str) {
+        let lacks = self.running.as_ref().and_then(|running| running.lacks.clone());
+        let recorded = match self.row().await {
+            Ok(row) if row.boot_id.as_deref() == Some(boot_id) => return,
+            Ok(_) => {
+                let why = ending::of_next_kernel(ending::last_word(&self.folder()));
+                state::rebooted(&self.shared, &self.id, boot_id, lacks, why).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = recorded {
+            tracing::warn!(vm = %self.id, error = %one_line(&error), "cannot record a new boot");
+        }
+    }
+
     async fn follow(&mut self, outcome: Outcome, broken: bool) {
         let followed = match outcome {
             Outcome::Off(reason) => self.after_machine(Some(reason)).await,
-            Outcome::Reboot => match self.next_boot(broken) {
-                Some(wait) => self.reboot(wait).await,
-                None => self.after_machine(Some(TOO_MANY.to_owned())).await,
+            Outcome::Crashed(reason) => self.after_crash(reason).await,
+            Outcome::Reboot(why) => match self.next_boot(broken) {
+                Some(wait) => self.reboot(wait, why).await,
+                None => self.after_crash(TOO_MANY.to_owned()).await,
             },
         };
         if let Err(error) = followed {
@@ -56,7 +73,7 @@ impl Actor {
     }
 
     /// Boots the VM again, as an operation of the daemon's own.
-    async fn reboot(&mut self, wait: Duration) -> Result<(), EngineError> {
+    async fn reboot(&mut self, wait: Duration, why: &str) -> Result<(), EngineError> {
         let begun = self.shared.operations.begin("reboot", Some(self.id.clone()));
         let operation = match begun.await {
             Ok(operation) => operation,
@@ -68,7 +85,7 @@ impl Actor {
         // Before nothing runs: whoever follows the VM sees that there is more to come.
         self.live
             .send_modify(|live| live.current = Some(operation.clone()));
-        let booted = self.boot_again(&operation, wait).await;
+        let booted = self.boot_again(&operation, wait, why).await;
         self.live.send_modify(|live| live.current = None);
         let vm = self.view().await;
         self.shared
@@ -78,9 +95,14 @@ impl Actor {
         Ok(())
     }
 
-    async fn boot_again(&mut self, operation: &OperationHandle, wait: Duration) -> Result<(), EngineError> {
+    async fn boot_again(
+        &mut self,
+        operation: &OperationHandle,
+        wait: Duration,
+        why: &str,
+    ) -> Result<(), EngineError> {
         self.let_go().await;
-        let row = state::reboots(&self.shared, &self.id).await?;
+        let row = state::reboots(&self.shared, &self.id, why.to_owned()).await?;
         let torn_down = start::tear_down(&*self.shared.machines, &self.folder()).await;
         let shared = Arc::clone(&self.shared);
         let booting = async {

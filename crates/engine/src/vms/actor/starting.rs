@@ -26,7 +26,7 @@ impl Actor {
         let making = async {
             create::make(&self.shared, &self.id, import, operation).await?;
             match claimed {
-                Some(claimed) => self.start(operation, Some(claimed)).await,
+                Some(claimed) => self.start(operation, Some(claimed), Change::Clear).await,
                 None => Ok(()),
             }
         };
@@ -42,11 +42,12 @@ impl Actor {
         Ok(())
     }
 
-    /// Starts the VM; `claimed` are its ports where they are had already.
+    /// Starts the VM; `claimed` are its ports where they are had already, `reboot` what becomes of the record of reboots.
     pub(super) async fn start(
         &mut self,
         operation: &OperationHandle,
         claimed: Option<Claimed>,
+        reboot: Change<String>,
     ) -> Result<(), EngineError> {
         let row = self.row().await?;
         match row.state {
@@ -65,7 +66,7 @@ impl Actor {
             None => self.shared.claim_for_start(&row).await?,
         };
         let before = (row.state, row.reason.clone());
-        let row = state::begin_start(&self.shared, &self.id).await?;
+        let row = state::begin_start(&self.shared, &self.id, reboot).await?;
         self.reboots.forget();
         self.boot(operation, row, claimed, before).await
     }
@@ -165,12 +166,17 @@ impl Actor {
     }
 
     /// Starts the VM where the host's disk has room for what it writes.
-    pub(super) async fn start_within(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
+    pub(super) async fn start_within(
+        &mut self,
+        operation: &OperationHandle,
+        reboot: Change<String>,
+    ) -> Result<(), EngineError> {
         if self.running.is_some() {
-            return self.start(operation, None).await;
+            return self.start(operation, None, reboot).await;
         }
         let shared = Arc::clone(&self.shared);
-        shared.reserve.guard(operation, self.start(operation, None)).await
+        let start = self.start(operation, None, reboot);
+        shared.reserve.guard(operation, start).await
     }
 
     pub(super) async fn restart(&mut self, operation: &OperationHandle) -> Result<(), EngineError> {
@@ -179,6 +185,6 @@ impl Actor {
         if self.running.is_some() {
             self.stop(operation, None).await?;
         }
-        self.start_within(operation).await
+        self.start_within(operation, Change::Clear).await
     }
 }

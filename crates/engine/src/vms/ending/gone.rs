@@ -76,7 +76,7 @@ pub(crate) async fn over(still: Still<'_>) -> Result<Over, EngineError> {
         gone = gone(still) => {
             still.machine.kill().await?;
             match (&gone, of_gone(&gone)) {
-                (Gone::Halted(LastWord::Panicked(_)), Outcome::Off(reason)) => Ok(Over::Failed(reason)),
+                (Gone::Halted(LastWord::Panicked(_)), Outcome::Crashed(reason)) => Ok(Over::Failed(reason)),
                 _ => Ok(Over::InOrder),
             }
         }
