@@ -27,12 +27,14 @@ impl Identity {
         let network = match row.network {
             Network::None => None,
             Network::User => {
-                let plan = net::user_plan();
+                let (plan, host) = (net::user_plan(), net::HostResolver::read());
                 Some(GuestNetwork {
                     address: plan.address,
                     prefix: plan.prefix,
                     gateway: plan.gateway,
                     dns: plan.dns,
+                    search: host.search,
+                    ndots: host.ndots,
                     mtu: Some(plan.mtu),
                 })
             }

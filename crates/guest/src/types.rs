@@ -69,6 +69,12 @@ pub struct GuestNetwork {
     pub gateway: Ipv4Addr,
     /// Resolvers, most preferred first.
     pub dns: Vec<IpAddr>,
+    /// Domains in which a short name is looked for, in this order. An agent that knows none is asked for none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<String>,
+    /// A name with fewer dots than this is short; 1 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ndots: Option<u8>,
     /// Largest packet in bytes, when not the device's own.
     #[serde(default)]
     pub mtu: Option<u32>,

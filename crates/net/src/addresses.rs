@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 pub(crate) const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 /// Where the guest sends what is not on its own network. Nothing answers there but ARP.
 pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-/// Stands for the host's resolver, wherever that is.
+/// Stands for the host's resolvers, wherever they are.
 pub(crate) const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 /// Length of the network prefix in bits.
 pub(crate) const PREFIX: u8 = 24;

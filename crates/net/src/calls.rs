@@ -1,7 +1,7 @@
 //! The system calls that a program of a network makes once it works; any other ends it.
 //!
 //! Neither opens files, becomes another program or starts a process. The filter opens nothing at all, and what it is
-//! handed is all that it has. The relay opens sockets for datagrams and echoes and connects them; it binds none, nor sends
+//! handed is all that it has. The relay opens sockets for datagrams, echoes and questions and connects them; it binds none, nor sends
 //! anywhere but where it is connected, so that no port of the host's is open to anybody else whatever becomes of it.
 
 use std::io;
@@ -73,6 +73,8 @@ pub(crate) fn relay() -> io::Result<SystemCalls> {
     calls.extend(
         [
             libc::SYS_connect,
+            // The list of resolvers, which it has open.
+            libc::SYS_pread64,
             libc::SYS_epoll_ctl,
             libc::SYS_epoll_pwait,
             libc::SYS_epoll_pwait2,
@@ -81,10 +83,17 @@ pub(crate) fn relay() -> io::Result<SystemCalls> {
         ]
         .map(Call::from),
     );
-    for protocol in [libc::IPPROTO_UDP, libc::IPPROTO_ICMP] {
-        let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    for (family, kind, protocol) in [
+        (libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_UDP),
+        (libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_ICMP),
+        // To resolvers.
+        (libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_TCP),
+        (libc::AF_INET6, libc::SOCK_DGRAM, libc::IPPROTO_UDP),
+        (libc::AF_INET6, libc::SOCK_STREAM, libc::IPPROTO_TCP),
+    ] {
+        let kind = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         let socket = Call::from(libc::SYS_socket)
-            .with(0, libc::AF_INET.cast_unsigned())
+            .with(0, family.cast_unsigned())
             .with(1, kind.cast_unsigned())
             .with(2, protocol.cast_unsigned());
         calls.push(socket);
@@ -105,7 +114,8 @@ mod tests {
     use std::process::Command;
 
     use rustix::net::{
-        AddressFamily, SendFlags, SocketFlags, SocketType, bind, connect, ipproto, send, sendto, socket_with,
+        AddressFamily, SendFlags, SocketFlags, SocketType, accept, bind, connect, ipproto, listen, send,
+        sendto, socket_with,
     };
 
     use super::*;
@@ -126,6 +136,22 @@ mod tests {
                 connect(&socket, &LOCAL).unwrap();
                 let _ = send(&socket, b"x", SendFlags::NOSIGNAL);
             }
+            "question" => {
+                let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+                for (family, kind, protocol) in [
+                    (AddressFamily::INET, SocketType::STREAM, ipproto::TCP),
+                    (AddressFamily::INET6, SocketType::STREAM, ipproto::TCP),
+                    (AddressFamily::INET6, SocketType::DGRAM, ipproto::UDP),
+                ] {
+                    drop(socket_with(family, kind, flags, Some(protocol)));
+                }
+            }
+            "listen" => {
+                let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+                let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, Some(ipproto::TCP));
+                let _ = listen(socket.unwrap(), 1);
+            }
+            "accept" => drop(accept(datagrams().unwrap())),
             "open" => drop(File::open("/dev/null")),
             "start" => drop(Command::new("/bin/true").status()),
             "thread" => drop(
@@ -167,12 +193,16 @@ mod tests {
             command.env(ATTEMPT, format!("{program} {name}"));
             command.output().unwrap().status
         };
-        assert_eq!(try_out("relay", "flow").code(), Some(0));
+        for name in ["flow", "question"] {
+            assert_eq!(try_out("relay", name).code(), Some(0), "{name}");
+        }
         let bad = [
             "open",
             "start",
             "thread",
             "bind",
+            "listen",
+            "accept",
             "send elsewhere",
             "connection",
             "unix",
@@ -182,7 +212,7 @@ mod tests {
         for (program, name) in bad
             .iter()
             .flat_map(|name| [("relay", name), ("filter", name)])
-            .chain([("filter", &"flow")])
+            .chain([("filter", &"flow"), ("filter", &"question")])
         {
             let ended = try_out(program, name);
             assert_eq!(ended.signal(), Some(libc::SIGSYS), "{program}: {name}: {ended}");

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Datagram,
     /// An ICMP echo; the payload is its sequence number and its data.
     Echo,
+    /// A TCP segment, header and all: between the guest and its resolver only.
+    Segment,
 }
 
 /// One conversation: a guest's port and its peer.
@@ -64,6 +66,7 @@ pub(crate) fn head(flow: &Flow, what: What) -> [u8; HEAD] {
     let kind = match flow.kind {
         Kind::Datagram => 0,
         Kind::Echo => 1,
+        Kind::Segment => 2,
     };
     let ([a, b], [c, d, e, f], [g, h]) = (
         flow.guest.to_be_bytes(),
@@ -84,6 +87,7 @@ pub(crate) fn parse(message: &[u8]) -> Option<(Flow, What, &[u8])> {
     let kind = match kind {
         0 => Kind::Datagram,
         1 => Kind::Echo,
+        2 => Kind::Segment,
         _ => return None,
     };
     let flow = Flow {
@@ -145,8 +149,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_message_is_read_as_it_was_written(guest: u16, peer: u32, port: u16, echo: bool, code in prop::option::of(0..128_u8), payload: Vec<u8>) {
-            let kind = if echo { Kind::Echo } else { Kind::Datagram };
+        fn a_message_is_read_as_it_was_written(guest: u16, peer: u32, port: u16, kind in 0..3_usize, code in prop::option::of(0..128_u8), payload: Vec<u8>) {
+            let kind = [Kind::Datagram, Kind::Echo, Kind::Segment][kind];
             let flow = Flow { kind, guest, peer: peer.into(), port };
             let what = code.map_or(What::Data, What::Unreachable);
             let message = [&head(&flow, what)[..], &payload].concat();
@@ -164,7 +168,7 @@ mod tests {
         for bad in [
             &[0; 9][..],
             &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-            &[0, 2, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0, 3, 0, 0, 0, 0, 0, 0, 0, 0],
             b"",
         ] {
             assert_eq!(parse(bad), None, "{bad:?}");

@@ -15,6 +15,9 @@ pub enum NetError {
     /// The host's own addresses cannot be looked up.
     #[error("cannot find out which networks this host is on")]
     Host(#[source] io::Error),
+    /// The list of the host's resolvers could not be handed to the relay.
+    #[error("cannot write the list of this host's resolvers")]
+    Resolvers(#[source] io::Error),
     /// The system gave no memory for the messages of a start.
     #[error("cannot keep the messages of the network's start")]
     Messages(#[source] io::Error),

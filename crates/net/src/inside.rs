@@ -50,17 +50,13 @@ fn filter(arguments: &[String]) -> io::Result<()> {
     carry::run(&sides, &policy, || calls.enforce().map_err(io::Error::other))
 }
 
-/// `FILTER RESOLVER NETWORK…`: a descriptor, an address or `-`, and what [`Policy::parse`] reads.
+/// `FILTER RESOLVERS NETWORK…`: two descriptors, and what [`Policy::parse`] reads.
 fn relay(arguments: &[String]) -> io::Result<()> {
     call_it(RELAY);
     let channel = passed::take(arguments.first())?;
-    let resolver = match arguments.get(1).map(String::as_str) {
-        Some("-") => None,
-        Some(address) => Some(address.parse().map_err(io::Error::other)?),
-        None => return Err(io::Error::other("it is told of no resolver")),
-    };
+    let resolvers = passed::take(arguments.get(1))?;
     let policy = policy(arguments.get(2..))?;
-    let relay = Relay::new(channel.as_fd(), &policy, resolver)?;
+    let relay = Relay::new(channel.as_fd(), &policy, resolvers.into())?;
     calls::relay()?.enforce().map_err(io::Error::other)?;
     channel::say_ready(&channel)?;
     relay.run()

@@ -6,14 +6,14 @@
 //!  guest ── VMM ══ frame filter ══ passt ── connections ──────────┐
 //!  10.0.2.15            ║                                          host's network
 //!                       ╚═════════ relay ── datagrams, pings ─────┘
-//!                                           10.0.2.2 gateway, 10.0.2.3 the host's resolver
+//!                                           10.0.2.2 gateway, 10.0.2.3 the host's resolvers
 //! ```
 //!
 //! The VMM has one end of a socket, and joins in one of two ways. It sends and takes frames over it; or it hands over
 //! the far end of a tap's wire (`process::Wire`), and attaches the tap. The filter does not care.
 //!
 //! Outbound IPv4 works (TCP, UDP, and ping where the host's `ping_group_range` lets users ping), and DNS over UDP
-//! through the host's resolver. No port of the host leads in, nor is one bound: each flow of datagrams has a connected
+//! and TCP through the host's resolvers, of IPv6 too. No port of the host leads in, nor is one bound: each flow of datagrams has a connected
 //! socket of its own, in the relay. The guest does not reach the host's loopback, nor link-local addresses such as a
 //! cloud's metadata: passt before 2024 (Debian 12 has one of 2023) hands a frame to 127.0.0.1 on as it is, whatever its
 //! options say, so a filter of ours stands before it, and the relay holds the same policy once more. Since the filter sees
@@ -42,6 +42,7 @@ mod programs;
 mod ready;
 mod relay;
 mod resolver;
+mod resolver_list;
 mod subnet;
 mod user;
 
@@ -49,5 +50,7 @@ pub use error::NetError;
 pub use find::find_passt;
 pub use inside::serve_network_if_asked;
 pub use plan::{UserPlan, mac_for, user_plan};
+pub use resolver::HostResolver;
+pub use resolver_list::follow_resolvers;
 pub use subnet::Subnet;
 pub use user::{Binaries, Parts, UserNetwork, parts, start_user, stop};

@@ -117,7 +117,7 @@ impl Ends {
     }
 }
 
-/// The header of an IPv4 packet to the guest that carries `length` bytes.
+/// The header of an IPv4 packet that carries `length` bytes.
 pub(crate) fn header(
     from: Ipv4Addr,
     to: Ipv4Addr,

@@ -22,8 +22,8 @@ pub struct UserPlan {
 /// The plan of user mode.
 ///
 /// The addresses are those of QEMU's built-in user network, so that a guest is set up alike on either. The
-/// resolver's stands for the first IPv4 resolver of the host's `/etc/resolv.conf`: a guest could not reach one
-/// on the host's loopback, and a routable one may change while the guest sleeps.
+/// resolver's stands for those of the host's `/etc/resolv.conf`: a guest could not reach one on the host's loopback or of
+/// IPv6, and a routable one may change while the guest sleeps.
 pub fn user_plan() -> UserPlan {
     UserPlan {
         address: GUEST,

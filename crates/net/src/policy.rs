@@ -73,8 +73,8 @@ impl Policy {
         Verdict::Pass
     }
 
-    /// Judges where a datagram goes to: the guest's resolver takes questions, and nothing else.
-    pub(crate) fn judge_datagram(&self, to: Ipv4Addr, port: u16) -> Verdict {
+    /// Judges a port that a datagram or a connection is for: the guest's resolver takes questions, and nothing else.
+    pub(crate) fn judge_port(&self, to: Ipv4Addr, port: u16) -> Verdict {
         if (to, port) == (RESOLVER, DNS) {
             return Verdict::Pass;
         }
@@ -199,7 +199,7 @@ mod tests {
             [10, 0, 2, 3],
         ] {
             assert_eq!(policy.judge(to.into()), Verdict::Refuse, "{to:?}");
-            assert_eq!(policy.judge_datagram(to.into(), 54), Verdict::Refuse, "{to:?}");
+            assert_eq!(policy.judge_port(to.into(), 54), Verdict::Refuse, "{to:?}");
         }
         for bad in ["", "+", "10.0.0.0/8", "*10.0.0.0/8", "-10.0.0.1/8", "é"] {
             assert!(Policy::parse(&[bad.into()]).is_err(), "{bad}");
@@ -209,9 +209,9 @@ mod tests {
     #[test]
     fn the_resolver_takes_questions_only() {
         let policy = Policy::default();
-        assert_eq!(policy.judge_datagram(RESOLVER, DNS), Verdict::Pass);
-        assert_eq!(policy.judge_datagram(RESOLVER, 54), Verdict::Refuse);
-        assert_eq!(policy.judge_datagram(GATEWAY, DNS), Verdict::Refuse);
+        assert_eq!(policy.judge_port(RESOLVER, DNS), Verdict::Pass);
+        assert_eq!(policy.judge_port(RESOLVER, 54), Verdict::Refuse);
+        assert_eq!(policy.judge_port(GATEWAY, DNS), Verdict::Refuse);
         assert_eq!(policy.judge(RESOLVER), Verdict::Refuse);
     }
 }

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io;
-use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -16,7 +15,7 @@ use process::{Confinement, Launch, Limits, Started};
 use crate::inside::{FILTER, RELAY};
 use crate::messages::Messages;
 use crate::policy::Policy;
-use crate::relay::flows;
+use crate::relay::{flows, names};
 use crate::{NetError, Subnet};
 
 /// Descriptors that a program of these has besides those of flows.
@@ -57,19 +56,20 @@ impl Programs<'_> {
         launch.start().await.map_err(NetError::FilterStart)
     }
 
-    /// Starts the relay; it ends when the other end of its socket closes. Without a resolver it says that there is none.
+    /// Starts the relay, with the list of the host's resolvers; it ends when the other end of its socket closes.
     pub(crate) async fn relay(
         self,
         record: &Path,
         messages: &Messages,
         filter: OwnedFd,
-        resolver: Option<Ipv4Addr>,
+        resolvers: File,
     ) -> Result<Started, NetError> {
-        let descriptors = DESCRIPTORS + flows::LIMIT as u64;
+        let descriptors = DESCRIPTORS + (flows::LIMIT + names::LIMIT) as u64;
         let mut launch = self.launch(record, messages, RELAY, descriptors)?;
-        let number = launch.pass(filter);
-        launch.argument(number.to_string());
-        launch.argument(resolver.map_or("-".to_owned(), |resolver| resolver.to_string()));
+        for descriptor in [filter, resolvers.into()] {
+            let number = launch.pass(descriptor);
+            launch.argument(number.to_string());
+        }
         launch.arguments(Policy::arguments(self.closed, self.open));
         let mut confinement = self.confinement()?;
         confinement.keep_network();

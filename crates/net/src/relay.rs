@@ -6,15 +6,17 @@
 //!
 //! passt before 2024 binds a port of the host's for each port that a guest sends from, and hands the guest whatever comes
 //! there from anywhere. Here nothing is bound: each flow has a connected socket of its own, on a port that cannot be
-//! guessed, and there are so many and no more ([`flows`]). It is where the guest's resolver will be answered; until then
-//! questions go to the host's.
+//! guessed, and there are so many and no more ([`flows`]). The guest's resolver is answered here, too: questions go to the
+//! host's resolvers ([`names`]), also those that come over connections ([`connections`]).
 
+mod connections;
 pub(crate) mod flows;
+pub(crate) mod names;
 pub(crate) mod socket;
 
+use std::fs::File;
 use std::io;
-use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
@@ -24,8 +26,10 @@ use rustix::net::{RecvFlags, SendFlags, send};
 
 use crate::addresses::RESOLVER;
 use crate::channel::{self, Flow, HEAD, Kind, LONGEST, What};
-use crate::policy::{Policy, Verdict};
+use crate::policy::{DNS, Policy, Verdict};
+use connections::Connections;
 use flows::Flows;
+use names::{Asker, MARK, Names, Outcome};
 use socket::{PORT, Received, Socket, code, peer};
 
 /// Stands for the channel among the places of flows.
@@ -37,28 +41,28 @@ const AT_ONCE: usize = 64;
 pub(crate) struct Relay<'a> {
     channel: BorrowedFd<'a>,
     policy: &'a Policy,
-    /// Where questions for the guest's resolver go.
-    resolver: Option<Ipv4Addr>,
-    events: rustix::fd::OwnedFd,
+    events: OwnedFd,
     flows: Flows<Socket>,
+    /// Questions for the guest's resolver.
+    names: Names,
+    /// Connections to it, once there was one.
+    connections: Option<Connections>,
     buffer: Vec<u8>,
 }
 
 impl<'a> Relay<'a> {
-    pub(crate) fn new(
-        channel: BorrowedFd<'a>,
-        policy: &'a Policy,
-        resolver: Option<Ipv4Addr>,
-    ) -> io::Result<Self> {
+    /// `resolvers` is the list of the host's.
+    pub(crate) fn new(channel: BorrowedFd<'a>, policy: &'a Policy, resolvers: File) -> io::Result<Self> {
         let events = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let data = epoll::EventData::new_u64(CHANNEL);
         epoll::add(&events, channel, data, epoll::EventFlags::IN)?;
         Ok(Self {
             channel,
             policy,
-            resolver,
             events,
             flows: Flows::new(),
+            names: Names::new(resolvers),
+            connections: None,
             buffer: vec![0; LONGEST],
         })
     }
@@ -70,7 +74,7 @@ impl<'a> Relay<'a> {
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut happened = Vec::with_capacity(AT_ONCE);
         loop {
-            let pause = self.flows.pause(Instant::now()).map(timespec);
+            let pause = self.pause(Instant::now()).map(timespec);
             happened.clear();
             match epoll::wait(&self.events, spare_capacity(&mut happened), pause.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
@@ -84,11 +88,95 @@ impl<'a> Relay<'a> {
                             return Ok(());
                         }
                     }
+                    event if event & MARK != 0 => self.names.hear(&self.events, event, &mut self.buffer, now),
                     place => self.inward(usize::try_from(place).map_err(io::Error::other)?, now)?,
                 }
             }
             self.flows.expire(now);
+            self.answer(now)?;
         }
+    }
+
+    /// How long nothing is to be done; `None`: until something happens.
+    fn pause(&mut self, now: Instant) -> Option<Duration> {
+        let connections = self.connections.as_mut();
+        let pauses = [
+            self.flows.pause(now),
+            self.names.pause(now),
+            connections.and_then(|connections| connections.pause(now)),
+        ];
+        pauses.into_iter().flatten().min()
+    }
+
+    /// Goes on with the questions for the guest's resolver, and gives the guest what has become of them.
+    fn answer(&mut self, now: Instant) -> io::Result<()> {
+        if let Some(connections) = &mut self.connections {
+            let happened = connections.turn(now);
+            self.ask(happened, now)?;
+        }
+        self.names.turn(&self.events, now);
+        // An answer may make room for the next question of its connection, which may be over at once.
+        loop {
+            let outcomes = self.names.outcomes();
+            if outcomes.is_empty() {
+                break;
+            }
+            for (asker, outcome) in outcomes {
+                match (asker, outcome) {
+                    (Asker::Flow(flow), Outcome::Answer(answer)) => {
+                        say(
+                            self.channel,
+                            &[&channel::head(&flow, What::Data)[..], &answer].concat(),
+                        )?;
+                    }
+                    (Asker::Flow(flow), Outcome::Unreachable) => self.tell(&flow, PORT, &[])?,
+                    (Asker::Flow(_), Outcome::Silence) => {}
+                    (Asker::Connection(number), outcome) => {
+                        let answer = match &outcome {
+                            Outcome::Answer(answer) => Some(&answer[..]),
+                            Outcome::Unreachable | Outcome::Silence => None,
+                        };
+                        if let Some(connections) = &mut self.connections {
+                            connections.answer(number, answer, now);
+                        }
+                    }
+                }
+            }
+            if let Some(connections) = &mut self.connections {
+                let happened = connections.turn(now);
+                self.ask(happened, now)?;
+            }
+        }
+        let Some(connections) = &mut self.connections else {
+            return Ok(());
+        };
+        for (guest, segment) in connections.sent() {
+            let flow = Flow {
+                kind: Kind::Segment,
+                guest,
+                peer: RESOLVER,
+                port: DNS,
+            };
+            say(
+                self.channel,
+                &[&channel::head(&flow, What::Data)[..], &segment].concat(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// What has happened at connections to the guest's resolver.
+    fn ask(&mut self, happened: Vec<connections::Event>, now: Instant) -> io::Result<()> {
+        for event in happened {
+            match event {
+                connections::Event::Question(number, question) => {
+                    self.names
+                        .ask(&self.events, Asker::Connection(number), &question, now)?;
+                }
+                connections::Event::Gone(number) => self.names.forget(number),
+            }
+        }
+        Ok(())
     }
 
     /// What the filter has for the world. `false`: it has ended.
@@ -119,12 +207,28 @@ impl<'a> Relay<'a> {
     /// Sends what a guest sends, if it may.
     fn send(&mut self, flow: Flow, payload: &[u8], now: Instant) -> io::Result<()> {
         let verdict = match flow.kind {
-            Kind::Datagram => self.policy.judge_datagram(flow.peer, flow.port),
+            Kind::Datagram | Kind::Segment => self.policy.judge_port(flow.peer, flow.port),
             Kind::Echo => self.policy.judge(flow.peer),
         };
         // The filter has told the guest so, if it is well.
         if verdict != Verdict::Pass {
             return Ok(());
+        }
+        match (flow.kind, flow.peer) {
+            (Kind::Datagram, RESOLVER) => {
+                return Ok(self.names.ask(&self.events, Asker::Flow(flow), payload, now)?);
+            }
+            (Kind::Segment, RESOLVER) => {
+                let connections = match &mut self.connections {
+                    Some(connections) => connections,
+                    none => none.insert(Connections::new(now)?),
+                };
+                let happened = connections.receive(payload, now);
+                return self.ask(happened, now);
+            }
+            // Other connections are passt's.
+            (Kind::Segment, _) => return Ok(()),
+            _ => {}
         }
         let sent = match self.place_of(flow, now) {
             Ok(Some(place)) => match self.flows.at(place) {
@@ -150,15 +254,10 @@ impl<'a> Relay<'a> {
         if let Some(place) = self.flows.find(&flow) {
             return Ok(Some(place));
         }
-        let address = match (flow.peer == RESOLVER, self.resolver) {
-            (false, _) => flow.peer,
-            (true, Some(resolver)) => resolver,
-            (true, None) => return Err(Errno::CONNREFUSED),
-        };
         if !self.flows.make_room(now) {
             return Ok(None);
         }
-        let socket = Socket::open(flow.kind, peer(flow.kind, address, flow.port))?;
+        let socket = Socket::open(flow.kind, peer(flow.kind, flow.peer, flow.port))?;
         let Some(place) = self.flows.open(flow, socket, now) else {
             return Ok(None);
         };
@@ -237,18 +336,19 @@ fn timespec(duration: Duration) -> Timespec {
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
+    use std::net::{Ipv4Addr, UdpSocket};
     use std::thread;
 
     use super::*;
-    use crate::policy::DNS;
 
-    /// Runs `test` with the filter's end of a relay; gives how the relay ended.
-    fn with_relay(resolver: Option<Ipv4Addr>, test: impl FnOnce(BorrowedFd<'_>)) -> io::Result<()> {
+    /// Runs `test` with the filter's end of a relay that knows of no resolver; gives how the relay ended.
+    fn with_relay(test: impl FnOnce(BorrowedFd<'_>)) -> io::Result<()> {
         let (relay, filter) = channel::pair().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let resolvers = crate::resolver_list::hand_over(folder.path(), &[]).unwrap();
         let running = thread::spawn(move || {
             let policy = Policy::default();
-            Relay::new(relay.as_fd(), &policy, resolver)?.run()
+            Relay::new(relay.as_fd(), &policy, resolvers)?.run()
         });
         test(filter.as_fd());
         drop(filter);
@@ -256,7 +356,8 @@ mod tests {
     }
 
     fn ask(filter: BorrowedFd<'_>, flow: &Flow) {
-        let message = [&channel::head(flow, What::Data)[..], b"how"].concat();
+        let asked = names::tests::question(7, "good.example");
+        let message = [&channel::head(flow, What::Data)[..], &asked].concat();
         send(filter, &message, SendFlags::NOSIGNAL).unwrap();
     }
 
@@ -278,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_host_without_a_resolver_says_so_at_once() {
-        with_relay(None, |filter| {
+        with_relay(|filter| {
             ask(filter, &question(DNS));
             expect(filter, &question(DNS), What::Unreachable(PORT));
         })
@@ -290,7 +391,7 @@ mod tests {
         let local = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = local.local_addr().unwrap().port();
         local.set_nonblocking(true).unwrap();
-        with_relay(None, |filter| {
+        with_relay(|filter| {
             for peer in [
                 [127, 0, 0, 1],
                 [0, 0, 0, 0],
@@ -299,7 +400,7 @@ mod tests {
                 [255; 4],
                 [224, 0, 0, 1],
             ] {
-                for kind in [Kind::Datagram, Kind::Echo] {
+                for kind in [Kind::Datagram, Kind::Echo, Kind::Segment] {
                     ask(
                         filter,
                         &Flow {
@@ -323,8 +424,8 @@ mod tests {
 
     #[test]
     fn it_ends_with_the_filter_and_by_what_is_no_message() {
-        with_relay(None, |_| {}).unwrap();
-        let ended = with_relay(None, |filter| {
+        with_relay(|_| {}).unwrap();
+        let ended = with_relay(|filter| {
             send(filter, b"x", SendFlags::NOSIGNAL).unwrap();
             assert_eq!(
                 channel::receive(filter, &mut [0], RecvFlags::empty()).unwrap(),
@@ -335,7 +436,7 @@ mod tests {
             ended.unwrap_err().to_string(),
             "the frame filter says what is no message"
         );
-        let ended = with_relay(None, |filter| {
+        let ended = with_relay(|filter| {
             let told = channel::head(&question(DNS), What::Unreachable(1));
             send(filter, &told, SendFlags::NOSIGNAL).unwrap();
             assert_eq!(

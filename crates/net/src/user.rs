@@ -14,7 +14,7 @@ use crate::addresses::{GATEWAY, GUEST, MTU, PREFIX};
 use crate::messages::Messages;
 use crate::programs::{Programs, number_of};
 use crate::ready::until_it_answers;
-use crate::{NetError, Subnet, channel, host, resolver};
+use crate::{HostResolver, NetError, Subnet, channel, host, resolver_list};
 
 const PASST_RECORD: &str = "passt.json";
 const FILTER_RECORD: &str = "frame-filter.json";
@@ -77,6 +77,8 @@ pub async fn start_user(
         closed: &host::networks().map_err(NetError::Host)?,
         open,
     };
+    let resolvers =
+        resolver_list::hand_over(folder, &HostResolver::read().servers).map_err(NetError::Resolvers)?;
     let record = |name| folder.join(name);
     let (passt_record, relay_record, filter_record) =
         (record(PASST_RECORD), record(RELAY_RECORD), record(FILTER_RECORD));
@@ -88,7 +90,7 @@ pub async fn start_user(
             &said_by_passt,
             passt_socket,
         ),
-        programs.relay(&relay_record, &said_by_relay, relay_side, resolver::of_host()),
+        programs.relay(&relay_record, &said_by_relay, relay_side, resolvers),
         programs.filter(
             &filter_record,
             &said_by_filter,
@@ -281,6 +283,7 @@ pub async fn stop(folder: &Path) -> Result<(), NetError> {
     for record in [PASST_RECORD, RELAY_RECORD, FILTER_RECORD] {
         stopped = stopped.and(end(folder.join(record)).await);
     }
+    resolver_list::remove(folder);
     stopped
 }
 

@@ -8,6 +8,7 @@ use crate::problem::bad_request;
 
 /// Resolvers that are taken; their readers look at the first three (`MAXNS` of resolv.conf(5)).
 const MAX_RESOLVERS: usize = 16;
+const MAX_DOMAINS: usize = 16;
 
 /// Refuses a request that breaks a rule, before any of it is carried out.
 pub(crate) fn check(wanted: &Configure) -> Result<(), Problem> {
@@ -44,11 +45,24 @@ fn check_network(network: &GuestNetwork) -> Result<(), Problem> {
     if network.dns.len() > MAX_RESOLVERS {
         return Err(bad_request(format!("more than {MAX_RESOLVERS} resolvers")));
     }
+    let domains = &network.search;
+    if domains.len() > MAX_DOMAINS || !domains.iter().all(|domain| is_domain(domain)) {
+        return Err(bad_request(format!(
+            "not at most {MAX_DOMAINS} domains to search, each of labels of letters, digits, `-` and `_`"
+        )));
+    }
     // Of IPv4 (RFC 791): each link takes 68 bytes, no packet is longer than 65535.
     match network.mtu {
         Some(mtu) if !(68..=65535).contains(&mtu) => Err(bad_request(format!("no link has an MTU of {mtu}"))),
         _ => Ok(()),
     }
+}
+
+/// One that can be written into a line of settings as it is.
+fn is_domain(domain: &str) -> bool {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(sound);
+    domain.len() <= 253 && domain.split('.').all(is_label)
 }
 
 fn is_label(name: &str) -> bool {
@@ -74,6 +88,8 @@ mod tests {
                 prefix: 24,
                 gateway: [10, 0, 2, 2].into(),
                 dns: vec![],
+                search: vec!["corp.example".into()],
+                ndots: Some(2),
                 mtu: Some(1500),
             }),
             unix_time_ns: 1_700_000_000_000_000_000,
@@ -87,11 +103,16 @@ mod tests {
         configure.network.as_mut().unwrap().mtu = Some(mtu);
     }
 
+    fn set_search(configure: &mut Configure, domains: &[&str]) {
+        let network = configure.network.as_mut().unwrap();
+        network.search = domains.iter().map(ToString::to_string).collect();
+    }
+
     #[test]
     fn a_request_that_breaks_a_rule_is_refused_before_it_does_anything() {
         type Change = fn(&mut Configure);
         assert_eq!(check(&good()), Ok(()));
-        let bad: [(&str, Change); 13] = [
+        let bad: [(&str, Change); 16] = [
             ("empty name", |c| c.hostname.clear()),
             ("name with a dot", |c| c.hostname = "a.b".into()),
             ("name with a line", |c| c.hostname = "a\nb".into()),
@@ -106,6 +127,11 @@ mod tests {
             }),
             ("tiny mtu", |c| set_mtu(c, 67)),
             ("huge mtu", |c| set_mtu(c, 65536)),
+            ("domain with a line", |c| {
+                set_search(c, &["a\nnameserver 1.1.1.1"]);
+            }),
+            ("empty domain", |c| set_search(c, &[""])),
+            ("many domains", |c| set_search(c, &["a"; 17])),
             ("no certificate", |c| c.ca_certificates = Some("hello".into())),
         ];
         for (what, break_it) in bad {

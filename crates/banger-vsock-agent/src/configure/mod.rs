@@ -50,7 +50,7 @@ impl Machine {
             certificates::trust(root, wanted.ca_certificates.as_deref()),
         )?;
         if let Some(network) = &wanted.network {
-            step("write resolv.conf", resolver::write(root, &network.dns))?;
+            step("write resolv.conf", resolver::write(root, network))?;
         }
         step(
             "set up the network",

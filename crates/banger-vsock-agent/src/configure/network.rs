@@ -85,6 +85,8 @@ mod tests {
             prefix: 24,
             gateway: gateway.into(),
             dns: Vec::new(),
+            search: Vec::new(),
+            ndots: None,
             mtu,
         }
     }

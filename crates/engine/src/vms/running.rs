@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use vmm::{End, Machine};
 
 use super::ending::Still;
@@ -20,6 +21,8 @@ pub(crate) struct Running {
     pub(crate) published: Published,
     /// The network's processes, until the end of one was noticed.
     pub(crate) network: Option<net::Parts>,
+    /// Tells the network of the host's resolvers when they change; ends with this.
+    _following: JoinSet<()>,
     /// What it has lost since it was started, in words.
     pub(crate) lacks: Option<String>,
 }
@@ -27,11 +30,14 @@ pub(crate) struct Running {
 impl Running {
     /// With the network that the VM's folder tells of.
     pub(crate) fn of(machine: Arc<dyn Machine>, link: Link, published: Published, folder: &Path) -> Self {
+        let mut following = JoinSet::new();
+        following.spawn(net::follow_resolvers(folder.to_owned()));
         Self {
             machine,
             link,
             published,
             network: Some(net::parts(folder)),
+            _following: following,
             lacks: None,
         }
     }

@@ -69,6 +69,11 @@ pub(crate) async fn start(
     for line in &inputs.left_out {
         operation.warn(line.as_str());
     }
+    if inputs.row.network != Network::None
+        && let Some(line) = net::HostResolver::read().warning()
+    {
+        operation.warn(line);
+    }
     let steps: [Box<dyn Step<Start>>; 4] = [
         Box::new(ConnectNetwork),
         Box::new(StartMachine),

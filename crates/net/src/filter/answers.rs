@@ -2,7 +2,7 @@
 
 use crate::addresses::{GATEWAY, GUEST};
 use crate::channel::{Flow, Kind, What};
-use crate::packet::{Ends, ICMP, UDP, checksum, frames, header, pseudo_header};
+use crate::packet::{Ends, ICMP, TCP, UDP, checksum, frames, header, pseudo_header};
 
 const UNREACHABLE: u8 = 3;
 /// Of the codes of "unreachable", the one that the peer itself says.
@@ -24,6 +24,7 @@ pub(crate) fn frames_of(ends: Ends, identification: u16, flow: &Flow, what: What
             let message = [&[0, 0, 0, 0, high, low], payload].concat();
             frames(flow.peer, ICMP, Some(summed(message, 2)))
         }
+        (What::Data, Kind::Segment) => frames(flow.peer, TCP, Some(payload.to_vec())),
         (What::Unreachable(code), _) => {
             let from = if code == PORT { flow.peer } else { GATEWAY };
             frames(from, ICMP, unreachable(flow, code, payload))
@@ -57,6 +58,8 @@ fn unreachable(flow: &Flow, code: u8, sent: &[u8]) -> Option<Vec<u8>> {
             let [high, low] = sent.first_chunk().copied().unwrap_or_default();
             (ICMP, [ECHO_REQUEST, 0, 0, 0, a, b, high, low])
         }
+        // A connection says itself what becomes of it.
+        Kind::Segment => return None,
     };
     let header = header(GUEST, flow.peer, protocol, quoted.len(), 0, 0)?;
     let message = [&[UNREACHABLE, code, 0, 0, 0, 0, 0, 0][..], &header, &quoted].concat();

@@ -1,6 +1,6 @@
 //! Which way a guest's frame goes. What is not known to be harmless goes nowhere.
 
-use crate::addresses::{GUEST, MTU};
+use crate::addresses::{GUEST, MTU, RESOLVER};
 use crate::channel::{Flow, Kind};
 use crate::packet::{ETHERNET, ICMP, Packet, TCP, UDP, checksum, pseudo_header};
 use crate::policy::{Policy, Verdict};
@@ -55,7 +55,7 @@ fn of_packet<'a>(policy: &Policy, packet: &Packet<'a>) -> Way<'a> {
     let ports = packet.payload().first_chunk().filter(|_| packet.is_first);
     let port = ports.map(|&[_, _, high, low]| u16::from_be_bytes([high, low]));
     let verdict = match (packet.protocol, port) {
-        (UDP, Some(port)) => policy.judge_datagram(packet.to, port),
+        (UDP | TCP, Some(port)) => policy.judge_port(packet.to, port),
         _ => policy.judge(packet.to),
     };
     if verdict != Verdict::Pass {
@@ -66,11 +66,12 @@ fn of_packet<'a>(policy: &Policy, packet: &Packet<'a>) -> Way<'a> {
         return Way::Refused;
     }
     let relayed = match packet.protocol {
-        TCP => return Way::Passt,
+        TCP if packet.to != RESOLVER => return Way::Passt,
         // One that is not to leave its network does not.
         _ if packet.time_to_live < 2 || !packet.is_sound() => None,
         UDP => datagram(packet),
         ICMP => echo(packet),
+        TCP => segment(packet),
         _ => None,
     };
     relayed.map_or(Way::Dropped, |(flow, payload)| Way::Relay(flow, payload))
@@ -95,6 +96,18 @@ fn datagram<'a>(packet: &Packet<'a>) -> Option<(Flow, &'a [u8])> {
         .and_then(|datagram| Some((flow, datagram.get(UDP_HEADER..)?)))
 }
 
+/// Of a connection to the resolver. Its checksum is looked at where the connection is.
+fn segment<'a>(packet: &Packet<'a>) -> Option<(Flow, &'a [u8])> {
+    let &[a, b, c, d] = packet.payload().first_chunk()?;
+    let flow = Flow {
+        kind: Kind::Segment,
+        guest: u16::from_be_bytes([a, b]),
+        peer: packet.to,
+        port: u16::from_be_bytes([c, d]),
+    };
+    Some((flow, packet.payload()))
+}
+
 fn echo<'a>(packet: &Packet<'a>) -> Option<(Flow, &'a [u8])> {
     let message = packet.payload();
     let &[.., a, b, _, _] = message.first_chunk::<ECHO_HEADER>()?;
@@ -114,7 +127,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::addresses::RESOLVER;
     use crate::packet::tests::{frame_to, frame_with};
 
     const OUTSIDE: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
@@ -164,6 +176,12 @@ mod tests {
             ..flow
         };
         assert_eq!(judge(&datagram_to(RESOLVER, b"?")), Way::Relay(question, b"?"));
+        let segment = frame_to(RESOLVER, TCP, 53);
+        let connection = Flow {
+            kind: Kind::Segment,
+            ..question
+        };
+        assert_eq!(judge(&segment), Way::Relay(connection, &segment[34..]));
         let flow = Flow {
             kind: Kind::Echo,
             guest: 0x1234,
@@ -218,7 +236,13 @@ mod tests {
 
     #[test]
     fn fragments_are_refused() {
-        for (to, protocol) in [(OUTSIDE, UDP), (OUTSIDE, TCP), (OUTSIDE, ICMP), (RESOLVER, UDP)] {
+        for (to, protocol) in [
+            (OUTSIDE, UDP),
+            (OUTSIDE, TCP),
+            (OUTSIDE, ICMP),
+            (RESOLVER, UDP),
+            (RESOLVER, TCP),
+        ] {
             for (at, value) in [(20, 0x20), (21, 1)] {
                 let fragment = changed(&frame_to(to, protocol, 53), at, value);
                 assert_eq!(judge(&fragment), Way::Refused, "{to} {protocol} {at}");
@@ -243,7 +267,8 @@ mod tests {
             }
         }
         for frame in [
-            frame_to(RESOLVER, TCP, 53),
+            frame_to(RESOLVER, TCP, 54),
+            frame_to(RESOLVER, TCP, 853),
             frame_to(RESOLVER, UDP, 54),
             echo_to(RESOLVER, 8),
         ] {

@@ -48,6 +48,8 @@ impl Socket {
         let protocol = match kind {
             Kind::Datagram => ipproto::UDP,
             Kind::Echo => ipproto::ICMP,
+            // Connections are passt's, and the resolver's end in the relay.
+            Kind::Segment => return Err(Errno::PROTONOSUPPORT),
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let descriptor = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, Some(protocol))?;
@@ -64,7 +66,7 @@ impl Socket {
     pub(super) fn send(&self, payload: &[u8]) -> Result<(), Errno> {
         let message;
         let bytes = match self.kind {
-            Kind::Datagram => payload,
+            Kind::Datagram | Kind::Segment => payload,
             Kind::Echo => {
                 // The kernel fills in checksum and number.
                 let mut head = [0; ECHO_HEAD];
@@ -88,11 +90,11 @@ impl Socket {
         // moment between a port and its connection may be of anybody.
         let from = from.and_then(|from| SocketAddrV4::try_from(from).ok());
         let is_peers = from.is_some_and(|from| match self.kind {
-            Kind::Datagram => from == self.peer,
+            Kind::Datagram | Kind::Segment => from == self.peer,
             Kind::Echo => from.ip() == self.peer.ip(),
         });
         let start = match self.kind {
-            Kind::Datagram => 0,
+            Kind::Datagram | Kind::Segment => 0,
             Kind::Echo
                 if buffer[..length]
                     .first_chunk::<8>()
@@ -131,7 +133,7 @@ pub(super) fn code(error: Errno) -> Option<u8> {
 /// The peer of a flow on the host.
 pub(super) fn peer(kind: Kind, address: Ipv4Addr, port: u16) -> SocketAddrV4 {
     match kind {
-        Kind::Datagram => SocketAddrV4::new(address, port),
+        Kind::Datagram | Kind::Segment => SocketAddrV4::new(address, port),
         Kind::Echo => SocketAddrV4::new(address, 0),
     }
 }

@@ -6,9 +6,8 @@ use net::{Subnet, stop};
 
 use crate::support::guest::{Answer, Guest};
 use crate::support::host::{ADDRESS, INTERNET, in_the_internet, ip, on_a_host};
-use crate::support::network::{
-    GREETING, LOCAL_RESOLVER, answer_in_capitals, ask_the_resolver, bind, has_a_client, listen, start_open_to,
-};
+use crate::support::names::ask_the_resolver;
+use crate::support::network::{GREETING, LOCAL_RESOLVER, bind, has_a_client, listen, start_open_to};
 
 /// Addresses of the host, of its neighbours, and private ones that it has a route to.
 const CLOSED: [Ipv4Addr; 6] = [
@@ -73,7 +72,7 @@ fn the_resolver_serves_from_a_network_that_is_closed() {
         let socket = bind(address, 53);
         let folder = tempfile::tempdir().unwrap();
         let mut guest = Guest::new(start_open_to(folder.path(), &[]).await.unwrap());
-        ask_the_resolver(&mut guest, || answer_in_capitals(&socket));
+        ask_the_resolver(&mut guest, &socket);
         let own = guest.send_datagram(address, 53, GREETING);
         assert_eq!(guest.wait_for(address, own), Answer::Prohibited);
         stop(folder.path()).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::thread;
 
@@ -10,14 +10,15 @@ use net::{Subnet, stop, user_plan};
 
 use crate::support::guest::{Answer, Guest};
 use crate::support::host::{ADDRESS, ip, on_a_host};
+use crate::support::names::{QUESTION, answer, answer_a_question, resolver};
 use crate::support::network::{
     GREETING, LOCAL_RESOLVER, answer_in_capitals, bind, every_passt, reach_the_host, recorded, start,
     start_with,
 };
 use crate::support::sockets::{Watch, listening, sockets};
 
-/// As many as a relay has at most.
-const LIMIT: usize = 512;
+/// As many as a relay has at most, for flows and for questions.
+const LIMIT: usize = 512 + 256;
 /// Descriptors that it has besides.
 const OTHERS: usize = 8;
 /// Another address of the host's.
@@ -25,13 +26,6 @@ const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
 
 fn capitals() -> Answer {
     Answer::Datagram(GREETING.to_ascii_uppercase())
-}
-
-fn resolver() -> Ipv4Addr {
-    let [IpAddr::V4(resolver)] = user_plan().dns[..] else {
-        panic!("one resolver, of IPv4")
-    };
-    resolver
 }
 
 /// The system gives a descriptor the lowest number that is free, so there were never more of the relay's than this.
@@ -60,7 +54,12 @@ fn ten_thousand_datagrams_open_no_port_of_the_host_and_take_a_bounded_number() {
         on_a_host(LOCAL_RESOLVER, || async move {
             let (names, silent, echo) = (bind(LOCAL_RESOLVER, 53), bind(ADDRESS, 0), bind(ADDRESS, 0));
             let [silent_port, echo_port] = [&silent, &echo].map(|socket| socket.local_addr().unwrap().port());
-            answer_all(names);
+            names.set_read_timeout(None).unwrap();
+            thread::spawn(move || {
+                loop {
+                    answer_a_question(&names);
+                }
+            });
             answer_all(echo);
             let mut watch = Watch::start();
             let folder = tempfile::tempdir().unwrap();
@@ -68,12 +67,12 @@ fn ten_thousand_datagrams_open_no_port_of_the_host_and_take_a_bounded_number() {
             let mut guest = Guest::new(start_with(folder.path(), &passt, &[open]).await.unwrap());
             watch.look();
             for number in 0..10_000_u16 {
-                let (to, port) = match number % 3 {
-                    0 => (resolver(), 53),
-                    1 => (ADDRESS, silent_port),
-                    _ => (ADDRESS, echo_port),
+                let (to, port, sent) = match number % 3 {
+                    0 => (resolver(), 53, QUESTION),
+                    1 => (ADDRESS, silent_port, GREETING),
+                    _ => (ADDRESS, echo_port, GREETING),
                 };
-                guest.send_datagram_from(1024 + number, to, port, GREETING);
+                guest.send_datagram_from(1024 + number, to, port, sent);
                 if number % 100 == 0 {
                     watch.look();
                     assert!(highest_descriptor(folder.path()) < LIMIT + OTHERS);
@@ -107,10 +106,11 @@ fn the_guests_port_is_none_of_the_hosts() {
             let names = bind(LOCAL_RESOLVER, 53);
             let folder = tempfile::tempdir().unwrap();
             let mut guest = Guest::new(start_with(folder.path(), &passt, &[]).await.unwrap());
-            guest.send_datagram_from(8125, resolver(), 53, GREETING);
+            guest.send_datagram_from(8125, resolver(), 53, QUESTION);
             let mut received = [0; 100];
-            let (_, relay) = names.recv_from(&mut received).unwrap();
+            let (length, relay) = names.recv_from(&mut received).unwrap();
             assert_ne!(relay.port(), 8125);
+            let answered = answer(&received[..length]);
             let local = bind(Ipv4Addr::LOCALHOST, 0);
             for to in [Ipv4Addr::LOCALHOST, ADDRESS, LOCAL_RESOLVER] {
                 local.connect((to, 8125)).unwrap();
@@ -121,8 +121,9 @@ fn the_guests_port_is_none_of_the_hosts() {
                     ErrorKind::ConnectionRefused
                 );
             }
-            names.send_to(&GREETING.to_ascii_uppercase(), relay).unwrap();
-            assert_eq!(guest.next_of(resolver(), 8125), Some(capitals()));
+            names.send_to(&answered, relay).unwrap();
+            let expected = Answer::Datagram(answer(QUESTION));
+            assert_eq!(guest.next_of(resolver(), 8125), Some(expected));
             stop(folder.path()).await.unwrap();
         });
     }
@@ -190,7 +191,7 @@ fn a_port_that_nothing_is_at_is_said_to_be_closed() {
         let own = guest.send_datagram(ADDRESS, 9, GREETING);
         assert_eq!(guest.wait_for(ADDRESS, own), Answer::NothingThere);
         // The resolver of the host has ended.
-        let own = guest.send_datagram(resolver(), 53, GREETING);
+        let own = guest.send_datagram(resolver(), 53, QUESTION);
         assert_eq!(guest.wait_for(resolver(), own), Answer::NothingThere);
         reach_the_host(&mut guest);
         stop(folder.path()).await.unwrap();

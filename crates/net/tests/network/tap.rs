@@ -12,9 +12,10 @@ use process::{Identity, Signal};
 use crate::support::apart::{is_root_of_the_machine, own_folder, run_apart};
 use crate::support::guest::Answer;
 use crate::support::host::{ADDRESS, INTERNET, in_the_internet, ip_says, on_a_host};
+use crate::support::names::ask_the_resolver;
 use crate::support::network::{
-    GREETING, LOCAL_RESOLVER, answer_in_capitals, ask_the_resolver, bind, has_a_client, listen,
-    reach_the_host, recorded, running, start, start_open_to,
+    GREETING, LOCAL_RESOLVER, answer_in_capitals, bind, has_a_client, listen, reach_the_host, recorded,
+    running, start, start_open_to,
 };
 use crate::support::vmm;
 
@@ -41,7 +42,7 @@ fn a_guest_on_a_tap_reaches_the_internet_and_is_kept_from_the_host() {
         answer_in_capitals(&echo);
         let answer = Answer::Datagram(GREETING.to_ascii_uppercase());
         assert_eq!(guest.wait_for(INTERNET, own), answer);
-        ask_the_resolver(&mut guest, || answer_in_capitals(&resolver));
+        ask_the_resolver(&mut guest, &resolver);
 
         let (of_the_host, port) = listen(Ipv4Addr::UNSPECIFIED);
         let closed = [[127, 0, 0, 1], [0, 0, 0, 0], [10, 0, 0, 1], [169, 254, 169, 254]];

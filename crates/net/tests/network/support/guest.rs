@@ -252,7 +252,7 @@ impl Guest {
         self.next_port
     }
 
-    fn send_packet(&mut self, to: Ipv4Addr, protocol: u8, payload: Vec<u8>, checksum_at: usize) {
+    pub(super) fn send_packet(&mut self, to: Ipv4Addr, protocol: u8, payload: Vec<u8>, checksum_at: usize) {
         self.send_packet_changed(to, protocol, payload, checksum_at, |_| {});
     }
 

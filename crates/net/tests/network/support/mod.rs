@@ -3,6 +3,8 @@
 pub mod apart;
 pub mod guest;
 pub mod host;
+pub mod names;
 pub mod network;
 pub mod sockets;
+pub mod stream;
 pub mod vmm;

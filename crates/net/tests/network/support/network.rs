@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use net::{Binaries, NetError, Subnet, UserNetwork, find_passt, user_plan};
+use net::{Binaries, NetError, Subnet, UserNetwork, find_passt};
 use process::{Handle, Identity, read_record};
 
 use super::guest::{Answer, Guest};
@@ -119,17 +119,4 @@ pub fn bind(address: Ipv4Addr, port: u16) -> UdpSocket {
     let socket = UdpSocket::bind((address, port)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     socket
-}
-
-/// Has the guest ask the resolver of the plan, and `answer` answer it.
-pub fn ask_the_resolver(guest: &mut Guest, answer: impl FnOnce()) {
-    let [IpAddr::V4(known)] = user_plan().dns[..] else {
-        panic!("one resolver, of IPv4")
-    };
-    let own = guest.send_datagram(known, 53, GREETING);
-    answer();
-    assert_eq!(
-        guest.wait_for(known, own),
-        Answer::Datagram(GREETING.to_ascii_uppercase())
-    );
 }
