@@ -56,6 +56,7 @@
 
 pub mod client;
 mod error;
+mod host_address;
 mod image;
 mod kernel;
 mod notice;
@@ -68,6 +69,7 @@ mod verbs;
 mod vm;
 
 pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use host_address::HostAddress;
 pub use image::{
     BootWay, BuildImage, Image, ImageConfig, ImageKind, Pruned, PullImage, RegisterImage, RegistryAccess,
     RegistryLogin, UploadFormat, UploadImage,
@@ -80,4 +82,4 @@ pub use report::{Check, CheckState, Report, Version};
 pub use space::{Space, SpaceItem, SpaceKind};
 pub use ssh::{SshAccess, SshFiles};
 pub use verbs::{Booted, HostUse, KillSignal, KillVm, Pong, SetVm, VmStats};
-pub use vm::{CreateVm, NetworkMode, Reboots, Vm, VmState};
+pub use vm::{Connections, CreateVm, NetworkMode, Reboots, Vm, VmState};

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use guest::Protocol;
 use serde::{Deserialize, Serialize};
+
+use crate::HostAddress;
 
 /// A port of the host that leads to one of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -15,35 +17,28 @@ pub struct PortForward {
     /// TCP or UDP; TCP if left out.
     #[serde(default)]
     pub protocol: Protocol,
-    /// Address of the host that is bound; 127.0.0.1 if left out.
-    #[serde(default = "loopback")]
-    pub address: IpAddr,
+    /// Address of the host that is bound; `localhost` if left out, which is 127.0.0.1 and ::1 where the host has both.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub address: HostAddress,
     /// The host's port; 0 for any that is free.
     pub host: u16,
     /// The guest's port, not 0.
     pub guest: u16,
 }
 
-fn loopback() -> IpAddr {
-    IpAddr::V4(Ipv4Addr::LOCALHOST)
-}
-
 impl PortForward {
-    /// What is bound on the host.
+    /// What is bound on the host, as far as the host has it.
     #[must_use]
-    pub fn endpoint(&self) -> SocketAddr {
-        SocketAddr::new(self.address, self.host)
+    pub fn endpoints(&self) -> Vec<SocketAddr> {
+        let all = self.address.all().into_iter();
+        all.map(|address| SocketAddr::new(address, self.host)).collect()
     }
 
     /// Where this host reaches it: an address of its own for one that stands for all of them.
     #[must_use]
     pub fn reachable(&self) -> SocketAddr {
-        let address = match self.address {
-            IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            address => address,
-        };
-        SocketAddr::new(address, self.host)
+        SocketAddr::new(self.address.reachable(), self.host)
     }
 }
 
@@ -66,22 +61,24 @@ pub struct Refusal {
 }
 
 impl PortForward {
-    /// Why it cannot be bound, in words.
+    /// Why it cannot be bound at one of its addresses, in words.
     #[must_use]
-    pub fn refusal(&self, wanted: PortUse, error: &io::Error) -> Refusal {
+    pub fn refusal(&self, wanted: PortUse, at: IpAddr, error: &io::Error) -> Refusal {
         let (verb, flag) = match wanted {
             PortUse::Forward => ("forward", ""),
             PortUse::Publish => ("publish", "--publish "),
         };
         let (why, other) = match error.kind() {
+            // Most programs have 127.0.0.1 alone: who looks there would find nothing.
+            io::ErrorKind::AddrInUse if self.address == HostAddress::Localhost && at.is_ipv6() => {
+                (format!("it is taken on this host at {at}"), true)
+            }
             io::ErrorKind::AddrInUse => ("it is taken on this host".to_owned(), true),
             io::ErrorKind::PermissionDenied if self.host < 1024 => (
                 "ports below 1024 are for the administrator on this host".to_owned(),
                 true,
             ),
-            io::ErrorKind::AddrNotAvailable => {
-                (format!("{} is no address of this host", self.address), false)
-            }
+            io::ErrorKind::AddrNotAvailable => (format!("{at} is no address of this host"), false),
             _ => (error.to_string(), false),
         };
         Refusal {
@@ -98,9 +95,9 @@ impl PortForward {
             above => above.checked_add(1).unwrap_or(0),
         };
         let address = match self.address {
-            address if address == loopback() => String::new(),
-            IpAddr::V4(address) => format!("{address}:"),
-            IpAddr::V6(address) => format!("[{address}]:"),
+            HostAddress::Localhost => String::new(),
+            HostAddress::One(IpAddr::V4(address)) => format!("{address}:"),
+            HostAddress::One(IpAddr::V6(address)) => format!("[{address}]:"),
         };
         let protocol = match self.protocol {
             Protocol::Tcp => "",
@@ -111,9 +108,10 @@ impl PortForward {
 }
 
 impl fmt::Display for PortForward {
-    /// `127.0.0.1:8080->80/tcp`
+    /// `localhost:8080->80/tcp`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}->{}/{}", self.endpoint(), self.guest, self.protocol)
+        let host = self.address.with_port(self.host);
+        write!(f, "{host}->{}/{}", self.guest, self.protocol)
     }
 }
 
@@ -164,11 +162,9 @@ impl PortForward {
     /// Whether two cannot be bound on one host at a time.
     #[must_use]
     pub fn clashes_with(&self, other: &Self) -> bool {
-        let address =
-            self.address == other.address || self.address.is_unspecified() || other.address.is_unspecified();
-        // `[::]` is bound for IPv6 alone.
-        let family = self.address.is_ipv4() == other.address.is_ipv4();
-        address && family && self.host != 0 && (self.protocol, self.host) == (other.protocol, other.host)
+        self.address.overlaps(other.address)
+            && self.host != 0
+            && (self.protocol, self.host) == (other.protocol, other.host)
     }
 }
 
@@ -182,7 +178,9 @@ pub enum PortForwardError {
     #[error("`{0}` is no port: it is a number from {1} to 65535")]
     Port(String, u16),
     /// An address that is none.
-    #[error("`{0}` is no address of this host: write it in numbers, as 127.0.0.1 or [::1]")]
+    #[error(
+        "`{0}` is no address of this host: write it in numbers, as 127.0.0.1 or [::1], or leave it out for localhost"
+    )]
     Address(String),
     /// Another protocol.
     #[error("`{0}` is neither tcp nor udp")]
@@ -220,7 +218,7 @@ impl FromStr for PortForward {
             (None, Some(_)) => return Err(form()),
         };
         let address = match address {
-            None => loopback(),
+            None => HostAddress::Localhost,
             Some(address) => address
                 .parse()
                 .map_err(|_| PortForwardError::Address(address.to_owned()))?,
@@ -249,12 +247,14 @@ mod tests {
     #[test]
     fn the_forms_that_people_know_are_understood() {
         for (text, shown) in [
-            ("8080:80", "127.0.0.1:8080->80/tcp"),
-            ("80", "127.0.0.1:80->80/tcp"),
-            ("0:80", "127.0.0.1:0->80/tcp"),
-            ("53:5353/udp", "127.0.0.1:53->5353/udp"),
-            ("53/udp", "127.0.0.1:53->53/udp"),
-            ("8080:80/tcp", "127.0.0.1:8080->80/tcp"),
+            ("8080:80", "localhost:8080->80/tcp"),
+            ("80", "localhost:80->80/tcp"),
+            ("0:80", "localhost:0->80/tcp"),
+            ("53:5353/udp", "localhost:53->5353/udp"),
+            ("53/udp", "localhost:53->53/udp"),
+            ("8080:80/tcp", "localhost:8080->80/tcp"),
+            ("localhost:8080:80", "localhost:8080->80/tcp"),
+            ("127.0.0.1:8080:80", "127.0.0.1:8080->80/tcp"),
             ("0.0.0.0:8080:80", "0.0.0.0:8080->80/tcp"),
             ("[::1]:8080:80", "[::1]:8080->80/tcp"),
             ("[::]:0:80/udp", "[::]:0->80/udp"),
@@ -274,7 +274,7 @@ mod tests {
             ("+80:80", "`+80` is no port"),
             ("80:65536", "`65536` is no port"),
             ("http:80", "`http` is no port"),
-            ("localhost:80:80", "`localhost` is no address"),
+            ("myhost:80:80", "`myhost` is no address"),
             ("1:2:3:4", "is not HOST:GUEST"),
             ("[::1]:80", "is not HOST:GUEST"),
             ("[::1]:1:2:3", "is not HOST:GUEST"),
@@ -334,27 +334,30 @@ mod tests {
     #[test]
     fn a_port_that_cannot_be_had_says_why_and_which_to_try() {
         let taken = io::ErrorKind::AddrInUse.into();
-        for (text, message, hint) in [
+        for (text, at, message, hint) in [
             (
                 "22:22",
+                "127.0.0.1",
                 "cannot publish port 22: it is taken on this host",
                 "2222:22",
             ),
             (
                 "80",
-                "cannot publish port 80: it is taken on this host",
+                "::1",
+                "cannot publish port 80: it is taken on this host at ::1",
                 "8080:80",
             ),
             (
                 "[::1]:8080:80/udp",
+                "::1",
                 "cannot publish port 8080: it is taken on this host",
                 "[::1]:8081:80/udp",
             ),
         ] {
-            let refusal = text
-                .parse::<PortForward>()
-                .unwrap()
-                .refusal(PortUse::Publish, &taken);
+            let refusal =
+                text.parse::<PortForward>()
+                    .unwrap()
+                    .refusal(PortUse::Publish, at.parse().unwrap(), &taken);
             assert_eq!(refusal.message, message);
             assert_eq!(
                 refusal.hint.unwrap(),
@@ -363,7 +366,11 @@ mod tests {
             hint.parse::<PortForward>().unwrap();
         }
         let port: PortForward = "80".parse().unwrap();
-        let refusal = port.refusal(PortUse::Forward, &io::ErrorKind::PermissionDenied.into());
+        let refusal = port.refusal(
+            PortUse::Forward,
+            "127.0.0.1".parse().unwrap(),
+            &io::ErrorKind::PermissionDenied.into(),
+        );
         assert!(refusal.message.contains("below 1024"), "{}", refusal.message);
         assert_eq!(refusal.hint.unwrap(), "choose another, for example 8080:80");
     }
@@ -373,8 +380,12 @@ mod tests {
         for (one, other, clash) in [
             ("8080:80", "8080:81", true),
             ("8080:80", "0.0.0.0:8080:80", true),
-            ("8080:80", "[::1]:8080:80", false),
-            ("8080:80", "[::]:8080:80", false),
+            ("8080:80", "[::1]:8080:80", true),
+            ("8080:80", "[::]:8080:80", true),
+            ("8080:80", "127.0.0.1:8080:80", true),
+            ("8080:80", "10.0.0.1:8080:80", false),
+            ("127.0.0.1:8080:80", "[::1]:8080:80", false),
+            ("127.0.0.1:8080:80", "[::]:8080:80", false),
             ("0.0.0.0:8080:80", "[::]:8080:80", false),
             ("[::1]:8080:80", "[::]:8080:80", true),
             ("8080:80", "8080:80/udp", false),

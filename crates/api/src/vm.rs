@@ -103,6 +103,9 @@ pub struct Vm {
     /// What bounds the VMM while there is one: its control group, if it has one, and the limits of its process.
     #[serde(default)]
     pub limits: Option<String>,
+    /// Connections to its ports, while there may be some.
+    #[serde(default)]
+    pub connections: Option<Connections>,
     /// The guest's boot id while it runs.
     pub boot_id: Option<String>,
     /// Deleted when the client that made it goes.
@@ -130,6 +133,18 @@ pub struct Reboots {
     /// Why: `in order` (the guest was asked to), `forced` (past its init), `kexec` (into another kernel in the same
     /// machine), `panic: …` (likewise, since the kernel before it failed).
     pub reason: String,
+}
+
+/// Connections to the ports of a VM: published ones, and forwarded ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Connections {
+    /// Those that are carried now, idle ones too.
+    pub open: u32,
+    /// At so many of them the next is refused.
+    pub most: u32,
+    /// How many were refused since the ports are there.
+    pub refused: u64,
 }
 
 /// Body of `POST /v1/vms`. What is left out takes the configured default.

@@ -17,7 +17,7 @@ use crate::problem::{bad_request, internal, problem};
 
 /// Connections at a time; more of them wait. Above what one session of a host has, so that those of a session that
 /// has just ended are in nobody's way.
-const MAX_CONNECTIONS: usize = 256;
+const MAX_CONNECTIONS: usize = 640;
 
 /// How long a connection may take to come about.
 const PATIENCE: Duration = Duration::from_secs(10);

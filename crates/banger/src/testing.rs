@@ -24,6 +24,7 @@ pub fn vm(name: &str, id: &str) -> Vm {
         vmm_reason: "no KVM: the CPU offers no virtualisation".into(),
         pid: Some(4242),
         limits: Some("process limits, system calls".into()),
+        connections: None,
         boot_id: Some("5f1b5b0e-7a3c-4f0e-9a55-0d6f4b1f2a33".into()),
         ephemeral: false,
         created_at: Timestamp::from_second(1_800_000_000).unwrap(),

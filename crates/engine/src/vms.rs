@@ -423,7 +423,8 @@ impl Vms {
         let pid = task.as_ref().and_then(|task| task.live.borrow().pid);
         let paused = task.and_then(|task| task.pause.reason());
         let folder = self.shared.paths.vm(&row.id);
-        view::vm(row, &folder, pid, paused)
+        let connections = self.shared.slots.usage(&row.id);
+        view::vm(row, &folder, pid, paused, connections)
     }
 }
 

@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -75,9 +75,9 @@ async fn a_published_port_is_there_while_the_vm_runs_and_free_when_it_does_not()
     let leaks = host.leaks();
     let (server, guest) = server().await;
     let port = run(&engine, published("a", quiet_port(), guest)).await;
-    reaches(port.endpoint(), &server).await;
+    reaches(port.reachable(), &server).await;
     engine.vms().stop("a").await.unwrap().wait().await.unwrap();
-    assert_free(port.endpoint()).await;
+    assert_free(port.reachable()).await;
     let started = engine
         .vms()
         .start("a")
@@ -88,9 +88,9 @@ async fn a_published_port_is_there_while_the_vm_runs_and_free_when_it_does_not()
         .unwrap()
         .unwrap();
     assert_eq!(started.publish, [port]);
-    reaches(port.endpoint(), &server).await;
+    reaches(port.reachable(), &server).await;
     delete(&engine, "a").await;
-    assert_free(port.endpoint()).await;
+    assert_free(port.reachable()).await;
     leaks.assert_none_since().await;
 }
 
@@ -116,7 +116,7 @@ async fn where_any_port_would_do_the_one_that_was_found_is_the_vms() {
     let (server, guest) = server().await;
     let port = run(&engine, published("a", 0, guest)).await;
     assert_ne!(port.host, 0);
-    reaches(port.endpoint(), &server).await;
+    reaches(port.reachable(), &server).await;
     assert_eq!(engine.vms().show("a").await.unwrap().publish, [port]);
     delete(&engine, "a").await;
 }
@@ -150,13 +150,57 @@ async fn a_taken_port_is_refused_before_the_vm_exists() {
 }
 
 #[tokio::test]
+async fn localhost_is_published_at_both_of_its_addresses_and_refused_where_either_is_taken() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let (server, guest) = server().await;
+    for wanted in [0, quiet_port()] {
+        let port = run(&engine, published("a", wanted, guest)).await;
+        let [v4, v6] = port.endpoints()[..] else {
+            panic!("{port} is bound at two addresses")
+        };
+        assert_eq!(
+            (v4.ip(), v6.ip()),
+            (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into())
+        );
+        for endpoint in [v4, v6] {
+            reaches(endpoint, &server).await;
+        }
+        delete(&engine, "a").await;
+        for endpoint in [v4, v6] {
+            assert_free(endpoint).await;
+        }
+        let taken = TcpListener::bind(v6).await.unwrap();
+        let error = engine
+            .vms()
+            .create(published("a", port.host, 80))
+            .await
+            .unwrap_err()
+            .to_api();
+        assert_eq!(
+            error.message,
+            format!(
+                "cannot publish port {}: it is taken on this host at ::1",
+                port.host
+            )
+        );
+        // One address alone is as it was.
+        let mut alone = published("a", port.host, guest);
+        alone.publish = vec![format!("127.0.0.1:{}:{guest}", port.host).parse().unwrap()];
+        reaches(run(&engine, alone).await.reachable(), &server).await;
+        delete(&engine, "a").await;
+        drop(taken);
+    }
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_later_keeps_the_vm_from_starting_and_does_no_more() {
     let host = Host::new();
     let engine = host.engine().await;
     let (server, guest) = server().await;
     let port = run(&engine, published("a", quiet_port(), guest)).await;
     engine.vms().stop("a").await.unwrap().wait().await.unwrap();
-    let taken = TcpListener::bind(port.endpoint()).await.unwrap();
+    let taken = TcpListener::bind(port.reachable()).await.unwrap();
     let error = engine.vms().start("a").await.unwrap().wait().await.unwrap_err();
     assert_eq!(error.code, ErrorCode::PortUnavailable, "{error}");
     assert_eq!(
@@ -166,7 +210,7 @@ async fn a_port_that_is_taken_later_keeps_the_vm_from_starting_and_does_no_more(
     assert_eq!(engine.vms().show("a").await.unwrap().state, VmState::Stopped);
     drop(taken);
     engine.vms().start("a").await.unwrap().wait().await.unwrap();
-    reaches(port.endpoint(), &server).await;
+    reaches(port.reachable(), &server).await;
     delete(&engine, "a").await;
 }
 
@@ -189,7 +233,7 @@ async fn bad_ports_are_refused_with_the_value() {
     let mut request = published("a", 0, 80);
     request.publish[0].guest = 0;
     let error = engine.vms().create(request.clone()).await.unwrap_err();
-    assert!(error.to_string().contains("127.0.0.1:0->0/tcp"), "{error}");
+    assert!(error.to_string().contains("localhost:0->0/tcp"), "{error}");
     request.publish = vec![
         PortForward {
             guest: 80,
@@ -204,7 +248,7 @@ async fn bad_ports_are_refused_with_the_value() {
         .into();
     let error = engine.vms().create(request).await.unwrap_err();
     assert!(
-        error.to_string().contains("127.0.0.1:8080->80/tcp has that port"),
+        error.to_string().contains("localhost:8080->80/tcp has that port"),
         "{error}"
     );
     assert!(engine.vms().list().await.unwrap().is_empty());
@@ -240,7 +284,7 @@ async fn a_port_that_another_vm_has_is_refused_with_its_name_until_that_one_is_o
     );
     delete(&engine, "b").await;
     engine.vms().start("a").await.unwrap().wait().await.unwrap();
-    reaches(port.endpoint(), &server).await;
+    reaches(port.reachable(), &server).await;
     delete(&engine, "a").await;
     leaks.assert_none_since().await;
 }
@@ -274,15 +318,15 @@ async fn datagrams_reach_a_published_port_and_come_back() {
     };
     let port = run(&engine, request).await;
     let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    client.send_to(b"question", port.endpoint()).await.unwrap();
+    client.send_to(b"question", port.reachable()).await.unwrap();
     let mut buffer = [0; 64];
     let (length, from) = server.recv_from(&mut buffer).await.unwrap();
     assert_eq!(&buffer[..length], b"question");
     server.send_to(b"answer", from).await.unwrap();
     let (length, from) = client.recv_from(&mut buffer).await.unwrap();
-    assert_eq!((&buffer[..length], from), (&b"answer"[..], port.endpoint()));
+    assert_eq!((&buffer[..length], from), (&b"answer"[..], port.reachable()));
     engine.vms().stop("a").await.unwrap().wait().await.unwrap();
-    drop(UdpSocket::bind(port.endpoint()).await.unwrap());
+    drop(UdpSocket::bind(port.reachable()).await.unwrap());
     delete(&engine, "a").await;
 }
 
@@ -303,12 +347,17 @@ async fn a_crowd_at_a_published_port_gets_its_limit_of_connections_and_no_more()
     let most = Slots::of_process().for_vm("a", "a").most();
     let mut crowd = Vec::new();
     for _ in 0..most {
-        crowd.push(TcpStream::connect(port.endpoint()).await.unwrap());
+        crowd.push(TcpStream::connect(port.reachable()).await.unwrap());
     }
     // The reset may come before `connect` returns.
-    let refused = async { TcpStream::connect(port.endpoint()).await?.read(&mut [0]).await };
+    let refused = async { TcpStream::connect(port.reachable()).await?.read(&mut [0]).await };
     let refused = tokio::time::timeout(SOON, refused).await.unwrap();
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let told = engine.vms().show("a").await.unwrap().connections.unwrap();
+    assert_eq!(
+        (told.open, told.most, told.refused),
+        (most as u32, most as u32, 1)
+    );
     // The API takes from the same slots.
     let error = engine.vms().forward("a", &Forward::tcp(guest)).await.unwrap_err();
     assert_eq!(error.to_api().code, ErrorCode::PortUnavailable, "{error}");

@@ -319,7 +319,7 @@ fn the_next_daemon_publishes_the_ports_of_a_running_vm_again() {
     });
     daemon(&host, async |engine| {
         assert_eq!(engine.vms().show("a").await.unwrap().publish, [port]);
-        while tokio::net::TcpStream::connect(port.endpoint()).await.is_err() {
+        while tokio::net::TcpStream::connect(port.reachable()).await.is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         let accepted = tokio::task::spawn_blocking(move || server.accept().map(|_| ()));

@@ -44,7 +44,7 @@ const MAX_COMMANDS: usize = 256;
 
 /// Forwarded connections that a session has at a time; more of them wait. All three together stay below what the
 /// multiplexer has room for.
-pub(crate) const MAX_FORWARDS: usize = 192;
+pub(crate) const MAX_FORWARDS: usize = 512;
 
 /// Other requests that a session has under way at a time; more of them wait. Apart from the commands, so that a
 /// machine full of them can still be asked for its health and be shut down.

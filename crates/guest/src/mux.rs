@@ -20,7 +20,7 @@ pub use stream::Stream;
 use crate::link::{MAX_PAYLOAD, Session};
 
 /// Streams that one session may have open. The host keeps well below it: at the limit yamux ends the session.
-const MAX_STREAMS: usize = 512;
+const MAX_STREAMS: usize = 1024;
 
 /// The most that both ends together may have on their way in one direction of a session.
 pub(crate) const MAX_IN_FLIGHT: usize = MAX_STREAMS * yamux::DEFAULT_CREDIT as usize;

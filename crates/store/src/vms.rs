@@ -95,8 +95,9 @@ impl Word for Network {
 pub struct PublishedPort {
     /// Datagrams rather than connections.
     pub udp: bool,
-    /// Address of the host.
-    pub address: IpAddr,
+    /// Address of the host; none is `localhost`.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
     /// Port of the host.
     pub host: u16,
     /// Port of the guest.

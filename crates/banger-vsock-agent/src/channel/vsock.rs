@@ -14,7 +14,7 @@ use crate::serve_connection;
 use crate::system::System;
 
 /// Connections at a time; more of them wait in the kernel.
-const MAX_CONNECTIONS: usize = 512;
+const MAX_CONNECTIONS: usize = 1024;
 
 /// Serves the host's connections to [`guest::PORT`] until the listener fails.
 ///

@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use guest::forward::datagram;
 use guest::{AgentError, Forward, ProblemCode, Protocol};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -49,6 +50,33 @@ async fn each_half_of_a_connection_ends_by_itself() {
         let mut thanks = String::new();
         server.read_to_string(&mut thanks).await.unwrap();
         assert_eq!((welcome.as_str(), thanks.as_str()), ("welcome", "thanks"));
+    }
+}
+
+/// As many as a host asks one VM for.
+#[tokio::test]
+async fn five_hundred_idle_connections_are_carried_beside_commands_and_each_is_still_there() {
+    const MOST: usize = 512;
+    // All ends of all connections are this process's.
+    let now = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: now.maximum,
+        ..now
+    };
+    setrlimit(Resource::Nofile, all).unwrap();
+    for machine in [Machine::with_vsock(), Machine::with_port()] {
+        let agent = machine.agent().await;
+        let (listener, forward) = service().await;
+        let mut both = Vec::new();
+        for _ in 0..MOST {
+            let near = agent.forward(&forward).await.unwrap();
+            both.push((near, listener.accept().await.unwrap().0));
+        }
+        assert_eq!(run(&agent, &sh("echo on")).await.stdout, "on\n");
+        for (near, far) in &mut both {
+            far.write_all(b"x").await.unwrap();
+            assert_eq!(near.read_u8().await.unwrap(), b'x');
+        }
     }
 }
 

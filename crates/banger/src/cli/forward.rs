@@ -13,7 +13,7 @@ pub struct ForwardArgs {
     pub vm: ReferenceArgs,
     /// Ports: [ADDRESS:]HOST:GUEST[/udp], or one number for both sides.
     ///
-    /// 127.0.0.1 is bound unless an address is given. Host port 0 takes one that is free.
+    /// localhost is bound unless an address is given: 127.0.0.1 and ::1. Host port 0 takes one that is free.
     #[arg(required = true, value_name = "HOST:GUEST", value_parser = parse)]
     pub ports: Vec<PortForward>,
     #[command(flatten)]

@@ -260,7 +260,7 @@ Examples:
     /// listens on the guest's 127.0.0.1 alone is reached, too.
     #[command(after_help = "\
 Examples:
-  banger vm forward web 8080:80            http://127.0.0.1:8080 is its port 80
+  banger vm forward web 8080:80            http://localhost:8080 is its port 80
   banger vm forward db 5432                the same port on both sides
   banger vm forward web 0:80 0:443         any free ports; it says which
   banger vm forward dns 5353:53/udp
@@ -307,7 +307,7 @@ pub struct Shape {
     pub network: Option<NetworkArg>,
     /// Make a port of the VM reachable on this host while it runs, from this host alone.
     ///
-    /// 8080:80 makes http://127.0.0.1:8080 the VM's port 80. Also 80 for both sides, 0:80 for any free port,
+    /// 8080:80 makes http://localhost:8080 the VM's port 80. Also 80 for both sides, 0:80 for any free port,
     /// 0.0.0.0:8080:80 for other hosts, 53:53/udp. May be given several times.
     #[arg(short, long, value_name = "HOST:GUEST", value_parser = parse)]
     pub publish: Vec<PortForward>,

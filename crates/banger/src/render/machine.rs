@@ -1,6 +1,6 @@
 //! One VM in words.
 
-use api::Vm;
+use api::{Connections, Vm};
 use jiff::Timestamp;
 
 use super::table::pairs;
@@ -42,6 +42,15 @@ fn ports(vm: &Vm) -> String {
     }
 }
 
+/// `3 of at most 512`, and how many were refused where some were.
+fn connections_of(connections: Connections) -> String {
+    let Connections { open, most, refused } = connections;
+    match refused {
+        0 => format!("{open} of at most {most}"),
+        refused => format!("{open} of at most {most}, {refused} refused"),
+    }
+}
+
 /// Everything about a VM, a line each.
 pub fn show(vm: &Vm, now: Timestamp) -> String {
     let some = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
@@ -71,6 +80,11 @@ pub fn show(vm: &Vm, now: Timestamp) -> String {
     if let Some(reason) = vm.reason.as_ref().filter(|_| vm.state != api::VmState::Running) {
         lines.insert(3, ("reason", reason.clone()));
     }
+    if let Some(connections) = vm.connections
+        && let Some(at) = lines.iter().position(|(name, _)| *name == "ports")
+    {
+        lines.insert(at + 1, ("connections", connections_of(connections)));
+    }
     if !vm.vmm_reason.is_empty()
         && let Some(line) = lines.iter_mut().find(|(name, _)| *name == "vmm")
     {
@@ -80,4 +94,29 @@ pub fn show(vm: &Vm, now: Timestamp) -> String {
         lines.push(("ephemeral", "deleted when the command that made it ends".into()));
     }
     pairs(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_shown_with_their_bound_and_how_many_were_refused() {
+        for (refused, shown) in [(0, "3 of at most 512"), (7, "3 of at most 512, 7 refused")] {
+            let connections = Connections {
+                open: 3,
+                most: 512,
+                refused,
+            };
+            assert_eq!(connections_of(connections), shown);
+            let mut vm = crate::testing::vm("box", "b");
+            assert!(!show(&vm).contains("connections"));
+            vm.connections = Some(connections);
+            assert!(
+                show(&vm).contains(&format!("\nconnections  {shown}\n")),
+                "{}",
+                show(&vm)
+            );
+        }
+    }
 }

@@ -41,8 +41,8 @@ fn address(vm: &Vm) -> String {
     match (&vm.address, vm.publish.as_slice()) {
         (Some(address), _) => one_line(address),
         (None, []) => "-".into(),
-        (None, [port]) => port.endpoint().to_string(),
-        (None, [port, more @ ..]) => format!("{} +{}", port.endpoint(), more.len()),
+        (None, [port]) => port.address.with_port(port.host),
+        (None, [port, more @ ..]) => format!("{} +{}", port.address.with_port(port.host), more.len()),
     }
 }
 

@@ -31,7 +31,7 @@ pub async fn forward(place: &Place, args: &ForwardArgs) -> Result<u8, Failure> {
         ))
         .with_hint(format!("start it first: banger vm start {}", vm.name)));
     }
-    let (ports, sockets): (Vec<PortForward>, Vec<Bound>) = bind(&args.ports).await?.into_iter().unzip();
+    let (ports, sockets): (Vec<PortForward>, Vec<Vec<Bound>>) = bind(&args.ports).await?.into_iter().unzip();
     let (failed, mut failures) = mpsc::channel(16);
     let door = Arc::new(Door {
         client: Mutex::new(client),
@@ -41,7 +41,9 @@ pub async fn forward(place: &Place, args: &ForwardArgs) -> Result<u8, Failure> {
     raise_open_files();
     let slots = Slots::of_process().for_vm(&vm.id, &vm.name);
     let mut carried = JoinSet::new();
-    for (port, socket) in ports.iter().zip(sockets) {
+    let sockets = ports.iter().zip(sockets);
+    for (port, socket) in sockets.flat_map(|(port, sockets)| sockets.into_iter().map(move |one| (port, one)))
+    {
         let (door, wanted, slots) = (Arc::clone(&door), wanted(port), slots.clone());
         carried.spawn(socket.carry(slots, move || Arc::clone(&door).open(wanted)));
     }
@@ -89,20 +91,19 @@ fn raise_open_files() {
 }
 
 /// All of them, or none.
-async fn bind(ports: &[PortForward]) -> Result<Vec<(PortForward, Bound)>, Failure> {
+async fn bind(ports: &[PortForward]) -> Result<Vec<(PortForward, Vec<Bound>)>, Failure> {
     let mut bound = Vec::with_capacity(ports.len());
     for port in ports {
-        let socket = Bound::bind(port.protocol, port.endpoint());
-        let socket = socket.and_then(|socket| Ok((socket.endpoint()?.port(), socket)));
-        let (host, socket) = socket.map_err(|error| {
-            let refusal = port.refusal(PortUse::Forward, &error);
+        let sockets = Bound::bind_all(port.protocol, &port.endpoints());
+        let (host, sockets) = sockets.map_err(|(at, error)| {
+            let refusal = port.refusal(PortUse::Forward, at.ip(), &error);
             let failure = Failure::new(refusal.message);
             match refusal.hint {
                 Some(hint) => failure.with_hint(hint),
                 None => failure,
             }
         })?;
-        bound.push((PortForward { host, ..*port }, socket));
+        bound.push((PortForward { host, ..*port }, sockets));
     }
     Ok(bound)
 }

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use api::{CreateVm, NetworkMode, PortForward};
+use api::{CreateVm, HostAddress, NetworkMode, PortForward};
 use config::{ConfigError, DiskSize, MemorySize, Network, VcpuCount, parse_toml};
 use guest::WindowSize;
 use oci::RegistryReference;
@@ -211,7 +211,8 @@ fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PortForward>,
     let texts = bounded::<D>(deserializer)?;
     let parse = |text: String| {
         let port: PortForward = text.parse().map_err(D::Error::custom)?;
-        if port.address != IpAddr::V4(Ipv4Addr::LOCALHOST) {
+        let own = HostAddress::One(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        if port.address != HostAddress::Localhost && port.address != own {
             return Err(D::Error::custom(format!(
                 "{text:?} names an address of the host's: only --publish can"
             )));
@@ -265,8 +266,8 @@ mod tests {
           memory     4 GiB
           disk_size  20 GiB
           network    none
-          publish    127.0.0.1:8080->80/tcp
-          publish    127.0.0.1:53->53/udp
+          publish    localhost:8080->80/tcp
+          publish    localhost:53->53/udp
           setup      make deps
           setup      echo \x1b[31m
         ");

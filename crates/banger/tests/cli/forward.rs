@@ -11,7 +11,8 @@ use crate::support::{Client, FakeDaemon, vm};
 /// The first line says what is bound.
 fn endpoint(client: &mut Client) -> SocketAddr {
     let line = client.read_out_until("\n");
-    line.split_once("->").unwrap().0.parse().unwrap()
+    let host = line.split_once("->").unwrap().0;
+    host.replace("localhost", "127.0.0.1").parse().unwrap()
 }
 
 fn server() -> (TcpListener, u16) {
@@ -133,7 +134,7 @@ fn json_tells_the_real_ports() {
     let mut client = daemon.start(&["vm", "forward", "box", "0:80", "--json"]);
     let ports: Vec<api::PortForward> = serde_json::from_str(&client.read_out_until("]\n")).unwrap();
     assert_eq!((ports.len(), ports[0].guest), (1, 80));
-    assert!(TcpStream::connect(ports[0].endpoint()).is_ok());
+    assert!(TcpStream::connect(ports[0].reachable()).is_ok());
     client.signal(Signal::SIGINT);
     client.finish();
 }
@@ -152,12 +153,12 @@ fn published_ports_are_said_listed_and_shown() {
         "0.0.0.0:53:53/udp",
     ]);
     assert_eq!((made.code, made.out.as_str()), (0, "web\n"));
-    assert!(made.err.contains("127.0.0.1:8080->80/tcp"), "{}", made.err);
+    assert!(made.err.contains("localhost:8080->80/tcp"), "{}", made.err);
     let listed = daemon.run(&["ps"]).out;
-    assert!(listed.contains(" 127.0.0.1:8080 +1 "), "{listed}");
+    assert!(listed.contains(" localhost:8080 +1 "), "{listed}");
     let shown = daemon.run(&["vm", "show", "web"]).out;
     assert!(
-        shown.contains("127.0.0.1:8080->80/tcp, 0.0.0.0:53->53/udp\n"),
+        shown.contains("localhost:8080->80/tcp, 0.0.0.0:53->53/udp\n"),
         "{shown}"
     );
 }

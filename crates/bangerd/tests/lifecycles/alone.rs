@@ -39,7 +39,9 @@ pub async fn live(host: &Host, mut dice: Dice) {
     }
     one.delete().await;
     if let Some(port) = port {
-        assert_free(port.protocol == guest::Protocol::Udp, port.endpoint()).await;
+        for endpoint in port.endpoints() {
+            assert_free(port.protocol == guest::Protocol::Udp, endpoint).await;
+        }
     }
 }
 

@@ -221,7 +221,7 @@ impl Host {
         let protocol = if udp { "/udp" } else { "" };
         let port: PortForward = format!("{host}:9{protocol}").parse().unwrap();
         let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        ports.insert((udp, port.endpoint()));
+        ports.extend(port.endpoints().into_iter().map(|endpoint| (udp, endpoint)));
         port
     }
 

@@ -410,7 +410,14 @@ impl Actor {
     async fn view(&self) -> Option<api::Vm> {
         let row = self.row().await.ok()?;
         let pid = self.live.borrow().pid;
-        Some(view::vm(row, &self.folder(), pid, self.pause.reason()))
+        let connections = self.shared.slots.usage(&row.id);
+        Some(view::vm(
+            row,
+            &self.folder(),
+            pid,
+            self.pause.reason(),
+            connections,
+        ))
     }
 }
 

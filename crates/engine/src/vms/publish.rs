@@ -1,10 +1,11 @@
 //! Ports of the host that lead into a VM: had before the VM is made or started, and kept for as long as it runs.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::{PortForward, PortUse};
+use api::{HostAddress, PortForward, PortUse, Refusal};
 use guest::forward::{Bound, VmSlots};
 use guest::{AgentStream, Forward};
 use store::{PublishedPort, VmRow};
@@ -27,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Ports that are bound; what comes to them waits.
 #[derive(Debug)]
-pub(crate) struct Claimed(Vec<(PortForward, Bound)>);
+pub(crate) struct Claimed(Vec<(PortForward, Vec<Bound>)>);
 
 impl Claimed {
     /// Binds all of them, or none.
@@ -35,7 +36,11 @@ impl Claimed {
         let mut claimed = Vec::with_capacity(ports.len());
         for port in ports {
             let bound = bind_soon(port).await;
-            claimed.push(bound.map_err(|source| Taken { port: *port, source })?);
+            claimed.push(bound.map_err(|(at, source)| Taken {
+                port: *port,
+                at: at.ip(),
+                source,
+            })?);
         }
         Ok(Self(claimed))
     }
@@ -49,9 +54,11 @@ impl Claimed {
     pub(crate) fn serve(self, vm: &str, slots: &VmSlots, link: &watch::Receiver<LinkState>) -> Published {
         let mut published = Published(JoinSet::new());
         for (port, bound) in self.0 {
-            published
-                .0
-                .spawn(carry(port, bound, vm.to_owned(), slots.clone(), link.clone()));
+            for bound in bound {
+                published
+                    .0
+                    .spawn(carry(port, bound, vm.to_owned(), slots.clone(), link.clone()));
+            }
         }
         published
     }
@@ -60,7 +67,15 @@ impl Claimed {
 /// A port that cannot be had.
 struct Taken {
     port: PortForward,
+    /// One of its addresses.
+    at: IpAddr,
     source: io::Error,
+}
+
+impl Taken {
+    fn refusal(&self) -> Refusal {
+        self.port.refusal(PortUse::Publish, self.at, &self.source)
+    }
 }
 
 impl Shared {
@@ -69,7 +84,7 @@ impl Shared {
         match Claimed::claim(&of_row(&row.publish)).await {
             Ok(claimed) => Ok(claimed),
             Err(taken) => {
-                let refusal = taken.port.refusal(PortUse::Publish, &taken.source);
+                let refusal = taken.refusal();
                 let message = match self.holder(&taken, &row.id).await {
                     Some(holder) => had_by(&taken.port, &holder),
                     None => refusal.message,
@@ -92,7 +107,7 @@ impl Shared {
                     hint: Some(format!("stop that one first: banger vm stop {holder}")),
                 },
                 None => EngineError::PortUnavailable {
-                    message: taken.port.refusal(PortUse::Publish, &taken.source).message,
+                    message: taken.refusal().message,
                     hint: (taken.source.kind() == io::ErrorKind::AddrInUse)
                         .then(|| format!("see who has it: ss -lntup 'sport = :{}'", taken.port.host)),
                 },
@@ -141,11 +156,15 @@ impl Published {
         link: &watch::Receiver<LinkState>,
     ) -> Self {
         let mut published = Self(JoinSet::new());
-        for port in ports {
+        let endpoints = ports
+            .into_iter()
+            .flat_map(|port| port.endpoints().into_iter().map(move |endpoint| (port, endpoint)));
+        for (port, endpoint) in endpoints {
             let (vm, slots, link) = (vm.to_owned(), slots.clone(), link.clone());
             published.0.spawn(async move {
-                let bound = bind_when_free(&port, &vm).await;
-                carry(port, bound, vm, slots, link).await;
+                if let Some(bound) = bind_when_free(&port, endpoint, &vm).await {
+                    carry(port, bound, vm, slots, link).await;
+                }
             });
         }
         published
@@ -157,31 +176,30 @@ impl Published {
     }
 }
 
-fn bind(port: &PortForward) -> io::Result<(PortForward, Bound)> {
-    let bound = Bound::bind(port.protocol, port.endpoint())?;
-    let host = bound.endpoint()?.port();
-    Ok((PortForward { host, ..*port }, bound))
-}
-
-async fn bind_soon(port: &PortForward) -> io::Result<(PortForward, Bound)> {
+async fn bind_soon(port: &PortForward) -> Result<(PortForward, Vec<Bound>), (SocketAddr, io::Error)> {
     let since = Instant::now();
     loop {
-        match bind(port) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < GIVEN_UP => {
+        match Bound::bind_all(port.protocol, &port.endpoints()) {
+            Ok((host, bound)) => return Ok((PortForward { host, ..*port }, bound)),
+            Err((_, error)) if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < GIVEN_UP => {
                 tokio::time::sleep(SOON).await;
             }
-            outcome => return outcome,
+            Err(failure) => return Err(failure),
         }
     }
 }
 
-async fn bind_when_free(port: &PortForward, vm: &str) -> Bound {
+/// One of a port's endpoints; `None` where it is of `localhost` and the host has no such address.
+async fn bind_when_free(port: &PortForward, endpoint: SocketAddr, vm: &str) -> Option<Bound> {
     let mut told = false;
     loop {
-        match bind(port) {
-            Ok((_, bound)) => return bound,
+        match Bound::bind(port.protocol, endpoint) {
+            Ok(bound) => return Some(bound),
+            Err(error) if port.address == HostAddress::Localhost && guest::forward::is_no_address(&error) => {
+                return None;
+            }
             Err(error) if !told => {
-                tracing::warn!(vm, %port, %error, "a published port is not to be had; trying on");
+                tracing::warn!(vm, %port, %endpoint, %error, "a published port is not to be had; trying on");
                 told = true;
             }
             Err(_) => {}
@@ -232,7 +250,7 @@ pub(crate) fn of_row(ports: &[PublishedPort]) -> Vec<PortForward> {
         } else {
             guest::Protocol::Tcp
         },
-        address: port.address,
+        address: port.address.map_or(HostAddress::Localhost, HostAddress::One),
         host: port.host,
         guest: port.guest,
     };
@@ -243,7 +261,10 @@ pub(crate) fn of_row(ports: &[PublishedPort]) -> Vec<PortForward> {
 pub(crate) fn to_row(ports: &[PortForward]) -> Vec<PublishedPort> {
     let published = |port: &PortForward| PublishedPort {
         udp: port.protocol == guest::Protocol::Udp,
-        address: port.address,
+        address: match port.address {
+            HostAddress::Localhost => None,
+            HostAddress::One(address) => Some(address),
+        },
         host: port.host,
         guest: port.guest,
     };

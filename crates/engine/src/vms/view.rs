@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use guest::forward::Usage;
 use store::{Network, VmRow, VmState};
 
 /// The state as the API says it.
@@ -27,7 +28,13 @@ pub(crate) fn happening(row: &VmRow) -> api::Happening {
 }
 
 /// A row and what its folder holds.
-pub(crate) fn vm(row: VmRow, folder: &Path, pid: Option<u32>, paused: Option<&str>) -> api::Vm {
+pub(crate) fn vm(
+    row: VmRow,
+    folder: &Path,
+    pid: Option<u32>,
+    paused: Option<&str>,
+    connections: Option<Usage>,
+) -> api::Vm {
     api::Vm {
         disk_used: rootfs::layer::allocated(&super::layer_path(folder)).unwrap_or(0),
         state: state(row.state),
@@ -53,6 +60,11 @@ pub(crate) fn vm(row: VmRow, folder: &Path, pid: Option<u32>, paused: Option<&st
         // What is known of a release may be newer than the start.
         vmm_reason: vmm::concern(&row.vmm).unwrap_or(row.vmm_reason),
         vmm: row.vmm,
+        connections: connections.map(|usage| api::Connections {
+            open: u32::try_from(usage.open).unwrap_or(u32::MAX),
+            most: u32::try_from(usage.most).unwrap_or(u32::MAX),
+            refused: usage.refused,
+        }),
         limits: pid.map(|_| vmm::groups::in_force(folder)),
         pid,
         boot_id: row.boot_id,

@@ -23,11 +23,11 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use associate::carry_udp;
-pub use bound::Bound;
+pub use bound::{Bound, is_no_address};
 pub use framed::Framed;
 pub use join::join;
 pub use listen::carry_tcp;
-pub use slots::{Slot, Slots, VmSlots};
+pub use slots::{Slot, Slots, Usage, VmSlots};
 pub use socket::join_socket;
 
 /// What `POST /v1/forward` upgrades to, on the agent's API and on the host's alike.

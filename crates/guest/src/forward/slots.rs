@@ -38,11 +38,23 @@ struct OneVm {
     refused: Mutex<Refused>,
 }
 
-/// Connections refused since the last line of the log about it.
+/// Connections refused: in all, and since the last line of the log about it.
 #[derive(Debug, Default)]
 struct Refused {
+    total: u64,
     count: u64,
     logged: Option<Instant>,
+}
+
+/// How many of a VM's slots are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Connections that are carried now.
+    pub open: usize,
+    /// At so many of them the next is refused.
+    pub most: usize,
+    /// How many were refused since the ports are there.
+    pub refused: u64,
 }
 
 impl Slots {
@@ -60,6 +72,19 @@ impl Slots {
             reserve: descriptors - descriptors / 4,
             vms: Arc::default(),
         }
+    }
+
+    /// How many slots of the VM of that id are taken; `None` where no port of it is open to connections.
+    #[must_use]
+    pub fn usage(&self, id: &str) -> Option<Usage> {
+        let vms = self.vms.lock().unwrap_or_else(PoisonError::into_inner);
+        let vm = vms.get(id)?.upgrade()?;
+        let refused = vm.refused.lock().unwrap_or_else(PoisonError::into_inner).total;
+        Some(Usage {
+            open: self.per_vm.saturating_sub(vm.free.available_permits()),
+            most: self.per_vm,
+            refused,
+        })
     }
 
     /// The slots of one VM, `name` in the log; shared by all callers with the same `id`.
@@ -126,6 +151,7 @@ impl VmSlots {
 impl OneVm {
     fn count_refusal(&self) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.total += 1;
         refused.count += 1;
         if refused.logged.is_none_or(|logged| logged.elapsed() >= QUIET) {
             tracing::warn!(
@@ -133,10 +159,7 @@ impl OneVm {
                 refused = refused.count,
                 "too many connections to ports of VMs; resetting new ones"
             );
-            *refused = Refused {
-                count: 0,
-                logged: Some(Instant::now()),
-            };
+            (refused.count, refused.logged) = (0, Some(Instant::now()));
         }
     }
 }
@@ -206,5 +229,12 @@ mod tests {
         }
         let vm = slots.for_vm("a", "a").vm;
         assert_eq!(vm.refused.lock().unwrap().count, 1_000);
+        let usage = Usage {
+            open: 1,
+            most: 1,
+            refused: 1_001,
+        };
+        assert_eq!(slots.usage("a"), Some(usage));
+        assert_eq!(slots.usage("b"), None);
     }
 }

@@ -50,7 +50,7 @@ pub fn vm(id: &str, name: &str) -> VmRow {
         env: BTreeMap::from([("A".to_owned(), "b = \"c\"\nd".to_owned())]),
         publish: vec![PublishedPort {
             udp: true,
-            address: "::1".parse().unwrap(),
+            address: Some("::1".parse().unwrap()),
             host: 5353,
             guest: 53,
         }],

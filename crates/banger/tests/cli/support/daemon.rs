@@ -280,6 +280,7 @@ pub fn vm(name: &str, digit: char, state: VmState) -> Vm {
         vmm_reason: "no KVM: the CPU offers no virtualisation".into(),
         pid: running.then_some(4242),
         limits: running.then(|| "process limits, system calls".into()),
+        connections: None,
         boot_id: running.then(|| "5f1b5b0e-7a3c-4f0e-9a55-0d6f4b1f2a33".into()),
         ephemeral: false,
         created_at: created,
