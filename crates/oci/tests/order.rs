@@ -100,7 +100,7 @@ fn the_last_member_of_a_path_counts_with_what_came_in_it() {
         ),
     ] {
         let layer = layer.finish();
-        assert_eq!(whole(&[layer.clone()]), expected, "{what}");
+        assert_eq!(whole(std::slice::from_ref(&layer)), expected, "{what}");
         // Nor does it matter whether the layer is the oldest one, or the newest.
         let older = Tar::new().dir("older").file("older/x", "0").finish();
         let newer = Tar::new().file("newer", "9").finish();

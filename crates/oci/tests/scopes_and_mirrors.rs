@@ -170,7 +170,7 @@ fn a_mirror_keeps_repositories_below_its_project_or_its_own_api() {
         }];
         let address = registry.address.to_string();
         let (pulled, told) = pull(&registry, |options| {
-            drop(options.mirrors.insert(address, mirrors))
+            drop(options.mirrors.insert(address, mirrors));
         });
         pulled.unwrap_or_else(|error| panic!("{path}: {error}"));
         assert_eq!(told, Vec::<String>::new(), "{path}");
@@ -202,7 +202,7 @@ fn a_mirror_that_does_not_serve_is_told_of_once_with_the_reason() {
         .collect();
     let address = registry.address.to_string();
     let (pulled, told) = pull(&registry, |options| {
-        drop(options.mirrors.insert(address, mirrors))
+        drop(options.mirrors.insert(address, mirrors));
     });
     pulled.unwrap();
     let [unreachable, refused, access] = told.as_slice() else {

@@ -264,9 +264,9 @@ mod tests {
             let address = rustix::net::getsockname(&listener).unwrap();
             let address = SocketAddr::try_from(address).unwrap();
             // The kernel lets one more in than was asked for, and what is not answered stays under way.
-            let queued = (0..3).filter_map(|_| match begin(address).unwrap() {
-                Begun::UnderWay(socket) => Some(socket),
-                Begun::Done(stream) => Some(stream.into()),
+            let queued = (0..3).map(|_| match begin(address).unwrap() {
+                Begun::UnderWay(socket) => socket,
+                Begun::Done(stream) => stream.into(),
             });
             let queued: Vec<OwnedFd> = queued.collect();
             while queued.iter().filter(|socket| outcome(socket).unwrap()).count() == 0 {

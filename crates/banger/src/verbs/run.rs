@@ -219,7 +219,13 @@ fn plan(args: &RunArgs) -> Result<Option<Plan>, Failure> {
         }
         return Ok(None);
     };
-    let plan = Plan::of(path, &args.choice, ModeArg::default(), args.user.as_deref(), "NAME");
+    let plan = Plan::of(
+        path,
+        &args.choice,
+        ModeArg::default(),
+        args.user.as_deref(),
+        "NAME",
+    );
     plan.map(Some).map_err(|failure| match image_in_place_of(path) {
         Some(image) => failure.with_hint(format!(
             "PATH is a folder of this host; `banger vm run --image {image}` starts from an image, and a command comes after `--`"

@@ -23,12 +23,12 @@ pub(crate) async fn unless_unread(State(app): State<App>, request: Request, next
 fn goes_by_it(request: &Request) -> bool {
     let path = request.uri().path().trim_start_matches("/v1/");
     let words: Vec<&str> = path.split('/').collect();
-    match (request.method(), words.as_slice()) {
+    matches!(
+        (request.method(), words.as_slice()),
         (&Method::POST, ["vms"] | ["vms", _, "start" | "restart"])
-        | (&Method::POST | &Method::PUT, ["images" | "kernels", ..])
-        | (_, ["catalog", ..] | ["ssh"] | ["vms", _, "ssh"]) => true,
-        _ => false,
-    }
+            | (&Method::POST | &Method::PUT, ["images" | "kernels", ..])
+            | (_, ["catalog", ..] | ["ssh"] | ["vms", _, "ssh"])
+    )
 }
 
 #[cfg(test)]
