@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -217,4 +219,39 @@ fn a_mirror_that_does_not_serve_is_told_of_once_with_the_reason() {
         "{refused}"
     );
     assert!(access.contains("refuses access to some/image"), "{access}");
+}
+
+#[test]
+fn a_mirror_that_cannot_be_reached_is_tried_once() {
+    let image = image();
+    let registry = Server::of_image(&image);
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = gone.local_addr().unwrap().to_string();
+    let counting = std::thread::spawn(move || {
+        // The last connection is the test's own.
+        gone.incoming()
+            .take_while(|stream| is_cut_off(stream.as_ref().unwrap()))
+            .count()
+    });
+    let mirrors = vec![Mirror {
+        host: host.clone(),
+        path: String::new(),
+        plain_http: true,
+    }];
+    let address = registry.address.to_string();
+    let (pulled, told) = pull(&registry, |options| {
+        options.patience.tries = 5;
+        drop(options.mirrors.insert(address, mirrors));
+    });
+    pulled.unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    TcpStream::connect(&host).unwrap().write_all(b"end").unwrap();
+    assert_eq!(counting.join().unwrap(), 1);
+}
+
+/// Closes a connection before anything is answered, unless it is the one that ends the test.
+fn is_cut_off(mut stream: &TcpStream) -> bool {
+    let mut start = [0; 3];
+    stream.read_exact(&mut start).unwrap();
+    &start != b"end"
 }

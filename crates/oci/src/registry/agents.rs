@@ -95,6 +95,7 @@ mod tests {
             plain_http,
             login: None,
             realms: vec!["auth.example".to_owned(), "r.example:5001".to_owned()],
+            is_mirror: false,
             dead: false.into(),
             told: false.into(),
         }

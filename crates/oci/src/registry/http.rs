@@ -77,6 +77,8 @@ pub(super) struct Endpoint {
     pub(super) login: Option<Login>,
     /// Hosts of token servers that the user lets the login go to.
     pub(super) realms: Vec<String>,
+    /// Whether the registry itself is asked where it does not serve.
+    pub(super) is_mirror: bool,
     /// It could not be reached in this pull: others are asked first from then on.
     pub(super) dead: AtomicBool,
     /// Its failure has been told of.
@@ -194,10 +196,10 @@ impl<'p> Http<'p> {
             }
             Again::After(wait) => wait,
         };
-        if tries >= self.patience.tries {
-            if matches!(error, OciError::Unreachable { .. }) {
-                endpoint.dead.store(true, Ordering::Relaxed);
-            }
+        let is_unreachable = matches!(error, OciError::Unreachable { .. });
+        // What a mirror does not serve the registry does, which may be waited for as long as each of its tries takes.
+        if tries >= self.patience.tries || is_unreachable && endpoint.is_mirror {
+            endpoint.dead.fetch_or(is_unreachable, Ordering::Relaxed);
             return Err(error);
         }
         tracing::debug!(host = endpoint.name, ?pause, "trying again");

@@ -112,6 +112,7 @@ impl Registry {
                 plain_http: mirror.plain_http,
                 login: login(&mirror.host),
                 realms: realms(&mirror.host),
+                is_mirror: true,
                 dead: false.into(),
                 told: false.into(),
             })
@@ -123,6 +124,7 @@ impl Registry {
             plain_http: self.options.plain_http,
             login: login(reference.host()),
             realms: realms(reference.host()),
+            is_mirror: false,
             dead: false.into(),
             told: false.into(),
         });

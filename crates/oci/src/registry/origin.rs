@@ -118,6 +118,7 @@ mod tests {
             plain_http,
             login: None,
             realms: realms.iter().map(|realm| (*realm).to_owned()).collect(),
+            is_mirror: false,
             dead: false.into(),
             told: false.into(),
         }

@@ -80,6 +80,9 @@ impl RegistryLie {
                 | Self::SameFile
                 | Self::NamesInText
                 | Self::OddVariables
+                | Self::BadVariable
+                | Self::HugeCommand
+                | Self::ManyLabels
                 | Self::LongHistory
                 | Self::LabelsInText
                 | Self::MirrorWantsLogin
