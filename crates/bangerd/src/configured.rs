@@ -44,7 +44,7 @@ impl ConfigurationFile {
                 .network
                 .allow
                 .iter()
-                .filter_map(|network| Subnet::of(network.first(), network.prefix()))
+                .filter_map(|network| Subnet::of(network.first().into(), network.prefix()))
                 .collect(),
             insecure_builtin: config.network.insecure_builtin,
         };

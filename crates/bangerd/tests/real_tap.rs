@@ -61,7 +61,7 @@ async fn daemon() {
             passt: None,
             program: Some(env!("CARGO_BIN_EXE_bangerd").into()),
             open: allowed
-                .map(|network| Subnet::of(network.first(), network.prefix()).unwrap())
+                .map(|network| Subnet::of(network.first().into(), network.prefix()).unwrap())
                 .collect(),
             insecure_builtin: false,
         },

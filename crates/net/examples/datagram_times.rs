@@ -86,8 +86,8 @@ async fn measure(passt: &Path, exchanges: usize) {
     plain.connect((address, port)).unwrap();
     tell("sockets", &mut plain, exchanges);
 
-    let open = Subnet::of(address, 32).unwrap();
-    let network = start_user(folder.path(), Binaries { passt, own: None }, &[open])
+    let open = Subnet::of(address.into(), 32).unwrap();
+    let network = start_user(folder.path(), Binaries { passt, own: None }, &[open], None)
         .await
         .unwrap();
     tell("relay", &mut of_guest(network, address, port), exchanges);

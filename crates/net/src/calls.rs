@@ -86,6 +86,7 @@ pub(crate) fn relay() -> io::Result<SystemCalls> {
     for (family, kind, protocol) in [
         (libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_UDP),
         (libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_ICMP),
+        (libc::AF_INET6, libc::SOCK_DGRAM, libc::IPPROTO_ICMPV6),
         // To resolvers.
         (libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_TCP),
         (libc::AF_INET6, libc::SOCK_DGRAM, libc::IPPROTO_UDP),
@@ -142,6 +143,7 @@ mod tests {
                     (AddressFamily::INET, SocketType::STREAM, ipproto::TCP),
                     (AddressFamily::INET6, SocketType::STREAM, ipproto::TCP),
                     (AddressFamily::INET6, SocketType::DGRAM, ipproto::UDP),
+                    (AddressFamily::INET6, SocketType::DGRAM, ipproto::ICMPV6),
                 ] {
                     drop(socket_with(family, kind, flags, Some(protocol)));
                 }

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!  what  kind  guest's port  peer     peer's port  payload
-//!  1     1     2             4        2            up to the largest datagram
+//!  1     1     2             16       2            up to the largest datagram
 //! ```
+//!
+//! A peer of IPv4 is written as IPv6 maps it (RFC 4291, 2.5.5.2), so that no peer of IPv6 can be such a one.
 //!
 //! Neither trusts the other: a message that is none is an error, and the relay holds the policy once more.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -16,7 +18,7 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 
 /// Length of what stands before the payload.
-pub(crate) const HEAD: usize = 10;
+pub(crate) const HEAD: usize = 22;
 /// No message is longer: the longest packet, and what stands before it.
 pub(crate) const LONGEST: usize = HEAD + 65_535;
 /// What may be under way, in bytes as the kernel counts them; as much as any process may ask for by default. Answers come in
@@ -43,7 +45,7 @@ pub(crate) struct Flow {
     /// The guest's port, or the number that its echoes carry.
     pub(crate) guest: u16,
     /// Whom the guest speaks with.
-    pub(crate) peer: Ipv4Addr,
+    pub(crate) peer: IpAddr,
     /// The peer's port; 0 for echoes.
     pub(crate) port: u16,
 }
@@ -68,17 +70,22 @@ pub(crate) fn head(flow: &Flow, what: What) -> [u8; HEAD] {
         Kind::Echo => 1,
         Kind::Segment => 2,
     };
-    let ([a, b], [c, d, e, f], [g, h]) = (
-        flow.guest.to_be_bytes(),
-        flow.peer.octets(),
-        flow.port.to_be_bytes(),
-    );
-    [what, kind, a, b, c, d, e, f, g, h]
+    let peer = match flow.peer {
+        IpAddr::V4(peer) => peer.to_ipv6_mapped(),
+        IpAddr::V6(peer) => peer,
+    };
+    let mut head = [0; HEAD];
+    head[..2].copy_from_slice(&[what, kind]);
+    head[2..4].copy_from_slice(&flow.guest.to_be_bytes());
+    head[4..20].copy_from_slice(&peer.octets());
+    head[20..].copy_from_slice(&flow.port.to_be_bytes());
+    head
 }
 
 /// Reads a message.
 pub(crate) fn parse(message: &[u8]) -> Option<(Flow, What, &[u8])> {
-    let (&[what, kind, a, b, c, d, e, f, g, h], payload) = message.split_first_chunk()?;
+    let (&[what, kind, a, b, peer @ .., c, d], payload) = message.split_first_chunk::<HEAD>()?;
+    let peer: [u8; 16] = peer;
     let what = match what {
         0 => What::Data,
         code if code & 0x80 != 0 => What::Unreachable(code & 0x7f),
@@ -93,8 +100,8 @@ pub(crate) fn parse(message: &[u8]) -> Option<(Flow, What, &[u8])> {
     let flow = Flow {
         kind,
         guest: u16::from_be_bytes([a, b]),
-        peer: [c, d, e, f].into(),
-        port: u16::from_be_bytes([g, h]),
+        peer: Ipv6Addr::from(peer).to_canonical(),
+        port: u16::from_be_bytes([c, d]),
     };
     Some((flow, what, payload))
 }
@@ -149,9 +156,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_message_is_read_as_it_was_written(guest: u16, peer: u32, port: u16, kind in 0..3_usize, code in prop::option::of(0..128_u8), payload: Vec<u8>) {
+        fn a_message_is_read_as_it_was_written(guest: u16, v4: u32, v6: u128, is_v6: bool, port: u16, kind in 0..3_usize, code in prop::option::of(0..128_u8), payload: Vec<u8>) {
             let kind = [Kind::Datagram, Kind::Echo, Kind::Segment][kind];
-            let flow = Flow { kind, guest, peer: peer.into(), port };
+            let peer = if is_v6 { Ipv6Addr::from(v6).to_canonical() } else { std::net::Ipv4Addr::from(v4).into() };
+            let flow = Flow { kind, guest, peer, port };
             let what = code.map_or(What::Data, What::Unreachable);
             let message = [&head(&flow, what)[..], &payload].concat();
             prop_assert_eq!(parse(&message), Some((flow, what, &payload[..])));
@@ -165,14 +173,23 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_none() {
-        for bad in [
-            &[0; 9][..],
-            &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-            &[0, 3, 0, 0, 0, 0, 0, 0, 0, 0],
-            b"",
-        ] {
+        let with = |at: usize, value: u8| {
+            let mut message = [0; HEAD];
+            message[at] = value;
+            message
+        };
+        assert!(parse(&with(1, 2)).is_some());
+        for bad in [&[0; HEAD - 1][..], &with(0, 1), &with(1, 3), b""] {
             assert_eq!(parse(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_peer_of_ipv4_is_one_however_it_is_written() {
+        let mut message = [0; HEAD];
+        message[14..20].copy_from_slice(&[0xff, 0xff, 127, 0, 0, 1]);
+        let (flow, ..) = parse(&message).unwrap();
+        assert_eq!(flow.peer, IpAddr::from([127, 0, 0, 1]));
     }
 
     #[test]

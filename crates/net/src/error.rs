@@ -15,6 +15,9 @@ pub enum NetError {
     /// The host's own addresses cannot be looked up.
     #[error("cannot find out which networks this host is on")]
     Host(#[source] io::Error),
+    /// It cannot be noted whether the guest has IPv6.
+    #[error("cannot note in the VM's folder whether its network has IPv6")]
+    Plan(#[source] io::Error),
     /// The list of the host's resolvers could not be handed to the relay.
     #[error("cannot write the list of this host's resolvers")]
     Resolvers(#[source] io::Error),

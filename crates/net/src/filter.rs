@@ -6,5 +6,6 @@ pub(crate) mod carry;
 mod frames;
 mod handover;
 mod judge;
+mod neighbours;
 mod refusal;
 mod repeats;

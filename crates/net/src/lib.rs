@@ -19,6 +19,10 @@
 //! options say, so a filter of ours stands before it, and the relay holds the same policy once more. Since the filter sees
 //! the frames outside the VM, root in the guest cannot get around it.
 //!
+//! IPv6 goes the same ways where it is asked for and the host has it ([`HostIpv6`]); without that none of its frames
+//! passes. The guest's addresses are given to it: nothing advertises a router, and its search for the gateway's hardware
+//! address is answered by the filter.
+//!
 //! Nor does the guest reach private networks (RFC 1918, RFC 6598), those that the host's interfaces were on when the
 //! network was started, or the host by any of its addresses, unless they are opened for it.
 //!
@@ -48,8 +52,10 @@ mod user;
 
 pub use error::NetError;
 pub use find::find_passt;
+pub use host::ipv6::{HostIpv6, NoIpv6};
+pub use host::nat64::NotKnown;
 pub use inside::serve_network_if_asked;
-pub use plan::{UserPlan, mac_for, user_plan};
+pub use plan::{Ipv6Plan, UserPlan, ipv6_plan, mac_for, user_plan};
 pub use resolver::HostResolver;
 pub use resolver_list::follow_resolvers;
 pub use subnet::Subnet;

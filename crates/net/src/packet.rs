@@ -1,4 +1,7 @@
-//! IPv4 packets (RFC 791) in Ethernet frames: what is looked at of a guest's, and making those that a guest gets.
+//! IPv4 packets (RFC 791) in Ethernet frames: what is looked at of a guest's, and making those that a guest gets. Those of
+//! [`ipv6`] are apart.
+
+pub(crate) mod ipv6;
 
 use std::net::Ipv4Addr;
 

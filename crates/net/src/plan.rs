@@ -1,8 +1,14 @@
 //! What the guest and the VMM are told about user mode.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
-use crate::addresses::{GATEWAY, GUEST, MTU, PREFIX, RESOLVER};
+use crate::addresses::{GATEWAY, GATEWAY_V6, GUEST, GUEST_V6, MTU, PREFIX, PREFIX_V6, RESOLVER};
+
+/// A file in the VM's folder that is there while its network has IPv6.
+const IPV6: &str = "ipv6";
 
 /// What a guest's `eth0` is given in user mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +37,38 @@ pub fn user_plan() -> UserPlan {
         gateway: GATEWAY,
         dns: vec![RESOLVER.into()],
         mtu: MTU,
+    }
+}
+
+/// What a guest's `eth0` is given besides where it has IPv6.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ipv6Plan {
+    /// Address of the guest.
+    pub address: Ipv6Addr,
+    /// Length of the network prefix in bits.
+    pub prefix: u8,
+    /// Default gateway.
+    pub gateway: Ipv6Addr,
+}
+
+/// The plan of IPv6 for the VM whose folder this is; none where its network has none.
+pub fn ipv6_plan(folder: &Path) -> Option<Ipv6Plan> {
+    folder.join(IPV6).exists().then_some(Ipv6Plan {
+        address: GUEST_V6,
+        prefix: PREFIX_V6,
+        gateway: GATEWAY_V6,
+    })
+}
+
+/// Notes whether a VM's network has IPv6: the next daemon gives the guest what this one did.
+pub(crate) fn note_ipv6(folder: &Path, has: bool) -> io::Result<()> {
+    let path = folder.join(IPV6);
+    if has {
+        return fs::write(path, "");
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -79,5 +117,21 @@ mod tests {
                 .into_iter()
                 .all(|address| network(address) == network(plan.address))
         );
+    }
+
+    #[test]
+    fn a_guest_is_told_of_ipv6_as_long_as_its_network_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(ipv6_plan(folder.path()), None);
+        for _ in 0..2 {
+            note_ipv6(folder.path(), true).unwrap();
+            let plan = ipv6_plan(folder.path()).unwrap();
+            let network = |address: Ipv6Addr| address.to_bits() >> (128 - plan.prefix);
+            assert_eq!(network(plan.gateway), network(plan.address));
+        }
+        for _ in 0..2 {
+            note_ipv6(folder.path(), false).unwrap();
+            assert_eq!(ipv6_plan(folder.path()), None);
+        }
     }
 }

@@ -12,11 +12,11 @@ use std::path::Path;
 
 use process::{Confinement, Launch, Limits, Started};
 
+use crate::NetError;
 use crate::inside::{FILTER, RELAY};
 use crate::messages::Messages;
 use crate::policy::Policy;
 use crate::relay::{flows, names};
-use crate::{NetError, Subnet};
 
 /// Descriptors that a program of these has besides those of flows.
 const DESCRIPTORS: u64 = 32;
@@ -32,10 +32,8 @@ pub(crate) struct Programs<'a> {
     pub(crate) program: &'a Path,
     /// The VM's folder.
     pub(crate) folder: &'a Path,
-    /// Networks that are closed to the guest besides those that always are.
-    pub(crate) closed: &'a [Subnet],
-    /// Networks that are open to it all the same.
-    pub(crate) open: &'a [Subnet],
+    /// What is closed to the guest and what is open.
+    pub(crate) policy: &'a Policy,
 }
 
 impl Programs<'_> {
@@ -51,7 +49,7 @@ impl Programs<'_> {
             let number = launch.pass(side);
             launch.argument(number.to_string());
         }
-        launch.arguments(Policy::arguments(self.closed, self.open));
+        launch.arguments(self.policy.arguments());
         launch.confine(self.confinement()?);
         launch.start().await.map_err(NetError::FilterStart)
     }
@@ -70,7 +68,7 @@ impl Programs<'_> {
             let number = launch.pass(descriptor);
             launch.argument(number.to_string());
         }
-        launch.arguments(Policy::arguments(self.closed, self.open));
+        launch.arguments(self.policy.arguments());
         let mut confinement = self.confinement()?;
         confinement.keep_network();
         launch.confine(confinement);

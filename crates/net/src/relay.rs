@@ -16,6 +16,7 @@ pub(crate) mod socket;
 
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,7 @@ use flows::Flows;
 use names::{Asker, MARK, Names, Outcome};
 use socket::{PORT, Received, Socket, code, peer};
 
+const THE_RESOLVER: IpAddr = IpAddr::V4(RESOLVER);
 /// Stands for the channel among the places of flows.
 const CHANNEL: u64 = u64::MAX;
 /// So much is taken from one place before the others get their turn.
@@ -154,7 +156,7 @@ impl<'a> Relay<'a> {
             let flow = Flow {
                 kind: Kind::Segment,
                 guest,
-                peer: RESOLVER,
+                peer: THE_RESOLVER,
                 port: DNS,
             };
             say(
@@ -215,10 +217,10 @@ impl<'a> Relay<'a> {
             return Ok(());
         }
         match (flow.kind, flow.peer) {
-            (Kind::Datagram, RESOLVER) => {
+            (Kind::Datagram, THE_RESOLVER) => {
                 return Ok(self.names.ask(&self.events, Asker::Flow(flow), payload, now)?);
             }
-            (Kind::Segment, RESOLVER) => {
+            (Kind::Segment, THE_RESOLVER) => {
                 let connections = match &mut self.connections {
                     Some(connections) => connections,
                     none => none.insert(Connections::new(now)?),
@@ -336,6 +338,8 @@ fn timespec(duration: Duration) -> Timespec {
 
 #[cfg(test)]
 mod tests {
+    mod ipv6;
+
     use std::net::{Ipv4Addr, UdpSocket};
     use std::thread;
 
@@ -343,13 +347,14 @@ mod tests {
 
     /// Runs `test` with the filter's end of a relay that knows of no resolver; gives how the relay ended.
     fn with_relay(test: impl FnOnce(BorrowedFd<'_>)) -> io::Result<()> {
+        with_relay_by(Policy::default(), test)
+    }
+
+    fn with_relay_by(policy: Policy, test: impl FnOnce(BorrowedFd<'_>)) -> io::Result<()> {
         let (relay, filter) = channel::pair().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let resolvers = crate::resolver_list::hand_over(folder.path(), &[]).unwrap();
-        let running = thread::spawn(move || {
-            let policy = Policy::default();
-            Relay::new(relay.as_fd(), &policy, resolvers)?.run()
-        });
+        let running = thread::spawn(move || Relay::new(relay.as_fd(), &policy, resolvers)?.run());
         test(filter.as_fd());
         drop(filter);
         running.join().unwrap()
@@ -365,7 +370,7 @@ mod tests {
         Flow {
             kind: Kind::Datagram,
             guest: 20_000,
-            peer: RESOLVER,
+            peer: THE_RESOLVER,
             port,
         }
     }
@@ -405,7 +410,7 @@ mod tests {
                         filter,
                         &Flow {
                             kind,
-                            peer: peer.into(),
+                            peer: IpAddr::from(peer),
                             ..question(port)
                         },
                     );

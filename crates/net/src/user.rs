@@ -10,18 +10,17 @@ use process::{
     Confinement, Ending, Handle, Launch, Limits, ProcessError, Signal, Started, read_record, remove_record,
 };
 
-use crate::addresses::{GATEWAY, GUEST, MTU, PREFIX};
+use crate::addresses::{GATEWAY, GATEWAY_MAC, GATEWAY_V6, GUEST, GUEST_V6, MTU, PREFIX};
 use crate::messages::Messages;
+use crate::policy::Policy;
 use crate::programs::{Programs, number_of};
 use crate::ready::until_it_answers;
-use crate::{HostResolver, NetError, Subnet, channel, host, resolver_list};
+use crate::{HostIpv6, HostResolver, NetError, Subnet, channel, host, plan, resolver_list};
 
 const PASST_RECORD: &str = "passt.json";
 const FILTER_RECORD: &str = "frame-filter.json";
 const RELAY_RECORD: &str = "relay.json";
 const LOG: &str = "passt.log";
-/// What the guest takes for its gateway's.
-const GATEWAY_MAC: &str = "52:55:0a:00:02:02";
 /// passt keeps its log below this many bytes.
 const LARGEST_LOG: u32 = 256 << 10;
 /// Most bytes of what it says, and of any file that it writes.
@@ -56,7 +55,8 @@ pub struct Binaries<'a> {
 ///
 /// The processes are told of in `<folder>/passt.json`, `<folder>/relay.json` and `<folder>/frame-filter.json`; passt logs
 /// to `<folder>/passt.log`. They outlive the caller, and end when the VMM's end is closed or by [`stop`]. The networks of
-/// `open` are open to the guest although they are private or the host's; nothing opens the host's loopback.
+/// `open` are open to the guest although they are private or the host's; nothing opens the host's loopback. The guest has
+/// IPv6 if `ipv6` is given, and [`crate::ipv6_plan`] says so from then on.
 ///
 /// # Errors
 /// Nothing runs and no record is left then.
@@ -64,18 +64,25 @@ pub async fn start_user(
     folder: &Path,
     binaries: Binaries<'_>,
     open: &[Subnet],
+    ipv6: Option<&HostIpv6>,
 ) -> Result<UserNetwork, NetError> {
     stop(folder).await?;
+    plan::note_ipv6(folder, ipv6.is_some()).map_err(NetError::Plan)?;
     let (socket, vmm_side) = UnixStream::pair().map_err(NetError::Socket)?;
     let (passt_side, passt_socket) = UnixStream::pair().map_err(NetError::Socket)?;
     let (relay_side, filter_side) = channel::pair().map_err(NetError::Socket)?;
     let messages = || Messages::new().map_err(NetError::Messages);
     let (said_by_passt, said_by_relay, said_by_filter) = (messages()?, messages()?, messages()?);
+    let policy = Policy {
+        ipv6: ipv6.is_some(),
+        closed: host::networks(ipv6.is_some()).map_err(NetError::Host)?,
+        open: open.to_vec(),
+        shut: ipv6.map(|ipv6| ipv6.translated.clone()).unwrap_or_default(),
+    };
     let programs = Programs {
         program: binaries.own.unwrap_or(Path::new("/proc/self/exe")),
         folder,
-        closed: &host::networks().map_err(NetError::Host)?,
-        open,
+        policy: &policy,
     };
     let resolvers =
         resolver_list::hand_over(folder, &HostResolver::read().servers).map_err(NetError::Resolvers)?;
@@ -89,6 +96,7 @@ pub async fn start_user(
             binaries.passt,
             &said_by_passt,
             passt_socket,
+            ipv6,
         ),
         programs.relay(&relay_record, &said_by_relay, relay_side, resolvers),
         programs.filter(
@@ -140,6 +148,7 @@ async fn start_passt(
     passt: &Path,
     messages: &Messages,
     socket: UnixStream,
+    ipv6: Option<&HostIpv6>,
 ) -> Result<Started, NetError> {
     let mut launch = Launch::new(passt, folder, record);
     launch.limit(Limits {
@@ -152,8 +161,11 @@ async fn start_passt(
     let number = launch.pass(socket.into());
     launch.arguments(["--fd", &number.to_string()]);
     launch.arguments(ARGUMENTS);
-    for (option, value) in values() {
+    for (option, value) in values(ipv6) {
         launch.arguments([option, &value]);
+    }
+    if ipv6.is_none() {
+        launch.argument("--ipv4-only");
     }
     // By itself it becomes `nobody` where root starts it, as other services are, each of which could end it.
     let own = number_of(folder).and_then(Confinement::id_to_become);
@@ -168,16 +180,11 @@ async fn start_passt(
 
 /// What needs no value.
 ///
-/// The agent sets the guest up, so passt's own ways of doing that are off. IPv4 only: the plan has no IPv6, and
-/// what is off cannot be a way around the rules. `-i lo`: passt takes an interface only to learn addresses that
-/// are given here; by default it would want one with a default route, and a VM must start on a host without.
-/// No datagrams and no pings: passt before 2024 binds sockets for them that take what anybody sends, so they are the
-/// relay's; the filter hands passt none.
-const ARGUMENTS: [&str; 14] = [
+/// The agent sets the guest up, so passt's own ways of doing that are off, of IPv6 too: the guest's search for its gateway is
+/// answered by the filter. No datagrams and no pings: passt before 2024 binds sockets for them that take what anybody sends,
+/// so they are the relay's; the filter hands passt none.
+const ARGUMENTS: [&str; 11] = [
     "--foreground",
-    "--ipv4-only",
-    "--interface",
-    "lo",
     "--no-map-gw",
     "--no-dhcp",
     "--no-dhcpv6",
@@ -190,16 +197,31 @@ const ARGUMENTS: [&str; 14] = [
     "none",
 ];
 
-fn values() -> [(&'static str, String); 7] {
-    [
+/// What needs one.
+///
+/// passt takes an interface only to learn addresses that are given here; by default it would want one with a default route,
+/// and a VM must start on a host without. The loopback will do, but for IPv6, which passt has only with an interface that has
+/// a link-local address. Without IPv6 there is none at all (`--ipv4-only`): what is off cannot be a way around the rules.
+fn values(ipv6: Option<&HostIpv6>) -> Vec<(&'static str, String)> {
+    let mac = GATEWAY_MAC.map(|byte| format!("{byte:02x}")).join(":");
+    let mut values = vec![
+        (
+            "--interface",
+            ipv6.map_or("lo", |ipv6| &ipv6.interface).to_owned(),
+        ),
         ("--address", GUEST.to_string()),
         ("--netmask", PREFIX.to_string()),
         ("--gateway", GATEWAY.to_string()),
-        ("--mac-addr", GATEWAY_MAC.into()),
+        ("--mac-addr", mac),
         ("--mtu", MTU.to_string()),
         ("--log-file", LOG.into()),
         ("--log-size", LARGEST_LOG.to_string()),
-    ]
+    ];
+    if ipv6.is_some() {
+        values.push(("--address", GUEST_V6.to_string()));
+        values.push(("--gateway", GATEWAY_V6.to_string()));
+    }
+    values
 }
 
 /// What is said of where several parts have ended before anybody looked.
@@ -284,6 +306,7 @@ pub async fn stop(folder: &Path) -> Result<(), NetError> {
         stopped = stopped.and(end(folder.join(record)).await);
     }
     resolver_list::remove(folder);
+    let _ = plan::note_ipv6(folder, false);
     stopped
 }
 

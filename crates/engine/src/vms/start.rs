@@ -168,7 +168,7 @@ impl Step<Start> for ConnectNetwork {
                         passt: &passt,
                         own: program.as_deref(),
                     };
-                    let network = net::start_user(&start.inputs.folder, binaries, open).await?;
+                    let network = net::start_user(&start.inputs.folder, binaries, open, None).await?;
                     NetworkDevice::Socket {
                         socket: network.socket.into(),
                         mac,

@@ -48,7 +48,7 @@ impl Service {
 
     /// What a host opens to its guests for it.
     pub fn subnet(&self) -> Subnet {
-        Subnet::of(*self.address.ip(), 32).unwrap()
+        Subnet::of((*self.address.ip()).into(), 32).unwrap()
     }
 
     pub async fn answer_a_guest(self, engine: &Engine) {

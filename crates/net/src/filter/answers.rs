@@ -1,5 +1,9 @@
 //! What the relay has for the guest, as frames.
 
+mod ipv6;
+
+use std::net::{IpAddr, Ipv4Addr};
+
 use crate::addresses::{GATEWAY, GUEST};
 use crate::channel::{Flow, Kind, What};
 use crate::packet::{Ends, ICMP, TCP, UDP, checksum, frames, header, pseudo_header};
@@ -12,34 +16,35 @@ const UDP_HEADER: usize = 8;
 
 /// The frames that bring a message of the relay's to the guest; none where no frame could.
 pub(crate) fn frames_of(ends: Ends, identification: u16, flow: &Flow, what: What, payload: &[u8]) -> Vec<u8> {
+    let peer = match flow.peer {
+        IpAddr::V4(peer) => peer,
+        IpAddr::V6(peer) => return ipv6::frames_of(ends, identification, (flow, peer), what, payload),
+    };
     let frames = |from, protocol, packet: Option<Vec<u8>>| {
         packet.map_or_else(Vec::new, |packet| {
             frames(ends, from, protocol, identification, &packet)
         })
     };
     match (what, flow.kind) {
-        (What::Data, Kind::Datagram) => frames(flow.peer, UDP, datagram(flow, payload)),
+        (What::Data, Kind::Datagram) => frames(peer, UDP, datagram(flow, peer, payload)),
         (What::Data, Kind::Echo) => {
             let [high, low] = flow.guest.to_be_bytes();
             let message = [&[0, 0, 0, 0, high, low], payload].concat();
-            frames(flow.peer, ICMP, Some(summed(message, 2)))
+            frames(peer, ICMP, Some(summed(message, 2)))
         }
-        (What::Data, Kind::Segment) => frames(flow.peer, TCP, Some(payload.to_vec())),
+        (What::Data, Kind::Segment) => frames(peer, TCP, Some(payload.to_vec())),
         (What::Unreachable(code), _) => {
-            let from = if code == PORT { flow.peer } else { GATEWAY };
-            frames(from, ICMP, unreachable(flow, code, payload))
+            let from = if code == PORT { peer } else { GATEWAY };
+            frames(from, ICMP, unreachable(flow, peer, code, payload))
         }
     }
 }
 
-fn datagram(flow: &Flow, payload: &[u8]) -> Option<Vec<u8>> {
-    let length = u16::try_from(UDP_HEADER + payload.len()).ok()?;
-    let mut datagram = Vec::with_capacity(length.into());
-    for field in [flow.port, flow.guest, length, 0] {
-        datagram.extend(field.to_be_bytes());
-    }
-    datagram.extend(payload);
-    let sum = match checksum(&[&pseudo_header(flow.peer, GUEST, UDP, length), &datagram]) {
+fn datagram(flow: &Flow, peer: Ipv4Addr, payload: &[u8]) -> Option<Vec<u8>> {
+    let mut datagram = unsummed(flow, payload)?;
+    // It is that of the datagram.
+    let length = datagram.len() as u16;
+    let sum = match checksum(&[&pseudo_header(peer, GUEST, UDP, length), &datagram]) {
         // Zero says that there is none.
         [0, 0] => [0xff; 2],
         sum => sum,
@@ -48,20 +53,36 @@ fn datagram(flow: &Flow, payload: &[u8]) -> Option<Vec<u8>> {
     Some(datagram)
 }
 
-/// Quotes what was sent as far as a guest looks at it: the header, and the 8 bytes after it.
-fn unreachable(flow: &Flow, code: u8, sent: &[u8]) -> Option<Vec<u8>> {
+/// A datagram to the guest without its checksum.
+fn unsummed(flow: &Flow, payload: &[u8]) -> Option<Vec<u8>> {
+    let length = u16::try_from(UDP_HEADER + payload.len()).ok()?;
+    let mut datagram = Vec::with_capacity(length.into());
+    for field in [flow.port, flow.guest, length, 0] {
+        datagram.extend(field.to_be_bytes());
+    }
+    datagram.extend(payload);
+    Some(datagram)
+}
+
+/// What was sent, as far as a guest looks at it, is quoted: the header, and these 8 bytes after it.
+fn quoted(flow: &Flow, echo_request: u8, sent: &[u8]) -> Option<[u8; 8]> {
     let [a, b] = flow.guest.to_be_bytes();
     let [c, d] = flow.port.to_be_bytes();
-    let (protocol, quoted) = match flow.kind {
-        Kind::Datagram => (UDP, [a, b, c, d, 0, 8, 0, 0]),
+    match flow.kind {
+        Kind::Datagram => Some([a, b, c, d, 0, 8, 0, 0]),
         Kind::Echo => {
             let [high, low] = sent.first_chunk().copied().unwrap_or_default();
-            (ICMP, [ECHO_REQUEST, 0, 0, 0, a, b, high, low])
+            Some([echo_request, 0, 0, 0, a, b, high, low])
         }
         // A connection says itself what becomes of it.
-        Kind::Segment => return None,
-    };
-    let header = header(GUEST, flow.peer, protocol, quoted.len(), 0, 0)?;
+        Kind::Segment => None,
+    }
+}
+
+fn unreachable(flow: &Flow, peer: Ipv4Addr, code: u8, sent: &[u8]) -> Option<Vec<u8>> {
+    let quoted = quoted(flow, ECHO_REQUEST, sent)?;
+    let protocol = if flow.kind == Kind::Echo { ICMP } else { UDP };
+    let header = header(GUEST, peer, protocol, quoted.len(), 0, 0)?;
     let message = [&[UNREACHABLE, code, 0, 0, 0, 0, 0, 0][..], &header, &quoted].concat();
     Some(summed(message, 2))
 }
@@ -80,10 +101,11 @@ mod tests {
     use super::*;
     use crate::packet::{ETHERNET, PREFIX, Packet};
 
+    const PEER: Ipv4Addr = Ipv4Addr::new(9, 9, 9, 9);
     const FLOW: Flow = Flow {
         kind: Kind::Datagram,
         guest: 20_001,
-        peer: std::net::Ipv4Addr::new(9, 9, 9, 9),
+        peer: IpAddr::V4(PEER),
         port: 443,
     };
 
@@ -95,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_error_quotes_what_it_is_about() {
-        for (code, from) in [(3, FLOW.peer), (1, GATEWAY), (13, GATEWAY)] {
+        for (code, from) in [(3, PEER), (1, GATEWAY), (13, GATEWAY)] {
             let frame = frame(&FLOW, What::Unreachable(code), &[]);
             let packet = Packet::parse(&frame).unwrap();
             assert_eq!((packet.from, packet.to, packet.protocol), (from, GUEST, ICMP));
@@ -103,7 +125,7 @@ mod tests {
             assert_eq!(checksum(&[packet.payload()]), [0; 2]);
             let quoted = [&[0; ETHERNET], &packet.payload()[8..]].concat();
             let quoted = Packet::parse(&quoted).unwrap();
-            assert_eq!((quoted.from, quoted.to, quoted.protocol), (GUEST, FLOW.peer, UDP));
+            assert_eq!((quoted.from, quoted.to, quoted.protocol), (GUEST, PEER, UDP));
             assert_eq!(quoted.payload()[..4], [0x4e, 0x21, 1, 0xbb]);
         }
         let echo = Flow {
@@ -120,9 +142,9 @@ mod tests {
         fn answers_are_sound(payload in prop::collection::vec(any::<u8>(), 2..3000)) {
             let datagram = frame(&FLOW, What::Data, &payload);
             let packet = Packet::parse(&datagram).unwrap();
-            prop_assert!(packet.is_sound() && packet.protocol == UDP && packet.from == FLOW.peer);
+            prop_assert!(packet.is_sound() && packet.protocol == UDP && packet.from == PEER);
             let length = packet.payload().len() as u16;
-            let pseudo = pseudo_header(FLOW.peer, GUEST, UDP, length);
+            let pseudo = pseudo_header(PEER, GUEST, UDP, length);
             prop_assert_eq!(checksum(&[&pseudo, packet.payload()]), [0; 2]);
             prop_assert_eq!(&packet.payload()[..6], &[[1, 0xbb, 0x4e, 0x21], [0; 4]].concat()[..4].iter().copied().chain(length.to_be_bytes()).collect::<Vec<u8>>()[..]);
             prop_assert_eq!(&packet.payload()[8..], &payload);

@@ -14,6 +14,7 @@ use super::answers::frames_of;
 use super::frames::{Frames, LONGEST, each};
 use super::handover::{Handover, Incoming};
 use super::judge::{Way, way};
+use super::neighbours::answer_to;
 use super::refusal::refusal_of;
 use super::repeats::Repeats;
 use crate::channel::{self, Flow, What};
@@ -183,12 +184,14 @@ impl Guest<'_> {
                 }
                 self.relay(&flow, payload)
             }
-            Way::Refused => match refusal_of(&frame[PREFIX..]) {
-                Some(refusal) => lock(self.to_guest).write(&refusal),
-                None => Ok(()),
-            },
+            Way::Asks => self.tell(answer_to(&frame[PREFIX..])),
+            Way::Refused => self.tell(refusal_of(&frame[PREFIX..])),
             Way::Dropped => Ok(()),
         }
+    }
+
+    fn tell(&self, frame: Option<Vec<u8>>) -> io::Result<()> {
+        frame.map_or(Ok(()), |frame| lock(self.to_guest).write(&frame))
     }
 
     /// Waits until the relay has taken it, which always goes on reading: a guest that is fast is held back, not robbed.

@@ -1,7 +1,12 @@
 //! Which way a guest's frame goes. What is not known to be harmless goes nowhere.
 
+mod ipv6;
+
+use std::net::IpAddr;
+
 use crate::addresses::{GUEST, MTU, RESOLVER};
 use crate::channel::{Flow, Kind};
+use crate::packet::ipv6::ETHERTYPE as IPV6;
 use crate::packet::{ETHERNET, ICMP, Packet, TCP, UDP, checksum, pseudo_header};
 use crate::policy::{Policy, Verdict};
 
@@ -19,6 +24,8 @@ pub(super) enum Way<'a> {
     Passt,
     /// Its payload goes to the relay.
     Relay(Flow, &'a [u8]),
+    /// It asks for the gateway's hardware address, over IPv6.
+    Asks,
     /// It is dropped and the guest is told.
     Refused,
     /// It is dropped.
@@ -47,6 +54,7 @@ pub(super) fn way<'a>(policy: &Policy, frame: &'a [u8]) -> Way<'a> {
             let packet = Packet::parse(frame).filter(|packet| packet.from == GUEST);
             packet.map_or(Way::Dropped, |packet| of_packet(policy, &packet))
         }
+        Some(kind) if kind == IPV6 => ipv6::way(policy, frame),
         _ => Way::Dropped,
     }
 }
@@ -55,8 +63,8 @@ fn of_packet<'a>(policy: &Policy, packet: &Packet<'a>) -> Way<'a> {
     let ports = packet.payload().first_chunk().filter(|_| packet.is_first);
     let port = ports.map(|&[_, _, high, low]| u16::from_be_bytes([high, low]));
     let verdict = match (packet.protocol, port) {
-        (UDP | TCP, Some(port)) => policy.judge_port(packet.to, port),
-        _ => policy.judge(packet.to),
+        (UDP | TCP, Some(port)) => policy.judge_port(packet.to.into(), port),
+        _ => policy.judge(packet.to.into()),
     };
     if verdict != Verdict::Pass {
         return verdict.into();
@@ -78,22 +86,26 @@ fn of_packet<'a>(policy: &Policy, packet: &Packet<'a>) -> Way<'a> {
 }
 
 fn datagram<'a>(packet: &Packet<'a>) -> Option<(Flow, &'a [u8])> {
-    let (&[a, b, c, d, e, f, sum @ ..], _) = packet.payload().split_first_chunk::<UDP_HEADER>()?;
-    let length = u16::from_be_bytes([e, f]);
-    let datagram = packet.payload().get(..usize::from(length))?;
+    let &[.., a, b, sum_a, sum_b] = packet.payload().first_chunk::<UDP_HEADER>()?;
+    let length = u16::from_be_bytes([a, b]);
     let pseudo = pseudo_header(packet.from, packet.to, UDP, length);
+    let datagram = packet.payload().get(..usize::from(length))?;
     // None is given: the sender does not care.
-    let is_sound = sum == [0; 2] || checksum(&[&pseudo, datagram]) == [0; 2];
+    let is_sound = [sum_a, sum_b] == [0; 2] || checksum(&[&pseudo, datagram]) == [0; 2];
+    is_sound.then(|| flow_of(packet.to.into(), datagram))?
+}
+
+/// What a datagram is part of, and what it holds.
+fn flow_of(to: IpAddr, datagram: &[u8]) -> Option<(Flow, &[u8])> {
+    let (&[a, b, c, d, ..], payload) = datagram.split_first_chunk::<UDP_HEADER>()?;
     let flow = Flow {
         kind: Kind::Datagram,
         guest: u16::from_be_bytes([a, b]),
-        peer: packet.to,
+        peer: to,
         port: u16::from_be_bytes([c, d]),
     };
     // Nothing could answer to port 0, or be sent there.
-    (is_sound && flow.guest != 0 && flow.port != 0)
-        .then_some(datagram)
-        .and_then(|datagram| Some((flow, datagram.get(UDP_HEADER..)?)))
+    (flow.guest != 0 && flow.port != 0).then_some((flow, payload))
 }
 
 /// Of a connection to the resolver. Its checksum is looked at where the connection is.
@@ -102,22 +114,27 @@ fn segment<'a>(packet: &Packet<'a>) -> Option<(Flow, &'a [u8])> {
     let flow = Flow {
         kind: Kind::Segment,
         guest: u16::from_be_bytes([a, b]),
-        peer: packet.to,
+        peer: packet.to.into(),
         port: u16::from_be_bytes([c, d]),
     };
     Some((flow, packet.payload()))
 }
 
 fn echo<'a>(packet: &Packet<'a>) -> Option<(Flow, &'a [u8])> {
-    let message = packet.payload();
+    (checksum(&[packet.payload()]) == [0; 2])
+        .then(|| echo_of(packet.to.into(), ECHO_REQUEST, packet.payload()))?
+}
+
+/// What an echo that begins like this is part of, with its sequence number and its data.
+fn echo_of(to: IpAddr, begins: [u8; 2], message: &[u8]) -> Option<(Flow, &[u8])> {
     let &[.., a, b, _, _] = message.first_chunk::<ECHO_HEADER>()?;
     let flow = Flow {
         kind: Kind::Echo,
         guest: u16::from_be_bytes([a, b]),
-        peer: packet.to,
+        peer: to,
         port: 0,
     };
-    (message[..2] == ECHO_REQUEST && checksum(&[message]) == [0; 2]).then(|| (flow, &message[6..]))
+    (message[..2] == begins).then(|| (flow, &message[6..]))
 }
 
 #[cfg(test)]
@@ -166,13 +183,13 @@ mod tests {
         let flow = Flow {
             kind: Kind::Datagram,
             guest: 20_000,
-            peer: OUTSIDE,
+            peer: OUTSIDE.into(),
             port: 53,
         };
         assert_eq!(judge(&datagram_to(OUTSIDE, b"how")), Way::Relay(flow, b"how"));
         assert_eq!(judge(&datagram_to(OUTSIDE, b"")), Way::Relay(flow, b""));
         let question = Flow {
-            peer: RESOLVER,
+            peer: RESOLVER.into(),
             ..flow
         };
         assert_eq!(judge(&datagram_to(RESOLVER, b"?")), Way::Relay(question, b"?"));

@@ -1,7 +1,7 @@
 //! The socket that stands for a flow on the host. It is connected, so that the kernel lets in only what its peer sends, and
 //! has a port of the kernel's choice.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -16,6 +16,9 @@ use crate::channel::Kind;
 const ECHO_HEAD: usize = 6;
 const ECHO_REQUEST: u8 = 8;
 const ECHO_REPLY: u8 = 0;
+/// The same of IPv6 (RFC 4443), whose header is the same up to there.
+const ECHO_REQUEST_V6: u8 = 128;
+const ECHO_REPLY_V6: u8 = 129;
 
 /// Codes of "destination unreachable" (RFC 1122, RFC 1812).
 pub(crate) const NETWORK: u8 = 0;
@@ -28,7 +31,7 @@ pub(crate) const PROHIBITED: u8 = 13;
 pub(super) struct Socket {
     descriptor: OwnedFd,
     kind: Kind,
-    peer: SocketAddrV4,
+    peer: SocketAddr,
 }
 
 /// What a socket has for the guest.
@@ -44,15 +47,21 @@ pub(super) enum Received {
 }
 
 impl Socket {
-    pub(super) fn open(kind: Kind, peer: SocketAddrV4) -> Result<Self, Errno> {
+    pub(super) fn open(kind: Kind, peer: SocketAddr) -> Result<Self, Errno> {
         let protocol = match kind {
             Kind::Datagram => ipproto::UDP,
+            Kind::Echo if peer.is_ipv6() => ipproto::ICMPV6,
             Kind::Echo => ipproto::ICMP,
             // Connections are passt's, and the resolver's end in the relay.
             Kind::Segment => return Err(Errno::PROTONOSUPPORT),
         };
+        let family = if peer.is_ipv6() {
+            AddressFamily::INET6
+        } else {
+            AddressFamily::INET
+        };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let descriptor = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, Some(protocol))?;
+        let descriptor = socket_with(family, SocketType::DGRAM, flags, Some(protocol))?;
         // Never bound before: its port would take what anybody sends until it is connected.
         connect(&descriptor, &peer)?;
         Ok(Self {
@@ -70,7 +79,11 @@ impl Socket {
             Kind::Echo => {
                 // The kernel fills in checksum and number.
                 let mut head = [0; ECHO_HEAD];
-                head[0] = ECHO_REQUEST;
+                head[0] = if self.peer.is_ipv6() {
+                    ECHO_REQUEST_V6
+                } else {
+                    ECHO_REQUEST
+                };
                 message = [&head[..], payload].concat();
                 &message
             }
@@ -88,17 +101,22 @@ impl Socket {
         };
         // The kernel's promise, held once more: a socket of echoes is not bound to its peer by it, and what came in the
         // moment between a port and its connection may be of anybody.
-        let from = from.and_then(|from| SocketAddrV4::try_from(from).ok());
+        let from = from.and_then(|from| SocketAddr::try_from(from).ok());
         let is_peers = from.is_some_and(|from| match self.kind {
-            Kind::Datagram | Kind::Segment => from == self.peer,
+            Kind::Datagram | Kind::Segment => (from.ip(), from.port()) == (self.peer.ip(), self.peer.port()),
             Kind::Echo => from.ip() == self.peer.ip(),
         });
+        let reply = if self.peer.is_ipv6() {
+            ECHO_REPLY_V6
+        } else {
+            ECHO_REPLY
+        };
         let start = match self.kind {
             Kind::Datagram | Kind::Segment => 0,
             Kind::Echo
                 if buffer[..length]
                     .first_chunk::<8>()
-                    .is_some_and(|head| head[..2] == [ECHO_REPLY, 0]) =>
+                    .is_some_and(|head| head[..2] == [reply, 0]) =>
             {
                 ECHO_HEAD
             }
@@ -131,9 +149,9 @@ pub(super) fn code(error: Errno) -> Option<u8> {
 }
 
 /// The peer of a flow on the host.
-pub(super) fn peer(kind: Kind, address: Ipv4Addr, port: u16) -> SocketAddrV4 {
+pub(super) fn peer(kind: Kind, address: IpAddr, port: u16) -> SocketAddr {
     match kind {
-        Kind::Datagram | Kind::Segment => SocketAddrV4::new(address, port),
-        Kind::Echo => SocketAddrV4::new(address, 0),
+        Kind::Datagram | Kind::Segment => SocketAddr::new(address, port),
+        Kind::Echo => SocketAddr::new(address, 0),
     }
 }

@@ -30,7 +30,7 @@ fn a_guest_that_opens_connections_without_end_takes_a_bounded_number_of_the_host
         on_a_host(LOCAL_RESOLVER, || async move {
             let (_deaf, silent) = deaf();
             let folder = tempfile::tempdir().unwrap();
-            let open = Subnet::of(ADDRESS, 32).unwrap();
+            let open = Subnet::of(ADDRESS.into(), 32).unwrap();
             let mut guest = Guest::new(start_with(folder.path(), &passt, &[open]).await.unwrap());
             let first = guest.connect(ADDRESS, silent);
             for _ in 0..10_000 {

@@ -63,7 +63,7 @@ fn ten_thousand_datagrams_open_no_port_of_the_host_and_take_a_bounded_number() {
             answer_all(echo);
             let mut watch = Watch::start();
             let folder = tempfile::tempdir().unwrap();
-            let open = Subnet::of(ADDRESS, 32).unwrap();
+            let open = Subnet::of(ADDRESS.into(), 32).unwrap();
             let mut guest = Guest::new(start_with(folder.path(), &passt, &[open]).await.unwrap());
             watch.look();
             for number in 0..10_000_u16 {

@@ -48,7 +48,7 @@ fn a_ping_is_answered_by_its_peer_and_by_nothing_else() {
             ip(&format!("address add {STRANGER}/24 dev out"));
             let mut watch = Watch::start();
             let folder = tempfile::tempdir().unwrap();
-            let open = net::Subnet::of(ADDRESS, 32).unwrap();
+            let open = net::Subnet::of(ADDRESS.into(), 32).unwrap();
             let mut guest = Guest::new(start_with(folder.path(), &passt, &[open]).await.unwrap());
             guest.ping(ADDRESS, 77, 1, b"data");
             let answer = guest.wait_for_icmp(ADDRESS);

@@ -22,7 +22,7 @@ fn asker() -> Asker {
     Asker::Flow(Flow {
         kind: Kind::Datagram,
         guest: 20_000,
-        peer: RESOLVER,
+        peer: RESOLVER.into(),
         port: DNS,
     })
 }

@@ -100,7 +100,7 @@ pub fn status(pid: u32, key: &str) -> String {
 
 /// A network on which a guest may reach the host by its address: it is the only one that there is.
 pub async fn start(folder: &Path) -> Result<UserNetwork, NetError> {
-    start_open_to(folder, &[Subnet::of(ADDRESS, 32).unwrap()]).await
+    start_open_to(folder, &[Subnet::of(ADDRESS.into(), 32).unwrap()]).await
 }
 
 /// A network on which these are open to a guest.
@@ -111,7 +111,7 @@ pub async fn start_open_to(folder: &Path, open: &[Subnet]) -> Result<UserNetwork
 /// One of another passt.
 pub async fn start_with(folder: &Path, passt: &Path, open: &[Subnet]) -> Result<UserNetwork, NetError> {
     let own = Some(Path::new(env!("CARGO_BIN_EXE_net-program")));
-    net::start_user(folder, Binaries { passt, own }, open).await
+    net::start_user(folder, Binaries { passt, own }, open, None).await
 }
 
 /// A socket for datagrams, of any port where none is named.
