@@ -30,6 +30,6 @@ pub use forward::{Forward, Protocol, UPGRADE_FORWARD, UPGRADE_FORWARD_FRAMED};
 pub use listeners::{Listener, Listeners, Process};
 pub use ssh::{Ssh, SshServer, UPGRADE_SSH, UPGRADE_SSH_FRAMED};
 pub use types::{
-    Boot, Clock, Configure, Exec, GENERATION, Grown, GuestNetwork, Health, PORT, Power, PowerAction, Problem,
-    ProblemCode, SetClock, Shutdown, ShuttingDown, Stats, UPGRADE_EXEC, WindowSize,
+    Boot, Clock, Configure, Exec, GENERATION, Grown, GuestIpv6, GuestNetwork, Health, PORT, Power,
+    PowerAction, Problem, ProblemCode, SetClock, Shutdown, ShuttingDown, Stats, UPGRADE_EXEC, WindowSize,
 };

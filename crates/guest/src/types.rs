@@ -1,7 +1,7 @@
 //! Bodies of the agent's requests and answers (JSON over HTTP/1.1).
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +78,21 @@ pub struct GuestNetwork {
     /// Largest packet in bytes, when not the device's own.
     #[serde(default)]
     pub mtu: Option<u32>,
+    /// What it has of IPv6, if any. An agent that knows none is asked for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<GuestIpv6>,
+}
+
+/// Settings of the guest's `eth0` for IPv6. Nothing else gives it any: no router is listened to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestIpv6 {
+    /// Address of the guest.
+    pub address: Ipv6Addr,
+    /// Length of the network prefix in bits, 0 to 128.
+    pub prefix: u8,
+    /// Default gateway.
+    pub gateway: Ipv6Addr,
 }
 
 /// Size of a terminal in character cells.

@@ -42,6 +42,12 @@ fn check_network(network: &GuestNetwork) -> Result<(), Problem> {
             network.prefix
         )));
     }
+    if let Some(ipv6) = network.ipv6.as_ref().filter(|ipv6| ipv6.prefix > 128) {
+        return Err(bad_request(format!(
+            "a network prefix of IPv6 has no {} bits",
+            ipv6.prefix
+        )));
+    }
     if network.dns.len() > MAX_RESOLVERS {
         return Err(bad_request(format!("more than {MAX_RESOLVERS} resolvers")));
     }
@@ -51,9 +57,12 @@ fn check_network(network: &GuestNetwork) -> Result<(), Problem> {
             "not at most {MAX_DOMAINS} domains to search, each of labels of letters, digits, `-` and `_`"
         )));
     }
-    // Of IPv4 (RFC 791): each link takes 68 bytes, no packet is longer than 65535.
+    // Each link takes 68 bytes of IPv4 (RFC 791) and 1280 of IPv6 (RFC 8200), no packet is longer than 65535.
+    let smallest = if network.ipv6.is_some() { 1280 } else { 68 };
     match network.mtu {
-        Some(mtu) if !(68..=65535).contains(&mtu) => Err(bad_request(format!("no link has an MTU of {mtu}"))),
+        Some(mtu) if !(smallest..=65535).contains(&mtu) => {
+            Err(bad_request(format!("no link has an MTU of {mtu}")))
+        }
         _ => Ok(()),
     }
 }
@@ -91,6 +100,11 @@ mod tests {
                 search: vec!["corp.example".into()],
                 ndots: Some(2),
                 mtu: Some(1500),
+                ipv6: Some(guest::GuestIpv6 {
+                    address: "fd00::15".parse().unwrap(),
+                    prefix: 64,
+                    gateway: "fd00::2".parse().unwrap(),
+                }),
             }),
             unix_time_ns: 1_700_000_000_000_000_000,
             entropy: "5a".repeat(64),
@@ -112,7 +126,7 @@ mod tests {
     fn a_request_that_breaks_a_rule_is_refused_before_it_does_anything() {
         type Change = fn(&mut Configure);
         assert_eq!(check(&good()), Ok(()));
-        let bad: [(&str, Change); 16] = [
+        let bad: [(&str, Change); 18] = [
             ("empty name", |c| c.hostname.clear()),
             ("name with a dot", |c| c.hostname = "a.b".into()),
             ("name with a line", |c| c.hostname = "a\nb".into()),
@@ -125,7 +139,14 @@ mod tests {
             ("variable with =", |c| {
                 c.environment.extend([("A=B".to_owned(), String::new())]);
             }),
-            ("tiny mtu", |c| set_mtu(c, 67)),
+            ("long prefix", |c| {
+                c.network.as_mut().unwrap().ipv6.as_mut().unwrap().prefix = 129;
+            }),
+            ("small mtu for IPv6", |c| set_mtu(c, 1279)),
+            ("tiny mtu", |c| {
+                c.network.as_mut().unwrap().ipv6 = None;
+                set_mtu(c, 67);
+            }),
             ("huge mtu", |c| set_mtu(c, 65536)),
             ("domain with a line", |c| {
                 set_search(c, &["a\nnameserver 1.1.1.1"]);

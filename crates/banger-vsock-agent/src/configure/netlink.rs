@@ -3,7 +3,7 @@
 //! Host byte order throughout; each part padded to four bytes.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::libc;
@@ -37,11 +37,13 @@ impl Message {
         message
     }
 
-    /// Gives the device an address, or keeps it as it is.
-    pub(super) fn add_address(index: u32, address: Ipv4Addr, prefix: u8) -> Self {
+    /// Gives the device an address, or keeps it as it is. One of IPv6 is used at once: nobody else can have it.
+    pub(super) fn add_address(index: u32, address: IpAddr, prefix: u8) -> Self {
         let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
         let mut message = Self::address(libc::RTM_NEWADDR, flags, index, address, prefix);
-        if prefix < 31 {
+        if let IpAddr::V4(address) = address
+            && prefix < 31
+        {
             let hosts = u32::MAX >> prefix;
             let broadcast = Ipv4Addr::from_bits(address.to_bits() | hosts);
             message.attribute(libc::IFA_BROADCAST, &broadcast.octets());
@@ -50,24 +52,38 @@ impl Message {
     }
 
     /// Takes an address away.
-    pub(super) fn remove_address(index: u32, address: Ipv4Addr, prefix: u8) -> Self {
+    pub(super) fn remove_address(index: u32, address: IpAddr, prefix: u8) -> Self {
         Self::address(libc::RTM_DELADDR, 0, index, address, prefix)
     }
 
-    fn address(kind: u16, flags: i32, index: u32, address: Ipv4Addr, prefix: u8) -> Self {
+    fn address(kind: u16, flags: i32, index: u32, address: IpAddr, prefix: u8) -> Self {
+        let without_a_search = match address {
+            IpAddr::V4(_) => 0,
+            IpAddr::V6(_) => libc::IFA_F_NODAD as u8,
+        };
         // struct ifaddrmsg: family, prefix, flags, scope, index
-        let head = [libc::AF_INET as u8, prefix, 0, libc::RT_SCOPE_UNIVERSE];
+        let head = [family(address), prefix, without_a_search, libc::RT_SCOPE_UNIVERSE];
         let mut message = Self::new(kind, flags, &[&head, &index.to_ne_bytes()]);
-        message.attribute(libc::IFA_LOCAL, &address.octets());
-        message.attribute(libc::IFA_ADDRESS, &address.octets());
+        message.attribute(libc::IFA_LOCAL, &octets(address));
+        message.attribute(libc::IFA_ADDRESS, &octets(address));
         message
     }
 
     /// The default route, through a gateway that lies on the device whatever its prefix says.
-    pub(super) fn default_route(index: u32, gateway: Ipv4Addr) -> Self {
+    pub(super) fn default_route(index: u32, gateway: IpAddr) -> Self {
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
+        Self::route(libc::RTM_NEWROUTE, flags, index, gateway)
+    }
+
+    /// Takes that away.
+    pub(super) fn remove_default_route(index: u32, gateway: IpAddr) -> Self {
+        Self::route(libc::RTM_DELROUTE, 0, index, gateway)
+    }
+
+    fn route(kind: u16, flags: i32, index: u32, gateway: IpAddr) -> Self {
         // struct rtmsg: family, destination and source prefix, tos, table, protocol, scope, type; flags
         let head = [
-            libc::AF_INET as u8,
+            family(gateway),
             0,
             0,
             0,
@@ -77,9 +93,8 @@ impl Message {
             libc::RTN_UNICAST,
         ];
         let on_link = RTNH_F_ONLINK.to_ne_bytes();
-        let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
-        let mut message = Self::new(libc::RTM_NEWROUTE, flags, &[&head, &on_link]);
-        message.attribute(libc::RTA_GATEWAY, &gateway.octets());
+        let mut message = Self::new(kind, flags, &[&head, &on_link]);
+        message.attribute(libc::RTA_GATEWAY, &octets(gateway));
         message.attribute(libc::RTA_OIF, &index.to_ne_bytes());
         message
     }
@@ -92,9 +107,10 @@ impl Message {
         }
     }
 
-    /// `struct rtattr`: length, type, payload. All payloads here are of four bytes: no padding.
-    fn attribute(&mut self, kind: u16, payload: &[u8; 4]) {
-        self.body.extend_from_slice(&8u16.to_ne_bytes());
+    /// `struct rtattr`: length, type, payload. All payloads here are of four bytes or sixteen: no padding.
+    fn attribute(&mut self, kind: u16, payload: &[u8]) {
+        let length = 4 + payload.len() as u16;
+        self.body.extend_from_slice(&length.to_ne_bytes());
         self.body.extend_from_slice(&kind.to_ne_bytes());
         self.body.extend_from_slice(payload);
     }
@@ -110,6 +126,20 @@ impl Message {
             &self.body,
         ]
         .concat()
+    }
+}
+
+fn family(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => libc::AF_INET as u8,
+        IpAddr::V6(_) => libc::AF_INET6 as u8,
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().into(),
+        IpAddr::V6(address) => address.octets().into(),
     }
 }
 

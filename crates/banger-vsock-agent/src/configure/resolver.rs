@@ -48,6 +48,7 @@ mod tests {
                 search: vec!["corp.example".into(), "lab".into()],
                 ndots: Some(3),
                 mtu: None,
+                ipv6: None,
             };
             write(root.path(), &network).unwrap();
             assert!(fs::symlink_metadata(&path).unwrap().is_file());
