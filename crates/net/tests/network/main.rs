@@ -5,6 +5,7 @@
 mod closed;
 mod connections;
 mod datagrams;
+mod ipv6;
 mod names;
 mod pings;
 mod support;

@@ -15,7 +15,7 @@ use crate::support::sockets::{Watch, sockets};
 const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
 
 /// Lets every user of this host ping.
-fn let_users_ping() {
+pub fn let_users_ping() {
     // Within a user namespace there is one group.
     let all = if is_root_of_the_machine() {
         "0 2147483647"

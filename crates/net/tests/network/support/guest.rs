@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use net::UserNetwork;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-const MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
+pub(super) const MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -31,7 +31,7 @@ enum Card {
 /// A guest that speaks Ethernet by hand.
 pub struct Guest {
     card: Card,
-    gateway: [u8; 6],
+    pub(super) gateway: [u8; 6],
     next_port: u16,
 }
 
@@ -197,7 +197,7 @@ impl Guest {
         None
     }
 
-    fn has_something(&self, within: Duration) -> bool {
+    pub(super) fn has_something(&self, within: Duration) -> bool {
         let timeout = Timespec::try_from(within).unwrap();
         let mut watched = [match &self.card {
             Card::Stream(socket) => PollFd::new(socket, PollFlags::IN),
@@ -247,7 +247,7 @@ impl Guest {
         }
     }
 
-    fn port(&mut self) -> u16 {
+    pub(super) fn port(&mut self) -> u16 {
         self.next_port += 1;
         self.next_port
     }
@@ -330,7 +330,7 @@ fn quoted(to: Ipv4Addr, own_port: u16) -> [u8; 6] {
 }
 
 /// The Internet checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> [u8; 2] {
+pub(super) fn checksum(bytes: &[u8]) -> [u8; 2] {
     let mut sum: u32 = bytes
         .chunks(2)
         .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)))

@@ -2,7 +2,9 @@
 
 pub mod apart;
 pub mod guest;
+pub mod guest_v6;
 pub mod host;
+pub mod host_v6;
 pub mod names;
 pub mod network;
 pub mod sockets;

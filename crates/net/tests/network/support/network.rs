@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use net::{Binaries, NetError, Subnet, UserNetwork, find_passt};
+use net::{Binaries, HostIpv6, NetError, Subnet, UserNetwork, find_passt};
 use process::{Handle, Identity, read_record};
 
 use super::guest::{Answer, Guest};
@@ -110,8 +110,18 @@ pub async fn start_open_to(folder: &Path, open: &[Subnet]) -> Result<UserNetwork
 
 /// One of another passt.
 pub async fn start_with(folder: &Path, passt: &Path, open: &[Subnet]) -> Result<UserNetwork, NetError> {
+    start_with_ipv6(folder, passt, open, None).await
+}
+
+/// One with IPv6, if there is any.
+pub async fn start_with_ipv6(
+    folder: &Path,
+    passt: &Path,
+    open: &[Subnet],
+    ipv6: Option<&HostIpv6>,
+) -> Result<UserNetwork, NetError> {
     let own = Some(Path::new(env!("CARGO_BIN_EXE_net-program")));
-    net::start_user(folder, Binaries { passt, own }, open, None).await
+    net::start_user(folder, Binaries { passt, own }, open, ipv6).await
 }
 
 /// A socket for datagrams, of any port where none is named.
