@@ -44,8 +44,9 @@ impl ConfigurationFile {
                 .network
                 .allow
                 .iter()
-                .filter_map(|network| Subnet::of(network.first().into(), network.prefix()))
+                .filter_map(|network| Subnet::of(network.first(), network.prefix()))
                 .collect(),
+            ipv6: config.network.ipv6,
             insecure_builtin: config.network.insecure_builtin,
         };
         let machines = HostMachines {
@@ -127,9 +128,9 @@ mod tests {
         let path = paths.config_file();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let file = ConfigurationFile::new(paths, environment);
-        let down = "confinement = \"unconfined\"\n[network]\ninsecure_builtin = true\nallow = [\"192.168.7.0/24\"]\n";
+        let down = "confinement = \"unconfined\"\n[network]\ninsecure_builtin = true\nallow = [\"192.168.7.0/24\", \"fd00:7::/64\"]\nipv6 = true\n";
         for (text, confine, builtin, open) in [
-            (down, vmm::Confine::WherePossible, true, 1),
+            (down, vmm::Confine::WherePossible, true, 2),
             ("", vmm::Confine::Required, false, 0),
             (
                 "[network]\ninsecure_builtin = true\n",
@@ -143,6 +144,7 @@ mod tests {
             assert_eq!(machines.confine(), confine, "{text}");
             assert_eq!(networks.insecure_builtin, builtin, "{text}");
             assert_eq!(networks.open.len(), open, "{text}");
+            assert_eq!(networks.ipv6, text == down, "{text}");
         }
         for broken in ["confinement = \"maybe\"\n", "[network\n"] {
             fs::write(&path, broken).unwrap();

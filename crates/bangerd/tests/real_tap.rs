@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bangerd::{Daemon, Surroundings};
-use config::{Config, Environment, Ipv4Network, Paths};
+use config::{Config, Environment, IpNetwork, Paths};
 use engine::faults::NoFaults;
 use engine::{CatalogSources, Choice, Defaults, EngineError, Machines, Networks, Subnet, Timeouts};
 use futures::future::BoxFuture;
@@ -61,8 +61,9 @@ async fn daemon() {
             passt: None,
             program: Some(env!("CARGO_BIN_EXE_bangerd").into()),
             open: allowed
-                .map(|network| Subnet::of(network.first().into(), network.prefix()).unwrap())
+                .map(|network| Subnet::of(network.first(), network.prefix()).unwrap())
                 .collect(),
+            ipv6: config.network.ipv6,
             insecure_builtin: false,
         },
         configured: None,
@@ -135,7 +136,7 @@ fn a_guest_on_a_tap_sends_and_receives_what_it_should_and_reaches_nothing_of_the
     let address = own_address();
     let home = Home::new();
     home.configure(&format!("[network]\nallow = [\"{address}/32\"]"));
-    Ipv4Network::parse(&format!("{address}/32")).expect("an address that can be opened");
+    IpNetwork::parse(&format!("{address}/32")).expect("an address that can be opened");
     let before = host();
     let mut daemon = start_daemon(&home);
     home.succeeds(&["vm", "run", "-d", "--name", "a"]);

@@ -19,7 +19,7 @@ pub use certificates::{CertificateError, host_ca_certificates};
 pub use environment::Environment;
 pub use file::{ConfigError, parse_toml};
 pub use file_sync::{FileSync, HostPath};
-pub use networks::{Ipv4Network, NetworkSettings};
+pub use networks::{IpNetwork, NetworkSettings};
 pub use paths::{Paths, PathsError};
 pub use registry_mirrors::{RegistryMirror, RegistryMirrors};
 pub use settings::{

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use config::{
-    Compression, Config, ConfigError, Confinement, Environment, HostShape, Ipv4Network, LimitSettings,
+    Compression, Config, ConfigError, Confinement, Environment, HostShape, IpNetwork, LimitSettings,
     LogLevel, Network, VmmChoice,
 };
 use proptest::prelude::*;
@@ -60,7 +60,8 @@ fn every_key_is_read() {
         disk_size = "20G"
         network = "none"
         [network]
-        allow = ["192.168.7.0/24", "10.1.2.3/32"]
+        allow = ["192.168.7.0/24", "10.1.2.3/32", "fd12:3456:789a::/48"]
+        ipv6 = true
         [guest]
         ca_certificates = ["/etc/company.pem"]
         "#,
@@ -118,8 +119,10 @@ fn every_key_is_read() {
     assert_eq!(config.vm_defaults.memory.mib(), 1000);
     assert_eq!(config.vm_defaults.disk_size.bytes(), 20 << 30);
     assert_eq!(config.vm_defaults.network, Network::None);
-    let allowed = ["192.168.7.0/24", "10.1.2.3/32"].map(|text| Ipv4Network::parse(text).unwrap());
+    let allowed =
+        ["192.168.7.0/24", "10.1.2.3/32", "fd12:3456:789a::/48"].map(|text| IpNetwork::parse(text).unwrap());
     assert_eq!(config.network.allow, allowed);
+    assert!(config.network.ipv6);
     assert_eq!(config.guest.ca_certificates, [Path::new("/etc/company.pem")]);
 }
 
@@ -250,7 +253,7 @@ fn a_catalog_is_at_an_address_of_the_web() {
 fn a_wall_is_let_be_missing_by_its_own_word_only() {
     let defaults = parse("").unwrap();
     assert_eq!(defaults.confinement, Confinement::Required);
-    assert!(!defaults.network.insecure_builtin);
+    assert!(!defaults.network.insecure_builtin && !defaults.network.ipv6);
     for (text, told) in [
         ("confinement = \"none\"", "`confinement`: unknown variant `none`"),
         (
@@ -267,6 +270,8 @@ fn a_wall_is_let_be_missing_by_its_own_word_only() {
             "`network.insecure_builtin`: invalid type",
         ),
         ("insecure_builtin = true", "unknown key `insecure_builtin`"),
+        ("[network]\nipv6 = \"yes\"", "`network.ipv6`: invalid type"),
+        ("ipv6 = true", "unknown key `ipv6`"),
     ] {
         let error = parse(text).unwrap_err().to_string();
         assert!(error.contains(told), "{text}: {error}");
@@ -416,6 +421,10 @@ fn a_mistake_is_one_line_with_file_line_and_key() {
         (
             "[network]\nallow = [\"192.168.7.1/24\"]\n",
             "config.toml:2: `network.allow[0]`: \"192.168.7.1/24\" cannot be opened to guests: a network of /24 begins",
+        ),
+        (
+            "[network]\nallow = [\"10.0.0.0/8\", \"64:ff9b::/96\"]\n",
+            "config.toml:2: `network.allow[1]`: \"64:ff9b::/96\" cannot be opened to guests: its addresses stand for IPv4",
         ),
         (
             "[network]\nallow = \"10.0.0.0/8\"\n",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use guest::{Configure, GuestNetwork};
+use guest::{Configure, GuestIpv6, GuestNetwork};
 use store::{Network, VmRow};
 
 use crate::EngineError;
@@ -36,6 +36,7 @@ impl Identity {
                     search: host.search,
                     ndots: host.ndots,
                     mtu: Some(plan.mtu),
+                    ipv6: None,
                 })
             }
         };
@@ -50,6 +51,18 @@ impl Identity {
             environment,
             ca_certificates,
         }
+    }
+
+    /// The same with what its network has of IPv6.
+    pub(crate) fn with_ipv6(mut self, plan: Option<net::Ipv6Plan>) -> Self {
+        if let Some(network) = &mut self.network {
+            network.ipv6 = plan.map(|plan| GuestIpv6 {
+                address: plan.address,
+                prefix: plan.prefix,
+                gateway: plan.gateway,
+            });
+        }
+        self
     }
 
     /// The VM's name, also the guest's host name.

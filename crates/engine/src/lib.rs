@@ -81,6 +81,8 @@ pub struct Networks {
     pub program: Option<PathBuf>,
     /// Private networks, and networks of this host, that guests may reach.
     pub open: Vec<Subnet>,
+    /// Whether guests have IPv6, where this host has it.
+    pub ipv6: bool,
     /// Whether VMs use the VMM's own network where there is no passt.
     pub insecure_builtin: bool,
 }

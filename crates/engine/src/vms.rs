@@ -128,7 +128,8 @@ impl Shared {
     }
 
     pub(crate) fn identity(&self, row: &VmRow) -> Identity {
-        Identity::of(row, self.ca_certificates.clone())
+        let identity = Identity::of(row, self.ca_certificates.clone());
+        identity.with_ipv6(net::ipv6_plan(&self.paths.vm(&row.id)))
     }
 
     /// The tasks of VMs that run.

@@ -74,6 +74,7 @@ pub(crate) async fn start(
     {
         operation.warn(line);
     }
+    let ipv6 = ipv6_of(&inputs, operation).await;
     let steps: [Box<dyn Step<Start>>; 4] = [
         Box::new(ConnectNetwork),
         Box::new(StartMachine),
@@ -82,6 +83,7 @@ pub(crate) async fn start(
     ];
     let mut start = Start {
         inputs,
+        ipv6,
         network: None,
         machine: None,
         link: None,
@@ -109,9 +111,27 @@ pub(crate) async fn start(
     }
 }
 
+/// What this host has of IPv6 for the guest; it is said where that is asked for and there is none.
+async fn ipv6_of(inputs: &Inputs, operation: &OperationHandle) -> Option<net::HostIpv6> {
+    let networks = &inputs.networks;
+    let is_asked_for = inputs.row.network == Network::User && networks.ipv6;
+    if !is_asked_for || net::find_passt(networks.passt.as_deref()).is_none() {
+        return None;
+    }
+    match net::HostIpv6::find().await {
+        Ok(found) => Some(found),
+        Err(reason) => {
+            operation.warn(reason.to_string());
+            None
+        }
+    }
+}
+
 /// What the steps hand on.
 struct Start {
     inputs: Inputs,
+    /// Where the guest has it.
+    ipv6: Option<net::HostIpv6>,
     network: Option<NetworkDevice>,
     machine: Option<Arc<dyn Machine>>,
     link: Option<Link>,
@@ -168,7 +188,10 @@ impl Step<Start> for ConnectNetwork {
                         passt: &passt,
                         own: program.as_deref(),
                     };
-                    let network = net::start_user(&start.inputs.folder, binaries, open, None).await?;
+                    let folder = &start.inputs.folder;
+                    let network = net::start_user(folder, binaries, open, start.ipv6.as_ref()).await?;
+                    let plan = net::ipv6_plan(folder);
+                    start.inputs.identity = start.inputs.identity.clone().with_ipv6(plan);
                     NetworkDevice::Socket {
                         socket: network.socket.into(),
                         mac,
