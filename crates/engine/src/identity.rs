@@ -92,3 +92,41 @@ impl Identity {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_told_of_ipv6_only_where_its_network_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity {
+            name: "a".into(),
+            machine_id: "0".repeat(32),
+            network: Some(GuestNetwork {
+                address: [10, 0, 2, 15].into(),
+                prefix: 24,
+                gateway: [10, 0, 2, 2].into(),
+                dns: Vec::new(),
+                search: Vec::new(),
+                ndots: None,
+                mtu: None,
+                ipv6: None,
+            }),
+            environment: BTreeMap::new(),
+            ca_certificates: None,
+        };
+        let told = |plan| {
+            let configure = identity.clone().with_ipv6(plan).configure().unwrap();
+            serde_json::to_value(configure).unwrap()["network"]["ipv6"].clone()
+        };
+        // Left out, not null: an agent that knows nothing of it refuses it.
+        assert!(told(None).is_null());
+        let plain = serde_json::to_string(&identity.configure().unwrap()).unwrap();
+        assert!(!plain.contains("ipv6"), "{plain}");
+        std::fs::write(folder.path().join("ipv6"), "").unwrap();
+        let told = told(net::ipv6_plan(folder.path()));
+        assert_eq!(told["address"], "fd62:616e:6765:72::15");
+        assert_eq!(told["gateway"], "fd62:616e:6765:72::2");
+    }
+}
