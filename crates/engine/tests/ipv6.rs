@@ -3,16 +3,18 @@
 
 mod support;
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
-use futures::StreamExt;
 use support::{Host, vm};
 
 /// Set where the test has a network of its own.
 const INSIDE: &str = "ENGINE_TEST_OWN_NETWORK";
 const NAME: &str = "a_host_without_ipv6_is_told_of_once_and_only_where_it_is_asked_for";
 
-/// In a network with nothing but a loopback. What stands for passt ends at once, so each start fails, after it is told.
+/// In a network with nothing but a loopback. What stands for passt is no program, so each start fails, after it is told.
 #[test]
 fn a_host_without_ipv6_is_told_of_once_and_only_where_it_is_asked_for() {
     if std::env::var_os(INSIDE).is_none() {
@@ -26,20 +28,26 @@ fn a_host_without_ipv6_is_told_of_once_and_only_where_it_is_asked_for() {
         assert!(status.success());
         return;
     }
+    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+    assert!(up.expect("needs iproute2").success());
+    let folder = tempfile::tempdir().unwrap();
+    let none = folder.path().join("passt");
+    fs::write(&none, [0; 64]).unwrap();
+    fs::set_permissions(&none, Permissions::from_mode(0o755)).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
     for (ipv6, network, passt, expected) in [
-        (true, api::NetworkMode::User, "/bin/true", 1),
-        (false, api::NetworkMode::User, "/bin/true", 0),
-        (true, api::NetworkMode::None, "/bin/true", 0),
+        (true, api::NetworkMode::User, none.as_path(), 1),
+        (false, api::NetworkMode::User, none.as_path(), 0),
+        (true, api::NetworkMode::None, none.as_path(), 0),
         // That has its own error.
-        (true, api::NetworkMode::User, "/nowhere/passt", 0),
+        (true, api::NetworkMode::User, Path::new("/nowhere/passt"), 0),
     ] {
         let warnings = runtime.block_on(warnings_of_a_start(ipv6, network, passt));
         let told: Vec<_> = warnings.iter().filter(|line| line.contains("IPv6")).collect();
-        assert_eq!(told.len(), expected, "{ipv6} {network:?} {passt}: {warnings:?}");
+        assert_eq!(told.len(), expected, "{ipv6} {network:?} {passt:?}: {warnings:?}");
         for line in told {
             assert!(
                 line.contains("`[network] ipv6 = true`") && line.contains("no IPv6 route to the internet"),
@@ -49,7 +57,7 @@ fn a_host_without_ipv6_is_told_of_once_and_only_where_it_is_asked_for() {
     }
 }
 
-async fn warnings_of_a_start(ipv6: bool, network: api::NetworkMode, passt: &str) -> Vec<String> {
+async fn warnings_of_a_start(ipv6: bool, network: api::NetworkMode, passt: &Path) -> Vec<String> {
     let mut host = Host::new();
     host.networks.passt = Some(passt.into());
     host.networks.ipv6 = ipv6;

@@ -17,6 +17,7 @@ use crate::support::network::{
     GREETING, LOCAL_RESOLVER, answer_in_capitals, every_passt, has_a_client, reach_the_host, start,
     start_with_ipv6,
 };
+use crate::support::sockets::listening;
 use crate::support::vmm;
 
 /// Addresses of each kind that is closed. The host reaches all of those in the first list.
@@ -111,7 +112,7 @@ fn a_guest_reaches_the_internet_over_ipv6_and_nothing_that_is_closed() {
             answer_for_translation(Some(TRANSLATED));
             let local = UdpSocket::bind((Ipv6Addr::LOCALHOST, elsewhere.port)).unwrap();
             local.set_nonblocking(true).unwrap();
-            let before = open_to_anybody();
+            let (before, ports) = (open_to_anybody(), listening());
             for to in CLOSED {
                 let to = SocketAddr::new(address(to).into(), elsewhere.port);
                 TcpStream::connect(to)
@@ -149,7 +150,7 @@ fn a_guest_reaches_the_internet_over_ipv6_and_nothing_that_is_closed() {
             reach_the_internet(&mut guest, &elsewhere, INTERNET_V6);
             assert!(!has_a_client(&elsewhere.listener) && has_no_datagram(&elsewhere));
             assert!(local.recv(&mut [0]).is_err());
-            assert_eq!(open_to_anybody(), before);
+            assert_eq!((open_to_anybody(), listening()), (before, ports));
             reach_over_ipv4(&mut guest.guest);
             stop(folder.path()).await.unwrap();
             assert_eq!(net::ipv6_plan(folder.path()), None);
