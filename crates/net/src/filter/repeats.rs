@@ -8,9 +8,9 @@
 //! All that passt sends goes through the filter, which therefore knows what is missing: a repetition goes on only where
 //! passt left something out, or asked whether the guest is there.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use crate::packet::{Packet, TCP};
+use crate::packet::{Packet, TCP, ipv6};
 
 /// Connections that are followed at a time. One in whose place another has come is followed from its next segment on;
 /// until then all its acknowledgements go on.
@@ -42,7 +42,7 @@ struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Name {
     guest: u16,
-    peer: Ipv4Addr,
+    peer: IpAddr,
     port: u16,
 }
 
@@ -56,6 +56,8 @@ struct Acknowledgement {
 /// A segment, as far as it matters here.
 #[derive(Debug)]
 struct Segment {
+    from: IpAddr,
+    to: IpAddr,
     ports: [u16; 2],
     sequence: u32,
     acknowledged: u32,
@@ -72,13 +74,13 @@ impl Repeats {
 
     /// Takes note of a frame that passt sends to the guest.
     pub(super) fn sent(&mut self, frame: &[u8]) {
-        let Some((packet, segment)) = parse(frame) else {
+        let Some(segment) = parse(frame) else {
             return;
         };
         let [port, guest] = segment.ports;
         let name = Name {
             guest,
-            peer: packet.from,
+            peer: segment.from,
             port,
         };
         let place = self.place(name);
@@ -100,13 +102,13 @@ impl Repeats {
 
     /// Whether a frame that the guest sends is a repetition which asks for nothing.
     pub(super) fn is_needless(&mut self, frame: &[u8]) -> bool {
-        let Some((packet, segment)) = parse(frame) else {
+        let Some(segment) = parse(frame) else {
             return false;
         };
         let [guest, port] = segment.ports;
         let name = Name {
             guest,
-            peer: packet.to,
+            peer: segment.to,
             port,
         };
         match self.place(name) {
@@ -162,28 +164,38 @@ fn is_before(one: u32, other: u32) -> bool {
     (other.wrapping_sub(one) as i32) > 0
 }
 
-fn parse(frame: &[u8]) -> Option<(Packet<'_>, Segment)> {
-    let packet = Packet::parse(frame).filter(|packet| packet.protocol == TCP && !packet.is_fragment)?;
-    let payload = packet.payload();
-    let header = payload.first_chunk::<HEADER>()?;
-    let data = payload.len().checked_sub(usize::from(header[12] >> 4) * 4)?;
+fn parse(frame: &[u8]) -> Option<Segment> {
+    if let Some(packet) = Packet::parse(frame) {
+        let is_whole = packet.protocol == TCP && !packet.is_fragment;
+        return is_whole.then(|| segment(packet.from.into(), packet.to.into(), packet.payload()))?;
+    }
+    let packet = ipv6::Packet::parse(frame).filter(|packet| packet.protocol == TCP)?;
+    segment(packet.from.into(), packet.to.into(), packet.payload())
+}
+
+fn segment(from: IpAddr, to: IpAddr, bytes: &[u8]) -> Option<Segment> {
+    let header = bytes.first_chunk::<HEADER>()?;
+    let data = bytes.len().checked_sub(usize::from(header[12] >> 4) * 4)?;
     let flags = header[13];
     let counted = u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
     let pair = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let number = |at: usize| u32::from(pair(at)) << 16 | u32::from(pair(at + 2));
-    let segment = Segment {
+    Some(Segment {
+        from,
+        to,
         ports: [pair(0), pair(2)],
         sequence: number(4),
         acknowledged: number(8),
         flags,
         window: pair(14),
         length: u32::try_from(data).ok()? + counted,
-    };
-    Some((packet, segment))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -349,6 +361,21 @@ mod tests {
         assert!(talk.needless(101, 64));
         talk.send(301, ACK, 100);
         assert!(!talk.needless(101, 64), "101 to 300 is missing");
+    }
+
+    #[test]
+    fn connections_over_ipv6_are_followed_too() {
+        let [guest, peer] = [Ipv6Addr::LOCALHOST, "2001:db9::1".parse().unwrap()];
+        let frame = |from, to, segment: &[u8]| {
+            let header = ipv6::header(from, to, TCP, 64, segment.len()).unwrap();
+            [&[0; 12][..], &ipv6::ETHERTYPE, &header, segment].concat()
+        };
+        let mut repeats = Repeats::new();
+        let opened = segment([80, 40_000], 999, 7, SYN | ACK, 512, 0);
+        repeats.sent(&frame(peer, guest, &opened));
+        let said = frame(guest, peer, &segment([40_000, 80], 7, 1000, ACK, 64, 0));
+        assert!(!repeats.is_needless(&said));
+        assert!(repeats.is_needless(&said));
     }
 
     proptest! {
