@@ -438,3 +438,38 @@ async fn a_command_in_a_stopped_vm_is_refused_with_its_state() {
     assert_eq!(error.code, ErrorCode::VmState);
     assert!(error.message.contains("`a`: it is created"), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_disk_that_is_gone_empty_or_a_link_is_told_before_a_machine_starts() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = elsewhere.path().join("other");
+    std::fs::write(&other, "not a disk").unwrap();
+    for told in [
+        "layer.ext4: No such file",
+        "layer.ext4: it is empty",
+        "layer.ext4: it is no plain file",
+    ] {
+        let id = run(&engine, "a").await.id;
+        engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+        let disk = host.paths.vm(&id).join("layer.ext4");
+        std::fs::remove_file(&disk).unwrap();
+        match told.rsplit_once(' ').unwrap().1 {
+            "empty" => std::fs::write(&disk, "").unwrap(),
+            "file" if told.contains("plain") => std::os::unix::fs::symlink(&other, &disk).unwrap(),
+            _ => {}
+        }
+        let started = engine.vms().start("a").await.unwrap().wait().await;
+        let message = started.unwrap_err().message;
+        assert!(
+            message.starts_with("cannot start `a`: cannot use ") && message.contains(told),
+            "{message}"
+        );
+        assert_eq!(engine.vms().show("a").await.unwrap().state, VmState::Error);
+        delete(&engine, "a").await;
+        leaks.assert_none_since().await;
+    }
+    assert_eq!(std::fs::read(&other).unwrap(), b"not a disk");
+}

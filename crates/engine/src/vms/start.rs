@@ -3,6 +3,7 @@
 //! An undo goes by what lies in the VM's folder, so that the same undo serves a failed start, a cancelled one and,
 //! after a crash, the next daemon.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,7 @@ pub(crate) async fn start(
     operation: &OperationHandle,
     faults: &dyn Faults,
 ) -> Result<Started, EngineError> {
+    check_disk(&super::layer_path(&inputs.folder))?;
     for line in &inputs.left_out {
         operation.warn(line.as_str());
     }
@@ -125,6 +127,18 @@ async fn ipv6_of(inputs: &Inputs, operation: &OperationHandle) -> Option<net::Ho
             None
         }
     }
+}
+
+/// A guest is given its own disk only: a link in its place would lead its writes into another file of the user's. Of one
+/// that is gone or empty the guest could say only that it cannot be mounted.
+fn check_disk(path: &Path) -> Result<(), EngineError> {
+    let found = path.symlink_metadata().map_err(EngineError::file("use", path))?;
+    let wrong = match (found.is_file(), found.len()) {
+        (false, _) => "it is no plain file",
+        (true, 0) => "it is empty",
+        (true, _) => return Ok(()),
+    };
+    Err(EngineError::file("use", path)(io::Error::other(wrong)))
 }
 
 /// What the steps hand on.
