@@ -31,6 +31,8 @@ pub(super) struct How {
     pub(super) allow_risky: bool,
     /// The hint where that is not so.
     pub(super) to_allow: String,
+    /// The hint where it does not fit, unless that is flags of `workspace apply`.
+    pub(super) to_fit: Option<String>,
     /// Say nothing but what is wrong.
     pub(super) quiet: bool,
 }
@@ -47,7 +49,14 @@ pub(super) async fn apply_fetched(
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     let (name, at) = (entered.name.clone(), entered.guest_path.clone());
-    let fail = move |error: WorkspaceError| failed_at(&name, &at, &error);
+    let to_fit = how.to_fit.clone();
+    let fail = move |error: WorkspaceError| {
+        let failure = failed_at(&name, &at, &error);
+        match (error, &to_fit) {
+            (WorkspaceError::Conflict { .. }, Some(hint)) => failure.with_hint(hint),
+            _ => failure,
+        }
+    };
     let failing = fail.clone();
     let (file, patch) = apart(signals, move || {
         let patch = parsed(&file).map_err(failing)?;

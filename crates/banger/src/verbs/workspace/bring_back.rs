@@ -24,6 +24,8 @@ use crate::workspace::{Records, open};
 
 /// Said where the patch cannot be applied as it is.
 const TO_ALLOW: &str = "look at the patch before you apply it by hand";
+/// Said where it does not fit; the VM that `workspace apply` would name is about to go.
+const TO_FIT: &str = "`git apply --3way` of the saved patch tries a merge; nothing was changed";
 
 /// Where the work is to go.
 #[derive(Clone, Debug, Default)]
@@ -117,6 +119,7 @@ async fn apply(entered: &Entered, file: File, quiet: bool, signals: &mut Signals
     let repository = apart(signals, move || open(&top, &vm, borrowing)).await?;
     let how = How {
         to_allow: TO_ALLOW.to_owned(),
+        to_fit: Some(TO_FIT.to_owned()),
         quiet,
         ..How::default()
     };

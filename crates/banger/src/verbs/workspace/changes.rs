@@ -111,6 +111,7 @@ pub async fn apply(place: &Place, args: ApplyArgs) -> Result<u8, Failure> {
             command("diff", &entered.name, &entered.guest_path)
         ),
         quiet: args.quiet,
+        to_fit: None,
     };
     apply_fetched(&entered, repository, file, how, &mut signals).await?;
     Ok(0)
