@@ -66,8 +66,12 @@ pub struct Selection {
     pub undeclared: Vec<Vec<u8>>,
     /// Every file that the guest will have, sorted.
     pub files: Vec<Vec<u8>>,
-    /// Untracked files and repositories inside of this one, which stay behind.
+    /// Untracked files that stay behind, since they were not asked for.
     pub left_behind: usize,
+    /// Untracked files that never go, since git takes their names for its own.
+    pub refused: usize,
+    /// Repositories inside of this one that it does not track, linked worktrees among them, below the top; none goes.
+    pub inner: Vec<Vec<u8>>,
     /// Files of Git LFS that go as the pointers they are in the repository.
     pub pointers: usize,
 }
@@ -138,6 +142,8 @@ impl Selection {
             outside: HashSet::new(),
             files: Vec::new(),
             left_behind: 0,
+            refused: 0,
+            inner: Vec::new(),
             pointers: 0,
         }
     }
@@ -226,9 +232,9 @@ impl Selection {
     fn add(&mut self, top: &Path, entry: Entry, untracked: bool) {
         match entry {
             // A repository inside of this one is listed as a folder.
-            Entry::Untracked(path) if !untracked || path.ends_with(b"/") || name::check(&path).is_err() => {
-                self.left_behind += 1;
-            }
+            Entry::Untracked(path) if path.ends_with(b"/") => self.inner.push(path),
+            Entry::Untracked(path) if name::check(&path).is_err() => self.refused += 1,
+            Entry::Untracked(_) if !untracked => self.left_behind += 1,
             Entry::Untracked(path) => self.edited.push(path),
             Entry::Unmerged { stages, path } => {
                 line(&mut self.staged, &Version::none(), None, &path);

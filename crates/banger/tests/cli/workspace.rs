@@ -399,3 +399,21 @@ fn a_signal_ends_a_git_that_packs() {
     );
     assert!(!scene.inside.exists());
 }
+
+#[test]
+fn what_include_untracked_does_not_take_along_is_said_to_stay_without_naming_that_flag() {
+    let scene = Scene::new();
+    scene.git(&["worktree", "add", "-q", "-b", "mine", "trees/of\u{1b}mine"]);
+    scene.write("git~1", "no file that git writes");
+    let top = scene.top.to_str().unwrap();
+    for more in [&[][..], &["--include-untracked"]] {
+        let listed = scene.workspace("prepare", &[&[top, "--dry-run"], more].concat());
+        for line in [
+            "trees/of\\x1bmine is a repository of its own, which stays behind\n",
+            "1 untracked file stays behind: git takes such a name for its own\n",
+        ] {
+            assert!(listed.err.contains(line), "{line}: {}", listed.err);
+        }
+        assert!(!listed.err.contains("--include-untracked"), "{}", listed.err);
+    }
+}

@@ -274,7 +274,7 @@ fn names_that_pass_for_the_repository_stay_behind() {
         ..Choice::default()
     };
     let selection = scene.select(&choice);
-    assert_eq!((selection.edited.len(), selection.left_behind), (0, 4));
+    assert_eq!((selection.edited.len(), selection.refused), (0, 4));
 }
 
 #[test]

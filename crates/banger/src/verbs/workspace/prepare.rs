@@ -139,18 +139,35 @@ impl Plan {
                 count(left, "untracked file stays", "untracked files stay")
             )),
         }
-        const SHOWN: usize = 5;
-        let undeclared = &self.selection.undeclared;
-        for path in undeclared.iter().take(SHOWN) {
-            render::note(&format!(
-                "  {} is a submodule that nothing declares; it goes as an empty folder",
-                render::one_line(&String::from_utf8_lossy(path))
-            ));
-        }
-        match undeclared.len().saturating_sub(SHOWN) {
+        match self.selection.refused {
             0 => {}
-            more => render::note(&format!("  and {more} more of these")),
+            refused => render::note(&format!(
+                "  {} behind: git takes such a name for its own",
+                count(refused, "untracked file stays", "untracked files stay")
+            )),
         }
+        let each = |paths: &[Vec<u8>], what: &str| {
+            const SHOWN: usize = 5;
+            for path in paths.iter().take(SHOWN) {
+                let path = String::from_utf8_lossy(path);
+                render::note(&format!(
+                    "  {} {what}",
+                    render::one_line(path.trim_end_matches('/'))
+                ));
+            }
+            match paths.len().saturating_sub(SHOWN) {
+                0 => {}
+                more => render::note(&format!("  and {more} more of these")),
+            }
+        };
+        each(
+            &self.selection.inner,
+            "is a repository of its own, which stays behind",
+        );
+        each(
+            &self.selection.undeclared,
+            "is a submodule that nothing declares; it goes as an empty folder",
+        );
         match self.selection.pointers {
             0 => {}
             pointers => render::note(&format!(
