@@ -108,6 +108,10 @@ impl Configured for ConfigurationFile {
             },
         })
     }
+
+    fn is_mended(&self) -> bool {
+        self.unread && Settings::read(&self.paths, &self.environment).is_ok()
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ use crate::socket::Socket;
 
 /// How often the daemon looks whether its socket is still there.
 const SOCKET_CHECK: Duration = Duration::from_secs(2);
+/// How long a client that was served may take to be gone from the count of connections.
+const LEAVING: Duration = Duration::from_millis(100);
 /// How long requests may go on after the daemon was told to end.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
 
@@ -105,6 +107,11 @@ impl Daemon {
         })
         .await
         .map_err(DaemonError::Engine)?;
+        // One that was started by hand no client would replace.
+        let unread = doctor
+            .configured
+            .clone()
+            .filter(|configured| announce && configured.unread().is_some());
         let app = App {
             engine: engine.clone(),
             paths: paths.clone(),
@@ -122,6 +129,7 @@ impl Daemon {
             app,
             connections: connections.clone(),
             owner: surroundings.uid,
+            unread,
         };
         loop {
             tokio::select! {
@@ -143,9 +151,15 @@ impl Daemon {
                         }
                     }
                 }
-                () = server.accept_all(&socket) => {
-                    tracing::warn!("the socket is gone; binding anew");
-                    socket = Socket::bind(&paths)?;
+                ended = server.accept_all(&socket) => match ended {
+                    Accepting::SocketGone => {
+                        tracing::warn!("the socket is gone; binding anew");
+                        socket = Socket::bind(&paths)?;
+                    }
+                    Accepting::Outdated => {
+                        tracing::info!("the configuration can be read again; the next daemon goes by it");
+                        break;
+                    }
                 }
             }
         }
@@ -161,15 +175,30 @@ struct Server {
     app: App,
     connections: Connections,
     owner: u32,
+    /// The configuration, where a client started this daemon and it goes by defaults since it could not read that.
+    unread: Option<Arc<dyn Configured>>,
+}
+
+/// Why no more connections are accepted.
+enum Accepting {
+    /// The socket's path leads here no more.
+    SocketGone,
+    /// A daemon that starts now would go by the user's configuration, and no client needs this one.
+    Outdated,
 }
 
 impl Server {
-    /// Accepts until the socket's path leads here no more.
-    async fn accept_all(&self, socket: &Socket) {
+    /// Accepts as long as that makes sense.
+    async fn accept_all(&self, socket: &Socket) -> Accepting {
         let mut check = tokio::time::interval(SOCKET_CHECK);
         loop {
             tokio::select! {
                 accepted = socket.listener.accept() => match accepted {
+                    // Closed without an answer: the client starts the next daemon, as where it meets one that ends.
+                    Ok((stream, _)) if self.is_outdated().await => {
+                        drop(stream);
+                        return Accepting::Outdated;
+                    }
                     Ok((stream, _)) => self.serve(stream),
                     Err(error) => {
                         // Out of descriptors, most likely: the next try may fare better.
@@ -177,9 +206,22 @@ impl Server {
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
-                _ = check.tick() => if !socket.is_there() { return },
+                _ = check.tick() => if !socket.is_there() { return Accepting::SocketGone },
             }
         }
+    }
+
+    async fn is_outdated(&self) -> bool {
+        let Some(configured) = self.unread.clone() else {
+            return false;
+        };
+        // It reads files.
+        let mended = tokio::task::spawn_blocking(move || configured.is_mended()).await;
+        if !mended.unwrap_or(false) {
+            return false;
+        }
+        self.connections.wait_for_none(LEAVING).await;
+        self.connections.none() && self.app.engine.has_no_work()
     }
 
     fn serve(&self, stream: UnixStream) {

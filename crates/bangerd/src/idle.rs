@@ -23,7 +23,7 @@ impl Connections {
         Open(Arc::clone(&self.0))
     }
 
-    fn none(&self) -> bool {
+    pub(crate) fn none(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
     }
 }

@@ -221,6 +221,12 @@ impl Engine {
     /// Whether nothing runs and nothing is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.vms.running() == 0 && *self.operations.running().borrow() == 0
+        self.vms.running() == 0 && self.has_no_work()
+    }
+
+    /// Whether nothing is under way; VMs may run.
+    #[must_use]
+    pub fn has_no_work(&self) -> bool {
+        *self.operations.running().borrow() == 0
     }
 }

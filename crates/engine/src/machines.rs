@@ -88,6 +88,11 @@ pub trait Configured: fmt::Debug + Send + Sync {
     fn unread(&self) -> Option<EngineError> {
         None
     }
+
+    /// Whether the daemon's start could not read it, and one that starts now can.
+    fn is_mended(&self) -> bool {
+        false
+    }
 }
 
 /// The VMMs of this host.

@@ -1,6 +1,8 @@
 //! Starting the real daemon where there is none. Needs `bangerd` beside `banger`: `make build`, or
 //! `cargo build -p bangerd`.
 
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -15,6 +17,12 @@ fn pid_in(version: &str) -> i32 {
     version["daemon"]["pid"]
         .as_i64()
         .unwrap_or_else(|| panic!("no daemon: {version}")) as i32
+}
+
+fn socket_of(home: &Home) -> PathBuf {
+    let file = std::fs::read(home.path().join(".local/state/banger/bangerd.json")).unwrap();
+    let file: serde_json::Value = serde_json::from_slice(&file).unwrap();
+    file["socket"].as_str().unwrap().into()
 }
 
 #[test]
@@ -109,7 +117,11 @@ fn a_mistake_in_the_configuration_keeps_only_what_goes_by_it_from_working() {
             assert_eq!((code, out.as_str()), (Some(1), ""), "{text}: {err}");
             assert!(err.contains(told), "{text}: {arguments:?}: {err}");
         }
-        // Mended, it counts from the next daemon on, and that is said.
+        // Mended, it counts from the next daemon on. One that a command keeps says so, any other makes way.
+        let pid = pid_in(&home.run(&["version", "--json"]).1);
+        let kept = UnixStream::connect(socket_of(&home)).unwrap();
+        // Answered after that one was taken up.
+        assert_eq!(home.run(&["ps"]).0, Some(0));
         home.configure("idle_timeout = \"5m\"\n");
         let (code, _, err) = home.run(&["kernel", "pull", "debian-cloud"]);
         assert_eq!(code, Some(1), "{text}");
@@ -117,9 +129,10 @@ fn a_mistake_in_the_configuration_keeps_only_what_goes_by_it_from_working() {
             err.contains("hint: ") && err.contains("`banger daemon stop`"),
             "{text}: {err}"
         );
-        assert_eq!(home.run(&["daemon", "stop"]).0, Some(0));
-        assert_eq!(home.run(&["ps"]).0, Some(0));
+        assert_eq!(pid_in(&home.run(&["version", "--json"]).1), pid, "{text}");
+        drop(kept);
         assert!(!home.run(&["doctor"]).1.contains("configuration"), "{text}");
+        assert_ne!(pid_in(&home.run(&["version", "--json"]).1), pid, "{text}");
         assert_eq!(home.run(&["daemon", "stop"]).0, Some(0));
     }
 }

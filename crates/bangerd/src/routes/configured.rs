@@ -1,5 +1,5 @@
 //! What makes or starts something goes by the configuration: a daemon whose start could not read it refuses that, and
-//! does everything else.
+//! does everything else. It makes way for the next daemon once the configuration can be read again.
 
 use axum::extract::{Request, State};
 use axum::http::Method;
