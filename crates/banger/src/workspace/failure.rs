@@ -128,7 +128,9 @@ fn hint(vm: &str, guest_path: &str, error: &WorkspaceError) -> Option<(String, u
             "`{}` brings the changes into your files; `git fsck --lost-found` may find the commit",
             command("apply")
         ),
-        E::NoGitInGuest => format!("install it: banger vm exec {vm} -- apt-get install -y git"),
+        E::NoGitInGuest => format!(
+            "--image names one that has git; in a VM that stays, `banger vm exec {vm} -- apt-get install -y git`"
+        ),
         E::Occupied { .. } => "--guest-path names another place, --force replaces what is there".to_owned(),
         E::Lost { .. } => {
             let prepare = command("prepare");

@@ -1,5 +1,7 @@
 # What each of the scripts begins with. They run in the guest, by its own sh and git: values come in as arguments.
 set -eu
+# Before the function of that name, which would be found.
+command -v git >/dev/null 2>&1 || exit 90
 # Nothing is fetched here: a workspace that lacks files says so.
 export GIT_NO_LAZY_FETCH=1 GIT_ALLOW_PROTOCOL=none
 export LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_LITERAL_PATHSPECS=1 GIT_NO_REPLACE_OBJECTS=1
@@ -9,4 +11,3 @@ git() {
         -c safe.directory='*' -c advice.addEmbeddedRepo=false -c core.safecrlf=false -c core.splitIndex=false \
         -c diff.suppressBlankEmpty=false "$@"
 }
-command -v git >/dev/null 2>&1 || exit 90

@@ -289,6 +289,8 @@ pub enum Break {
 #[derive(Default)]
 pub struct Local {
     pub breaks: Break,
+    /// Where its programs are, if not where this machine's are.
+    pub programs: Option<PathBuf>,
     /// Bytes of tar streams.
     pub unpacked: u64,
     /// Bytes that commands read.
@@ -315,6 +317,9 @@ impl Guest for Local {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             // A guest's own is this machine's here: it stays as it is.
             .env("GIT_CONFIG_SYSTEM", "/nonexistent/gitconfig");
+        if let Some(programs) = &self.programs {
+            command.env("PATH", programs);
+        }
         let mut child = command.spawn()?;
         let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         if let Break::Input(after) = self.breaks {

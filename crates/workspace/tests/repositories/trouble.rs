@@ -175,3 +175,19 @@ fn a_guest_without_room_keeps_the_workspace_that_it_has() {
     scene.prepare_as(&choice, Some(&first), false).unwrap();
     scene.assert_same();
 }
+
+#[test]
+fn a_guest_without_git_is_told_as_that() {
+    let scene = Scene::committed();
+    let programs = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/bin/sh", programs.path().join("sh")).unwrap();
+    let mut guest = Local {
+        programs: Some(programs.path().to_owned()),
+        ..Local::default()
+    };
+    let error = scene
+        .prepare_into(&mut guest, &Choice::default(), None, false)
+        .unwrap_err();
+    assert!(matches!(error, WorkspaceError::NoGitInGuest), "{error:?}");
+    assert!(!scene.inside().exists());
+}
