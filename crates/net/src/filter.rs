@@ -8,4 +8,3 @@ mod handover;
 mod judge;
 mod neighbours;
 mod refusal;
-mod repeats;

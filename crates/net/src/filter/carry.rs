@@ -16,7 +16,6 @@ use super::handover::{Handover, Incoming};
 use super::judge::{Way, way};
 use super::neighbours::answer_to;
 use super::refusal::refusal_of;
-use super::repeats::Repeats;
 use crate::channel::{self, Flow, What};
 use crate::packet::{Ends, PREFIX};
 use crate::policy::Policy;
@@ -42,7 +41,7 @@ impl Sides {
 /// What one thread does.
 type Direction<'a> = Box<dyn FnOnce() -> io::Result<()> + Send + 'a>;
 
-/// Where frames to the guest go. All directions write there, each whole frames only.
+/// Where frames to the guest go.
 enum Card<'a> {
     /// To the VMM's end of the socket, each after its length.
     Stream(&'a UnixStream),
@@ -72,12 +71,11 @@ pub(crate) fn run(
         ends: Ends::default(),
         identification: 0,
     });
-    let repeats = &Mutex::new(Repeats::new());
     let (done, ends) = mpsc::channel();
     // Threads that have begun need less of the system than those that begin.
     let (begun, go) = (&Barrier::new(4), &Barrier::new(4));
     let directions: [Direction<'_>; 3] = [
-        Box::new(|| inward(&sides.passt, to_guest, repeats)),
+        Box::new(|| inward(&sides.passt, to_guest)),
         Box::new(|| answers(sides.relay.as_fd(), to_guest)),
         Box::new(|| {
             let guest = Guest {
@@ -85,7 +83,6 @@ pub(crate) fn run(
                 relay: sides.relay.as_fd(),
                 policy,
                 to_guest,
-                repeats,
                 ends: Ends::default(),
                 message: Vec::new(),
             };
@@ -127,7 +124,6 @@ struct Guest<'a> {
     relay: BorrowedFd<'a>,
     policy: &'a Policy,
     to_guest: &'a Mutex<ToGuest<'a>>,
-    repeats: &'a Mutex<Repeats>,
     /// As [`ToGuest`] has them.
     ends: Ends,
     /// To the relay.
@@ -172,7 +168,6 @@ impl Guest<'_> {
     /// A frame after its length.
     fn judge(&mut self, frame: &[u8]) -> io::Result<()> {
         match way(self.policy, &frame[PREFIX..]) {
-            Way::Passt if lock(self.repeats).is_needless(&frame[PREFIX..]) => Ok(()),
             // One write a frame: passt loses its place in the stream if it reads a length alone.
             Way::Passt => (&mut &*self.passt).write_all(frame),
             Way::Relay(flow, payload) => {
@@ -229,21 +224,17 @@ fn answers(relay: BorrowedFd<'_>, to_guest: &Mutex<ToGuest<'_>>) -> io::Result<(
 }
 
 /// From passt to the guest.
-fn inward(passt: &UnixStream, to_guest: &Mutex<ToGuest<'_>>, repeats: &Mutex<Repeats>) -> io::Result<()> {
+fn inward(passt: &UnixStream, to_guest: &Mutex<ToGuest<'_>>) -> io::Result<()> {
     let mut frames = Frames::new(passt);
     while frames.wait()? {
-        let frames = frames.all()?;
-        // Before the guest can answer to them.
-        for frame in each(frames) {
-            lock(repeats).sent(frame);
-        }
-        lock(to_guest).write(frames)?;
+        lock(to_guest).write(frames.all()?)?;
     }
     Ok(())
 }
 
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+/// All directions write to the guest, each whole frames only.
+fn lock<'a, 'b>(to: &'a Mutex<ToGuest<'b>>) -> MutexGuard<'a, ToGuest<'b>> {
+    to.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ToGuest<'_> {
