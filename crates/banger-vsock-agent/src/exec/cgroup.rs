@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ struct Shared {
     /// For the next command.
     spare: Mutex<Option<Folder>>,
     /// A command left something running in them.
-    left: Mutex<Vec<Folder>>,
+    left: Mutex<Vec<PathBuf>>,
 }
 
 /// A cgroup's folder and two of its files.
@@ -64,11 +64,22 @@ impl Groups {
 
     /// A new group; none where the machine has no cgroups.
     pub(super) fn take(&self) -> Option<Group> {
-        let spare = lock(&self.0.spare).take();
+        let spare = lock(&self.0.spare)
+            .take()
+            .and_then(|spare| self.if_as_made(spare));
         Some(Group {
             folder: Some(spare.or_else(|| self.create())?),
             groups: self.clone(),
         })
+    }
+
+    /// A group made ahead, unless another command has removed or frozen it meanwhile.
+    fn if_as_made(&self, spare: Folder) -> Option<Folder> {
+        if spare.is_as_made() {
+            return Some(spare);
+        }
+        lock(&self.0.left).push(spare.path);
+        None
     }
 
     fn create(&self) -> Option<Folder> {
@@ -86,8 +97,8 @@ impl Groups {
     /// Removes what is empty of the groups whose commands have ended, and makes the next one.
     fn take_back(&self, folder: Folder) {
         let mut left = lock(&self.0.left);
-        left.push(folder);
-        left.retain(|folder| !folder.remove());
+        left.push(folder.path);
+        left.retain(|path| !remove(path));
         drop(left);
         let mut spare = lock(&self.0.spare);
         if spare.is_none() {
@@ -134,22 +145,24 @@ impl Folder {
         })
     }
 
-    /// Whether it is gone: what still runs in it keeps it, and for a moment what is on its way out.
-    fn remove(&self) -> bool {
-        match fs::remove_dir(&self.path) {
-            Ok(()) => true,
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        }
+    /// Whether it is there, with nothing in it, and what enters it runs.
+    fn is_as_made(&self) -> bool {
+        self.says(b"populated 0") && self.says(b"frozen 0")
     }
 
     fn is_populated(&self) -> bool {
+        self.says(b"populated 1")
+    }
+
+    /// Whether this is a line of `cgroup.events`; a group that is gone has none.
+    fn says(&self, line: &[u8]) -> bool {
         let mut events = [0; EVENTS];
         let Ok(length) = self.events.read_at(&mut events, 0) else {
             return false;
         };
         events[..length]
             .split(|&byte| byte == b'\n')
-            .any(|line| line == b"populated 1")
+            .any(|said| said == line)
     }
 
     fn signal(&self, signal: Signal) {
@@ -210,6 +223,53 @@ impl Drop for Group {
     }
 }
 
+/// Removes a group and says whether it is gone: what still runs in it keeps it, and for a moment what is on its way out.
+fn remove(path: &Path) -> bool {
+    match fs::remove_dir(path) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with the files of a group, in which this is said of it.
+    fn group(events: &str) -> (tempfile::TempDir, Folder) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("cgroup.procs"), "").unwrap();
+        fs::write(folder.path().join("cgroup.events"), events).unwrap();
+        let group = Folder::open(folder.path().to_owned()).unwrap();
+        (folder, group)
+    }
+
+    #[test]
+    fn a_group_that_was_made_ahead_is_taken_only_as_it_was_made() {
+        for (events, good) in [
+            ("populated 0\nfrozen 0\n", true),
+            ("populated 1\nfrozen 0\n", false),
+            ("populated 0\nfrozen 1\n", false),
+            ("", false),
+        ] {
+            let (_folder, group) = group(events);
+            assert_eq!(group.is_as_made(), good, "{events}");
+        }
+    }
+
+    #[test]
+    fn a_spare_group_that_is_spoiled_is_not_given_out() {
+        let groups = Groups::new("/nonexistent/groups");
+        let (_folder, frozen) = group("populated 0\nfrozen 1\n");
+        let path = frozen.path.clone();
+        assert!(groups.if_as_made(frozen).is_none());
+        assert_eq!(*lock(&groups.0.left), [path], "it is removed with the others");
+        let (_folder, spare) = group("populated 0\nfrozen 0\n");
+        *lock(&groups.0.spare) = Some(spare);
+        assert!(groups.take().is_some());
+    }
 }
