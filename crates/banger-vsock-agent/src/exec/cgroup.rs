@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_spare_group_that_is_spoiled_is_not_given_out() {
-        let groups = Groups::new("/nonexistent/groups");
+        let groups = Groups::new("/dev/null/groups");
         let (_folder, frozen) = group("populated 0\nfrozen 1\n");
         let path = frozen.path.clone();
         assert!(groups.if_as_made(frozen).is_none());
