@@ -32,6 +32,19 @@ fn same(one: &Path, other: &Path) {
     assert!(differ.success(), "{} and {}", one.display(), other.display());
 }
 
+/// The verb ends with this code and begins with this message.
+fn refuses(daemon: &FakeDaemon, arguments: &[String], code: i32, message: &str) {
+    let mut whole = vec!["vm", "cp"];
+    whole.extend(arguments.iter().map(String::as_str));
+    let ran = daemon.run(&whole);
+    assert_eq!(ran.code, code, "{arguments:?}: {}", ran.err);
+    assert!(
+        ran.err.starts_with(&format!("banger: {message}\n")),
+        "{arguments:?}: {}",
+        ran.err
+    );
+}
+
 /// A tar stream of a folder's `tree`.
 fn tar(home: &Path) -> Vec<u8> {
     let output = Command::new("tar")
@@ -156,15 +169,7 @@ fn several_that_cannot_all_be_copied_are_not_begun() {
             format!("in `box`: cannot write to `{path}/tree/large`: Not a directory"),
         ),
     ] {
-        let mut whole = vec!["vm", "cp"];
-        whole.extend(arguments.iter().map(String::as_str));
-        let ran = daemon.run(&whole);
-        assert_eq!(ran.code, code, "{arguments:?}: {}", ran.err);
-        assert!(
-            ran.err.starts_with(&format!("banger: {message}\n")),
-            "{arguments:?}: {}",
-            ran.err
-        );
+        refuses(&daemon, &arguments, code, &message);
         assert_eq!(fs::read_dir(home.join("into")).unwrap().count(), 0);
         assert!(!home.join("no").exists());
     }
@@ -274,15 +279,7 @@ fn a_copy_that_cannot_be_made_names_the_path() {
             "no VM is called `nobox`".into(),
         ),
     ] {
-        let mut whole = vec!["vm", "cp"];
-        whole.extend(arguments.iter().map(String::as_str));
-        let ran = daemon.run(&whole);
-        assert_eq!(ran.code, code, "{arguments:?}: {}", ran.err);
-        assert!(
-            ran.err.starts_with(&format!("banger: {message}\n")),
-            "{arguments:?}: {}",
-            ran.err
-        );
+        refuses(&daemon, &arguments, code, &message);
     }
 }
 
