@@ -1,7 +1,7 @@
 //! A cgroup for each command, so that all of it can be ended, whatever it forked.
 //!
-//! The guest's kernel takes longer to make and to remove one than to start a small command. One is made ahead, and what has
-//! ended is removed, while nobody waits. None is used twice: a command may have set limits for itself.
+//! One is made ahead, and what has ended is removed, once the answer to a command is sent: the host need not wait for it.
+//! None is used twice: a command may have set limits for itself.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
