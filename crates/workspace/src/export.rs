@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::bounded::Bounded;
 use crate::error::WorkspaceError;
 use crate::guest::{EXPORT, Guest};
 
@@ -45,45 +46,4 @@ pub fn export(
         return Err(WorkspaceError::TooLarge { what: "patch", limit });
     }
     outcome
-}
-
-struct Bounded<'a> {
-    output: &'a mut dyn Write,
-    left: u64,
-    over: bool,
-}
-
-impl Write for Bounded<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
-            self.over = true;
-            return Err(io::ErrorKind::FileTooLarge.into());
-        };
-        self.left = left;
-        self.output.write_all(bytes)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_patch_without_end_is_stopped_at_the_bound() {
-        let mut taken = Vec::new();
-        let mut bounded = Bounded {
-            output: &mut taken,
-            left: 10_000,
-            over: false,
-        };
-        let copied = io::copy(&mut io::repeat(b'x'), &mut bounded);
-        assert_eq!(copied.unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        assert!(bounded.over);
-        assert!(taken.len() <= 10_000);
-    }
 }

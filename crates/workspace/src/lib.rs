@@ -14,6 +14,7 @@
 mod alternates;
 mod apply;
 mod beneath;
+mod bounded;
 mod branch;
 mod breaking;
 mod config;

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::FileType;
 
 use crate::beneath::Folder;
+use crate::bounded::Bounded;
 use crate::digest::Format;
 use crate::error::{WorkspaceError, shown};
 use crate::guest::{Guest, UNSAVED};
@@ -19,7 +20,7 @@ use crate::tracked::{all, fed};
 /// Most commits that are asked for.
 const MOST_COMMITS: usize = 1000;
 /// Most bytes of an answer, and of a file of the host's that is compared.
-const LARGEST_ANSWER: usize = 16 << 20;
+const LARGEST_ANSWER: u64 = 16 << 20;
 const LARGEST_FILE: u64 = 64 << 20;
 
 /// Work that is in the guest only.
@@ -66,14 +67,19 @@ pub fn unsaved(
     path: &str,
     repository: Option<&Repository>,
 ) -> Result<Unsaved, WorkspaceError> {
-    let mut answer = Bounded(Vec::new());
+    let mut answer = Vec::new();
+    let mut bounded = Bounded {
+        output: &mut answer,
+        left: LARGEST_ANSWER,
+        over: false,
+    };
     let most = MOST_COMMITS.to_string();
-    let outcome = UNSAVED.run(guest, &[path, &most], Box::new(io::empty()), &mut answer);
-    if answer.0.len() > LARGEST_ANSWER {
+    let outcome = UNSAVED.run(guest, &[path, &most], Box::new(io::empty()), &mut bounded);
+    if bounded.over {
         return Err(WorkspaceError::Answer("the guest's list of work is too long"));
     }
     outcome?;
-    let (commits, files) = parse(&answer.0).ok_or(WorkspaceError::Answer("the guest's list of work"))?;
+    let (commits, files) = parse(&answer).ok_or(WorkspaceError::Answer("the guest's list of work"))?;
     let mut found = Unsaved {
         commits,
         files: Vec::new(),
@@ -215,21 +221,4 @@ fn had<'a>(
         (rest != "missing").then(|| id.to_owned())
     });
     Ok(here.collect())
-}
-
-/// What a guest says, up to a bound.
-struct Bounded(Vec<u8>);
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        match self.0.len() > LARGEST_ANSWER {
-            true => Err(io::ErrorKind::FileTooLarge.into()),
-            false => Ok(bytes.len()),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
