@@ -76,6 +76,29 @@ fn a_machine_that_ended_while_no_daemon_was_there_is_found_stopped() {
     });
 }
 
+#[test]
+fn a_vm_whose_folder_was_removed_while_it_ran_is_ended_by_the_next_daemon() {
+    let host = Host::new();
+    daemon(&host, async |_| ());
+    let leaks = host.leaks();
+    let names = ["a", "b"];
+    daemon(&host, async |engine| {
+        for name in names {
+            let vm = run(engine, name).await;
+            std::fs::remove_dir_all(host.paths.vm(&vm.id)).unwrap();
+        }
+    });
+    daemon(&host, async |engine| {
+        for name in names {
+            let after = engine.vms().show(name).await.unwrap();
+            assert_eq!(after.state, VmState::Stopped);
+            assert_eq!(after.reason.unwrap(), "its folder was removed while it ran");
+            delete(engine, name).await;
+        }
+        leaks.assert_none_since().await;
+    });
+}
+
 /// passt is the first program that the next daemon finds beside the machine.
 #[test]
 fn the_end_of_a_network_is_shown_and_told_until_the_vm_is_restarted() {

@@ -19,6 +19,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0005_built.sql")),
     M::up(include_str!("migrations/0006_boot.sql")),
     M::up(include_str!("migrations/0007_reboots.sql")),
+    M::up(include_str!("migrations/0008_process.sql")),
 ];
 
 /// What opening a file would mean.

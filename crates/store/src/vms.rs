@@ -158,6 +158,8 @@ pub struct VmRow {
     pub machine_id: String,
     /// The guest's boot id while it runs.
     pub boot_id: Option<String>,
+    /// The process of its VMM while it runs, as JSON.
+    pub process: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last started.
@@ -202,6 +204,8 @@ pub struct Transition {
     pub reason: Option<String>,
     /// The guest's boot id.
     pub boot_id: Change<String>,
+    /// The process of its VMM, as JSON.
+    pub process: Change<String>,
     /// When it was last started.
     pub started_at: Change<Timestamp>,
     /// A further boot of the guest's own, when and why; or that there was none.
@@ -366,11 +370,11 @@ fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
         "INSERT INTO vms (id, name, state, reason, image, image_digest, kernel, kernel_version, vcpu, memory_mib,
                           disk_size, network, env, publish, ephemeral, vmm, vmm_reason, machine_id, boot_id,
                           created_at, started_at, image_config, boot, work_seed, reboots, rebooted_at,
-                          reboot_reason, crashed_at)
+                          reboot_reason, crashed_at, process)
          VALUES (:id, :name, :state, :reason, :image, :image_digest, :kernel, :kernel_version, :vcpu, :memory_mib,
                  :disk_size, :network, :env, :publish, :ephemeral, :vmm, :vmm_reason, :machine_id, :boot_id,
                  :created_at, :started_at, :image_config, :boot, :work_seed, :reboots, :rebooted_at,
-                 :reboot_reason, :crashed_at)",
+                 :reboot_reason, :crashed_at, :process)",
     )?;
     let inserted = statement.execute(named_params! {
         ":id": row.id,
@@ -401,6 +405,7 @@ fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
         ":rebooted_at": row.reboots.as_ref().map(|reboots| millis(reboots.at)),
         ":reboot_reason": row.reboots.as_ref().map(|reboots| &reboots.reason),
         ":crashed_at": row.crashed_at.map(millis),
+        ":process": row.process,
     });
     inserted
         .map(|_| ())
@@ -424,12 +429,14 @@ fn transition(
 ) -> rusqlite::Result<Option<VmRow>> {
     let from = serde_json::Value::from_iter(from.iter().map(|state| state.word())).to_string();
     let (boot_changes, boot_id) = change.boot_id.into_parts();
+    let (process_changes, process) = change.process.into_parts();
     let (start_changes, started_at) = change.started_at.into_parts();
     let (reboot_changes, rebooted) = change.rebooted.into_parts();
     let (rebooted_at, reboot_reason) = rebooted.unzip();
     let (crash_changes, crashed_at) = change.crashed_at.into_parts();
     let mut statement = transaction.prepare_cached(
         "UPDATE vms SET state = :to, reason = :reason, boot_id = iif(:boot_changes, :boot_id, boot_id),
+                        process = iif(:process_changes, :process, process),
                         started_at = iif(:start_changes, :started_at, started_at),
                         reboots = iif(:reboot_changes, iif(:rebooted_at IS NULL, 0, reboots + 1), reboots),
                         rebooted_at = iif(:reboot_changes, :rebooted_at, rebooted_at),
@@ -443,6 +450,8 @@ fn transition(
         ":reason": change.reason,
         ":boot_changes": boot_changes,
         ":boot_id": boot_id,
+        ":process_changes": process_changes,
+        ":process": process,
         ":start_changes": start_changes,
         ":started_at": started_at.map(millis),
         ":reboot_changes": reboot_changes,
@@ -520,6 +529,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<VmRow> {
         vmm_reason: row.get("vmm_reason")?,
         machine_id: row.get("machine_id")?,
         boot_id: row.get("boot_id")?,
+        process: row.get("process")?,
         created_at: time(row, "created_at")?,
         started_at: optional_time(row, "started_at")?,
         boot: word(row, "boot")?,

@@ -68,6 +68,7 @@ async fn a_file_of_every_version_that_ever_was_opens_with_its_rows() {
         assert_eq!(ports, if past < 3 { vec![] } else { vec![8080] });
         let reboots = row.reboots.as_ref().map(|reboots| reboots.times);
         assert_eq!(reboots, if past < 7 { None } else { Some(2) });
+        assert_eq!(row.process.is_some(), past >= 8);
         assert_eq!(store.images().list().await.unwrap()[0].entries, 21_800);
         assert_eq!(store.kernels().list().await.unwrap()[0].name, "debian-cloud");
         assert!(store.operations().list(10).await.unwrap()[0].error.is_some());

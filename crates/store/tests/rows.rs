@@ -14,6 +14,7 @@ async fn a_vm_comes_back_as_it_was_written() {
     let fresh = Fresh::new().await;
     let mut row = vm("1", "a");
     row.boot_id = Some("boot".to_owned());
+    row.process = Some("{}".to_owned());
     row.started_at = Some(at(1_700_000_000_123));
     fresh.store.vms().insert(row.clone()).await.unwrap();
     assert_eq!(fresh.store.vms().get("1").await.unwrap(), Some(row.clone()));
@@ -86,6 +87,7 @@ async fn a_transition_changes_what_it_names_and_keeps_the_rest() {
     vms.insert(vm("1", "a")).await.unwrap();
     let running = Transition {
         boot_id: Change::Set("boot".to_owned()),
+        process: Change::Set("{}".to_owned()),
         started_at: Change::Set(at(42)),
         ..Transition::default()
     };
@@ -99,8 +101,13 @@ async fn a_transition_changes_what_it_names_and_keeps_the_rest() {
         .await
         .unwrap();
     assert_eq!(
-        (row.state, row.boot_id.as_deref(), row.started_at),
-        (VmState::Running, Some("boot"), Some(at(42)))
+        (
+            row.state,
+            row.boot_id.as_deref(),
+            row.process.as_deref(),
+            row.started_at
+        ),
+        (VmState::Running, Some("boot"), Some("{}"), Some(at(42)))
     );
     let stopped = Transition {
         reason: Some("the guest powered off".to_owned()),
@@ -112,7 +119,10 @@ async fn a_transition_changes_what_it_names_and_keeps_the_rest() {
         .await
         .unwrap();
     assert_eq!(row.reason.as_deref(), Some("the guest powered off"));
-    assert_eq!((row.boot_id.as_deref(), row.started_at), (None, Some(at(42))));
+    assert_eq!(
+        (row.boot_id.as_deref(), row.process.as_deref(), row.started_at),
+        (None, Some("{}"), Some(at(42)))
+    );
     let row = vms
         .transition("1", &[VmState::Stopped], VmState::Starting, Transition::default())
         .await

@@ -158,12 +158,16 @@ fn set(group: &Path, file: &str, value: &str) -> io::Result<()> {
 
 /// A name that no other machine has on this host.
 fn name(folder: &Folder, id: &str) -> Option<String> {
+    Some(format!("{PREFIX}{:x}{}", folder.number().ok()?, suffix(id)))
+}
+
+/// What the name of a machine's group begins with, before the number of its folder.
+const PREFIX: &str = "vm-";
+
+/// What it ends with.
+fn suffix(id: &str) -> String {
     let plain = id.chars().filter(char::is_ascii_alphanumeric).take(64);
-    Some(format!(
-        "vm-{:x}-{}",
-        folder.number().ok()?,
-        plain.collect::<String>()
-    ))
+    format!("-{}", plain.collect::<String>())
 }
 
 /// The groups that the machine in `folder` has.
@@ -183,6 +187,28 @@ pub(crate) fn remove(folder: &Path) {
         }
     }
     let _ = fs::remove_file(folder.join(RECORD));
+}
+
+/// Removes the groups of a machine whose processes have ended, and whose folder is gone. Fine if there are none.
+pub async fn remove_of(id: &str) {
+    if let Ok(place) = place().await {
+        remove_among(place.folders(), id);
+    }
+}
+
+fn remove_among(folders: &[PathBuf], id: &str) {
+    for folder in folders {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let is_its = |name: &str| name.starts_with(PREFIX) && name.ends_with(&suffix(id));
+            if name.to_str().is_some_and(is_its) {
+                remove_group(&entry.path(), TRIES);
+            }
+        }
+        if place::is_ours(folder) {
+            let _ = fs::remove_dir(folder);
+        }
+    }
 }
 
 /// Removes a control group. One whose last process has just ended may be busy for a moment: it is tried so many times.
@@ -298,6 +324,23 @@ mod tests {
         remove(&folder);
         assert!(!place.exists() && root.path().exists());
         remove(&folder);
+    }
+
+    #[test]
+    fn the_groups_of_a_machine_without_a_folder_are_found_by_its_id() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join(place::OURS);
+        for name in ["vm-1f-abc", "vm-2-abc", "vm-3-0abc", "vm-4-abcd", "own-abc"] {
+            fs::create_dir_all(place.join(name)).unwrap();
+        }
+        remove_among(std::slice::from_ref(&place), "abc");
+        let mut left: Vec<_> = fs::read_dir(&place)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["own-abc", "vm-3-0abc", "vm-4-abcd"]);
+        remove_among(&[root.path().join("none")], "abc");
     }
 
     #[test]

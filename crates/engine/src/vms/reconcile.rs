@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use process::{Identity, Signal};
 use store::{Change, OperationRow, OperationState, VmRow, VmState};
 use vmm::End;
 
@@ -17,6 +18,7 @@ use crate::EngineError;
 use crate::error::one_line;
 
 const CUT_OFF: &str = "the daemon ended while it was starting";
+const FOLDER_GONE: &str = "its folder was removed while it ran";
 const REBOOTED: &str = "the guest rebooted while no daemon ran";
 
 /// Brings store and host together. Goes on past a VM that cannot be brought in order.
@@ -44,7 +46,11 @@ pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<(), EngineError> {
         let (deleted, rebooting) = (cut_off("delete"), cut_off("reboot"));
         if row.ephemeral || unborn || deleted {
             tracing::info!(vm = %row.name, "removing what the last daemon left");
-            if let Err(error) = create::remove(shared, &row.id).await {
+            let removed = match end_unfound(&row).await {
+                Ok(_) => create::remove(shared, &row.id).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = removed {
                 tracing::warn!(vm = %row.name, error = %one_line(&error), "cannot remove it");
                 kept.push(row.id.clone());
                 let _ = take_up(shared, row, None);
@@ -74,9 +80,13 @@ async fn bring_back(shared: &Arc<Shared>, row: VmRow, rebooting: bool) -> Result
                 let _ = take_up(shared, row, machine);
                 return Ok(());
             }
+            let is_lost = end_unfound(&row).await?;
             let last = ending::last_word(&folder);
             start::tear_down(&*shared.machines, &folder).await?;
-            let unseen = End::unknown("its machine ended while no daemon was there");
+            let unseen = match is_lost {
+                true => End::from(FOLDER_GONE.to_owned()),
+                false => End::unknown("its machine ended while no daemon was there"),
+            };
             let stopped = |reason| state::stopped(shared, &row.id, reason);
             let (now, reboot) = match row.state {
                 VmState::Stopping => (stopped(ending::unclean(&unseen, None, &last)).await?, None),
@@ -108,6 +118,28 @@ async fn bring_back(shared: &Arc<Shared>, row: VmRow, rebooting: bool) -> Result
         }
     }
     Ok(())
+}
+
+/// Ends the VMM of a VM whose folder, which would tell of it, is gone; what belongs to it ends with it. Says whether there
+/// was one.
+async fn end_unfound(row: &VmRow) -> Result<bool, EngineError> {
+    let recorded = row
+        .process
+        .as_deref()
+        .and_then(|text| serde_json::from_str::<Identity>(text).ok());
+    let Some(process) = recorded.and_then(|identity| identity.open()) else {
+        return Ok(false);
+    };
+    tracing::warn!(vm = %row.name, pid = process.identity().pid, "ending a VM whose folder is gone");
+    let ended = async {
+        process.kill(Signal::KILL)?;
+        process.wait().await
+    };
+    ended
+        .await
+        .map_err(|error| EngineError::Internal(one_line(&error)))?;
+    vmm::groups::remove_of(&row.id).await;
+    Ok(true)
 }
 
 fn take_up(shared: &Arc<Shared>, row: VmRow, machine: Option<Arc<dyn vmm::Machine>>) -> Task {

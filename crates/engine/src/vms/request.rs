@@ -58,6 +58,7 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
         vmm_reason: String::new(),
         machine_id: uuid::Uuid::new_v4().simple().to_string(),
         boot_id: None,
+        process: None,
         created_at: Timestamp::now(),
         started_at: None,
         boot: Boot::Overlay,

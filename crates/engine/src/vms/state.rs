@@ -8,6 +8,7 @@
 //! ```
 
 use jiff::Timestamp;
+use process::Identity;
 use store::{Change, Transition, VmRow, VmState};
 
 use super::{Shared, view};
@@ -21,6 +22,7 @@ pub(crate) async fn begin_start(
 ) -> Result<VmRow, EngineError> {
     let change = Transition {
         boot_id: Change::Clear,
+        process: Change::Clear,
         rebooted: match reboot {
             Change::Set(why) => of_now(why),
             Change::Keep => Change::Keep,
@@ -38,10 +40,18 @@ pub(crate) async fn begin_start(
     .await
 }
 
-/// `starting → running`.
-pub(crate) async fn running(shared: &Shared, id: &str, boot_id: &str) -> Result<VmRow, EngineError> {
+/// `starting → running`. `process`: its VMM's.
+pub(crate) async fn running(
+    shared: &Shared,
+    id: &str,
+    boot_id: &str,
+    process: Option<&Identity>,
+) -> Result<VmRow, EngineError> {
     let change = Transition {
         boot_id: Change::Set(boot_id.to_owned()),
+        process: process
+            .and_then(|process| serde_json::to_string(process).ok())
+            .map_or(Change::Clear, Change::Set),
         started_at: Change::Set(Timestamp::now()),
         crashed_at: Change::Clear,
         ..Transition::default()
@@ -81,6 +91,7 @@ pub(crate) async fn rebooted(
 pub(crate) async fn reboots(shared: &Shared, id: &str, reboot: String) -> Result<VmRow, EngineError> {
     let change = Transition {
         boot_id: Change::Clear,
+        process: Change::Clear,
         rebooted: of_now(reboot),
         ..Transition::default()
     };
@@ -97,6 +108,7 @@ pub(crate) async fn start_taken_back(
     let change = Transition {
         reason,
         boot_id: Change::Clear,
+        process: Change::Clear,
         ..Transition::default()
     };
     to(shared, id, &[VmState::Starting], before, change).await
@@ -107,6 +119,7 @@ pub(crate) async fn start_failed(shared: &Shared, id: &str, reason: String) -> R
     let change = Transition {
         reason: Some(reason),
         boot_id: Change::Clear,
+        process: Change::Clear,
         ..Transition::default()
     };
     to(shared, id, &[VmState::Starting], VmState::Error, change).await
@@ -139,6 +152,7 @@ async fn gone(
     let change = Transition {
         reason,
         boot_id: Change::Clear,
+        process: Change::Clear,
         crashed_at,
         ..Transition::default()
     };

@@ -59,6 +59,7 @@ pub fn vm(id: &str, name: &str) -> VmRow {
         vmm_reason: String::new(),
         machine_id: "ffff".to_owned(),
         boot_id: None,
+        process: None,
         created_at: at(1_700_000_000_000),
         started_at: None,
         boot: Boot::Overlay,

@@ -42,12 +42,17 @@ impl Place {
         }
     }
 
+    /// What the groups of machines lie in.
+    pub(super) fn folders(&self) -> &[PathBuf] {
+        match self {
+            Self::Two(folder) => std::slice::from_ref(folder),
+            Self::One(folders) => folders,
+        }
+    }
+
     /// The groups of a machine of that name.
     pub(super) fn groups(&self, name: &str) -> Vec<PathBuf> {
-        match self {
-            Self::Two(folder) => vec![folder.join(name)],
-            Self::One(folders) => folders.iter().map(|folder| folder.join(name)).collect(),
-        }
+        self.folders().iter().map(|folder| folder.join(name)).collect()
     }
 
     /// Makes the place, which goes with the last machine, where it is not systemd's to make.

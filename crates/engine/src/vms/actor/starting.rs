@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use process::Identity;
 use store::{Change, VmRow, VmState, VmUpdate};
 
 use super::{Actor, Running};
@@ -154,6 +155,7 @@ impl Actor {
         let slots = self.shared.slots.for_vm(&self.id, name);
         let published = claimed.serve(name, &slots, &started.link.state());
         let folder = self.folder();
+        let process = Identity::of(started.machine.pid()).ok();
         let running = Running::of(started.machine, started.link, published, &folder);
         self.set_running(Some(running));
         tokio::select! {
@@ -161,7 +163,7 @@ impl Actor {
             () = operation.cancellation().cancelled() => return Err(EngineError::Cancelled),
             hit = self.shared.hit("start.record") => hit?,
         }
-        state::running(&self.shared, &self.id, &started.boot_id).await?;
+        state::running(&self.shared, &self.id, &started.boot_id, process.as_ref()).await?;
         Ok(())
     }
 
