@@ -16,7 +16,7 @@ use crate::serve_connection;
 use crate::system::System;
 
 pub use port::HostPort;
-pub use vsock::serve_vsock;
+pub use vsock::{each_on_vsock, serve_vsock};
 
 /// Name of the agent's port.
 pub const PORT_NAME: &str = "banger.agent";

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A descriptor that does not block, known to the runtime.
 #[derive(Debug)]
-pub(crate) struct Descriptor(AsyncFd<OwnedFd>);
+pub struct Descriptor(AsyncFd<OwnedFd>);
 
 /// Takes `fd` out of blocking mode.
 pub(crate) fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {

@@ -21,6 +21,17 @@ const MAX_CONNECTIONS: usize = 1024;
 /// # Errors
 /// What listening fails with.
 pub async fn serve_vsock(system: Arc<dyn System>) -> io::Result<()> {
+    each_on_vsock(|stream| serve_connection(stream, Arc::clone(&system))).await
+}
+
+/// Has each of the host's connections to [`guest::PORT`] served, until the listener fails.
+///
+/// # Errors
+/// What listening fails with.
+pub async fn each_on_vsock<F>(serve: impl Fn(Descriptor) -> F) -> io::Result<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let listener = socket(
         AddressFamily::Vsock,
         SockType::Stream,
@@ -39,9 +50,9 @@ pub async fn serve_vsock(system: Arc<dyn System>) -> io::Result<()> {
             return Ok(()); // Nobody closes the semaphore.
         };
         let stream = Descriptor::new(accept_from_host(&listener).await?)?;
-        let system = Arc::clone(&system);
+        let served = serve(stream);
         tokio::spawn(async move {
-            serve_connection(stream, system).await;
+            served.await;
             drop(slot);
         });
     }

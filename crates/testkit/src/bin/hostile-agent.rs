@@ -13,18 +13,20 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::parent_id;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use banger_vsock_agent::channel::{HostPort, find_port};
+use banger_vsock_agent::channel::{HostPort, each_on_vsock, find_port};
 use banger_vsock_agent::init::{AGENT_NAME, KEEPER_NAME};
 use banger_vsock_agent::{Guest, System, serve_connection};
 use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, setsid};
 use testkit::Lie;
-use testkit::hostile::{follow, serve_channel};
+use testkit::hostile::{follow, lie_on_connection, serve_channel};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 /// What this program is called, in requests that are answered in truth.
@@ -137,23 +139,42 @@ fn wait(mut happened: impl FnMut() -> bool) -> io::Result<()> {
 }
 
 async fn answer() -> io::Result<()> {
-    let path = find_port()?.ok_or_else(|| io::Error::other("this machine has no port"))?;
+    let system: Arc<dyn System> = Arc::new(Guest::new(None));
+    match find_port()? {
+        Some(path) => on_port(&path, system).await,
+        None => {
+            each_on_vsock(move |stream| {
+                let system = Arc::clone(&system);
+                async move {
+                    match lie() {
+                        Some(first) if first.is_of_the_wire() => lie_on_connection(stream, first, lie).await,
+                        lie => by_request(stream, lie, system).await,
+                    }
+                }
+            })
+            .await
+        }
+    }
+}
+
+async fn on_port(path: &Path, system: Arc<dyn System>) -> io::Result<()> {
     let mut port = None;
     wait(|| {
         // One process at a time has it open.
-        port = OpenOptions::new().read(true).write(true).open(&path).ok();
+        port = OpenOptions::new().read(true).write(true).open(path).ok();
         port.is_some()
     })?;
     let port = HostPort::new(port.ok_or(io::ErrorKind::NotFound)?.into())?;
-    let system: Arc<dyn System> = Arc::new(Guest::new(None));
     serve_channel(port, lie, |stream, lie| {
-        let system = Arc::clone(&system);
-        tokio::spawn(async move {
-            let steers = |request: &[u8]| request.windows(NAME.len()).any(|window| window == NAME);
-            let lie = |request: &[u8]| lie.filter(|_| !steers(request));
-            follow(stream.compat(), lie, |stream| serve_connection(stream, system)).await;
-        });
+        tokio::spawn(by_request(stream.compat(), lie, Arc::clone(&system)));
     })
     .await;
     Ok(())
+}
+
+/// Lies, but to a command of this program's own.
+async fn by_request(stream: impl AsyncRead + AsyncWrite + Unpin, lie: Option<Lie>, system: Arc<dyn System>) {
+    let steers = |request: &[u8]| request.windows(NAME.len()).any(|window| window == NAME);
+    let lie = |request: &[u8]| lie.filter(|_| !steers(request));
+    follow(stream, lie, |stream| serve_connection(stream, system)).await;
 }

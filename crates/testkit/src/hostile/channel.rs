@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use guest::link::Port;
 use guest::mux;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 
 use super::{Lie, wire};
@@ -39,6 +39,21 @@ pub async fn serve_channel<T>(
                 () = turned.notified() => {}
             }
         }
+    }
+}
+
+/// Tells a lie of the channel on a connection that is no session's, for as long as it holds: junk, or silence.
+pub async fn lie_on_connection(
+    mut stream: impl AsyncWrite + Unpin,
+    first: Lie,
+    lie: impl Fn() -> Option<Lie>,
+) {
+    while lie() == Some(first) {
+        let junk = async {
+            while first == Lie::WireJunk && stream.write_all(&[0xff; 4096]).await.is_ok() {}
+            std::future::pending::<()>().await;
+        };
+        let _ = tokio::time::timeout(LOOK, junk).await;
     }
 }
 

@@ -30,7 +30,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 pub use archives::TREE;
-pub use channel::serve_channel;
+pub use channel::{lie_on_connection, serve_channel};
 pub use exchange::follow;
 pub(crate) use exchange::{LONGEST_HEAD, end_of_head, read_head, relay, tell};
 pub use lie::Lie;
