@@ -141,9 +141,10 @@ async fn one(
         Verb::Delete => Action::Delete(id.clone()),
         Verb::Prune => Action::DeleteIdle(id.clone()),
     };
-    if let Verb::Stop = verb {
-        note_before_stop(client, &id).await;
-    }
+    let noted = match verb {
+        Verb::Stop => note_before_stop(client, &id).await,
+        _ => None,
+    };
     let mut progress = match alone {
         true => Progress::of(progress),
         false => Progress::one_of_several(progress, &name),
@@ -160,6 +161,9 @@ async fn one(
         None => {
             if let Verb::Start(wait) | Verb::Restart(wait) = verb {
                 boot::finish(client, &id, synced, wait, &mut progress, &mut signals).await?;
+            }
+            if let Some(since) = noted {
+                Records::stopped(&id, since);
             }
             if let Verb::Delete | Verb::Prune = verb {
                 Records::forget(&id);

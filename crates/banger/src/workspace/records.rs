@@ -57,6 +57,9 @@ pub struct Noted {
     pub files: u64,
     /// The first of them, a line each.
     pub lines: Vec<String>,
+    /// Whether the VM was shut down right after. Notes of earlier versions do not have it.
+    #[serde(default)]
+    pub at_stop: bool,
 }
 
 impl Noted {
@@ -74,6 +77,7 @@ impl Noted {
             commits: found.commits.len() as u64,
             files: found.files.len() as u64,
             lines: commits.chain(files).collect(),
+            at_stop: false,
         }
     }
 
@@ -268,15 +272,32 @@ impl Records {
             .map_err(|error| Failure::new(format!("cannot write {}: {error}", self.path.display())))
     }
 
-    /// Notes what work was found in a workspace. Where somebody else changes the notes, theirs count.
+    /// Notes what work was found in a workspace. Where another process changes the notes, that one's count.
     pub fn found(id: &str, guest_path: &str, noted: &Noted) {
         let Ok(mut records) = Self::lock(id) else { return };
         let mut list = records.list.iter_mut();
         if let Some(record) = list.find(|record| record.guest_path == guest_path) {
             record.unsaved = Some(noted.clone());
-            if let Err(error) = records.write() {
-                tracing::debug!(%error, "cannot note what work a VM holds");
-            }
+            records.write_if_possible();
+        }
+    }
+
+    /// Notes that a VM was shut down right after what was noted since then.
+    pub fn stopped(id: &str, since: Timestamp) {
+        let Ok(mut records) = Self::lock(id) else { return };
+        let noted = records
+            .list
+            .iter_mut()
+            .filter_map(|record| record.unsaved.as_mut());
+        for noted in noted.filter(|noted| noted.at >= since) {
+            noted.at_stop = true;
+        }
+        records.write_if_possible();
+    }
+
+    fn write_if_possible(&self) {
+        if let Err(error) = self.write() {
+            tracing::debug!(%error, "cannot note what work a VM holds");
         }
     }
 

@@ -96,6 +96,22 @@ fn of_a_vm_that_is_off_or_silent_the_last_that_was_known_is_said_or_that_nothing
         assert_eq!(client.wait(), 1);
     }
 
+    // What was found while it ran on is not what there is now.
+    let scene = with_work();
+    for _ in 0..2 {
+        let mut terminal = Terminal::open();
+        let (client, question) = asked(&scene, &mut terminal, &["vm", "delete", "box"]);
+        let stale = question.contains("; it has run since");
+        assert_eq!(
+            stale,
+            scene.daemon.run(&["ps"]).out.lines().count() < 2,
+            "{question}"
+        );
+        terminal.type_keys(b"n\n");
+        assert_eq!(client.wait(), 1);
+        scene.daemon.kill_machine("box");
+    }
+
     // Its git waits for ever.
     let scene = with_work();
     let head = scene.inside.join(".git/HEAD");
@@ -109,6 +125,25 @@ fn of_a_vm_that_is_off_or_silent_the_last_that_was_known_is_said_or_that_nothing
     );
     terminal.type_keys(b"y\n");
     assert_eq!(client.wait(), 0);
+}
+
+#[test]
+fn a_workspace_that_cannot_be_looked_at_is_asked_about() {
+    let moved = |scene: &Workshop| fs::rename(&scene.inside, scene.inside.with_extension("old")).unwrap();
+    let broken = |scene: &Workshop| fs::remove_file(scene.inside.join(".git/HEAD")).unwrap();
+    for spoil in [&moved as &dyn Fn(&Workshop), &broken] {
+        let scene = with_work();
+        spoil(&scene);
+        let mut terminal = Terminal::open();
+        let (client, question) = asked(&scene, &mut terminal, &["vm", "delete", "box"]);
+        assert!(
+            question.contains("repo may hold work that is nowhere else; `")
+                && question.contains("is no workspace that was prepared from here"),
+            "{question}"
+        );
+        terminal.type_keys(b"n\n");
+        assert_eq!((client.wait(), scene.daemon.names().len()), (1, 2));
+    }
 }
 
 /// `banger vm run SITE --rm MORE -- sh -c SCRIPT`.

@@ -7,7 +7,7 @@ use api::{Vm, VmState};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-use workspace::{Repository, Terms, WorkspaceError, unsaved};
+use workspace::{Repository, Terms, unsaved};
 
 use crate::failure::Failure;
 use crate::render::{self, Transfer};
@@ -84,7 +84,8 @@ async fn look_for(client: &Client, vm: &Vm, patience: Duration) -> Vec<Found> {
     let mut found = Vec::new();
     for record in records.all() {
         let known = |doubt: Option<String>| {
-            let ran_since = |noted: &Noted| vm.started_at.is_some_and(|started| started > noted.at);
+            let ran_since =
+                |noted: &Noted| !noted.at_stop || vm.started_at.is_some_and(|started| started > noted.at);
             let doubt = doubt.or_else(|| match &record.unsaved {
                 None => Some(format!("it is {}, and was not looked at", vm.state)),
                 Some(noted) if ran_since(noted) => Some("it has run since".to_owned()),
@@ -111,9 +112,8 @@ async fn look_for(client: &Client, vm: &Vm, patience: Duration) -> Vec<Found> {
                     fresh: true,
                 });
             }
-            // Nothing is there any more.
-            Ok(Err(Unseen::Gone)) => {}
-            Ok(Err(Unseen::Failed(failure))) => found.push(known(Some(failure.message().to_owned()))),
+            // Also where no workspace is there any more: its repository may have moved, or be broken.
+            Ok(Err(failure)) => found.push(known(Some(failure.message().to_owned()))),
             Err(_) => found.push(known(Some("it does not answer".to_owned()))),
         }
     }
@@ -121,25 +121,22 @@ async fn look_for(client: &Client, vm: &Vm, patience: Duration) -> Vec<Found> {
     found
 }
 
-/// Notes what work a VM holds while it can still be asked.
-pub async fn note_before_stop(client: &Client, id: &str) {
+/// Notes what work a VM holds while it can still be asked. Says since when what is noted was found.
+pub async fn note_before_stop(client: &Client, id: &str) -> Option<Timestamp> {
     if Records::of(id).all().is_empty() {
-        return;
+        return None;
     }
-    if let Ok(vm) = client.vm(id).await
-        && vm.state == VmState::Running
-    {
-        look_for(client, &vm, BEFORE_STOP).await;
+    let vm = client.vm(id).await.ok()?;
+    if vm.state != VmState::Running {
+        return None;
     }
-}
-
-enum Unseen {
-    Gone,
-    Failed(Failure),
+    let since = Timestamp::now();
+    look_for(client, &vm, BEFORE_STOP).await;
+    Some(since)
 }
 
 /// What one workspace holds now. Dropped, it is broken off.
-async fn fresh(client: &Client, vm: &Vm, record: &Record) -> Result<Noted, Unseen> {
+async fn fresh(client: &Client, vm: &Vm, record: &Record) -> Result<Noted, Failure> {
     struct End(watch::Sender<bool>);
     impl Drop for End {
         fn drop(&mut self) {
@@ -162,9 +159,8 @@ async fn fresh(client: &Client, vm: &Vm, record: &Record) -> Result<Noted, Unsee
     });
     match looked.await {
         Ok(Ok(found)) => Ok(Noted::of(&found)),
-        Ok(Err(WorkspaceError::Lost { .. })) => Err(Unseen::Gone),
-        Ok(Err(error)) => Err(Unseen::Failed(failed_at(&vm.name, &record.guest_path, &error))),
-        Err(_) => Err(Unseen::Failed(Failure::new("a thread failed"))),
+        Ok(Err(error)) => Err(failed_at(&vm.name, &record.guest_path, &error)),
+        Err(_) => Err(Failure::new("a thread failed")),
     }
 }
 
@@ -180,6 +176,7 @@ mod tests {
             commits,
             files,
             lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            at_stop: false,
         };
         let found = |noted, doubt: Option<&str>, fresh| Found {
             guest_path: "/root/repo".to_owned(),
