@@ -19,6 +19,8 @@ use crate::tracked::{all, fed};
 
 /// Most commits that are asked for.
 const MOST_COMMITS: usize = 1000;
+/// How much of a commit's first line is shown, in bytes.
+const SUBJECT: usize = 200;
 /// Most bytes of an answer, and of a file of the host's that is compared.
 const LARGEST_ANSWER: u64 = 16 << 20;
 const LARGEST_FILE: u64 = 64 << 20;
@@ -67,18 +69,7 @@ pub fn unsaved(
     path: &str,
     repository: Option<&Repository>,
 ) -> Result<Unsaved, WorkspaceError> {
-    let mut answer = Vec::new();
-    let mut bounded = Bounded {
-        output: &mut answer,
-        left: LARGEST_ANSWER,
-        over: false,
-    };
-    let most = MOST_COMMITS.to_string();
-    let outcome = UNSAVED.run(guest, &[path, &most], Box::new(io::empty()), &mut bounded);
-    if bounded.over {
-        return Err(WorkspaceError::Answer("the guest's list of work is too long"));
-    }
-    outcome?;
+    let answer = ask(guest, path, "all")?;
     let (commits, files) = parse(&answer).ok_or(WorkspaceError::Answer("the guest's list of work"))?;
     let mut found = Unsaved {
         commits,
@@ -105,15 +96,48 @@ pub fn unsaved(
     let format = repository.map_or(Format::Sha1, Repository::format);
     for file in files {
         let same = top.as_ref().is_some_and(|top| file.is_on_host(top, format));
-        if !same && !taken.contains(&*String::from_utf8_lossy(file.id)) {
-            found.files.push(UnsavedFile {
-                what: file.what(),
-                path: shown(file.path),
-            });
+        // One that is not checked out is no work.
+        let absent = (file.before, file.after) == (GITLINK, b"000000");
+        if !same && !absent && !taken.contains(&*String::from_utf8_lossy(file.id)) {
+            found.files.push(file.shown());
         }
     }
     Ok(found)
 }
+
+/// Looks for what a patch of the workspace at `path` leaves in the guest: commits that are not on its branch, and
+/// repositories in it.
+///
+/// # Errors
+/// As of [`unsaved`].
+pub fn beside_patch(guest: &mut dyn Guest, path: &str) -> Result<Unsaved, WorkspaceError> {
+    let answer = ask(guest, path, "beside")?;
+    let (commits, files) = parse(&answer).ok_or(WorkspaceError::Answer("the guest's list of work"))?;
+    let files = files.iter().filter(|file| file.after == GITLINK);
+    Ok(Unsaved {
+        commits,
+        files: files.map(Raw::shown).collect(),
+    })
+}
+
+fn ask(guest: &mut dyn Guest, path: &str, which: &str) -> Result<Vec<u8>, WorkspaceError> {
+    let mut answer = Vec::new();
+    let mut bounded = Bounded {
+        output: &mut answer,
+        left: LARGEST_ANSWER,
+        over: false,
+    };
+    let most = MOST_COMMITS.to_string();
+    let outcome = UNSAVED.run(guest, &[path, &most, which], Box::new(io::empty()), &mut bounded);
+    if bounded.over {
+        return Err(WorkspaceError::Answer("the guest's list of work is too long"));
+    }
+    outcome?;
+    Ok(answer)
+}
+
+/// Mode of a repository inside another one.
+const GITLINK: &[u8] = b"160000";
 
 /// A line of what the guest's git says of its files.
 struct Raw<'a> {
@@ -132,6 +156,13 @@ impl Raw<'_> {
         }
     }
 
+    fn shown(&self) -> UnsavedFile {
+        UnsavedFile {
+            what: self.what(),
+            path: shown(self.path),
+        }
+    }
+
     /// Whether the host's file is just so. What cannot be compared is not.
     fn is_on_host(&self, top: &Folder, format: Format) -> bool {
         let path = Path::new(OsStr::from_bytes(self.path));
@@ -142,8 +173,10 @@ impl Raw<'_> {
         let Some(stat) = stat else {
             return self.after == b"000000";
         };
+        let read = |top: &Folder| top.read(path, LARGEST_FILE).ok().flatten();
         let content = match (FileType::from_raw_mode(stat.st_mode), self.after) {
-            (FileType::RegularFile, b"100644" | b"100755") => top.read(path, LARGEST_FILE).ok().flatten(),
+            (FileType::RegularFile, b"100644") if stat.st_mode & 0o100 == 0 => read(top),
+            (FileType::RegularFile, b"100755") if stat.st_mode & 0o100 != 0 => read(top),
             // Over no link: the folder's own path is canonical, and what is behind a link is no file of the tree.
             (FileType::Symlink, b"120000") => {
                 let place = top.path.join(path);
@@ -176,7 +209,7 @@ fn parse(answer: &[u8]) -> Option<Parsed<'_>> {
         let id = object(line[..end].to_vec()).ok()?;
         commits.push(UnsavedCommit {
             id,
-            subject: shown(&line[(end + 1).min(line.len())..]),
+            subject: shown(&line[(end + 1).min(line.len())..line.len().min(end + 1 + SUBJECT)]),
         });
         if commits.len() > MOST_COMMITS {
             return None;

@@ -16,7 +16,8 @@ use super::file_sync::Synced;
 use super::operation::{self, follow};
 use super::registry;
 use super::workspace::{
-    Bootstrap, BringBack, Plan, apart, asking_apart, bring_back, check_tools, install_tools, set_up,
+    Bootstrap, BringBack, Plan, apart, asking_apart, bring_back, check_tools, install_tools,
+    said_beside_patch, set_up,
 };
 use crate::cli::{ChoiceArgs, GUEST_PATH, ModeArg, RunArgs};
 use crate::daemon::Place;
@@ -163,6 +164,19 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         let into = (vm.id.as_str(), vm.name.as_str());
         let quiet = args.progress.quiet;
         match bring_back(&client, into, GUEST_PATH, &back, quiet, &mut signals).await {
+            Ok(true) if args.rm => match said_beside_patch(&client, into, GUEST_PATH, &mut signals).await {
+                Ok(false) => {}
+                left => {
+                    match left {
+                        Ok(_) => say_that_the_rest_stays(&vm.name),
+                        Err(failure) => {
+                            failure.report();
+                            say_that_it_stays(&vm.name);
+                        }
+                    }
+                    return Ok(code.max(u8::from(code == 0)));
+                }
+            },
             Ok(true) => {}
             Ok(false) => code = code.max(u8::from(code == 0)),
             Err(failure) => {
@@ -200,6 +214,16 @@ fn say_that_it_stays(name: &str) {
     render::error(&format!("the work is in `{name}` alone, which stays"));
     render::hint(&format!(
         "`banger vm workspace apply {name}` or `export {name}` brings it back; `banger vm delete {name}` ends it"
+    ));
+}
+
+fn say_that_the_rest_stays(name: &str) {
+    let name = render::one_line(name);
+    render::error(&format!(
+        "no patch carries that: it is in `{name}` alone, which stays"
+    ));
+    render::hint(&format!(
+        "`banger vm shell {name}` to save it; `banger vm delete {name}` ends it"
     ));
 }
 

@@ -231,6 +231,33 @@ fn work_whose_apply_is_refused_is_saved_as_a_patch() {
 }
 
 #[test]
+fn what_no_patch_carries_keeps_the_vm() {
+    let scene = Workshop::new();
+    let aside = "git checkout -qb side; git commit -qm aside --allow-empty; git checkout -q -";
+    let stash = "echo x >README; git stash -q";
+    let inside = "git clone -q . sub";
+    for (number, (script, named)) in [(aside, " aside"), (stash, "commit "), (inside, "new     sub")]
+        .into_iter()
+        .enumerate()
+    {
+        let ran = run(
+            &scene,
+            &["--apply", "--name", &format!("v{number}")],
+            &format!("{script}; echo more >>new"),
+        );
+        assert_eq!((ran.code, made(&scene)), (1, number + 1), "{}", ran.err);
+        assert!(ran.err.contains(named), "{}", ran.err);
+        assert!(
+            ran.err.contains("no patch carries that: it is in `"),
+            "{}",
+            ran.err
+        );
+        assert!(scene.top.join("new").exists());
+        fs::remove_file(scene.top.join("new")).unwrap();
+    }
+}
+
+#[test]
 fn a_vm_whose_work_can_go_nowhere_stays() {
     let scene = Workshop::new();
     let first = run(&scene, &["--apply"], "mkdir .github; echo x >.github/ci.yml");

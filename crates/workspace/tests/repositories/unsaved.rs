@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use workspace::{Base, Choice, Destination, Unsaved, WorkspaceError, prepare, pull, unsaved};
+use workspace::{Base, Choice, Destination, Unsaved, WorkspaceError, beside_patch, prepare, pull, unsaved};
 
 use crate::support::{Local, Scene, tree};
 
@@ -100,6 +100,40 @@ fn work_on_other_branches_and_in_the_stash_counts_and_what_a_remote_has_does_not
     // Pushed to a remote of the guest's.
     scene.git_inside(&["update-ref", "refs/remotes/origin/side", "side"]);
     assert!(look(&scene).is_empty());
+}
+
+#[test]
+fn modes_and_repositories_inside_are_work_too_and_subjects_are_cut() {
+    let scene = Scene::committed();
+    scene.prepare();
+    fs::set_permissions(scene.inside().join("README"), fs::Permissions::from_mode(0o755)).unwrap();
+    scene.git_inside(&["clone", "-q", ".", "sub"]);
+    scene.git_inside(&["commit", "-qm", &"x".repeat(10_000), "--allow-empty"]);
+    let found = look(&scene);
+    assert_eq!(files(&found), [("changed", "README"), ("new", "sub")]);
+    assert_eq!(found.commits[0].subject.len(), 200);
+}
+
+#[test]
+fn what_no_patch_carries_is_what_is_beside_the_branch_and_in_other_repositories() {
+    let scene = Scene::committed();
+    scene.prepare();
+    let path = scene.inside().display().to_string();
+    let beside = || beside_patch(&mut Local::default(), &path).unwrap();
+    scene.write_inside("new", "new\n");
+    scene.git_inside(&["add", "new"]);
+    scene.git_inside(&["commit", "-qm", "on the branch"]);
+    scene.write_inside("more", "more\n");
+    assert!(beside().is_empty(), "{:?}", beside());
+    scene.git_inside(&["branch", "same"]);
+    assert!(beside().is_empty());
+    scene.git_inside(&["checkout", "-qb", "side"]);
+    scene.git_inside(&["commit", "-qm", "on the side", "--allow-empty"]);
+    assert!(beside().is_empty());
+    scene.git_inside(&["checkout", "-q", "same"]);
+    scene.git_inside(&["clone", "-q", ".", "sub"]);
+    assert_eq!(subjects(&beside()), ["on the side"]);
+    assert_eq!(files(&beside()), [("new", "sub")]);
 }
 
 #[test]

@@ -7,10 +7,12 @@ use api::{Vm, VmState};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-use workspace::{Repository, Terms, unsaved};
+use workspace::{Repository, Terms, beside_patch, unsaved};
 
+use super::apart::apart;
 use crate::failure::Failure;
 use crate::render::{self, Transfer};
+use crate::terminal::Signals;
 use crate::workspace::{Noted, Record, Records, Remote, failed_at};
 
 /// How long a VM may take to say what it holds, where the user waits for that alone, and where it is shut down after it.
@@ -133,6 +135,36 @@ pub async fn note_before_stop(client: &Client, id: &str) -> Option<Timestamp> {
     let since = Timestamp::now();
     look_for(client, &vm, BEFORE_STOP).await;
     Some(since)
+}
+
+/// Says what work a patch of a workspace leaves in the VM, if any.
+///
+/// # Errors
+/// It cannot be found out.
+pub async fn said_beside_patch(
+    client: &Client,
+    (id, name): (&str, &str),
+    guest_path: &str,
+    signals: &mut Signals,
+) -> Result<bool, Failure> {
+    let (_end, ended) = watch::channel(false);
+    let mut guest = Remote::new(client.clone(), id.to_owned(), Transfer::new(true, None), ended);
+    let path = guest_path.to_owned();
+    let found = apart(signals, move || Ok(beside_patch(&mut guest, &path))).await?;
+    let noted = Noted::of(&found.map_err(|error| failed_at(name, guest_path, &error))?);
+    let found = Found {
+        guest_path: guest_path.to_owned(),
+        noted: Some(noted),
+        doubt: None,
+        fresh: true,
+    };
+    if !found.asks() {
+        return Ok(false);
+    }
+    for line in found.lines(name, Timestamp::now()) {
+        render::note(&line);
+    }
+    Ok(true)
 }
 
 /// What one workspace holds now. Dropped, it is broken off.
