@@ -223,7 +223,12 @@ fn work_whose_apply_is_refused_is_saved_as_a_patch() {
     assert_eq!((ran.code, made(&scene)), (1, 0), "{}", ran.err);
     assert!(saved(&ran.err).exists());
     // The VM is gone, and with it what flags of `workspace apply` would need.
-    assert!(ran.err.contains("hint: `git apply --3way`"), "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("once your own changes are committed, `git apply --3way`"),
+        "{}",
+        ran.err
+    );
     assert!(!ran.err.contains("--branch"), "{}", ran.err);
     let ran = run(&scene, &["--export", "/nonexistent/out.patch"], "echo y >README");
     assert_eq!((ran.code, made(&scene)), (1, 0), "{}", ran.err);

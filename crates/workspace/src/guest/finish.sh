@@ -74,6 +74,32 @@ if [ "$turn" = again ]; then
         )
         state=$(GIT_INDEX_FILE=$settled git write-tree --missing-ok)
     fi
+    # What git does not look into here, and the host has under the same name or below it, would be overwritten as well:
+    # files that are ignored, and repositories inside.
+    # shellcheck disable=SC2016 # the inner shell's
+    git diff-tree -r -z --name-only --no-renames --diff-filter=AT "$now" "$state" | xargs -0 sh -c '
+        for path; do
+            found= inside= above=$path
+            [ ! -d "$path" ] || found=$path
+            while :; do
+                if [ -L "$above" ] || [ -f "$above" ]; then
+                    found=$above
+                elif [ -e "$above/.git" ]; then
+                    inside=$above
+                fi
+                [ "${above%/*}" != "$above" ] || break
+                above=${above%/*}
+            done
+            if [ "$inside" ]; then
+                printf "%s\0" "$inside" >&4
+            elif [ "$found" ]; then
+                printf "%s\0" "$found" >&3
+            fi
+        done' sh 3>"$parcel/ignored" 4>"$parcel/inside"
+    if [ -s "$parcel/ignored" ]; then
+        GIT_INDEX_FILE=$index GIT_LITERAL_PATHSPECS=1 git add -f --pathspec-from-file="$parcel/ignored" --pathspec-file-nul
+        now=$(GIT_INDEX_FILE=$index git write-tree --missing-ok)
+    fi
     # By what is noted here: an earlier turn may have come to its end after its host had gone.
     base=$(git rev-parse -q --verify refs/banger/base || echo -)
     head=$(git rev-parse -q --verify HEAD || echo -)
@@ -86,6 +112,7 @@ if [ "$turn" = again ]; then
         [ ! -s "$lists/kept" ] ||
             xargs -0 git diff-tree -r -z --name-only --no-renames --ignore-submodules=all "$prepared" "$now" -- <"$lists/kept" >>"$parcel/lost"
     fi
+    sort -zu "$parcel/inside" >>"$parcel/lost"
     if [ -s "$parcel/lost" ] && [ -z "$force" ]; then
         [ "$head" = "$base" ] || printf 'commits since %.12s\0' "$base"
         cat "$parcel/lost"
@@ -117,6 +144,7 @@ if [ -s "$lists/sparse" ]; then
     git config core.sparseCheckout true
     git config --worktree core.sparseCheckout true
 fi
+[ "$turn" = new ] || xargs -0 rm -rf -- <"$parcel/inside"
 GIT_INDEX_FILE=$index git read-tree --reset -u "$checkout"
 # The files as they are from now on, with their times: the next look at them reads none.
 cp "$index" "$settled"

@@ -9,7 +9,7 @@ here=$PWD
 { read -r top && read -r index && read -r objects; } <<PLACES
 $places
 PLACES
-prepared=$(git rev-parse -q --verify refs/banger/prepared) || exit 94
+prepared=$(git rev-parse -q --verify refs/banger/prepared) || exit 92
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM

@@ -1,5 +1,7 @@
 //! A second prepare: only what changed goes, and what was made in the guest stays.
 
+use std::os::unix::fs::symlink;
+
 use workspace::{Base, Choice, Mode, Prepared, WorkspaceError, pull, to_branch};
 
 use crate::support::{Local, Scene, git, parsed};
@@ -322,6 +324,80 @@ fn what_is_no_workspace_is_not_replaced_unless_told_to() {
         .unwrap_err();
     assert!(matches!(refused, WorkspaceError::Occupied { .. }), "{refused}");
     assert_eq!(scene.read_inside("precious"), "mine");
+}
+
+#[test]
+fn what_git_ignored_in_the_guest_is_not_overwritten_by_what_the_host_tracks_now() {
+    let scene = Scene::committed();
+    let first = scene.prepare();
+    // A file under the name, a folder, a file and a link above it; one that is the same; one that is left alone.
+    scene.write_inside("one.o", "there\n");
+    scene.write_inside("two.o/file", "there\n");
+    scene.write_inside("three.o", "there\n");
+    symlink("/nonexistent", scene.inside().join("four.o")).unwrap();
+    scene.write_inside("same.o", "same\n");
+    scene.write_inside("other.o", "there\n");
+    for path in ["one.o", "two.o", "three.o/below/file", "four.o/file"] {
+        scene.write(path, "here\n");
+    }
+    scene.write("same.o", "same\n");
+    scene.git(&["add", "-f", "one.o", "two.o", "three.o", "four.o", "same.o"]);
+    for _ in 0..2 {
+        let refused = scene
+            .prepare_as(&Choice::default(), Some(&first), false)
+            .unwrap_err();
+        let WorkspaceError::GuestWork { files } = &refused else {
+            panic!("{refused}")
+        };
+        for path in ["one.o", "two.o/file", "three.o", "four.o"] {
+            assert!(files.iter().any(|file| file == path), "{path}: {refused}");
+        }
+        assert!(
+            !files.iter().any(|file| file == "same.o" || file == "other.o"),
+            "{refused}"
+        );
+        assert_eq!(scene.read_inside("one.o"), "there\n");
+        scene.git(&["commit", "-qm", "tracked now"]);
+        scene.write("README", "more\n");
+        scene.git(&["add", "README"]);
+    }
+    scene.prepare_as(&Choice::default(), Some(&first), true).unwrap();
+    assert_eq!(scene.read_inside("one.o"), "here\n");
+    assert_eq!(scene.read_inside("other.o"), "there\n");
+    for path in ["one.o", "two.o/file", "three.o"] {
+        let kept = format!("refs/banger/replaced:{path}");
+        assert_eq!(scene.git_inside(&["show", &kept]), "there\n");
+    }
+}
+
+#[test]
+fn a_repository_inside_the_workspace_is_not_replaced_without_a_word() {
+    for (path, text) in [("sub", "a file now"), ("sub/README", "a folder now")] {
+        for committed in [false, true] {
+            let scene = Scene::committed();
+            let first = scene.prepare();
+            scene.git_inside(&["clone", "-q", ".", "sub"]);
+            // It stays where the host has nothing there.
+            let first = again(&scene, &first);
+            assert!(scene.inside().join("sub/.git").is_dir());
+            scene.write(path, text);
+            scene.git(&["add", path]);
+            if committed {
+                scene.git(&["commit", "-qm", "tracked"]);
+            }
+            let refused = scene
+                .prepare_as(&Choice::default(), Some(&first), false)
+                .unwrap_err();
+            assert!(
+                matches!(&refused, WorkspaceError::GuestWork { files } if files == &["sub"]),
+                "{refused}"
+            );
+            assert!(scene.inside().join("sub/.git").is_dir());
+            scene.prepare_as(&Choice::default(), Some(&first), true).unwrap();
+            assert_eq!(scene.read_inside(path), text);
+            assert!(!scene.inside().join("sub/.git").exists());
+        }
+    }
 }
 
 #[test]

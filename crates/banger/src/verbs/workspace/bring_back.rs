@@ -25,7 +25,7 @@ use crate::workspace::{Records, open};
 /// Said where the patch cannot be applied as it is.
 const TO_ALLOW: &str = "look at the patch before you apply it by hand";
 /// Said where it does not fit; the VM that `workspace apply` would name is about to go.
-const TO_FIT: &str = "`git apply --3way` of the saved patch tries a merge; nothing was changed";
+const TO_FIT: &str = "nothing was changed; once your own changes are committed, `git apply --3way` of the saved patch tries a merge";
 
 /// Where the work is to go.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +102,6 @@ pub async fn bring_back(
         .map_err(|error| Failure::new(format!("the patch cannot be saved either: {error}")))?;
     let saved = saved.display().to_string();
     render::error(&format!("the patch is saved: {saved}"));
-    render::hint("`git apply` takes it in the repository, once what is wrong is mended");
     Ok(false)
 }
 
