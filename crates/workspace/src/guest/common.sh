@@ -11,3 +11,20 @@ git() {
         -c safe.directory='*' -c advice.addEmbeddedRepo=false -c core.safecrlf=false -c core.splitIndex=false \
         -c diff.suppressBlankEmpty=false "$@"
 }
+
+# Has an index compare also files that git was told to leave alone (`update-index --skip-worktree`, `--assume-unchanged`),
+# where they are there. In a sparse checkout git itself does.
+compare_all() {
+    flagged() { GIT_INDEX_FILE=$1 git ls-files -v -z; }
+    [ -e "$1" ] && flagged "$1" | tr '\0' '\n' | grep -q '^[Sa-z] ' || return 0
+    # shellcheck disable=SC2016 # the inner shell's
+    flagged "$1" | xargs -0 sh -c '
+        for line; do
+            case $line in
+            "S "* | [a-z]" "*) if [ -e "${line#? }" ] || [ -L "${line#? }" ]; then printf "%s\0" "${line#? }"; fi ;;
+            esac
+        done' sh >"$1.flagged"
+    GIT_INDEX_FILE=$1 git update-index -z --no-skip-worktree --stdin <"$1.flagged"
+    GIT_INDEX_FILE=$1 git update-index -z --no-assume-unchanged --stdin <"$1.flagged"
+    rm "$1.flagged"
+}

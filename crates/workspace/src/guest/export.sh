@@ -21,6 +21,7 @@ index=$(git rev-parse --git-path index)
 GIT_ALTERNATE_OBJECT_DIRECTORIES=$(cd "$(git rev-parse --git-path objects)" && pwd)
 mkdir "$scratch/objects"
 export GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_OBJECT_DIRECTORY="$scratch/objects" GIT_INDEX_FILE="$scratch/index"
+compare_all "$GIT_INDEX_FILE"
 # New files by their names alone: what they hold is read once, by the comparison.
 git add -A --intent-to-add
 # Files that only look changed are no part of a patch.

@@ -30,6 +30,7 @@ fi
 [ ! -e .git/index ] || cp -p .git/index "$index"
 now=
 if [ "$turn" = again ]; then
+    compare_all "$index"
     GIT_INDEX_FILE=$index git add -A
     now=$(GIT_INDEX_FILE=$index git write-tree --missing-ok)
 fi

@@ -30,5 +30,6 @@ set -- "$@" --not --remotes
 ! base=$(git rev-parse -q --verify refs/banger/base) || set -- "$@" "$base"
 git log -z -n "$most" --no-show-signature --no-color --format='%H %s' "$@"
 printf '\0'
+compare_all "$GIT_INDEX_FILE"
 git add -A
 git diff-index --cached --raw -z --no-abbrev --no-renames --ignore-submodules=dirty "$prepared"

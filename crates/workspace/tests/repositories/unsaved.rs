@@ -115,6 +115,29 @@ fn modes_and_repositories_inside_are_work_too_and_subjects_are_cut() {
 }
 
 #[test]
+fn files_that_git_was_told_to_leave_alone_are_work_too() {
+    for flag in ["--skip-worktree", "--assume-unchanged"] {
+        let scene = Scene::committed();
+        let first = scene.prepare();
+        scene.git_inside(&["update-index", flag, "README"]);
+        assert!(look(&scene).is_empty());
+        scene.write_inside("README", "by the guest\n");
+        assert_eq!(files(&look(&scene)), [("changed", "README")], "{flag}");
+        scene.write("README", "by the host\n");
+        let refused = scene
+            .prepare_as(&Choice::default(), Some(&first), false)
+            .unwrap_err();
+        assert!(
+            matches!(&refused, WorkspaceError::GuestWork { files } if files == &["README"]),
+            "{refused}"
+        );
+        scene.git(&["checkout", "-q", "README"]);
+        scene.apply(&scene.export(&Base::Prepared)).unwrap();
+        assert_eq!(scene.read("README"), "by the guest\n");
+    }
+}
+
+#[test]
 fn what_no_patch_carries_is_what_is_beside_the_branch_and_in_other_repositories() {
     let scene = Scene::committed();
     scene.prepare();
