@@ -8,3 +8,4 @@ mod handover;
 mod judge;
 mod neighbours;
 mod refusal;
+mod repeats;

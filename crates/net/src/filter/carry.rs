@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
+use std::time::Instant;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, send, shutdown};
@@ -16,6 +17,7 @@ use super::handover::{Handover, Incoming};
 use super::judge::{Way, way};
 use super::neighbours::answer_to;
 use super::refusal::refusal_of;
+use super::repeats::Repeats;
 use crate::channel::{self, Flow, What};
 use crate::packet::{Ends, PREFIX};
 use crate::policy::Policy;
@@ -41,7 +43,7 @@ impl Sides {
 /// What one thread does.
 type Direction<'a> = Box<dyn FnOnce() -> io::Result<()> + Send + 'a>;
 
-/// Where frames to the guest go.
+/// Where frames to the guest go. All directions write there, whole frames only.
 enum Card<'a> {
     /// To the VMM's end of the socket, each after its length.
     Stream(&'a UnixStream),
@@ -71,11 +73,12 @@ pub(crate) fn run(
         ends: Ends::default(),
         identification: 0,
     });
+    let repeats = &Mutex::new(Repeats::new());
     let (done, ends) = mpsc::channel();
     // Threads that have begun need less of the system than those that begin.
     let (begun, go) = (&Barrier::new(4), &Barrier::new(4));
     let directions: [Direction<'_>; 3] = [
-        Box::new(|| inward(&sides.passt, to_guest)),
+        Box::new(|| inward(&sides.passt, to_guest, repeats)),
         Box::new(|| answers(sides.relay.as_fd(), to_guest)),
         Box::new(|| {
             let guest = Guest {
@@ -83,6 +86,7 @@ pub(crate) fn run(
                 relay: sides.relay.as_fd(),
                 policy,
                 to_guest,
+                repeats,
                 ends: Ends::default(),
                 message: Vec::new(),
             };
@@ -124,6 +128,7 @@ struct Guest<'a> {
     relay: BorrowedFd<'a>,
     policy: &'a Policy,
     to_guest: &'a Mutex<ToGuest<'a>>,
+    repeats: &'a Mutex<Repeats>,
     /// As [`ToGuest`] has them.
     ends: Ends,
     /// To the relay.
@@ -159,17 +164,20 @@ impl Guest<'_> {
                 };
                 let prefix = u32::try_from(length).map_err(io::Error::other)?.to_be_bytes();
                 buffer[..PREFIX].copy_from_slice(&prefix);
-                self.judge(&buffer[..PREFIX + length])?;
+                self.judge(&mut buffer[..PREFIX + length])?;
             }
         }
         Ok(())
     }
 
     /// A frame after its length.
-    fn judge(&mut self, frame: &[u8]) -> io::Result<()> {
+    fn judge(&mut self, frame: &mut [u8]) -> io::Result<()> {
         match way(self.policy, &frame[PREFIX..]) {
-            // One write a frame: passt loses its place in the stream if it reads a length alone.
-            Way::Passt => (&mut &*self.passt).write_all(frame),
+            Way::Passt => {
+                lock(self.repeats).pass(&mut frame[PREFIX..], Instant::now());
+                // One write a frame: passt loses its place in the stream if it reads a length alone.
+                (&mut &*self.passt).write_all(frame)
+            }
             Way::Relay(flow, payload) => {
                 if let Some(ends) = Ends::of(&frame[PREFIX..])
                     && ends != self.ends
@@ -224,17 +232,22 @@ fn answers(relay: BorrowedFd<'_>, to_guest: &Mutex<ToGuest<'_>>) -> io::Result<(
 }
 
 /// From passt to the guest.
-fn inward(passt: &UnixStream, to_guest: &Mutex<ToGuest<'_>>) -> io::Result<()> {
+fn inward(passt: &UnixStream, to_guest: &Mutex<ToGuest<'_>>, repeats: &Mutex<Repeats>) -> io::Result<()> {
     let mut frames = Frames::new(passt);
     while frames.wait()? {
-        lock(to_guest).write(frames.all()?)?;
+        let frames = frames.all()?;
+        // Before the guest can answer them.
+        {
+            let mut repeats = lock(repeats);
+            each(frames).for_each(|frame| repeats.sent(frame));
+        }
+        lock(to_guest).write(frames)?;
     }
     Ok(())
 }
 
-/// All directions write to the guest, each whole frames only.
-fn lock<'a, 'b>(to: &'a Mutex<ToGuest<'b>>) -> MutexGuard<'a, ToGuest<'b>> {
-    to.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ToGuest<'_> {

@@ -52,11 +52,11 @@ impl<R: Read> Frames<R> {
     }
 
     /// The next frame that has been read whole, with its length before it.
-    pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<&mut [u8]>> {
         let Some(end) = self.whole(self.start)? else {
             return Ok(None);
         };
-        let frame = &self.buffer[self.start..end];
+        let frame = &mut self.buffer[self.start..end];
         self.start = end;
         Ok(Some(frame))
     }
