@@ -8,6 +8,7 @@ mod datagrams;
 mod ipv6;
 mod names;
 mod pings;
+mod repeats;
 mod support;
 mod tap;
 mod user;

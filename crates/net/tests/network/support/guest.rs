@@ -199,11 +199,15 @@ impl Guest {
 
     pub(super) fn has_something(&self, within: Duration) -> bool {
         let timeout = Timespec::try_from(within).unwrap();
-        let mut watched = [match &self.card {
+        poll(&mut [self.watched()], Some(&timeout)).unwrap() == 1
+    }
+
+    /// The card, to wait for frames.
+    pub(super) fn watched(&self) -> PollFd<'_> {
+        match &self.card {
             Card::Stream(socket) => PollFd::new(socket, PollFlags::IN),
             Card::Tap(tap) => PollFd::new(tap, PollFlags::IN),
-        }];
-        poll(&mut watched, Some(&timeout)).unwrap() == 1
+        }
     }
 
     /// Waits for the fragments of a datagram; gives what it holds.

@@ -5,6 +5,7 @@ pub mod guest;
 pub mod guest_v6;
 pub mod host;
 pub mod host_v6;
+pub mod kernel;
 pub mod names;
 pub mod network;
 pub mod sockets;

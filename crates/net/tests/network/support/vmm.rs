@@ -110,12 +110,7 @@ pub fn attach_and_wait() {
         .write(true)
         .open("/dev/net/tun")
         .unwrap();
-    let mut request = [0_u8; 40];
-    request[..CARD.len()].copy_from_slice(CARD.as_bytes());
-    request[16..18].copy_from_slice(&(IFF_TAP | IFF_NO_PI).to_ne_bytes());
-    // SAFETY: the kernel reads and writes a structure of this size.
-    let attached = unsafe { libc::ioctl(tap.as_raw_fd(), TUNSETIFF as _, request.as_mut_ptr()) };
-    assert_eq!(attached, 0, "{}", std::io::Error::last_os_error());
+    attach(&tap, CARD);
     let descriptors = [tap.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -124,4 +119,14 @@ pub fn attach_and_wait() {
     // Until the test has ended, or ends it.
     let mut socket = UnixStream::from(socket);
     let _ = socket.read(&mut [0]);
+}
+
+/// Attaches a tap of that name.
+pub(super) fn attach(tap: &File, name: &str) {
+    let mut request = [0_u8; 40];
+    request[..name.len()].copy_from_slice(name.as_bytes());
+    request[16..18].copy_from_slice(&(IFF_TAP | IFF_NO_PI).to_ne_bytes());
+    // SAFETY: the kernel reads and writes a structure of this size.
+    let attached = unsafe { libc::ioctl(tap.as_raw_fd(), TUNSETIFF as _, request.as_mut_ptr()) };
+    assert_eq!(attached, 0, "{}", std::io::Error::last_os_error());
 }
