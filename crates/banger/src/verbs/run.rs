@@ -164,19 +164,6 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         let into = (vm.id.as_str(), vm.name.as_str());
         let quiet = args.progress.quiet;
         match bring_back(&client, into, GUEST_PATH, &back, quiet, &mut signals).await {
-            Ok(true) if args.rm => match said_beside_patch(&client, into, GUEST_PATH, &mut signals).await {
-                Ok(false) => {}
-                left => {
-                    match left {
-                        Ok(_) => say_that_the_rest_stays(&vm.name),
-                        Err(failure) => {
-                            failure.report();
-                            say_that_it_stays(&vm.name);
-                        }
-                    }
-                    return Ok(code.max(u8::from(code == 0)));
-                }
-            },
             Ok(true) => {}
             Ok(false) => code = code.max(u8::from(code == 0)),
             Err(failure) => {
@@ -184,6 +171,20 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
                 say_that_it_stays(&vm.name);
                 return Ok(code.max(u8::from(code == 0)));
             }
+        }
+    }
+    if args.rm && back.is_wanted() {
+        let into = (vm.id.as_str(), vm.name.as_str());
+        let is_left = said_beside_patch(&client, into, GUEST_PATH, &mut signals).await;
+        if !matches!(is_left, Ok(false)) {
+            match is_left {
+                Ok(_) => say_that_the_rest_stays(&vm.name),
+                Err(failure) => {
+                    failure.report();
+                    say_that_it_stays(&vm.name);
+                }
+            }
+            return Ok(code.max(u8::from(code == 0)));
         }
     }
     if args.rm {

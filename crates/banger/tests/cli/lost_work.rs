@@ -260,6 +260,16 @@ fn what_no_patch_carries_keeps_the_vm() {
         assert!(scene.top.join("new").exists());
         fs::remove_file(scene.top.join("new")).unwrap();
     }
+    // Also where the patch itself is refused and saved.
+    let risky = format!("{aside}; mkdir .github; echo x >.github/ci.yml");
+    let ran = run(&scene, &["--apply", "--name", "v9"], &risky);
+    assert_eq!((ran.code, made(&scene)), (1, 4), "{}", ran.err);
+    assert!(saved(&ran.err).exists());
+    assert!(
+        ran.err.contains("no patch carries that: it is in `v9` alone"),
+        "{}",
+        ran.err
+    );
 }
 
 #[test]
