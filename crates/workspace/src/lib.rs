@@ -63,4 +63,4 @@ pub use prepare::{Destination, Prepared, Stamp, prepare};
 pub use pull::{Pulled, pull};
 pub use repository::{Head, Repository, Terms};
 pub use selection::{Choice, Mode, Selection};
-pub use unsaved::{Unsaved, UnsavedCommit, UnsavedFile, beside_patch, unsaved};
+pub use unsaved::{BesidePatch, Unsaved, UnsavedCommit, UnsavedFile, beside_patch, unsaved};

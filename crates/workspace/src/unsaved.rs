@@ -70,7 +70,7 @@ pub fn unsaved(
     repository: Option<&Repository>,
 ) -> Result<Unsaved, WorkspaceError> {
     let answer = ask(guest, path, "all")?;
-    let (commits, files) = parse(&answer).ok_or(WorkspaceError::Answer("the guest's list of work"))?;
+    let Parsed { commits, files, .. } = parse(&answer)?;
     let mut found = Unsaved {
         commits,
         files: Vec::new(),
@@ -105,18 +105,30 @@ pub fn unsaved(
     Ok(found)
 }
 
-/// Looks for what a patch of the workspace at `path` leaves in the guest: commits that are not on its branch, and
-/// repositories in it.
+/// What a patch of a workspace does not carry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BesidePatch {
+    /// Commits that are not on its branch, repositories in it, and worktrees beside it.
+    pub left: Unsaved,
+    /// How many commits are on its branch: their changes are in the patch, they themselves are not.
+    pub commits: u64,
+}
+
+/// Looks for what a patch of the workspace at `path` leaves in the guest.
 ///
 /// # Errors
 /// As of [`unsaved`].
-pub fn beside_patch(guest: &mut dyn Guest, path: &str) -> Result<Unsaved, WorkspaceError> {
+pub fn beside_patch(guest: &mut dyn Guest, path: &str) -> Result<BesidePatch, WorkspaceError> {
     let answer = ask(guest, path, "beside")?;
-    let (commits, files) = parse(&answer).ok_or(WorkspaceError::Answer("the guest's list of work"))?;
-    let files = files.iter().filter(|file| file.after == GITLINK);
-    Ok(Unsaved {
-        commits,
+    let parsed = parse(&answer)?;
+    let files = parsed.files.iter().filter(|file| file.after == GITLINK);
+    let left = Unsaved {
+        commits: parsed.commits,
         files: files.map(Raw::shown).collect(),
+    };
+    Ok(BesidePatch {
+        left,
+        commits: parsed.on_branch,
     })
 }
 
@@ -195,10 +207,20 @@ impl Raw<'_> {
     }
 }
 
-type Parsed<'a> = (Vec<UnsavedCommit>, Vec<Raw<'a>>);
+/// A guest's answer.
+struct Parsed<'a> {
+    on_branch: u64,
+    commits: Vec<UnsavedCommit>,
+    files: Vec<Raw<'a>>,
+}
 
-fn parse(answer: &[u8]) -> Option<Parsed<'_>> {
+fn parse(answer: &[u8]) -> Result<Parsed<'_>, WorkspaceError> {
+    parse_or_none(answer).ok_or(WorkspaceError::Answer("the guest's list of work"))
+}
+
+fn parse_or_none(answer: &[u8]) -> Option<Parsed<'_>> {
     let mut parts = answer.split(|byte| *byte == 0);
+    let on_branch = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
     let mut commits = Vec::new();
     loop {
         let line = parts.next()?;
@@ -228,7 +250,11 @@ fn parse(answer: &[u8]) -> Option<Parsed<'_>> {
             path: parts.next()?,
         });
     }
-    Some((commits, files))
+    Some(Parsed {
+        on_branch,
+        commits,
+        files,
+    })
 }
 
 /// Which of the objects the host has.

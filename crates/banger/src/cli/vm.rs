@@ -356,7 +356,8 @@ pub struct RunArgs {
     /// Delete the VM at the end, whatever the end is.
     #[arg(long, conflicts_with = "detach")]
     pub rm: bool,
-    /// Bring what was changed in the workspace back into your files at the end. If it is refused, the patch is saved.
+    /// Bring what was changed in the workspace back into your files at the end, commits as their changes. If it is refused,
+    /// the patch is saved.
     #[arg(long, requires = "path", conflicts_with = "detach")]
     pub apply: bool,
     /// Write what was changed in the workspace to this file at the end, as a patch.

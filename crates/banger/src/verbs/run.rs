@@ -16,7 +16,7 @@ use super::file_sync::Synced;
 use super::operation::{self, follow};
 use super::registry;
 use super::workspace::{
-    Bootstrap, BringBack, Plan, apart, asking_apart, bring_back, check_tools, install_tools,
+    Beside, Bootstrap, BringBack, Plan, apart, asking_apart, bring_back, check_tools, install_tools,
     said_beside_patch, set_up,
 };
 use crate::cli::{ChoiceArgs, GUEST_PATH, ModeArg, RunArgs};
@@ -175,15 +175,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     }
     if args.rm && back.is_wanted() {
         let into = (vm.id.as_str(), vm.name.as_str());
-        let is_left = said_beside_patch(&client, into, GUEST_PATH, &mut signals).await;
-        if !matches!(is_left, Ok(false)) {
-            match is_left {
-                Ok(_) => say_that_the_rest_stays(&vm.name),
-                Err(failure) => {
-                    failure.report();
-                    say_that_it_stays(&vm.name);
-                }
-            }
+        if is_left(&client, into, args.progress.quiet, &mut signals).await {
             return Ok(code.max(u8::from(code == 0)));
         }
     }
@@ -210,12 +202,39 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     Ok(code)
 }
 
+/// Whether there is work in the VM that no patch carries, or may be; says so then.
+async fn is_left(client: &Client, vm: (&str, &str), quiet: bool, signals: &mut Signals) -> bool {
+    match said_beside_patch(client, vm, GUEST_PATH, signals).await {
+        Ok(Beside::None(commits)) => {
+            if commits > 0 && !quiet {
+                render::note(&only_changes(commits));
+            }
+            return false;
+        }
+        Ok(Beside::Said) => say_that_the_rest_stays(vm.1),
+        Err(failure) => {
+            failure.report();
+            say_that_it_stays(vm.1);
+        }
+    }
+    true
+}
+
 fn say_that_it_stays(name: &str) {
     let name = render::one_line(name);
     render::error(&format!("the work is in `{name}` alone, which stays"));
     render::hint(&format!(
-        "`banger vm workspace apply {name}` or `export {name}` brings it back; `banger vm delete {name}` ends it"
+        "`banger vm workspace apply {name}` or `export {name}` tries again, `banger vm cp {name}:{GUEST_PATH} FOLDER` copies the files; `banger vm delete {name}` ends it"
     ));
+}
+
+/// Said of commits before they go with their VM.
+fn only_changes(commits: u64) -> String {
+    let what = match commits {
+        1 => "1 commit comes as its changes; the commit itself goes".to_owned(),
+        count => format!("{count} commits come as their changes; the commits themselves go"),
+    };
+    format!("  {what} with the VM (`banger vm workspace pull` keeps commits, without --rm)")
 }
 
 fn say_that_the_rest_stays(name: &str) {

@@ -16,9 +16,6 @@ use workspace::{Prepared, Stamp, Unsaved};
 
 use crate::failure::Failure;
 
-/// Largest note that is read.
-const LARGEST: u64 = 256 << 20;
-
 /// One workspace of one VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -189,6 +186,8 @@ impl Record {
 pub struct Records {
     path: PathBuf,
     list: Vec<Record>,
+    /// Why there are notes that cannot be read.
+    unreadable: Option<String>,
     /// Held while a workspace of the VM is prepared.
     _lock: Option<File>,
 }
@@ -200,16 +199,28 @@ impl Records {
         entries.is_some_and(|mut entries| entries.next().is_some())
     }
 
-    /// The notes of a VM; none if they cannot be read.
+    /// The notes of a VM; none if they cannot be read, which [`Records::unreadable`] says.
     pub fn of(id: &str) -> Self {
         let path = folder().map(|folder| folder.join(format!("{id}.json")));
         let path = path.unwrap_or_default();
-        let list = read(&path).unwrap_or_default();
+        let (list, unreadable) = match read(&path) {
+            Ok(list) => (list, None),
+            Err(error) => (
+                Vec::new(),
+                Some(format!("cannot read {}: {error}", path.display())),
+            ),
+        };
         Self {
             path,
             list,
+            unreadable,
             _lock: None,
         }
+    }
+
+    /// Why there are notes that cannot be read: what the VM holds is not known then.
+    pub fn unreadable(&self) -> Option<&str> {
+        self.unreadable.as_deref()
     }
 
     /// Forgets a VM that is gone.
@@ -316,11 +327,12 @@ fn folder() -> Option<PathBuf> {
     Some(paths.state().join("workspaces"))
 }
 
-fn read(path: &Path) -> Option<Vec<Record>> {
-    if path.metadata().ok()?.len() > LARGEST {
-        return None;
+fn read(path: &Path) -> io::Result<Vec<Record>> {
+    match std::fs::read(path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -128,6 +128,25 @@ fn of_a_vm_that_is_off_or_silent_the_last_that_was_known_is_said_or_that_nothing
 }
 
 #[test]
+fn notes_that_cannot_be_read_are_no_reason_not_to_ask() {
+    let scene = with_work();
+    let notes = scene.daemon.folder().join(".local/state/banger/workspaces");
+    let notes = fs::read_dir(notes).unwrap().map(|entry| entry.unwrap().path());
+    let notes: Vec<_> = notes
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .collect();
+    fs::write(&notes[0], "{").unwrap();
+    let mut terminal = Terminal::open();
+    let (client, question) = asked(&scene, &mut terminal, &["vm", "delete", "box"]);
+    assert!(
+        question.contains("box may hold work that is nowhere else; cannot read /"),
+        "{question}"
+    );
+    terminal.type_keys(b"y\n");
+    assert_eq!((client.wait(), notes[0].exists()), (0, false));
+}
+
+#[test]
 fn a_workspace_that_cannot_be_looked_at_is_asked_about() {
     let moved = |scene: &Workshop| fs::rename(&scene.inside, scene.inside.with_extension("old")).unwrap();
     let broken = |scene: &Workshop| fs::remove_file(scene.inside.join(".git/HEAD")).unwrap();
@@ -195,6 +214,12 @@ fn what_a_command_changed_comes_back_before_its_vm_goes() {
     );
     assert_eq!((ran.code, made(&scene)), (0, 0), "{}", ran.err);
     assert!(fs::read_to_string(&patch).unwrap().contains("+three\n+four\n"));
+    assert!(
+        ran.err
+            .contains("1 commit comes as its changes; the commit itself goes with the VM"),
+        "{}",
+        ran.err
+    );
     let ran = run(&scene, &["--apply", "-q"], "true");
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
 }
@@ -241,10 +266,14 @@ fn what_no_patch_carries_keeps_the_vm() {
     let aside = "git checkout -qb side; git commit -qm aside --allow-empty; git checkout -q -";
     let stash = "echo x >README; git stash -q";
     let inside = "git clone -q . sub";
-    for (number, (script, named)) in [(aside, " aside"), (stash, "commit "), (inside, "new     sub")]
-        .into_iter()
-        .enumerate()
-    {
+    let empty = "git init -q empty; echo x >empty/x";
+    let cases = [
+        (aside, " aside"),
+        (stash, "commit "),
+        (inside, "new     sub"),
+        (empty, "new     empty"),
+    ];
+    for (number, (script, named)) in cases.into_iter().enumerate() {
         let ran = run(
             &scene,
             &["--apply", "--name", &format!("v{number}")],
@@ -263,7 +292,7 @@ fn what_no_patch_carries_keeps_the_vm() {
     // Also where the patch itself is refused and saved.
     let risky = format!("{aside}; mkdir .github; echo x >.github/ci.yml");
     let ran = run(&scene, &["--apply", "--name", "v9"], &risky);
-    assert_eq!((ran.code, made(&scene)), (1, 4), "{}", ran.err);
+    assert_eq!((ran.code, made(&scene)), (1, 5), "{}", ran.err);
     assert!(saved(&ran.err).exists());
     assert!(
         ran.err.contains("no patch carries that: it is in `v9` alone"),

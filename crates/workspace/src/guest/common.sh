@@ -28,3 +28,31 @@ compare_all() {
     GIT_INDEX_FILE=$1 git update-index -z --no-assume-unchanged --stdin <"$1.flagged"
     rm "$1.flagged"
 }
+
+# Adds all that git sees, as `git add -A` with these arguments, but for repositories inside that have no commit, of which
+# git would refuse everything. Their paths go to stdout, each with a NUL.
+add_all() {
+    problem=$(git add -A "$@" 2>&1) && return
+    # Those inside are listed with a slash behind, and not looked into.
+    # shellcheck disable=SC2016 # the inner shell's
+    git ls-files -z --others --exclude-standard | xargs -0 sh -c '
+        for path; do
+            case $path in
+            */)
+                git -c safe.directory="*" -C "./$path" rev-parse -q --verify HEAD >/dev/null 2>&1 ||
+                    printf "%s\0" "${path%/}"
+                ;;
+            esac
+        done' sh >"$GIT_INDEX_FILE.without"
+    if ! [ -s "$GIT_INDEX_FILE.without" ]; then
+        echo "$problem" >&2
+        return 1
+    fi
+    # shellcheck disable=SC2016 # the inner shell's
+    xargs -0 sh -c 'for path; do printf ":(exclude,literal)%s\0" "$path"; done' sh \
+        <"$GIT_INDEX_FILE.without" >"$GIT_INDEX_FILE.places"
+    printf '.\0' >>"$GIT_INDEX_FILE.places"
+    GIT_LITERAL_PATHSPECS=0 git add -A "$@" --pathspec-from-file="$GIT_INDEX_FILE.places" --pathspec-file-nul
+    cat "$GIT_INDEX_FILE.without"
+    rm "$GIT_INDEX_FILE.without" "$GIT_INDEX_FILE.places"
+}

@@ -23,7 +23,7 @@ mkdir "$scratch/objects"
 export GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_OBJECT_DIRECTORY="$scratch/objects" GIT_INDEX_FILE="$scratch/index"
 compare_all "$GIT_INDEX_FILE"
 # New files by their names alone: what they hold is read once, by the comparison.
-git add -A --intent-to-add
+add_all --intent-to-add >/dev/null
 # Files that only look changed are no part of a patch.
 git update-index -q --refresh || true
 git diff-index -p --binary --full-index -U3 --no-renames --no-ext-diff --no-textconv --no-color \

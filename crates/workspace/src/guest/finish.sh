@@ -31,7 +31,10 @@ fi
 now=
 if [ "$turn" = again ]; then
     compare_all "$index"
-    GIT_INDEX_FILE=$index git add -A
+    (
+        export GIT_INDEX_FILE=$index
+        add_all >/dev/null
+    )
     now=$(GIT_INDEX_FILE=$index git write-tree --missing-ok)
 fi
 

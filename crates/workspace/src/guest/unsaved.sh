@@ -2,7 +2,8 @@
 # stash, and files against what was given. Works on a copy of the index, as export.sh does, and in as few processes as
 # can be: who asks does not wait for long.
 # Arguments: the workspace's folder, most commits to name, `all` or `beside`: without the commits that HEAD has.
-# Prints the commits (`ID SUBJECT`), an empty one, then what `git diff-index --raw -z` says.
+# Prints the number of commits that HEAD has, the commits (`ID SUBJECT`), an empty one, then what
+# `git diff-index --raw -z` says, with repositories that have no commit, and linked worktrees elsewhere that hold changes.
 path=$1 most=$2 which=$3
 cd "$path" 2>/dev/null && places=$(git rev-parse --show-toplevel --git-path index --git-path objects 2>/dev/null) || exit 92
 here=$PWD
@@ -25,11 +26,36 @@ set -- --exclude='refs/banger/prepared' --exclude='refs/banger/index' --all
 head=
 ! git rev-parse -q --verify HEAD >/dev/null || head=HEAD
 [ "$which" = beside ] || set -- $head "$@"
-set -- "$@" --not --remotes
+base=
+! git rev-parse -q --verify refs/banger/base >/dev/null || base=refs/banger/base
+number=0
+[ -z "$head" ] || number=$(git rev-list --count $head --not --remotes $base)
+printf '%s\0' "$number"
+set -- "$@" --not --remotes $base
 [ "$which" = all ] || set -- "$@" $head
-! base=$(git rev-parse -q --verify refs/banger/base) || set -- "$@" "$base"
 git log -z -n "$most" --no-show-signature --no-color --format='%H %s' "$@"
 printf '\0'
 compare_all "$GIT_INDEX_FILE"
-git add -A
+add_all >"$scratch/without"
 git diff-index --cached --raw -z --no-abbrev --no-renames --ignore-submodules=dirty "$prepared"
+unknown=0000000000000000000000000000000000000000
+# shellcheck disable=SC2016 # the inner shell's
+xargs -0 sh -c 'for path; do printf ":000000 160000 $0 $0 A\0%s\0" "$path"; done' "$unknown" <"$scratch/without"
+
+# Linked worktrees: their commits are looked for above. Those inside that git sees are repositories for it.
+unset GIT_INDEX_FILE GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_OBJECT_DIRECTORY
+for link in "${objects%/objects}/worktrees"/*/gitdir; do
+    [ -f "$link" ] && read -r tree <"$link" || continue
+    case $tree in
+    /*) ;;
+    *) tree=${link%/gitdir}/$tree ;;
+    esac
+    tree=${tree%/.git}
+    [ -e "$tree/.git" ] || continue
+    case $tree in
+    "$here" | "$top") continue ;;
+    "$top"/*) GIT_LITERAL_PATHSPECS=0 git check-ignore -q "$tree" || continue ;;
+    esac
+    [ -z "$(git -C "$tree" --no-optional-locks status --porcelain --ignore-submodules=dirty | head -c 1)" ] ||
+        printf ':160000 160000 %s %s M\0%s\0' "$unknown" "$unknown" "$tree"
+done

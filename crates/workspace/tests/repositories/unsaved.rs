@@ -142,12 +142,15 @@ fn what_no_patch_carries_is_what_is_beside_the_branch_and_in_other_repositories(
     let scene = Scene::committed();
     scene.prepare();
     let path = scene.inside().display().to_string();
-    let beside = || beside_patch(&mut Local::default(), &path).unwrap();
+    let look = || beside_patch(&mut Local::default(), &path).unwrap();
+    let beside = || look().left;
     scene.write_inside("new", "new\n");
+    assert_eq!(look().commits, 0);
     scene.git_inside(&["add", "new"]);
     scene.git_inside(&["commit", "-qm", "on the branch"]);
     scene.write_inside("more", "more\n");
     assert!(beside().is_empty(), "{:?}", beside());
+    assert_eq!(look().commits, 1, "the patch has its changes, not itself");
     scene.git_inside(&["branch", "same"]);
     assert!(beside().is_empty());
     scene.git_inside(&["checkout", "-qb", "side"]);
@@ -157,6 +160,77 @@ fn what_no_patch_carries_is_what_is_beside_the_branch_and_in_other_repositories(
     scene.git_inside(&["clone", "-q", ".", "sub"]);
     assert_eq!(subjects(&beside()), ["on the side"]);
     assert_eq!(files(&beside()), [("new", "sub")]);
+}
+
+#[test]
+fn repositories_without_a_commit_keep_nothing_else_from_coming_back() {
+    let scene = Scene::committed();
+    let first = scene.prepare();
+    for name in ["inner", "odd [a]*\n", ":(top)x"] {
+        scene.git_inside(&["init", "-q", name]);
+        scene.write_inside(&format!("{name}/own"), "x\n");
+    }
+    scene.write_inside("odd a", "new\n");
+    let found = look(&scene);
+    assert_eq!(
+        files(&found),
+        [
+            ("new", "odd a"),
+            ("new", ":(top)x"),
+            ("new", "inner"),
+            ("new", "odd [a]*\\n")
+        ]
+    );
+    let path = scene.inside().display().to_string();
+    let left = beside_patch(&mut Local::default(), &path).unwrap().left;
+    assert_eq!(files(&left), files(&found)[1..]);
+    scene.apply(&scene.export(&Base::Prepared)).unwrap();
+    assert_eq!(scene.read("odd a"), "new\n");
+    assert!(!scene.path("host/inner").exists());
+    // And a prepare leaves them where they are.
+    scene.write("README", "by the host\n");
+    scene.commit("what came back, and more");
+    scene.prepare_as(&Choice::default(), Some(&first), false).unwrap();
+    assert!(scene.inside().join("inner/own").exists());
+    // What else git refuses is no less an error.
+    if !rustix::process::geteuid().is_root() {
+        scene.write_inside("closed", "x\n");
+        fs::set_permissions(scene.inside().join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
+        unsaved(&mut Local::default(), &path, None).unwrap_err();
+    }
+}
+
+#[test]
+fn changes_in_linked_worktrees_are_in_the_guest_only() {
+    let scene = Scene::committed();
+    scene.prepare();
+    scene.write_inside(".gitignore", "main.o\nignored\n");
+    scene.git_inside(&["commit", "-qam", "ignore it"]);
+    let beside = scene.inside().with_extension("tree");
+    for place in [beside.to_str().unwrap(), "seen", "ignored/tree"] {
+        scene.git_inside(&["worktree", "add", "-q", "--detach", place, "HEAD~1"]);
+    }
+    let ignored = scene.inside().join("ignored/tree");
+    let changed = |found: &Unsaved| -> Vec<String> {
+        let files = found.files.iter().filter(|file| file.what == "changed");
+        let paths = files.map(|file| file.path.clone());
+        let mut paths: Vec<_> = paths.filter(|path| path != ".gitignore").collect();
+        paths.sort();
+        paths
+    };
+    assert_eq!(changed(&look(&scene)), Vec::<String>::new());
+    fs::write(beside.join("README"), "changed\n").unwrap();
+    fs::write(ignored.join("new"), "new\n").unwrap();
+    fs::write(scene.inside().join("seen/new"), "new\n").unwrap();
+    let found = look(&scene);
+    assert_eq!(
+        changed(&found),
+        [beside.display().to_string(), ignored.display().to_string()]
+    );
+    assert!(files(&found).contains(&("new", "seen")), "{found:?}");
+    let path = scene.inside().display().to_string();
+    let left = beside_patch(&mut Local::default(), &path).unwrap().left;
+    assert_eq!(changed(&left), changed(&found));
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub use bootstrap::{Bootstrap, check as check_tools, install as install_tools};
 pub use bring_back::{BringBack, bring_back};
 pub use prepare::{Plan, before_command};
 pub use setup::set_up;
-pub use unsaved::{Found, look, note_before_stop, said_beside_patch};
+pub use unsaved::{Beside, Found, look, note_before_stop, said_beside_patch};
 
 /// Carries out one of the verbs.
 ///

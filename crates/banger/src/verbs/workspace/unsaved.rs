@@ -21,6 +21,7 @@ const BEFORE_STOP: Duration = Duration::from_secs(10);
 
 /// What is known of one workspace.
 pub struct Found {
+    /// Where it is in the guest; empty where not even that is known.
     guest_path: String,
     /// What was found, now or the last time.
     noted: Option<Noted>,
@@ -39,7 +40,10 @@ impl Found {
 
     /// What there is to say of it, a line each.
     pub fn lines(&self, vm: &str, now: Timestamp) -> Vec<String> {
-        let place = format!("{vm}:{}", self.guest_path);
+        let place = match self.guest_path.is_empty() {
+            true => vm.to_owned(),
+            false => format!("{vm}:{}", self.guest_path),
+        };
         let doubt = self
             .doubt
             .as_deref()
@@ -84,6 +88,14 @@ async fn look_for(client: &Client, vm: &Vm, patience: Duration) -> Vec<Found> {
     let records = Records::of(&vm.id);
     let end = Instant::now() + patience;
     let mut found = Vec::new();
+    if let Some(why) = records.unreadable() {
+        found.push(Found {
+            guest_path: String::new(),
+            noted: None,
+            doubt: Some(why.to_owned()),
+            fresh: false,
+        });
+    }
     for record in records.all() {
         let known = |doubt: Option<String>| {
             let ran_since =
@@ -137,6 +149,14 @@ pub async fn note_before_stop(client: &Client, id: &str) -> Option<Timestamp> {
     Some(since)
 }
 
+/// What became of work that a patch does not carry.
+pub enum Beside {
+    /// There is none, but this many commits are in the patch by their changes alone.
+    None(u64),
+    /// It was said what there is.
+    Said,
+}
+
 /// Says what work a patch of a workspace leaves in the VM, if any.
 ///
 /// # Errors
@@ -146,25 +166,25 @@ pub async fn said_beside_patch(
     (id, name): (&str, &str),
     guest_path: &str,
     signals: &mut Signals,
-) -> Result<bool, Failure> {
+) -> Result<Beside, Failure> {
     let (_end, ended) = watch::channel(false);
     let mut guest = Remote::new(client.clone(), id.to_owned(), Transfer::new(true, None), ended);
     let path = guest_path.to_owned();
-    let found = apart(signals, move || Ok(beside_patch(&mut guest, &path))).await?;
-    let noted = Noted::of(&found.map_err(|error| failed_at(name, guest_path, &error))?);
+    let beside = apart(signals, move || Ok(beside_patch(&mut guest, &path))).await?;
+    let beside = beside.map_err(|error| failed_at(name, guest_path, &error))?;
     let found = Found {
         guest_path: guest_path.to_owned(),
-        noted: Some(noted),
+        noted: Some(Noted::of(&beside.left)),
         doubt: None,
         fresh: true,
     };
     if !found.asks() {
-        return Ok(false);
+        return Ok(Beside::None(beside.commits));
     }
     for line in found.lines(name, Timestamp::now()) {
         render::note(&line);
     }
-    Ok(true)
+    Ok(Beside::Said)
 }
 
 /// What one workspace holds now. Dropped, it is broken off.
@@ -238,6 +258,14 @@ mod tests {
                 found(None, Some("it is stopped, and was not looked at"), false),
                 true,
                 "  box:/root/repo may hold work that is nowhere else; it is stopped, and was not looked at",
+            ),
+            (
+                Found {
+                    guest_path: String::new(),
+                    ..found(None, Some("cannot read /x.json: no"), false)
+                },
+                true,
+                "  box may hold work that is nowhere else; cannot read /x.json: no",
             ),
         ] {
             assert_eq!(found.asks(), asks);
