@@ -12,11 +12,22 @@ git() {
         -c diff.suppressBlankEmpty=false "$@"
 }
 
-# Has an index compare also files that git was told to leave alone (`update-index --skip-worktree`, `--assume-unchanged`),
-# where they are there. In a sparse checkout git itself does.
+# The same of all files: a sparse definition, given or made here, hides none that is there. One that is not there was not
+# deleted: that is in the index (skip-worktree).
+whole() {
+    git -c core.sparseCheckout=false "$@"
+}
+
+# What an index says of its files, and whether git is to leave any of them alone (`update-index --skip-worktree`,
+# `--assume-unchanged`, a sparse checkout).
+flagged() { GIT_INDEX_FILE=$1 whole ls-files -v -z; }
+has_flags() {
+    flagged "$1" | tr '\0' '\n' | grep -q '^[Sa-z] '
+}
+
+# Has an index compare also those, where they are there.
 compare_all() {
-    flagged() { GIT_INDEX_FILE=$1 git ls-files -v -z; }
-    [ -e "$1" ] && flagged "$1" | tr '\0' '\n' | grep -q '^[Sa-z] ' || return 0
+    [ -e "$1" ] && has_flags "$1" || return 0
     # shellcheck disable=SC2016 # the inner shell's
     flagged "$1" | xargs -0 sh -c '
         for line; do
@@ -24,15 +35,15 @@ compare_all() {
             "S "* | [a-z]" "*) if [ -e "${line#? }" ] || [ -L "${line#? }" ]; then printf "%s\0" "${line#? }"; fi ;;
             esac
         done' sh >"$1.flagged"
-    GIT_INDEX_FILE=$1 git update-index -z --no-skip-worktree --stdin <"$1.flagged"
-    GIT_INDEX_FILE=$1 git update-index -z --no-assume-unchanged --stdin <"$1.flagged"
+    GIT_INDEX_FILE=$1 whole update-index -z --no-skip-worktree --stdin <"$1.flagged"
+    GIT_INDEX_FILE=$1 whole update-index -z --no-assume-unchanged --stdin <"$1.flagged"
     rm "$1.flagged"
 }
 
 # Adds all that git sees, as `git add -A` with these arguments, but for repositories inside that have no commit, of which
 # git would refuse everything. Their paths go to stdout, each with a NUL.
 add_all() {
-    problem=$(git add -A "$@" 2>&1) && return
+    problem=$(whole add -A "$@" 2>&1) && return
     # Those inside are listed with a slash behind, and not looked into.
     # shellcheck disable=SC2016 # the inner shell's
     git ls-files -z --others --exclude-standard | xargs -0 sh -c '
@@ -52,7 +63,7 @@ add_all() {
     xargs -0 sh -c 'for path; do printf ":(exclude,literal)%s\0" "$path"; done' sh \
         <"$GIT_INDEX_FILE.without" >"$GIT_INDEX_FILE.places"
     printf '.\0' >>"$GIT_INDEX_FILE.places"
-    GIT_LITERAL_PATHSPECS=0 git add -A "$@" --pathspec-from-file="$GIT_INDEX_FILE.places" --pathspec-file-nul
+    GIT_LITERAL_PATHSPECS=0 whole add -A "$@" --pathspec-from-file="$GIT_INDEX_FILE.places" --pathspec-file-nul
     cat "$GIT_INDEX_FILE.without"
     rm "$GIT_INDEX_FILE.without" "$GIT_INDEX_FILE.places"
 }

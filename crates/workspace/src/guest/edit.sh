@@ -10,7 +10,7 @@ settled=$top/.git/banger/settled
 
 # Split, so that what is written is what changed: the index of many files takes longer than all the rest.
 settled_git() {
-    GIT_INDEX_FILE=$settled git -c core.splitIndex=true "$@"
+    GIT_INDEX_FILE=$settled whole -c core.splitIndex=true "$@"
 }
 
 # shellcheck disable=SC2046 # words

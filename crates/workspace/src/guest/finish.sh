@@ -101,7 +101,7 @@ if [ "$turn" = again ]; then
             fi
         done' sh 3>"$parcel/ignored" 4>"$parcel/inside"
     if [ -s "$parcel/ignored" ]; then
-        GIT_INDEX_FILE=$index GIT_LITERAL_PATHSPECS=1 git add -f --pathspec-from-file="$parcel/ignored" --pathspec-file-nul
+        GIT_INDEX_FILE=$index whole add -f --pathspec-from-file="$parcel/ignored" --pathspec-file-nul
         now=$(GIT_INDEX_FILE=$index git write-tree --missing-ok)
     fi
     # By what is noted here: an earlier turn may have come to its end after its host had gone.
@@ -146,7 +146,8 @@ if [ -s "$lists/sparse" ]; then
     cp "$lists/sparse" .git/info/sparse-checkout
     # Whoever turned it off here may have done so in either place.
     git config core.sparseCheckout true
-    git config --worktree core.sparseCheckout true
+    # With linked worktrees, the second is there only if it is told to be.
+    git config --worktree core.sparseCheckout true 2>/dev/null || :
 fi
 [ "$turn" = new ] || xargs -0 rm -rf -- <"$parcel/inside"
 GIT_INDEX_FILE=$index git read-tree --reset -u "$checkout"
@@ -163,11 +164,12 @@ if [ -d "$parcel/files" ]; then
 fi
 [ ! -s "$lists/unmerged" ] || GIT_INDEX_FILE=$index git update-index -z --index-info <"$lists/unmerged"
 if [ -s "$lists/intended" ]; then
-    GIT_INDEX_FILE=$index git add -f -N --pathspec-from-file="$lists/intended" --pathspec-file-nul
+    GIT_INDEX_FILE=$index whole add -f -N --pathspec-from-file="$lists/intended" --pathspec-file-nul
 fi
 state=$(GIT_INDEX_FILE=$settled git write-tree --missing-ok)
 mkdir -p .git/banger
-mv -f "$settled" .git/banger/settled
+# An edit finds by it what was made here, and does not look for files that git leaves alone.
+if has_flags "$settled"; then rm -f .git/banger/settled; else mv -f "$settled" .git/banger/settled; fi
 mv -f "$index" .git/index
 # Neither of the two is split now: what lies there is what an earlier one was based on.
 rm -f .git/sharedindex.*
@@ -195,7 +197,7 @@ fi
 rm -rf .git/banger-*
 if [ "$turn" = new ]; then
     # Nobody worked here yet: what was written in the second of the index need not be looked into the next time.
-    touch .git/index .git/banger/settled
+    touch -c .git/index .git/banger/settled
     rm -rf "$path"
     mv "$tree" "$path"
 fi

@@ -18,6 +18,7 @@ mod patches;
 mod planted;
 mod pulling;
 mod reasons;
+mod sparse;
 mod support;
 mod trouble;
 mod unsaved;
