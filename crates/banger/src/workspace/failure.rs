@@ -137,7 +137,7 @@ fn hint(vm: &str, guest_path: &str, error: &WorkspaceError) -> Option<(String, u
             format!("`{prepare}` puts one there; --force if files are in its way")
         }
         E::GuestWork { .. } => format!(
-            "`{}` brings them back; --force replaces them, and keeps them in the guest as refs/banger/replaced",
+            "`{}` brings them back; --force replaces them, and keeps them in the guest: refs/banger/replaced, repositories in .git/banger/replaced/",
             command("apply")
         ),
         E::NoBase { .. } => {

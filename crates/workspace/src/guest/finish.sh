@@ -32,7 +32,7 @@ now=
 if [ "$turn" = again ]; then
     compare_all "$index"
     (
-        export GIT_INDEX_FILE=$index
+        export GIT_INDEX_FILE="$index"
         add_all >/dev/null
     )
     now=$(GIT_INDEX_FILE=$index git write-tree --missing-ok)
@@ -78,32 +78,15 @@ if [ "$turn" = again ]; then
         )
         state=$(GIT_INDEX_FILE=$settled git write-tree --missing-ok)
     fi
-    # What git does not look into here, and the host has under the same name or below it, would be overwritten as well:
-    # files that are ignored, and repositories inside.
-    # shellcheck disable=SC2016 # the inner shell's
-    git diff-tree -r -z --name-only --no-renames --diff-filter=AT "$now" "$state" | xargs -0 sh -c '
-        for path; do
-            found= inside= above=$path
-            [ ! -d "$path" ] || found=$path
-            while :; do
-                if [ -L "$above" ] || [ -f "$above" ]; then
-                    found=$above
-                elif [ -e "$above/.git" ]; then
-                    inside=$above
-                fi
-                [ "${above%/*}" != "$above" ] || break
-                above=${above%/*}
-            done
-            if [ "$inside" ]; then
-                printf "%s\0" "$inside" >&4
-            elif [ "$found" ]; then
-                printf "%s\0" "$found" >&3
-            fi
-        done' sh 3>"$parcel/ignored" 4>"$parcel/inside"
+    # What git does not look into here, and the host has under the same name or below it, would be overwritten as well.
+    git diff-tree -r -z --name-only --no-renames --diff-filter=AT "$now" "$state" |
+        in_the_way 3>"$parcel/ignored" 4>"$parcel/inside"
     if [ -s "$parcel/ignored" ]; then
-        GIT_INDEX_FILE=$index whole add -f --pathspec-from-file="$parcel/ignored" --pathspec-file-nul
+        sort -zu "$parcel/ignored" >"$parcel/added"
+        GIT_INDEX_FILE=$index whole add -f --pathspec-from-file="$parcel/added" --pathspec-file-nul
         now=$(GIT_INDEX_FILE=$index git write-tree --missing-ok)
     fi
+    sort -zu "$parcel/inside" >"$parcel/apart"
     # By what is noted here: an earlier turn may have come to its end after its host had gone.
     base=$(git rev-parse -q --verify refs/banger/base || echo -)
     head=$(git rev-parse -q --verify HEAD || echo -)
@@ -116,7 +99,7 @@ if [ "$turn" = again ]; then
         [ ! -s "$lists/kept" ] ||
             xargs -0 git diff-tree -r -z --name-only --no-renames --ignore-submodules=all "$prepared" "$now" -- <"$lists/kept" >>"$parcel/lost"
     fi
-    sort -zu "$parcel/inside" >>"$parcel/lost"
+    cat "$parcel/apart" >>"$parcel/lost"
     if [ -s "$parcel/lost" ] && [ -z "$force" ]; then
         [ "$head" = "$base" ] || printf 'commits since %.12s\0' "$base"
         cat "$parcel/lost"
@@ -141,6 +124,15 @@ fi
 # From here on it is brought to its end, whether or not anybody waits for it.
 trap '' HUP INT TERM
 [ -z "${replaced:-}" ] || git update-ref refs/banger/replaced "$replaced"
+if [ -s "$parcel/apart" ]; then
+    # What git cannot keep stays as it is, elsewhere.
+    # shellcheck disable=SC2016 # the inner shell's
+    xargs -0 sh -c '
+        for path; do
+            kept=$0/$path
+            mkdir -p "${kept%/*}" && mv "./$path" "$kept" || exit 255
+        done' ".git/banger/replaced/$replaced" <"$parcel/apart"
+fi
 if [ -s "$lists/sparse" ]; then
     mkdir -p .git/info
     cp "$lists/sparse" .git/info/sparse-checkout
@@ -149,7 +141,6 @@ if [ -s "$lists/sparse" ]; then
     # With linked worktrees, the second is there only if it is told to be.
     git config --worktree core.sparseCheckout true 2>/dev/null || :
 fi
-[ "$turn" = new ] || xargs -0 rm -rf -- <"$parcel/inside"
 GIT_INDEX_FILE=$index git read-tree --reset -u "$checkout"
 # The files as they are from now on, with their times: the next look at them reads none.
 cp "$index" "$settled"

@@ -79,7 +79,7 @@ pub(crate) const EDIT: Script = Script {
 /// Makes the workspace from what was received.
 pub(crate) const FINISH: Script = Script {
     action: "check the workspace out",
-    text: include_str!("finish.sh"),
+    text: concat!(include_str!("in_the_way.sh"), include_str!("finish.sh")),
 };
 /// Prints a patch.
 pub(crate) const EXPORT: Script = Script {

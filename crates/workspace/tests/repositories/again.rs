@@ -396,6 +396,10 @@ fn a_repository_inside_the_workspace_is_not_replaced_without_a_word() {
             scene.prepare_as(&Choice::default(), Some(&first), true).unwrap();
             assert_eq!(scene.read_inside(path), text);
             assert!(!scene.inside().join("sub/.git").exists());
+            // And is kept as it was.
+            let replaced = scene.git_inside(&["rev-parse", "refs/banger/replaced"]);
+            let kept = format!(".git/banger/replaced/{}/sub", replaced.trim());
+            git(&scene.inside().join(kept), &["status"]);
         }
     }
 }

@@ -9,6 +9,7 @@ mod edits;
 mod forged;
 mod going_in;
 mod hostile;
+mod in_the_way;
 mod large;
 mod leading_out;
 mod many_links;
