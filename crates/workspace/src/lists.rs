@@ -30,6 +30,7 @@ pub(crate) fn lists(
         Vec::new()
     };
     let (back, gone) = no_longer(selection, before);
+    let appearing = appearing(selection, before, known.sent.iter().chain(back.iter().copied()));
     let mut lists = vec![
         ("settings", settings),
         ("shallow", shallow),
@@ -42,6 +43,7 @@ pub(crate) fn lists(
         ("deleted", joined(&selection.deleted)),
         ("back", joined(back)),
         ("gone", joined(gone)),
+        ("appearing", joined(appearing)),
     ];
     lists.extend(pack.map(|index| ("pack", index.text.clone())));
     Ok(lists)
@@ -89,6 +91,23 @@ fn no_longer<'a>(
     let were: HashSet<&Vec<u8>> = before.deleted.iter().collect();
     gone.extend(selection.deleted.iter().filter(|path| !were.contains(path)));
     (back, gone)
+}
+
+/// Which of the paths were not there the last time: only in their way can be what the guest's git does not see.
+fn appearing<'a>(
+    selection: &Selection,
+    before: Option<&Prepared>,
+    paths: impl Iterator<Item = &'a Vec<u8>>,
+) -> Vec<&'a Vec<u8>> {
+    let Some(before) = before else {
+        return Vec::new();
+    };
+    let sent: HashSet<&Vec<u8>> = before.files.iter().map(|(path, _)| path).collect();
+    let deleted: HashSet<&Vec<u8>> = before.deleted.iter().collect();
+    let untracked = |path: &Vec<u8>| selection.untracked.binary_search(path).is_ok();
+    paths
+        .filter(|path| deleted.contains(path) || untracked(path) && !sent.contains(path))
+        .collect()
 }
 
 /// What the guest's index is made from beside the commit, in a few bytes.

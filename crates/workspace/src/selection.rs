@@ -58,6 +58,8 @@ pub struct Selection {
     pub(crate) promisor: Option<String>,
     /// Files whose bytes are taken from the working tree, below its top.
     pub edited: Vec<Vec<u8>>,
+    /// Those of them that git does not track.
+    pub(crate) untracked: Vec<Vec<u8>>,
     /// Tracked files that are not there.
     pub deleted: Vec<Vec<u8>>,
     /// Submodules that are checked out, below the top: workspaces of their own.
@@ -136,6 +138,7 @@ impl Selection {
             sparse: None,
             promisor: None,
             edited: Vec::new(),
+            untracked: Vec::new(),
             deleted: Vec::new(),
             submodules: Vec::new(),
             undeclared: Vec::new(),
@@ -224,6 +227,7 @@ impl Selection {
         selection.files = files;
         selection.submodules = checked_out(&repository.top, submodules);
         selection.edited.sort_unstable();
+        selection.untracked.sort_unstable();
         selection.sparse = sparse(repository);
         selection.pointers = selection.pointers_of(repository)?;
         Ok(selection)
@@ -235,7 +239,10 @@ impl Selection {
             Entry::Untracked(path) if path.ends_with(b"/") => self.inner.push(path),
             Entry::Untracked(path) if name::check(&path).is_err() => self.refused += 1,
             Entry::Untracked(_) if !untracked => self.left_behind += 1,
-            Entry::Untracked(path) => self.edited.push(path),
+            Entry::Untracked(path) => {
+                self.untracked.push(path.clone());
+                self.edited.push(path);
+            }
             Entry::Unmerged { stages, path } => {
                 line(&mut self.staged, &Version::none(), None, &path);
                 line(&mut self.unmerged, &Version::none(), None, &path);

@@ -22,6 +22,20 @@ if [ "$branch" = - ]; then head=HEAD; else head=refs/heads/$branch; fi
 # The look at all files: it writes nothing where nothing changed.
 settled_git add -A 2>/dev/null || exit 96
 [ "$(settled_git write-tree)" = "$state" ] || exit 96
+# It does not see all that is here: in the way of a file that was not here the last time may be one that is ignored, a
+# repository, or a link that leads elsewhere. What goes for it must be what was seen.
+if [ -s "$lists/appearing" ]; then
+    in_the_way 3>"$parcel/ignored" 4>"$parcel/inside" <"$lists/appearing"
+    [ ! -s "$parcel/inside" ] || exit 96
+    # shellcheck disable=SC2016 # the inner shell's
+    [ ! -s "$parcel/ignored" ] || xargs -0 sh -c '
+        for path; do
+            shift
+            set -- "$@" "./$path"
+        done
+        find "$@" ! -type d -exec printf "%s\0" {} +' sh <"$parcel/ignored" |
+        GIT_INDEX_FILE=$settled xargs -0 git -c safe.directory='*' ls-files --error-unmatch -- >/dev/null 2>&1 || exit 96
+fi
 
 # From here on it is brought to its end, whether or not anybody waits for it.
 trap '' HUP INT TERM

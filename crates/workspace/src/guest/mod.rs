@@ -74,7 +74,7 @@ pub(crate) const DROP: Script = Script {
 /// Brings files up to date where nothing else changed.
 pub(crate) const EDIT: Script = Script {
     action: "bring the workspace up to date",
-    text: include_str!("edit.sh"),
+    text: concat!(include_str!("in_the_way.sh"), include_str!("edit.sh")),
 };
 /// Makes the workspace from what was received.
 pub(crate) const FINISH: Script = Script {

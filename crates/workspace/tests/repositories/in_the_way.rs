@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use workspace::{Choice, Prepared, WorkspaceError};
 
-use crate::support::{Scene, git};
+use crate::support::{Local, Scene, git, tree};
 
 /// With untracked files.
 fn choice() -> Choice {
@@ -28,7 +28,7 @@ fn named(scene: &Scene, before: &Prepared) -> Vec<String> {
 
 fn force(scene: &Scene, before: &Prepared) {
     scene.prepare_as(&choice(), Some(before), true).unwrap();
-    scene.assert_same();
+    assert_eq!(tree(&scene.top(), false), tree(&scene.inside(), false));
 }
 
 /// What was kept apart of what git cannot keep.
@@ -78,8 +78,8 @@ fn a_repository_below_a_folder_that_the_host_replaces_is_named_and_kept() {
         // No name is an option.
         ("-rf/inner", "-rf", file),
     ] {
-        for how in ["staged", "committed"] {
-            if how == "staged" && place != "tools" {
+        for how in ["untracked", "staged", "committed"] {
+            if how != "committed" && place != "tools" {
                 continue;
             }
             let scene = Scene::committed();
@@ -87,7 +87,9 @@ fn a_repository_below_a_folder_that_the_host_replaces_is_named_and_kept() {
             scene.git_inside(&["clone", "-q", ".", "-l", "--", &format!("./{inner}")]);
             scene.write_inside(&format!("{inner}/work"), "precious\n");
             replace(&scene, place);
-            scene.git(&["add", "-Af", "."]);
+            if how != "untracked" {
+                scene.git(&["add", "-Af", "."]);
+            }
             if how == "committed" {
                 scene.git(&["commit", "-qm", "in its place"]);
             }
@@ -145,4 +147,66 @@ fn a_link_in_the_way_is_replaced_and_what_it_leads_to_stays() {
             assert_eq!(link, target);
         }
     }
+}
+
+#[test]
+fn files_that_the_host_sends_come_over_no_link_and_onto_nothing_that_git_ignores() {
+    let exclude = |scene: &Scene, text: &str| {
+        fs::create_dir_all(scene.inside().join(".git/info")).unwrap();
+        fs::write(scene.inside().join(".git/info/exclude"), text).unwrap();
+    };
+    // A tracked file that is back on the host, an untracked one, and one that is there again.
+    for path in ["way/local", "way/d/local", "way/new"] {
+        for sent in ["tracked", "untracked"] {
+            let scene = Scene::committed();
+            if sent == "tracked" {
+                scene.write(path, "by the host\n");
+                scene.commit("with it");
+                fs::remove_file(scene.top().join(path)).unwrap();
+            }
+            let first = scene.prepare_as(&choice(), None, false).unwrap();
+            exclude(&scene, "/way\n");
+            let elsewhere = elsewhere(&scene);
+            symlink(&elsewhere, scene.inside().join("way")).unwrap();
+            for text in ["by the host\n", "edited\n"] {
+                scene.write(path, text);
+                let files = named(&scene, &first);
+                assert!(files.contains(&"way".to_owned()), "{path} {sent}: {files:?}");
+                assert_untouched(&elsewhere);
+            }
+            force(&scene, &first);
+            assert_eq!(scene.read_inside(path), "edited\n");
+            assert_untouched(&elsewhere);
+            assert!(!elsewhere.join("new").exists());
+        }
+    }
+    // What is ignored, as a file, a folder and a repository.
+    let scene = Scene::committed();
+    let first = scene.prepare_as(&choice(), None, false).unwrap();
+    exclude(&scene, "/way*\n");
+    scene.write_inside("way1", "precious\n");
+    scene.write_inside("way2/file", "precious\n");
+    scene.git_inside(&["init", "-q", "way3"]);
+    scene.write_inside("way3/work", "precious\n");
+    for path in ["way1", "way2", "way3"] {
+        scene.write(path, "by the host\n");
+    }
+    assert_eq!(named(&scene, &first), ["way1", "way2/file", "way3"]);
+    force(&scene, &first);
+    for path in ["way1", "way2/file"] {
+        let there = format!("refs/banger/replaced:{path}");
+        assert_eq!(scene.git_inside(&["show", &there]), "precious\n");
+    }
+    assert!(kept(&scene).join("way3/work").exists());
+    // And what was built is in the way of nothing else.
+    let scene = Scene::committed();
+    let first = scene.prepare_as(&choice(), None, false).unwrap();
+    scene.write_inside("main.o", "built\n");
+    scene.write("new", "by the host\n");
+    let mut guest = Local::default();
+    scene
+        .prepare_into(&mut guest, &choice(), Some(&first), false)
+        .unwrap();
+    assert_eq!(guest.ran.len(), 1);
+    assert_eq!(scene.read_inside("main.o"), "built\n");
 }
