@@ -32,6 +32,8 @@ pub struct Unsaved {
     pub commits: Vec<UnsavedCommit>,
     /// Files that are otherwise than the host has them.
     pub files: Vec<UnsavedFile>,
+    /// Whether programs run in it, which may write on.
+    pub busy: bool,
 }
 
 /// A commit.
@@ -70,10 +72,12 @@ pub fn unsaved(
     repository: Option<&Repository>,
 ) -> Result<Unsaved, WorkspaceError> {
     let answer = ask(guest, path, "all")?;
-    let Parsed { commits, files, .. } = parse(&answer)?;
+    let parsed = parse(&answer)?;
+    let Parsed { commits, files, .. } = parsed;
     let mut found = Unsaved {
         commits,
         files: Vec::new(),
+        busy: parsed.busy,
     };
     let _rights = repository.map(Repository::rights).transpose()?;
     let mut taken = HashSet::new();
@@ -125,6 +129,7 @@ pub fn beside_patch(guest: &mut dyn Guest, path: &str) -> Result<BesidePatch, Wo
     let left = Unsaved {
         commits: parsed.commits,
         files: files.map(Raw::shown).collect(),
+        busy: parsed.busy,
     };
     Ok(BesidePatch {
         left,
@@ -210,6 +215,7 @@ impl Raw<'_> {
 /// A guest's answer.
 struct Parsed<'a> {
     on_branch: u64,
+    busy: bool,
     commits: Vec<UnsavedCommit>,
     files: Vec<Raw<'a>>,
 }
@@ -220,7 +226,8 @@ fn parse(answer: &[u8]) -> Result<Parsed<'_>, WorkspaceError> {
 
 fn parse_or_none(answer: &[u8]) -> Option<Parsed<'_>> {
     let mut parts = answer.split(|byte| *byte == 0);
-    let on_branch = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+    let (number, busy) = std::str::from_utf8(parts.next()?).ok()?.split_once(' ')?;
+    let (on_branch, busy) = (number.parse().ok()?, busy == "busy");
     let mut commits = Vec::new();
     loop {
         let line = parts.next()?;
@@ -252,6 +259,7 @@ fn parse_or_none(answer: &[u8]) -> Option<Parsed<'_>> {
     }
     Some(Parsed {
         on_branch,
+        busy,
         commits,
         files,
     })

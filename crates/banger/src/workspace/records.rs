@@ -57,6 +57,9 @@ pub struct Noted {
     /// Whether the VM was shut down right after. Notes of earlier versions do not have it.
     #[serde(default)]
     pub at_stop: bool,
+    /// Whether programs ran in the workspace then. Notes of earlier versions do not have it.
+    #[serde(default)]
+    pub busy: bool,
 }
 
 impl Noted {
@@ -75,6 +78,7 @@ impl Noted {
             files: found.files.len() as u64,
             lines: commits.chain(files).collect(),
             at_stop: false,
+            busy: found.busy,
         }
     }
 

@@ -128,6 +128,44 @@ fn of_a_vm_that_is_off_or_silent_the_last_that_was_known_is_said_or_that_nothing
 }
 
 #[test]
+fn of_a_vm_that_was_shut_down_while_programs_ran_in_its_workspace_the_look_before_is_not_all() {
+    for busy in [true, false] {
+        let scene = Workshop::new();
+        scene.prepare();
+        let place = match busy {
+            true => scene.inside.join("src"),
+            false => scene.inside.parent().unwrap().to_owned(),
+        };
+        fs::create_dir_all(&place).unwrap();
+        let mut program = Command::new("sleep")
+            .arg("600")
+            .current_dir(place)
+            .spawn()
+            .unwrap();
+        let stopped = scene.daemon.run(&["vm", "stop", "-q", "box"]);
+        program.kill().unwrap();
+        program.wait().unwrap();
+        assert_eq!(stopped.code, 0, "{}", stopped.err);
+        // It saved something when it was told to end.
+        fs::write(scene.inside.join("saved"), "precious\n").unwrap();
+        let mut terminal = Terminal::open();
+        if !busy {
+            let client = terminal.run(&scene.daemon, &["vm", "delete", "box"]);
+            assert_eq!((client.wait(), scene.daemon.names().len()), (0, 1));
+            continue;
+        }
+        let (client, question) = asked(&scene, &mut terminal, &["vm", "delete", "box"]);
+        assert!(
+            question.contains("held no work that is nowhere else, as of ")
+                && question.contains("; programs that ran in it were ended after that"),
+            "{question}"
+        );
+        terminal.type_keys(b"n\n");
+        assert_eq!((client.wait(), scene.daemon.names().len()), (1, 2));
+    }
+}
+
+#[test]
 fn notes_that_cannot_be_read_are_no_reason_not_to_ask() {
     let scene = with_work();
     let notes = scene.daemon.folder().join(".local/state/banger/workspaces");

@@ -2,9 +2,12 @@
 # stash, and files against what was given. Works on a copy of the index, as export.sh does, and in as few processes as
 # can be: who asks does not wait for long.
 # Arguments: the workspace's folder, most commits to name, `all` or `beside`: without the commits that HEAD has.
-# Prints the number of commits that HEAD has, the commits (`ID SUBJECT`), an empty one, then what
+# Prints the number of commits that HEAD has and whether programs run here (`busy` or `idle`), the commits (`ID SUBJECT`),
+# an empty one, then what
 # `git diff-index --raw -z` says, with repositories that have no commit, and linked worktrees elsewhere that hold changes.
 path=$1 most=$2 which=$3
+# Before this one is here, too.
+places_of_programs=$(ls -l /proc/[0-9]*/cwd 2>/dev/null || :)
 cd "$path" 2>/dev/null && places=$(git rev-parse --show-toplevel --git-path index --git-path objects 2>/dev/null) || exit 92
 here=$PWD
 { read -r top && read -r index && read -r objects; } <<PLACES
@@ -30,7 +33,13 @@ base=
 ! git rev-parse -q --verify refs/banger/base >/dev/null || base=refs/banger/base
 number=0
 [ -z "$head" ] || number=$(git rev-list --count $head --not --remotes $base)
-printf '%s\0' "$number"
+newline='
+'
+case "$places_of_programs$newline" in
+*" -> $top$newline"* | *" -> $top/"*) at_work=busy ;;
+*) at_work=idle ;;
+esac
+printf '%s %s\0' "$number" "$at_work"
 set -- "$@" --not --remotes $base
 [ "$which" = all ] || set -- "$@" $head
 git log -z -n "$most" --no-show-signature --no-color --format='%H %s' "$@"

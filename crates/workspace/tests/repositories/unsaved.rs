@@ -234,6 +234,31 @@ fn changes_in_linked_worktrees_are_in_the_guest_only() {
 }
 
 #[test]
+fn programs_that_run_in_a_workspace_are_seen_and_those_beside_it_are_not() {
+    let scene = Scene::committed();
+    scene.prepare();
+    fs::create_dir(scene.inside().with_extension("beside")).unwrap();
+    for (place, busy) in [
+        ("", true),
+        ("src", true),
+        ("..", false),
+        ("../repo.beside", false),
+    ] {
+        let mut program = std::process::Command::new("sleep");
+        let mut program = program
+            .arg("600")
+            .current_dir(scene.inside().join(place))
+            .spawn()
+            .unwrap();
+        let found = look(&scene);
+        program.kill().unwrap();
+        program.wait().unwrap();
+        assert_eq!((found.busy, found.is_empty()), (busy, true), "{place}");
+    }
+    assert!(!look(&scene).busy);
+}
+
+#[test]
 fn a_workspace_without_a_commit_is_looked_at_too() {
     let scene = Scene::new();
     scene.prepare();

@@ -103,6 +103,8 @@ async fn look_for(client: &Client, vm: &Vm, patience: Duration) -> Vec<Found> {
             let doubt = doubt.or_else(|| match &record.unsaved {
                 None => Some(format!("it is {}, and was not looked at", vm.state)),
                 Some(noted) if ran_since(noted) => Some("it has run since".to_owned()),
+                // What they saved when they were told to end was not there yet.
+                Some(noted) if noted.busy => Some("programs that ran in it were ended after that".to_owned()),
                 Some(_) => None,
             });
             Found {
@@ -229,6 +231,7 @@ mod tests {
             files,
             lines: lines.iter().map(|line| (*line).to_owned()).collect(),
             at_stop: false,
+            busy: false,
         };
         let found = |noted, doubt: Option<&str>, fresh| Found {
             guest_path: "/root/repo".to_owned(),
