@@ -86,7 +86,8 @@ pub fn unsaved(
         let had = had(repository, ids)?;
         if !had.is_empty() {
             // Commits came, and their files with them, wherever these are now.
-            let ids = files.iter().filter_map(|file| std::str::from_utf8(file.id).ok());
+            let contents = files.iter().filter(|file| file.is_content());
+            let ids = contents.filter_map(|file| std::str::from_utf8(file.id).ok());
             taken = self::had(
                 repository,
                 ids.filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit())),
@@ -102,7 +103,8 @@ pub fn unsaved(
         let same = top.as_ref().is_some_and(|top| file.is_on_host(top, format));
         // One that is not checked out is no work.
         let absent = (file.before, file.after) == (GITLINK, b"000000");
-        if !same && !absent && !taken.contains(&*String::from_utf8_lossy(file.id)) {
+        let taken = file.is_content() && taken.contains(&*String::from_utf8_lossy(file.id));
+        if !same && !absent && !taken {
             found.files.push(file.shown());
         }
     }
@@ -160,6 +162,7 @@ const GITLINK: &[u8] = b"160000";
 struct Raw<'a> {
     before: &'a [u8],
     after: &'a [u8],
+    id_before: &'a [u8],
     id: &'a [u8],
     path: &'a [u8],
 }
@@ -178,6 +181,12 @@ impl Raw<'_> {
             what: self.what(),
             path: shown(self.path),
         }
+    }
+
+    /// Whether what the file holds is what is to be lost: of a repository inside it is more than its commit, and of a file
+    /// whose mode alone is another, that mode.
+    fn is_content(&self) -> bool {
+        self.after != GITLINK && self.id != self.id_before
     }
 
     /// Whether the host's file is just so. What cannot be compared is not.
@@ -249,10 +258,11 @@ fn parse_or_none(answer: &[u8]) -> Option<Parsed<'_>> {
     let mut parts = parts.filter(|part| !part.is_empty());
     while let Some(line) = parts.next() {
         let mut words = line.strip_prefix(b":")?.split(|byte| *byte == b' ');
-        let (before, after, id) = (words.next()?, words.next()?, words.nth(1)?);
+        let (before, after, id_before, id) = (words.next()?, words.next()?, words.next()?, words.next()?);
         files.push(Raw {
             before,
             after,
+            id_before,
             id,
             path: parts.next()?,
         });

@@ -82,6 +82,28 @@ fn what_came_back_is_not_in_the_guest_only() {
 }
 
 #[test]
+fn commits_that_came_back_hide_no_repository_inside_and_no_changed_mode() {
+    let scene = Scene::committed();
+    let first = scene.prepare();
+    scene.write_inside("src/main.c", "by the guest\n");
+    scene.git_inside(&["commit", "-qam", "there"]);
+    let (repository, path) = (scene.find(), scene.inside().display().to_string());
+    let pulled = pull(&repository, &mut Local::default(), &path, first.commit.as_deref()).unwrap();
+    pulled.unwrap().keep_as("there").unwrap();
+    assert!(look(&scene).is_empty());
+    // Both are at commits that the host has.
+    scene.git_inside(&["worktree", "add", "-q", "-b", "feature", "tree"]);
+    scene.write_inside("tree/work", "precious\n");
+    scene.git_inside(&["clone", "-q", ".", "sub"]);
+    scene.write_inside("sub/work", "precious\n");
+    fs::set_permissions(scene.inside().join("README"), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(
+        files(&look(&scene)),
+        [("changed", "README"), ("new", "sub"), ("new", "tree")]
+    );
+}
+
+#[test]
 fn work_on_other_branches_and_in_the_stash_counts_and_what_a_remote_has_does_not() {
     let scene = Scene::committed();
     scene.prepare();
