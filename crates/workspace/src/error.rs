@@ -416,6 +416,15 @@ pub(crate) fn shown(path: &[u8]) -> String {
         .collect()
 }
 
+/// The same of a path that a guest says: of a long one, the beginning.
+pub(crate) fn shown_in_part(path: &[u8]) -> String {
+    const MOST: usize = 400;
+    match path.get(..MOST) {
+        Some(beginning) if path.len() > MOST => format!("{}…", shown(beginning)),
+        _ => shown(path),
+    }
+}
+
 /// Characters that a terminal acts on, or that nobody sees: controls, marks of direction, joiners, fillers.
 pub(crate) fn is_unseen(letter: char) -> bool {
     letter.is_control()

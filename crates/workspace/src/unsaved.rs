@@ -11,7 +11,7 @@ use rustix::fs::FileType;
 use crate::beneath::Folder;
 use crate::bounded::Bounded;
 use crate::digest::Format;
-use crate::error::{WorkspaceError, shown};
+use crate::error::{WorkspaceError, shown, shown_in_part};
 use crate::guest::{Guest, UNSAVED};
 use crate::patch::name;
 use crate::repository::{Repository, object};
@@ -21,6 +21,8 @@ use crate::tracked::{all, fed};
 const MOST_COMMITS: usize = 1000;
 /// How much of a commit's first line is shown, in bytes.
 const SUBJECT: usize = 200;
+/// Most bytes of a path: PATH_MAX of Linux.
+const LONGEST_PATH: usize = 4096;
 /// Most bytes of an answer, and of a file of the host's that is compared.
 const LARGEST_ANSWER: u64 = 16 << 20;
 const LARGEST_FILE: u64 = 64 << 20;
@@ -179,7 +181,7 @@ impl Raw<'_> {
     fn shown(&self) -> UnsavedFile {
         UnsavedFile {
             what: self.what(),
-            path: shown(self.path),
+            path: shown_in_part(self.path),
         }
     }
 
@@ -259,12 +261,13 @@ fn parse_or_none(answer: &[u8]) -> Option<Parsed<'_>> {
     while let Some(line) = parts.next() {
         let mut words = line.strip_prefix(b":")?.split(|byte| *byte == b' ');
         let (before, after, id_before, id) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let path = parts.next().filter(|path| path.len() <= LONGEST_PATH)?;
         files.push(Raw {
             before,
             after,
             id_before,
             id,
-            path: parts.next()?,
+            path,
         });
     }
     Some(Parsed {

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 
 use process::FileRights;
 
-use crate::error::{WorkspaceError, shown};
+use crate::error::{WorkspaceError, shown, shown_in_part};
 use crate::git::said;
 use crate::parcel::Parcel;
 
@@ -199,6 +199,6 @@ impl Write for Kept<'_> {
 fn names(list: &[u8]) -> Vec<String> {
     list.split(|byte| *byte == 0)
         .filter(|name| !name.is_empty())
-        .map(shown)
+        .map(shown_in_part)
         .collect()
 }

@@ -1,9 +1,13 @@
 //! What is in the guest only, and whose a workspace is there.
 
 use std::fs;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use workspace::{Base, Choice, Destination, Unsaved, WorkspaceError, beside_patch, prepare, pull, unsaved};
+use workspace::{
+    Base, Choice, Destination, Ended, Guest, Parcel, Unsaved, WorkspaceError, beside_patch, prepare, pull,
+    unsaved,
+};
 
 use crate::support::{Local, Scene, tree};
 
@@ -278,6 +282,52 @@ fn programs_that_run_in_a_workspace_are_seen_and_those_beside_it_are_not() {
         assert_eq!((found.busy, found.is_empty()), (busy, true), "{place}");
     }
     assert!(!look(&scene).busy);
+}
+
+/// A guest that says this, and ends so.
+struct Saying(Vec<u8>, i32);
+
+impl Guest for Saying {
+    fn run(&mut self, _: &[String], _: Box<dyn Read + Send>, output: &mut dyn Write) -> io::Result<Ended> {
+        output.write_all(&self.0)?;
+        Ok(Ended {
+            code: self.1,
+            stderr: Vec::new(),
+        })
+    }
+
+    fn unpack(&mut self, _: &str, _: Parcel) -> Result<(), WorkspaceError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_path_that_a_guest_says_floods_no_terminal() {
+    let scene = Scene::committed();
+    for (length, refused) in [
+        (400, false),
+        (401, false),
+        (4096, false),
+        (4097, true),
+        (12 << 20, true),
+    ] {
+        let id = "a".repeat(40);
+        let mut answer = format!("0 idle\0\0:100644 100644 {id} {id} M\0").into_bytes();
+        answer.extend(std::iter::repeat_n(b'x', length));
+        answer.push(0);
+        let found = unsaved(&mut Saying(answer, 0), "/x", Some(&scene.find()));
+        assert_eq!(found.is_err(), refused, "{length}");
+        if let Ok(found) = found {
+            assert!(found.files[0].path.chars().count() <= 401, "{length}");
+        }
+    }
+    let before = scene.prepare();
+    scene.write("README", "by the host\n");
+    let named = vec![0x1b; 1 << 20];
+    let refused = scene
+        .prepare_into(&mut Saying(named, 93), &Choice::default(), Some(&before), false)
+        .unwrap_err();
+    assert!(refused.to_string().len() < 4000, "{}", refused.to_string().len());
 }
 
 #[test]
