@@ -256,12 +256,17 @@ fn parse_or_none(answer: &[u8]) -> Option<Parsed<'_>> {
         }
     }
     let mut files = Vec::new();
+    let mut repositories = HashSet::new();
     // Behind the last one nothing follows.
     let mut parts = parts.filter(|part| !part.is_empty());
     while let Some(line) = parts.next() {
         let mut words = line.strip_prefix(b":")?.split(|byte| *byte == b' ');
         let (before, after, id_before, id) = (words.next()?, words.next()?, words.next()?, words.next()?);
         let path = parts.next().filter(|path| path.len() <= LONGEST_PATH)?;
+        // One that is at another commit may hold changes, too.
+        if after == GITLINK && !repositories.insert(path) {
+            continue;
+        }
         files.push(Raw {
             before,
             after,

@@ -9,7 +9,7 @@ unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OB
 git() {
     command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c gc.auto=0 -c maintenance.auto=false -c core.compression=1 \
         -c safe.directory='*' -c advice.addEmbeddedRepo=false -c core.safecrlf=false -c core.splitIndex=false \
-        -c diff.suppressBlankEmpty=false "$@"
+        -c diff.suppressBlankEmpty=false -c submodule.recurse=false "$@"
 }
 
 # The same of all files: a sparse definition, given or made here, hides none that is there. One that is not there was not
@@ -18,18 +18,20 @@ whole() {
     git -c core.sparseCheckout=false "$@"
 }
 
-# What an index says of its files, and whether git is to leave any of them alone (`update-index --skip-worktree`,
-# `--assume-unchanged`, a sparse checkout).
-flagged() { GIT_INDEX_FILE=$1 whole ls-files -v -z; }
+# What an index says of its files, the odd ones of them: those that git is to leave alone (`update-index --skip-worktree`,
+# `--assume-unchanged`, a sparse checkout), and repositories inside, `160000`. Many at one look; names may be in parts.
+odd() {
+    GIT_INDEX_FILE=$1 whole ls-files -v -s -z | tr '\0' '\n' | grep '^[Sa-z] \|^. 160000 '
+}
 has_flags() {
-    flagged "$1" | tr '\0' '\n' | grep -q '^[Sa-z] '
+    odd "$1" | grep -q '^[Sa-z]'
 }
 
-# Has an index compare also those, where they are there.
+# Has an index compare also files that git is to leave alone, where they are there. Leaves what is odd in INDEX.odd.
 compare_all() {
-    [ -e "$1" ] && has_flags "$1" || return 0
+    [ -e "$1" ] && odd "$1" >"$1.odd" && grep -q '^[Sa-z]' "$1.odd" || return 0
     # shellcheck disable=SC2016 # the inner shell's
-    flagged "$1" | xargs -0 sh -c '
+    GIT_INDEX_FILE=$1 whole ls-files -v -z | xargs -0 sh -c '
         for line; do
             case $line in
             "S "* | [a-z]" "*) if [ -e "${line#? }" ] || [ -L "${line#? }" ]; then printf "%s\0" "${line#? }"; fi ;;

@@ -51,8 +51,26 @@ unknown=0000000000000000000000000000000000000000
 # shellcheck disable=SC2016 # the inner shell's
 xargs -0 sh -c 'for path; do printf ":000000 160000 $0 $0 A\0%s\0" "$path"; done' "$unknown" <"$scratch/without"
 
-# Linked worktrees: their commits are looked for above. Those inside that git sees are repositories for it.
+# What is not committed in repositories that were given, or are in no branch there. Those that are a workspace of their own
+# are looked at as that.
 unset GIT_INDEX_FILE GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_OBJECT_DIRECTORY
+if grep -q '^. 160000 ' "$scratch/index.odd" 2>/dev/null; then
+    # shellcheck disable=SC2016 # the inner shell's
+    git ls-files -s -z | xargs -0 sh -c '
+        tab=$(printf "\t")
+        inner() { git --no-optional-locks -c safe.directory="*" -c core.fsmonitor=false -C "./$path" "$@"; }
+        for line; do
+            case $line in 160000*) ;; *) continue ;; esac
+            path=${line#*"$tab"}
+            [ -e "$path/.git" ] && ! inner rev-parse -q --verify refs/banger/prepared >/dev/null || continue
+            # Tags come with a clone.
+            [ -z "$(inner status --porcelain --untracked-files=normal --ignore-submodules=none | head -c 1)" ] &&
+                [ -z "$(inner rev-list -n 1 --exclude="refs/tags/*" --all --not --remotes HEAD)" ] ||
+                printf ":160000 160000 $0 $0 M\0%s\0" "$path"
+        done' "$unknown"
+fi
+
+# Linked worktrees: their commits are looked for above. Those inside that git sees are repositories for it.
 for link in "${objects%/objects}/worktrees"/*/gitdir; do
     [ -f "$link" ] && read -r tree <"$link" || continue
     case $tree in
@@ -65,6 +83,6 @@ for link in "${objects%/objects}/worktrees"/*/gitdir; do
     "$here" | "$top") continue ;;
     "$top"/*) GIT_LITERAL_PATHSPECS=0 git check-ignore -q "$tree" || continue ;;
     esac
-    [ -z "$(git -C "$tree" --no-optional-locks status --porcelain --ignore-submodules=dirty | head -c 1)" ] ||
+    [ -z "$(git -C "$tree" --no-optional-locks status --porcelain --untracked-files=normal --ignore-submodules=dirty | head -c 1)" ] ||
         printf ':160000 160000 %s %s M\0%s\0' "$unknown" "$unknown" "$tree"
 done

@@ -10,6 +10,7 @@ mod forged;
 mod going_in;
 mod hostile;
 mod in_the_way;
+mod inner;
 mod large;
 mod leading_out;
 mod many_links;
