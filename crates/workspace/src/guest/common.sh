@@ -9,7 +9,7 @@ unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OB
 git() {
     command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c gc.auto=0 -c maintenance.auto=false -c core.compression=1 \
         -c safe.directory='*' -c advice.addEmbeddedRepo=false -c core.safecrlf=false -c core.splitIndex=false \
-        -c diff.suppressBlankEmpty=false -c submodule.recurse=false "$@"
+        -c diff.suppressBlankEmpty=false -c submodule.recurse=false -c core.ignoreCase=false "$@"
 }
 
 # The same of all files: a sparse definition, given or made here, hides none that is there. One that is not there was not
@@ -42,10 +42,17 @@ compare_all() {
     rm "$1.flagged"
 }
 
-# Adds all that git sees, as `git add -A` with these arguments, but for repositories inside that have no commit, of which
-# git would refuse everything. Their paths go to stdout, each with a NUL.
+# Adds all that git sees, as `git add -A` with these arguments, but for what git would refuse everything of: pipes and
+# devices in the place of files, which count as deleted, and repositories inside that have no commit. The paths of those
+# go to stdout, each with a NUL.
 add_all() {
     problem=$(whole add -A "$@" 2>&1) && return
+    # shellcheck disable=SC2016 # the inner shell's
+    whole diff-files -z --name-only | xargs -0 sh -c '
+        for path; do
+            [ ! -e "$path" ] || [ -L "$path" ] || [ -f "$path" ] || [ -d "$path" ] || printf "%s\0" "$path"
+        done' sh >"$GIT_INDEX_FILE.special"
+    whole update-index --force-remove -z --stdin <"$GIT_INDEX_FILE.special"
     # Those inside are listed with a slash behind, and not looked into.
     # shellcheck disable=SC2016 # the inner shell's
     git ls-files -z --others --exclude-standard | xargs -0 sh -c '
@@ -57,7 +64,7 @@ add_all() {
                 ;;
             esac
         done' sh >"$GIT_INDEX_FILE.without"
-    if ! [ -s "$GIT_INDEX_FILE.without" ]; then
+    if ! [ -s "$GIT_INDEX_FILE.without" ] && ! [ -s "$GIT_INDEX_FILE.special" ]; then
         echo "$problem" >&2
         return 1
     fi
@@ -67,5 +74,5 @@ add_all() {
     printf '.\0' >>"$GIT_INDEX_FILE.places"
     GIT_LITERAL_PATHSPECS=0 whole add -A "$@" --pathspec-from-file="$GIT_INDEX_FILE.places" --pathspec-file-nul
     cat "$GIT_INDEX_FILE.without"
-    rm "$GIT_INDEX_FILE.without" "$GIT_INDEX_FILE.places"
+    rm "$GIT_INDEX_FILE.without" "$GIT_INDEX_FILE.places" "$GIT_INDEX_FILE.special"
 }

@@ -2,10 +2,11 @@
 //! followed out of the workspace, and what gives way by force is kept.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileTypeExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use workspace::{Choice, Prepared, WorkspaceError};
+use workspace::{Base, Choice, Prepared, WorkspaceError, unsaved};
 
 use crate::support::{Local, Scene, git, tree};
 
@@ -209,4 +210,36 @@ fn files_that_the_host_sends_come_over_no_link_and_onto_nothing_that_git_ignores
         .unwrap();
     assert_eq!(guest.ran.len(), 1);
     assert_eq!(scene.read_inside("main.o"), "built\n");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_a_deletion_and_is_kept() {
+    let scene = Scene::committed();
+    let first = scene.prepare();
+    let pipe = scene.inside().join("README");
+    fs::remove_file(&pipe).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    scene.git_inside(&["init", "-q", "empty"]);
+    scene.write_inside("new", "new\n");
+    let path = scene.inside().display().to_string();
+    let found = unsaved(&mut Local::default(), &path, Some(&scene.find())).unwrap();
+    let files: Vec<_> = found.files.iter().map(|file| (file.what, &*file.path)).collect();
+    assert_eq!(files, [("deleted", "README"), ("new", "new"), ("new", "empty")]);
+    let patch = scene.export(&Base::Prepared);
+    let patch = String::from_utf8(patch).unwrap();
+    assert!(
+        patch.contains("deleted file mode") && patch.contains("+new"),
+        "{patch}"
+    );
+    for place in ["src/main.c", "README"] {
+        scene.write(place, "by the host\n");
+        assert!(named(&scene, &first).contains(&"README".to_owned()));
+    }
+    scene.commit("on the host");
+    assert!(named(&scene, &first).contains(&"README".to_owned()));
+    assert!(pipe.symlink_metadata().unwrap().file_type().is_fifo());
+    fs::remove_dir_all(scene.inside().join("empty")).unwrap();
+    force(&scene, &first);
+    let kept = kept(&scene).join("README");
+    assert!(kept.symlink_metadata().unwrap().file_type().is_fifo());
 }

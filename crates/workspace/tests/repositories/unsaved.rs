@@ -108,6 +108,17 @@ fn commits_that_came_back_hide_no_repository_inside_and_no_changed_mode() {
 }
 
 #[test]
+fn a_name_that_differs_in_case_alone_is_work_whatever_the_guest_says_of_case() {
+    let scene = Scene::committed();
+    scene.prepare();
+    scene.git_inside(&["config", "core.ignoreCase", "true"]);
+    scene.write_inside("readme", "precious\n");
+    assert_eq!(files(&look(&scene)), [("new", "readme")]);
+    let patch = String::from_utf8(scene.export(&Base::Prepared)).unwrap();
+    assert!(patch.contains("b/readme"), "{patch}");
+}
+
+#[test]
 fn work_on_other_branches_and_in_the_stash_counts_and_what_a_remote_has_does_not() {
     let scene = Scene::committed();
     scene.prepare();
