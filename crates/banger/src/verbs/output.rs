@@ -1,5 +1,6 @@
 //! Files that a command writes: made beside the one that was named, which they replace once they are whole.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -41,6 +42,33 @@ pub fn begin(folder: &Path, prefix: &str) -> io::Result<NamedTempFile> {
         }
     }
     Err(io::ErrorKind::ResourceBusy.into())
+}
+
+/// Gives it the name of its target once it is on the disk: what it was made from may go right after.
+///
+/// # Errors
+/// It cannot be written, or takes no such name.
+pub fn finish(file: NamedTempFile, output: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(output)?;
+    sync_folder(output)
+}
+
+/// Sees to it that a new name is on the disk.
+///
+/// # Errors
+/// It cannot be written.
+pub fn sync_folder(file: &Path) -> io::Result<()> {
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    // One may be for making files only.
+    let Ok(opened) = File::open(folder.unwrap_or(Path::new("."))) else {
+        return Ok(());
+    };
+    match opened.sync_all() {
+        // Some file systems have it for files alone.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// Refuses a device, a pipe or a socket, whose place a file would take: as root, that of the whole machine's /dev/null.

@@ -262,6 +262,47 @@ fn what_a_command_changed_comes_back_before_its_vm_goes() {
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
 }
 
+#[test]
+fn a_patch_is_on_the_disk_before_its_vm_goes() {
+    let scene = Workshop::new();
+    let top = scene.top.to_str().unwrap();
+    let patch = scene.daemon.folder().join("out.patch");
+    let exported = ["--export", patch.to_str().unwrap()];
+    for (more, script) in [
+        (&exported[..], "echo four >>README"),
+        // One that is saved, since it is not applied.
+        (&["--apply"], "mkdir .github; echo x >.github/ci.yml"),
+    ] {
+        let _ = fs::remove_dir_all(scene.daemon.folder().join("guest/root"));
+        let arguments = [&["vm", "run", top, "--rm"][..], more, &["--", "sh", "-c", script]].concat();
+        let banger = scene.daemon.command(&arguments);
+        let log = scene.daemon.folder().join("calls");
+        let mut traced = Command::new("strace");
+        traced
+            .args(["-f", "-y", "-e", "trace=fsync,/^(rename|link)"])
+            .arg("-o")
+            .arg(&log);
+        traced
+            .arg(banger.get_program())
+            .args(banger.get_args())
+            .env_clear();
+        traced.envs(banger.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let ran = Client::of(&mut traced).finish();
+        let calls = fs::read_to_string(&log).unwrap();
+        let at = |wanted: &dyn Fn(&str) -> bool| calls.lines().position(wanted);
+        let file = at(&|call| call.contains("fsync(") && call.contains("/.banger-patch-"));
+        let named =
+            at(&|call| (call.contains(" rename") || call.contains(" link")) && call.contains(".patch\""));
+        let folder = calls
+            .lines()
+            .enumerate()
+            .filter(|(_, call)| call.contains("fsync("))
+            .last();
+        assert!(file.is_some() && file < named, "{}: {calls}", ran.err);
+        assert!(named < folder.map(|(number, _)| number), "{}: {calls}", ran.err);
+    }
+}
+
 /// The file that a message says the patch is saved in.
 fn saved(screen: &str) -> PathBuf {
     let (_, path) = screen.split_once("the patch is saved: ").unwrap();

@@ -19,7 +19,7 @@ use super::changes::{fetch, tempfile_of_ours, unknown, write};
 use crate::failure::Failure;
 use crate::render;
 use crate::terminal::Signals;
-use crate::verbs::output::begin;
+use crate::verbs::output::{begin, sync_folder};
 use crate::workspace::{Records, open};
 
 /// Said where the patch cannot be applied as it is.
@@ -147,7 +147,7 @@ fn save(mut kept: NamedTempFile, vm: &str) -> io::Result<PathBuf> {
         };
         let path = folder.join(format!("{vm}-{now}{number}.patch"));
         match kept.persist_noclobber(&path) {
-            Ok(_) => return Ok(path),
+            Ok(_) => return sync_folder(&path).map(|()| path),
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => kept = error.file,
             Err(error) => return Err(error.error),
         }

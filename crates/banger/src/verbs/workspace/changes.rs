@@ -15,7 +15,7 @@ use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::TerminalFilter;
 use crate::terminal::Signals;
-use crate::verbs::output::{begin, replaceable};
+use crate::verbs::output::{begin, finish, replaceable};
 use crate::workspace::{Records, command, open};
 
 /// `vm workspace export`.
@@ -50,8 +50,7 @@ pub(super) async fn write(
         .unwrap_or(Path::new("."));
     let file = begin(folder, ".banger-patch-").map_err(cannot)?;
     let file = fetch(entered, &entered.guest_path, (base, LARGEST_PATCH), file, signals).await?;
-    file.persist(output).map_err(|error| cannot(error.error))?;
-    Ok(())
+    finish(file, output).map_err(cannot)
 }
 
 /// `vm workspace diff`.
