@@ -70,6 +70,18 @@ if grep -q '^. 160000 ' "$scratch/index.odd" 2>/dev/null; then
         done' "$unknown"
 fi
 
+# Repositories in folders whose files are of this one: git sees the files, and no commit of theirs.
+# shellcheck disable=SC2016 # the inner shell's
+git ls-tree -r -d -z "$prepared" | xargs -0 sh -c '
+    tab=$(printf "\t")
+    for line; do
+        path=${line#*"$tab"}
+        [ -e "$path/.git" ] || continue
+        case $line in 160000*) continue ;; esac
+        [ -z "$(git -c safe.directory="*" -C "./$path" rev-list -n 1 --all)" ] ||
+            printf ":000000 160000 $0 $0 A\0%s\0" "$path"
+    done' "$unknown"
+
 # Linked worktrees: their commits are looked for above. Those inside that git sees are repositories for it.
 for link in "${objects%/objects}/worktrees"/*/gitdir; do
     [ -f "$link" ] && read -r tree <"$link" || continue

@@ -106,3 +106,27 @@ fn no_prepare_touches_what_is_in_a_submodule() {
     scene.prepare_as(&Choice::default(), Some(&second), true).unwrap();
     assert_eq!(scene.read_inside("lib/file"), "precious\n");
 }
+
+#[test]
+fn commits_of_a_repository_that_was_made_in_a_tracked_folder_are_in_the_guest_only() {
+    let scene = Scene::committed();
+    let first = scene.prepare();
+    let inner = scene.inside().join("src");
+    git(&inner, &["init", "-q"]);
+    assert!(look(&scene).is_empty(), "it has no commit yet");
+    identify(&inner);
+    git(&inner, &["add", "."]);
+    git(&inner, &["commit", "-qm", "precious"]);
+    let path = scene.inside().display().to_string();
+    let left = beside_patch(&mut Local::default(), &path).unwrap().left;
+    for found in [look(&scene), left] {
+        let files: Vec<_> = found.files.iter().map(|file| (file.what, &*file.path)).collect();
+        assert_eq!(files, [("new", "src")]);
+    }
+    // A prepare changes the files, and leaves it.
+    scene.write("src/main.c", "by the host\n");
+    scene.commit("on the host");
+    scene.prepare_as(&Choice::default(), Some(&first), false).unwrap();
+    assert_eq!(scene.read_inside("src/main.c"), "by the host\n");
+    git(&inner, &["log", "-1"]);
+}
