@@ -102,7 +102,7 @@ if [ "$turn" = again ]; then
     cat "$parcel/apart" >>"$parcel/lost"
     if [ -s "$parcel/lost" ] && [ -z "$force" ]; then
         [ "$head" = "$base" ] || printf 'commits since %.12s\0' "$base"
-        cat "$parcel/lost"
+        sort -zu "$parcel/lost"
         exit 93
     fi
     # Commits whose files the host has are in nobody's way, but the host may not have them as commits.

@@ -42,7 +42,7 @@ esac
 printf '%s %s\0' "$number" "$at_work"
 set -- "$@" --not --remotes $base
 [ "$which" = all ] || set -- "$@" $head
-git log -z -n "$most" --no-show-signature --no-color --format='%H %s' "$@"
+git log -z -n "$most" --no-show-signature --no-color --encoding=UTF-8 --format='%H %s' "$@"
 printf '\0'
 compare_all "$GIT_INDEX_FILE"
 add_all >"$scratch/without"

@@ -236,7 +236,7 @@ fn a_pipe_in_the_place_of_a_file_is_a_deletion_and_is_kept() {
         assert!(named(&scene, &first).contains(&"README".to_owned()));
     }
     scene.commit("on the host");
-    assert!(named(&scene, &first).contains(&"README".to_owned()));
+    assert_eq!(named(&scene, &first), ["README", "new"]);
     assert!(pipe.symlink_metadata().unwrap().file_type().is_fifo());
     fs::remove_dir_all(scene.inside().join("empty")).unwrap();
     force(&scene, &first);

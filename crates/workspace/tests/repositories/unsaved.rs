@@ -108,12 +108,18 @@ fn commits_that_came_back_hide_no_repository_inside_and_no_changed_mode() {
 }
 
 #[test]
-fn a_name_that_differs_in_case_alone_is_work_whatever_the_guest_says_of_case() {
+fn a_name_that_differs_in_case_alone_is_work_whatever_the_guests_settings_say() {
     let scene = Scene::committed();
     scene.prepare();
     scene.git_inside(&["config", "core.ignoreCase", "true"]);
+    scene.git_inside(&["config", "i18n.logOutputEncoding", "UTF-16"]);
     scene.write_inside("readme", "precious\n");
-    assert_eq!(files(&look(&scene)), [("new", "readme")]);
+    scene.git_inside(&["commit", "-qm", "é", "--allow-empty"]);
+    let found = look(&scene);
+    assert_eq!(
+        (files(&found), subjects(&found)),
+        (vec![("new", "readme")], vec!["é"])
+    );
     let patch = String::from_utf8(scene.export(&Base::Prepared)).unwrap();
     assert!(patch.contains("b/readme"), "{patch}");
 }
