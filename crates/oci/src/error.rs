@@ -136,13 +136,35 @@ pub enum OciError {
         /// Its `WWW-Authenticate`.
         challenge: String,
     },
+    /// The registry names a token server that is asked for nothing.
+    #[error("registry {host} names `{realm}` as its token server, which is refused: {fault}")]
+    BadRealm {
+        /// Host and port of the registry.
+        host: String,
+        /// The address that it names.
+        realm: String,
+        /// The rule that it breaks.
+        fault: RealmFault,
+    },
     /// The token server's answer holds no token, or none that can be sent.
     #[error("{url} answered without a usable token")]
     NoToken {
         /// The address.
         url: String,
     },
-    /// A redirect to nowhere, from HTTPS to HTTP, or one too many.
+    /// Redirect upon redirect, in circles or not.
+    #[error("registry {host} redirects {what} more than {most} times in a row, the last time to `{last}`")]
+    TooManyRedirects {
+        /// Host and port of the registry.
+        host: String,
+        /// The manifest or blob.
+        what: String,
+        /// How many are followed.
+        most: usize,
+        /// Where the last one points.
+        last: String,
+    },
+    /// A redirect to nowhere, or from HTTPS to HTTP.
     #[error("registry redirects {from} to `{to}`, which is refused")]
     BadRedirect {
         /// The address asked.
@@ -339,6 +361,23 @@ pub enum OciError {
         /// What it said, or what happened to it.
         reason: String,
     },
+}
+
+/// Why a token server is not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RealmFault {
+    /// Tokens of a registry with TLS cross no network in the clear.
+    #[error("it speaks no TLS")]
+    NoTls,
+    /// The user's word for a registry without TLS covers no other host.
+    #[error("without TLS only the registry's own host is asked for tokens")]
+    NoTlsElsewhere,
+    /// A user before the host, which could pass for the host.
+    #[error("it has a user in its address")]
+    User,
+    /// Neither a web address nor one with a host.
+    #[error("it is not an https address")]
+    NoAddress,
 }
 
 /// Carried through the `io::Error`s of decoders by readers that want to stop them.

@@ -36,7 +36,7 @@ pub use config::{ExposedPort, ImageConfig, Protocol};
 pub use credentials::Login;
 pub use digest::Digest;
 pub use document::Platform;
-pub use error::OciError;
+pub use error::{OciError, RealmFault};
 pub use fault::Fault;
 pub use flatten::{Flattened, Limits, Merged, flatten, flatten_by_plan};
 pub use image::Image;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use api::{RegistryAccess, RegistryLogin};
 use config::RegistryMirrors;
-use oci::{Cancel, Digest, Flattened, LayerCache, Limits, OciError, Platform, RegistryReference};
+use oci::{Cancel, Digest, Flattened, LayerCache, Limits, OciError, Platform, RealmFault, RegistryReference};
 use rootfs::erofs::{self, Builder, Compression, ErofsError, Written};
 
 use crate::operations::{OperationHandle, Stage};
@@ -82,6 +82,17 @@ impl ContainerError {
             OciError::Unreachable { host, .. } => Some(unreachable(host, plain)),
             OciError::LoginWithheld { realm, .. } => Some(format!(
                 "if your login may go to {realm}, say so once: banger image pull --trust-realm {realm} IMAGE"
+            )),
+            OciError::BadRealm { host, fault, .. } => Some(match fault {
+                RealmFault::NoTlsElsewhere => {
+                    format!("whoever runs {host} can name a token server with TLS, or one on {host} itself")
+                }
+                _ => format!(
+                    "whoever runs {host} can name a token server by an address such as https://auth.example/token"
+                ),
+            }),
+            OciError::TooManyRedirects { host, .. } => Some(format!(
+                "try again, or ask whoever runs {host}; a proxy between you and it may be the cause"
             )),
             OciError::RefusedElsewhere { .. } => Some(
                 "the registry's storage refuses the download: try again, or ask whoever runs it".to_owned(),

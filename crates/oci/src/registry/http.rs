@@ -25,6 +25,7 @@ use crate::document::shown;
 use crate::error::OciError;
 use crate::progress::Progress;
 
+/// Redirects in a row that are followed.
 const REDIRECTS: usize = 5;
 /// Most that is read of an answer that says what went wrong.
 const COMPLAINT_MAX: u64 = 8 << 10;
@@ -313,7 +314,12 @@ impl<'p> Http<'p> {
                 elsewhere = Some(shown(&origin(&at).1));
             }
         }
-        Err(bad_redirect(&at, "(one more)").into())
+        Err(Failure::from(OciError::TooManyRedirects {
+            host: want.endpoint.name.clone(),
+            what: want.what.to_owned(),
+            most: REDIRECTS,
+            last: shown(&at.to_string()),
+        }))
     }
 
     /// What asks a server that an endpoint has named.

@@ -13,7 +13,7 @@ use ureq::http::Uri;
 
 use super::http::Endpoint;
 use crate::document::shown;
-use crate::error::OciError;
+use crate::error::{OciError, RealmFault};
 use crate::reference::DEFAULT_REGISTRY;
 
 /// The token server of [`DEFAULT_REGISTRY`].
@@ -62,25 +62,31 @@ impl Realm {
     /// to without TLS on the user's word.
     ///
     /// # Errors
-    /// [`OciError::BadChallenge`].
+    /// [`OciError::BadRealm`].
     pub(super) fn parse(endpoint: &Endpoint, realm: &str) -> Result<Self, OciError> {
-        let bad = || OciError::BadChallenge {
+        let bad = |fault| OciError::BadRealm {
             host: endpoint.name.clone(),
-            challenge: shown(&format!("Bearer realm=\"{realm}\"")),
+            realm: shown(realm),
+            fault,
         };
-        let uri: Uri = realm.parse().map_err(|_| bad())?;
+        let uri: Uri = realm.parse().map_err(|_| bad(RealmFault::NoAddress))?;
         let (scheme, authority) = origin(&uri);
         let host = uri.host().unwrap_or_default();
         let own_host = host.eq_ignore_ascii_case(host_of(&endpoint.address));
         let tls = match scheme.as_str() {
             "https" => true,
             "http" if endpoint.plain_http && own_host => false,
-            _ => return Err(bad()),
+            "http" if endpoint.plain_http => return Err(bad(RealmFault::NoTlsElsewhere)),
+            "http" => return Err(bad(RealmFault::NoTls)),
+            _ => return Err(bad(RealmFault::NoAddress)),
         };
         // A certificate speaks for the host, whatever the port; without one, another port is anybody's.
         let own = own_host && (tls || authority.eq_ignore_ascii_case(&endpoint.address));
-        if !has_plain_authority(&uri) || host.is_empty() {
-            return Err(bad());
+        if host.is_empty() {
+            return Err(bad(RealmFault::NoAddress));
+        }
+        if !has_plain_authority(&uri) {
+            return Err(bad(RealmFault::User));
         }
         let name = match authority.strip_suffix(":443") {
             Some(name) if tls => name.to_owned(),
@@ -188,6 +194,34 @@ mod tests {
         ] {
             let found = Realm::parse(endpoint, realm).ok().map(|realm| realm.gets_login);
             assert_eq!(found, gets_login, "{} {realm}", endpoint.name);
+        }
+    }
+
+    #[test]
+    fn a_token_server_that_is_refused_is_named_with_the_reason() {
+        let tls = endpoint("r.x:5000", "r.x:5000", false, &["auth.x"]);
+        let plain = endpoint("r.x:5000", "r.x:5000", true, &["auth.x"]);
+        for (endpoint, realm, reason) in [
+            (&tls, "http://auth.x/token", "it speaks no TLS"),
+            (&tls, "http://r.x:5000/token", "it speaks no TLS"),
+            (
+                &plain,
+                "http://auth.x/token",
+                "without TLS only the registry's own host is asked for tokens",
+            ),
+            (
+                &tls,
+                "https://me:secret@r.x/token",
+                "it has a user in its address",
+            ),
+            (&tls, "ftp://r.x/token", "it is not an https address"),
+            (&tls, "/token", "it is not an https address"),
+            (&plain, "", "it is not an https address"),
+        ] {
+            let error = Realm::parse(endpoint, realm).err().unwrap().to_string();
+            let expected =
+                format!("registry r.x:5000 names `{realm}` as its token server, which is refused: {reason}");
+            assert_eq!(error, expected);
         }
     }
 }

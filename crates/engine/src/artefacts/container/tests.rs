@@ -99,3 +99,24 @@ fn no_hint_names_a_flag_that_was_given() {
         assert!(hint.contains("localhost:5000"), "{hint}");
     }
 }
+
+#[test]
+fn a_token_server_that_is_refused_is_for_the_registrys_keeper_to_change() {
+    let origin = Origin::Registry {
+        reference: RegistryReference::parse("r.x:5000/a:1").unwrap(),
+        access: RegistryAccess::default(),
+    };
+    for (fault, way_out) in [
+        (RealmFault::NoTls, "https://auth.example/token"),
+        (RealmFault::NoTlsElsewhere, "one on r.x:5000 itself"),
+    ] {
+        let error = ContainerError::Oci(OciError::BadRealm {
+            host: "r.x:5000".to_owned(),
+            realm: "http://auth.x/token".to_owned(),
+            fault,
+        });
+        let hint = error.hint(&origin).unwrap();
+        assert!(hint.starts_with("whoever runs r.x:5000 "), "{hint}");
+        assert!(hint.contains(way_out), "{hint}");
+    }
+}
