@@ -199,7 +199,7 @@ fn a_docker_archive_that_lacks_or_repeats_something_is_refused() {
         (
             format!("[{entry},{entry}]"),
             &whole[..],
-            "has 2 images, and none was named; it has x:1, x:1",
+            "has 2 images, and none was named; it has @0, x:1",
         ),
         ("[]".to_owned(), &whole[..], "has no image; it has none"),
         ("{".to_owned(), &whole[..], "manifest.json does not parse"),
@@ -226,8 +226,8 @@ fn a_docker_archive_that_lacks_or_repeats_something_is_refused() {
     ));
 }
 
-#[test]
-fn one_of_several_images_of_a_docker_archive_is_chosen_by_its_name_or_its_place() {
+/// An archive of images that hold a file `which` with `a`, `b` and `c`.
+fn archive_of_three(manifest: &str) -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let mut tar = Tar::new();
     for which in ["a", "b", "c"] {
@@ -240,11 +240,17 @@ fn one_of_several_images_of_a_docker_archive_is_chosen_by_its_name_or_its_place(
             .entry(tar::EntryType::Regular, &format!("{which}.tar"), "", &layer, meta)
             .file(&format!("{which}.json"), &config.to_string());
     }
+    let file = folder.path().join("x.tar");
+    fs::write(&file, tar.file("manifest.json", manifest).finish()).unwrap();
+    (folder, file)
+}
+
+#[test]
+fn one_of_several_images_of_a_docker_archive_is_chosen_by_its_name_or_its_place() {
     let manifest = r#"[{"Config":"a.json","RepoTags":["docker.io/library/app:1","app:old"],"Layers":["a.tar"]},
         {"Config":"b.json","RepoTags":["host:5000/team/app:1"],"Layers":["b.tar"]},
         {"Config":"c.json","RepoTags":null,"Layers":["c.tar"]}]"#;
-    let file = folder.path().join("x.tar");
-    fs::write(&file, tar.file("manifest.json", manifest).finish()).unwrap();
+    let (folder, file) = archive_of_three(manifest);
     let open = |name: Option<&str>| {
         let cancel = Cancel::default();
         oci::open_docker_archive(&file, name, folder.path(), 1 << 20, Platform::Amd64, &cancel)
@@ -275,4 +281,31 @@ fn one_of_several_images_of_a_docker_archive_is_chosen_by_its_name_or_its_place(
         let error = open(name).unwrap_err().to_string();
         assert!(error.ends_with(&format!("{message}; {available}")), "{error}");
     }
+}
+
+#[test]
+fn of_images_of_one_name_in_a_docker_archive_the_last_is_taken_and_the_choice_is_said() {
+    let manifest = r#"[{"Config":"a.json","RepoTags":["app:1","app:old"],"Layers":["a.tar"]},
+        {"Config":"b.json","RepoTags":["docker.io/library/app:1"],"Layers":["b.tar"]},
+        {"Config":"c.json","RepoTags":["other:1"],"Layers":["c.tar"]}]"#;
+    let (folder, file) = archive_of_three(manifest);
+    let open = |name: Option<&str>| {
+        let cancel = Cancel::default();
+        oci::open_docker_archive(&file, name, folder.path(), 1 << 20, Platform::Amd64, &cancel)
+    };
+    let said = "2 images are called `app:1`: the last, @1, was taken, not @0";
+    for (name, which, warnings) in [
+        ("app:1", "b", vec![said]),
+        ("app:old", "a", vec![]),
+        ("@0", "a", vec![]),
+        ("other:1", "c", vec![]),
+    ] {
+        let image = open(Some(name)).unwrap();
+        assert_eq!(image.warnings, warnings, "{name}");
+        let tree = tree(&flatten(&image.layers).unwrap());
+        assert_eq!(tree["which"], format!("file {which}"), "{name}");
+    }
+    let error = open(None).unwrap_err().to_string();
+    let available = "it has app:old, docker.io/library/app:1, other:1";
+    assert!(error.ends_with(available), "{error}");
 }

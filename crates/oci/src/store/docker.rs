@@ -75,7 +75,7 @@ pub fn open_docker_archive(
     let what = format!("{}: manifest.json", path.display());
     let images: Vec<Entry> =
         serde_json::from_slice(&bytes).map_err(|source| OciError::BadDocument { what, source })?;
-    let image = select(path, &images, image)?;
+    let (image, warning) = select(path, &images, image)?;
     let config = members.small(image.config.as_bytes())?;
     let digest = Digest::of(&config);
     let config = ConfigDocument::parse(&format!("configuration {digest}"), &config)?;
@@ -100,30 +100,52 @@ pub fn open_docker_archive(
         digest,
         layers: layers.collect::<Result<_, _>>()?,
         config: config.config,
-        warnings: config.warnings,
+        warnings: warning.into_iter().chain(config.warnings).collect(),
     })
 }
 
-/// The entry that a name means. Names are compared as references, so that those that docker shortens are the same.
-fn select<'e>(path: &Path, images: &'e [Entry], wanted: Option<&str>) -> Result<&'e Entry, OciError> {
+/// The entry that a name means, and a warning where there are others of that name. Names are compared as references, so
+/// that those that docker shortens are the same. Of several images with one name it is the last one's: `docker load`
+/// tags them in order.
+fn select<'e>(
+    path: &Path,
+    images: &'e [Entry],
+    wanted: Option<&str>,
+) -> Result<(&'e Entry, Option<String>), OciError> {
+    let mut warning = None;
     let found = match wanted {
         None => images.first().filter(|_| images.len() == 1),
         Some(name) => match name.strip_prefix('@').map(str::parse) {
             Some(place) => place.ok().and_then(|place: usize| images.get(place)),
             None => {
-                let reference = RegistryReference::parse(name).ok();
-                let is_it = |tag: &String| {
-                    tag == name || reference.is_some() && RegistryReference::parse(tag).ok() == reference
-                };
-                images
-                    .iter()
-                    .find(|image| image.repo_tags.iter().flatten().any(is_it))
+                let mut places = places_of(images, name);
+                let last = places.pop();
+                warning = last.filter(|_| !places.is_empty()).map(|last| {
+                    let others: Vec<String> =
+                        places.iter().take(20).map(|place| format!("@{place}")).collect();
+                    let (name, others) = (shown(name), others.join(", "));
+                    format!(
+                        "{} images are called `{name}`: the last, @{last}, was taken, not {others}",
+                        places.len() + 1
+                    )
+                });
+                last.and_then(|place| images.get(place))
             }
         },
     };
+    let found = found.map(|found| (found, warning));
     found.ok_or_else(|| {
+        let key = |tag: &String| {
+            RegistryReference::parse(tag).map_or_else(|_| tag.clone(), |name| name.to_string())
+        };
+        let mut last = HashMap::new();
+        for (place, image) in images.iter().enumerate() {
+            last.extend(image.repo_tags.iter().flatten().map(|tag| (key(tag), place)));
+        }
         let names = images.iter().enumerate().flat_map(|(place, image)| {
-            let tags: Vec<String> = image.repo_tags.iter().flatten().map(|tag| shown(tag)).collect();
+            let tags = image.repo_tags.iter().flatten();
+            let tags = tags.filter(|tag| last.get(&key(tag)) == Some(&place));
+            let tags: Vec<String> = tags.map(|tag| shown(tag)).collect();
             match tags.is_empty() {
                 true => vec![format!("@{place}")],
                 false => tags,
@@ -143,6 +165,16 @@ fn select<'e>(path: &Path, images: &'e [Entry], wanted: Option<&str>) -> Result<
             },
         }
     })
+}
+
+/// Where the images are that have a name, in order.
+fn places_of(images: &[Entry], name: &str) -> Vec<usize> {
+    let reference = RegistryReference::parse(name).ok();
+    let is_it =
+        |tag: &String| tag == name || reference.is_some() && RegistryReference::parse(tag).ok() == reference;
+    let called = |image: &Entry| image.repo_tags.iter().flatten().any(is_it);
+    let places = images.iter().enumerate().filter(|(_, image)| called(image));
+    places.map(|(place, _)| place).collect()
 }
 
 fn unpack(
