@@ -3,6 +3,7 @@
 mod completion;
 mod cp;
 mod daemon;
+mod empty;
 mod environment;
 mod forward;
 mod image;
@@ -257,10 +258,11 @@ pub struct JsonArgs {
 /// Wrong usage, as a failure with exit code 2; help and version that were asked for, as one with code 0.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let matches = command().try_get_matches_from(&arguments);
-    let cli = matches
-        .and_then(|matches| short::read(&matches))
-        .map_err(|error| usage::failure(&error, &meant(&arguments)))?;
+    let root = command();
+    let refused = |error: clap::Error| usage::failure(&error, &meant(&arguments));
+    let matches = root.clone().try_get_matches_from(&arguments).map_err(refused)?;
+    empty::refuse(&root, &matches, &meant(&arguments))?;
+    let cli = short::read(&matches).map_err(refused)?;
     usage::check(&cli, &arguments)?;
     Ok(cli)
 }

@@ -97,6 +97,64 @@ fn wrong_usage_is_one_line_and_a_hint() {
 }
 
 #[test]
+fn an_empty_value_is_refused_before_anything_is_made() {
+    for (arguments, named) in [
+        (&["vm", "run", "-d", "--name", ""][..], "--name"),
+        (&["vm", "run", "-d", "--image", ""], "--image"),
+        (&["vm", "run", "-d", "--kernel", ""], "--kernel"),
+        (&["vm", "run", "-d", "--network", ""], "--network"),
+        (&["vm", "run", "-d", "--publish", ""], "--publish"),
+        (&["vm", "run", "-d", "--env", ""], "--env"),
+        (&["vm", "run", "-d", "-e", "A=1", "-e", ""], "--env"),
+        (&["vm", "run", "-d", "--env-file", ""], "--env-file"),
+        (&["vm", "run", "-d", "--memory", ""], "--memory"),
+        (&["vm", "run", "-d", ""], "PATH"),
+        (&["vm", "run", "-w", "", "--", "true"], "--workdir"),
+        (&["vm", "run", "--workdir=", "--", "true"], "--workdir"),
+        (&["run", "--user", "", "--", "true"], "--user"),
+        (&["vm", "run", ".", "--export", "", "--", "true"], "--export"),
+        (&["vm", "run", ".", "--branch", "", "--", "true"], "--branch"),
+        (&["vm", "run", ".", "--from", "", "--", "true"], "--from"),
+        (&["vm", "exec", "-w", "", "box", "true"], "--workdir"),
+        (&["vm", "exec", "box", "--user", "", "--", "true"], "--user"),
+        (&["exec", "", "true"], "REF"),
+        (&["vm", "shell", "--user", "", "box"], "--user"),
+        (&["vm", "stop", "box", ""], "REF"),
+        (&["vm", "show", ""], "REF"),
+        (&["vm", "ssh", "", "ls"], "REF"),
+        (&["vm", "stats", ""], "REF"),
+        (&["vm", "cp", "", "box:/srv"], "SRC"),
+        (&["cp", "x", ""], "DST"),
+        (&["vm", "workspace", "prepare", "box", ""], "PATH"),
+        (
+            &["vm", "workspace", "prepare", "box", ".", "--user", ""],
+            "--user",
+        ),
+        (&["vm", "workspace", "export", "box", "-o", ""], "--output"),
+        (&["vm", "workspace", "export", "box", "--base", ""], "--base"),
+        (&["vm", "workspace", "apply", "box", "--branch", ""], "--branch"),
+        (&["image", "pull", ""], "IMAGE"),
+        (&["image", "pull", "x", "--name", ""], "--name"),
+        (&["image", "delete", ""], "IMAGE"),
+        (&["image", "export", "x", "-o", ""], "--output"),
+        (&["kernel", "pull", ""], "KERNEL"),
+        (&["kernel", "delete", ""], "KERNEL"),
+        (&["ps", "--socket", ""], "--socket"),
+    ] {
+        let screen = refused(&[arguments]);
+        let line = screen.lines().nth(1).unwrap();
+        assert!(line.starts_with(&format!("2> banger: {named}")), "{screen}");
+    }
+}
+
+#[test]
+fn the_words_of_a_command_may_be_empty() {
+    let daemon = FakeDaemon::with_box();
+    let ran = daemon.run(&["vm", "exec", "box", "--", "printf", "%s|", "", "a"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "|a|"), "{}", ran.err);
+}
+
+#[test]
 fn a_shell_needs_a_terminal() {
     insta::assert_snapshot!(refused(&[
         &["vm", "run"],
