@@ -68,6 +68,10 @@ mod ssh;
 mod verbs;
 mod vm;
 
+/// Header of a client that starts the next daemon where this one ends: a daemon that waits for that may close the
+/// connection without an answer.
+pub const STARTS_THE_NEXT: &str = "banger-starts-the-next";
+
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use host_address::HostAddress;
 pub use image::{

@@ -11,16 +11,21 @@ use engine::faults::Faults;
 use engine::{
     Configured, Defaults, Doctor, Engine, EngineError, Machines, Networks, Parts, Sources, Timeouts,
 };
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use store::StoreError;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::Announcement;
 use crate::idle::{Connections, until_idle};
 use crate::lock::{Turn, take_turn};
+use crate::outdated::{Asking, Question, is_outdated};
 use crate::peer;
 use crate::presence::Presence;
 use crate::routes::{self, App};
@@ -28,8 +33,6 @@ use crate::socket::Socket;
 
 /// How often the daemon looks whether its socket is still there.
 const SOCKET_CHECK: Duration = Duration::from_secs(2);
-/// How long a client that was served may take to be gone from the count of connections.
-const LEAVING: Duration = Duration::from_millis(100);
 /// How long requests may go on after the daemon was told to end.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
 
@@ -125,10 +128,12 @@ impl Daemon {
             .ready(&paths.socket())
             .map_err(DaemonError::Announce)?;
         let connections = Connections::default();
+        let (asking, mut questions) = Asking::new();
         let server = Server {
             app,
             connections: connections.clone(),
             owner: surroundings.uid,
+            asking: unread.is_some().then_some(asking),
             unread,
         };
         loop {
@@ -151,7 +156,7 @@ impl Daemon {
                         }
                     }
                 }
-                ended = server.accept_all(&socket) => match ended {
+                ended = server.accept_all(&socket, &mut questions) => match ended {
                     Accepting::SocketGone => {
                         tracing::warn!("the socket is gone; binding anew");
                         socket = Socket::bind(&paths)?;
@@ -177,28 +182,25 @@ struct Server {
     owner: u32,
     /// The configuration, where a client started this daemon and it goes by defaults since it could not read that.
     unread: Option<Arc<dyn Configured>>,
+    /// Where connections ask whether it makes way, in that case.
+    asking: Option<Asking>,
 }
 
 /// Why no more connections are accepted.
 enum Accepting {
     /// The socket's path leads here no more.
     SocketGone,
-    /// A daemon that starts now would go by the user's configuration, and no client needs this one.
+    /// This daemon makes way for the next.
     Outdated,
 }
 
 impl Server {
     /// Accepts as long as that makes sense.
-    async fn accept_all(&self, socket: &Socket) -> Accepting {
+    async fn accept_all(&self, socket: &Socket, questions: &mut mpsc::Receiver<Question>) -> Accepting {
         let mut check = tokio::time::interval(SOCKET_CHECK);
         loop {
             tokio::select! {
                 accepted = socket.listener.accept() => match accepted {
-                    // Closed without an answer: the client starts the next daemon, as where it meets one that ends.
-                    Ok((stream, _)) if self.is_outdated().await => {
-                        drop(stream);
-                        return Accepting::Outdated;
-                    }
                     Ok((stream, _)) => self.serve(stream),
                     Err(error) => {
                         // Out of descriptors, most likely: the next try may fare better.
@@ -206,22 +208,17 @@ impl Server {
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
+                Some(Question { pid, answer }) = questions.recv() => {
+                    let engine = &self.app.engine;
+                    let ends = is_outdated(self.unread.as_ref(), &self.connections, engine, pid).await;
+                    // A client that left meanwhile does not start the next daemon.
+                    if answer.send(ends).is_ok() && ends {
+                        return Accepting::Outdated;
+                    }
+                }
                 _ = check.tick() => if !socket.is_there() { return Accepting::SocketGone },
             }
         }
-    }
-
-    async fn is_outdated(&self) -> bool {
-        let Some(configured) = self.unread.clone() else {
-            return false;
-        };
-        // It reads files.
-        let mended = tokio::task::spawn_blocking(move || configured.is_mended()).await;
-        if !mended.unwrap_or(false) {
-            return false;
-        }
-        self.connections.wait_for_none(LEAVING).await;
-        self.connections.none() && self.app.engine.has_no_work()
     }
 
     fn serve(&self, stream: UnixStream) {
@@ -232,8 +229,27 @@ impl Server {
             Ok(presence) => presence,
             Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
         };
-        let open = self.connections.open();
-        let service = TowerToHyperService::new(routes::router(self.app.clone()));
+        // Of another pid namespace: no number here.
+        let pid = stream
+            .peer_cred()
+            .ok()
+            .and_then(|peer| peer.pid())
+            .filter(|pid| *pid > 0);
+        let open = self.connections.open(pid);
+        let routes = TowerToHyperService::new(routes::router(self.app.clone()));
+        let asking = self.asking.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (routes, asking) = (routes.clone(), asking.clone());
+            let asking = asking.filter(|_| request.headers().contains_key(api::STARTS_THE_NEXT));
+            async move {
+                if let Some(asking) = asking
+                    && asking.ends_for(pid).await
+                {
+                    return Err(io::Error::other("this daemon makes way for the next"));
+                }
+                routes.call(request).await.map_err(|never| match never {})
+            }
+        });
         tokio::spawn(async move {
             let connection = hyper::server::conn::http1::Builder::new()
                 .half_close(true)

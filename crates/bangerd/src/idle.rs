@@ -1,7 +1,7 @@
 //! The daemon ends when nobody needs it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use engine::Engine;
@@ -9,28 +9,54 @@ use engine::Engine;
 /// How often is looked, at most.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Counts connections that are open.
+/// Counts connections that are open, by their clients' processes as far as those are known.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Connections(Arc<AtomicUsize>);
+pub(crate) struct Connections(Arc<Mutex<BTreeMap<Option<i32>, usize>>>);
 
 /// One open connection.
 #[derive(Debug)]
-pub(crate) struct Open(Arc<AtomicUsize>);
+pub(crate) struct Open {
+    all: Connections,
+    pid: Option<i32>,
+}
 
 impl Connections {
-    pub(crate) fn open(&self) -> Open {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Open(Arc::clone(&self.0))
+    pub(crate) fn open(&self, pid: Option<i32>) -> Open {
+        *self.counts().entry(pid).or_default() += 1;
+        Open {
+            all: self.clone(),
+            pid,
+        }
     }
 
     pub(crate) fn none(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
+        self.counts().is_empty()
+    }
+
+    /// Whether there are but those of a client that asks for the first time: the one that it asks on, and one that it
+    /// holds. Of one whose process is not known, the first alone.
+    pub(crate) fn none_but(&self, pid: Option<i32>) -> bool {
+        let most = if pid.is_some() { 2 } else { 1 };
+        self.counts()
+            .iter()
+            .all(|(of, count)| *of == pid && *count <= most)
+    }
+
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<Option<i32>, usize>> {
+        // Nothing that holds the lock can panic half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut counts = self.all.counts();
+        if let Some(count) = counts.get_mut(&self.pid) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.pid);
+            }
+        }
     }
 }
 
@@ -52,11 +78,45 @@ pub(crate) async fn until_idle(engine: &Engine, connections: &Connections, timeo
 impl Connections {
     /// Waits until all connections are closed, but no longer than `most`.
     pub(crate) async fn wait_for_none(&self, most: Duration) {
-        let all = async {
-            while !self.none() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let _ = tokio::time::timeout(most, all).await;
+        wait_until(most, || self.none()).await;
+    }
+
+    /// Waits until [`Self::none_but`] holds, but no longer than `most`.
+    pub(crate) async fn wait_for_none_but(&self, pid: Option<i32>, most: Duration) {
+        wait_until(most, || self.none_but(pid)).await;
+    }
+}
+
+async fn wait_until(most: Duration, is_so: impl Fn() -> bool) {
+    let so = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let _ = tokio::time::timeout(most, so).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_own_connections_are_told_from_those_of_others() {
+        let connections = Connections::default();
+        let held = connections.open(Some(7));
+        let asks = connections.open(Some(7));
+        assert!(connections.none_but(Some(7)) && !connections.none());
+        assert!(!connections.none_but(Some(8)) && !connections.none_but(None));
+        let works = connections.open(Some(7));
+        assert!(!connections.none_but(Some(7)), "the client has more to do here");
+        drop(works);
+        let other = connections.open(None);
+        assert!(!connections.none_but(Some(7)));
+        drop((held, asks));
+        assert!(connections.none_but(None), "the one that asks");
+        let another = connections.open(None);
+        assert!(!connections.none_but(None), "whose is not known");
+        drop((other, another));
+        assert!(connections.none());
     }
 }

@@ -8,6 +8,7 @@ mod daemon;
 mod idle;
 mod lock;
 mod logging;
+mod outdated;
 mod peer;
 mod presence;
 mod routes;

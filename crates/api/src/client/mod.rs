@@ -43,6 +43,7 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(1200);
 
 type Headers = &'static [(&'static str, &'static str)];
 
+const STARTS_THE_NEXT: Headers = &[(crate::STARTS_THE_NEXT, "1")];
 const EVENTS: Headers = &[("accept", "application/x-ndjson")];
 const UPGRADE_EXEC: Headers = &[("connection", "upgrade"), ("upgrade", guest::UPGRADE_EXEC)];
 const UPGRADE_FORWARD: Headers = &[("connection", "upgrade"), ("upgrade", guest::UPGRADE_FORWARD)];
@@ -172,6 +173,16 @@ impl Client {
     /// [`ClientError`].
     pub async fn version(&self) -> Result<Version, ClientError> {
         self.get("/v1/version").await
+    }
+
+    /// `GET /v1/version`, by a client that starts the next daemon: one that waits for that, since it could not read the
+    /// configuration and can now, ends instead of answering.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Broke`] where it ends.
+    pub async fn version_or_end(&self) -> Result<Version, ClientError> {
+        let call = Call::new(Method::GET, "/v1/version").headers(STARTS_THE_NEXT);
+        fetch(&self.socket, call, StatusCode::OK, self.patience).await
     }
 
     /// `GET /v1/doctor`.

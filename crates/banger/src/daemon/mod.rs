@@ -59,7 +59,7 @@ impl Place {
     /// The listener gives no sensible answer, or is not trusted.
     pub async fn running(&self) -> Result<Option<(Client, Version)>, Failure> {
         match self.known_socket()? {
-            Some(socket) => Ok(find(socket).await?),
+            Some(socket) => Ok(find(greet(socket)).await?),
             None => Ok(None),
         }
     }
@@ -112,7 +112,11 @@ impl Place {
     /// As [`Self::connect`].
     pub async fn connect_unchecked(&self) -> Result<(Client, Version), Failure> {
         if let Some(socket) = self.known_socket()? {
-            match find(socket.clone()).await {
+            let found = match self {
+                Self::Fixed(_) => find(greet(socket.clone())).await,
+                Self::Personal(_) => find(greet_or_end(socket.clone())).await,
+            };
+            match found {
                 Ok(Some(found)) => return Ok(found),
                 Ok(None) => {}
                 // Left over from a daemon that is gone, and another user's by now: the next daemon listens elsewhere.
@@ -138,9 +142,11 @@ impl Place {
     }
 }
 
-/// The daemon at this socket, unless there is none.
-async fn find(socket: PathBuf) -> Result<Option<(Client, Version)>, ClientError> {
-    match greet(socket).await {
+/// The daemon that was greeted, unless there is none.
+async fn find(
+    greeting: impl Future<Output = Result<(Client, Version), ClientError>>,
+) -> Result<Option<(Client, Version)>, ClientError> {
+    match greeting.await {
         Ok(found) => Ok(Some(found)),
         // A daemon that ends at this very moment closes the connection without an answer.
         Err(ClientError::Unreachable { .. } | ClientError::Broke(_)) => Ok(None),
@@ -160,6 +166,13 @@ fn paths_failure(error: &PathsError) -> Failure {
 async fn greet(socket: PathBuf) -> Result<(Client, Version), ClientError> {
     let client = Client::new(socket).hold().await?;
     let version = client.clone().with_patience(PATIENCE).version().await?;
+    Ok((client, version))
+}
+
+/// The same, by a client that starts the next daemon where this one ends.
+async fn greet_or_end(socket: PathBuf) -> Result<(Client, Version), ClientError> {
+    let client = Client::new(socket).hold().await?;
+    let version = client.clone().with_patience(PATIENCE).version_or_end().await?;
     Ok((client, version))
 }
 

@@ -134,6 +134,11 @@ fn a_mistake_in_the_configuration_keeps_only_what_goes_by_it_from_working() {
         );
         assert_eq!(pid_in(&home.run(&["version", "--json"]).1), pid, "{text}");
         drop(kept);
+        // A client that is given the socket could start no other.
+        let socket = socket_of(&home);
+        let (code, out, err) = home.run(&["ps", "--socket", socket.to_str().unwrap()]);
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{text}: {out}");
+        assert_eq!(pid_in(&home.run(&["version", "--json"]).1), pid, "{text}");
         assert!(!home.run(&["doctor"]).1.contains("configuration"), "{text}");
         assert_ne!(pid_in(&home.run(&["version", "--json"]).1), pid, "{text}");
         assert_eq!(home.run(&["daemon", "stop"]).0, Some(0));
