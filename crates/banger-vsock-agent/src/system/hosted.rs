@@ -89,7 +89,13 @@ impl System for Hosted {
 
     fn configure(&self, wanted: &Configure) -> Result<(), Problem> {
         configure::check(wanted)?;
-        self.commands.set_environment(wanted.environment.clone());
+        let mut environment = wanted.environment.clone();
+        // A guest's own is this host's here: it stays as it is.
+        let system = || "/nonexistent/gitconfig".to_owned();
+        environment
+            .entry("GIT_CONFIG_SYSTEM".to_owned())
+            .or_insert_with(system);
+        self.commands.set_environment(environment);
         *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted.clone());
         Ok(())
     }

@@ -433,6 +433,42 @@ fn a_workspace_belongs_to_the_user_that_the_command_runs_as() {
 }
 
 #[test]
+fn a_workspace_that_changes_hands_says_whose_it_is_and_its_work_is_named() {
+    let scene = Workshop::new();
+    scene.prepare();
+    let user = nix::unistd::geteuid();
+    let (number, root) = match user.is_root() {
+        true => ("12345".to_owned(), "root".to_owned()),
+        false => (user.to_string(), user.to_string()),
+    };
+    let top = scene.top.to_str().unwrap();
+    let owner = |name: &str| scene.inside.join(name).metadata().unwrap().uid().to_string();
+    let given = scene.workspace("prepare", &[top, "--user", &number]);
+    assert_eq!(given.code, 0, "{}", given.err);
+    let said = format!("it belongs to {number} there; --user NAME gives it to another\n");
+    assert!(given.err.ends_with(&said), "{}", given.err);
+    // It says so again, also where work is in the way.
+    let again = scene.workspace("prepare", &[top]);
+    assert!(again.err.ends_with(&said), "{}", again.err);
+    fs::write(scene.inside.join("README"), "work\n").unwrap();
+    scene.write("README", "other\n");
+    let refused = scene.workspace("prepare", &[top, "--user", &root]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("`README`"), "{}", refused.err);
+    let back = scene.workspace("prepare", &[top, "--user", &root, "--force"]);
+    assert_eq!(back.code, 0, "{}", back.err);
+    assert_eq!(
+        (owner("README"), owner(".git")),
+        (user.to_string(), user.to_string())
+    );
+    assert!(
+        back.err.contains(&format!("it belongs to {root} there")),
+        "{}",
+        back.err
+    );
+}
+
+#[test]
 fn a_hint_names_the_place_in_the_vm_where_the_work_is() {
     let scene = Workshop::new();
     scene.prepare();

@@ -12,6 +12,12 @@ git() {
         -c diff.suppressBlankEmpty=false -c submodule.recurse=false -c core.ignoreCase=false "$@"
 }
 
+# Lets all users' git work in a folder, whoever it belongs to: it looks into no other user's repository without.
+name_as_safe() {
+    git config --system --get-all safe.directory 2>/dev/null | grep -qxF -e "$1" ||
+        git config --system --add safe.directory "$1" 2>/dev/null || :
+}
+
 # The same of all files: a sparse definition, given or made here, hides none that is there. One that is not there was not
 # deleted: that is in the index (skip-worktree).
 whole() {

@@ -94,10 +94,10 @@ if [ "$turn" = again ]; then
     git diff-tree -r -z --name-only --no-renames --ignore-submodules=all "$prepared" "$now" >"$parcel/made"
     : >"$parcel/lost"
     if [ -s "$parcel/made" ]; then
-        xargs -0 git diff-tree -r -z --name-only --no-renames --ignore-submodules=all "$now" "$state" -- <"$parcel/made" >"$parcel/lost"
+        xargs -0 git -c safe.directory='*' diff-tree -r -z --name-only --no-renames --ignore-submodules=all "$now" "$state" -- <"$parcel/made" >"$parcel/lost"
         # The host has these as they were, and what is here would pass for that.
         [ ! -s "$lists/kept" ] ||
-            xargs -0 git diff-tree -r -z --name-only --no-renames --ignore-submodules=all "$prepared" "$now" -- <"$lists/kept" >>"$parcel/lost"
+            xargs -0 git -c safe.directory='*' diff-tree -r -z --name-only --no-renames --ignore-submodules=all "$prepared" "$now" -- <"$lists/kept" >>"$parcel/lost"
     fi
     cat "$parcel/apart" >>"$parcel/lost"
     if [ -s "$parcel/lost" ] && [ -z "$force" ]; then
@@ -191,6 +191,7 @@ if [ "$turn" = new ]; then
     touch -c .git/index .git/banger/settled
     rm -rf "$path"
     mv "$tree" "$path"
+    name_as_safe "$path"
 fi
 echo "$state"
 # For the host to say: commits went that it may not have.

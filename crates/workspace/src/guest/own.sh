@@ -24,6 +24,4 @@ while [ "$folder" != / ]; do
     esac
     folder=$(dirname "$folder")
 done
-# For root and others, too: their git looks into no other user's repository without.
-git config --system --get-all safe.directory 2>/dev/null | grep -qxF -e "$path" ||
-    git config --system --add safe.directory "$path" 2>/dev/null || :
+name_as_safe "$path"

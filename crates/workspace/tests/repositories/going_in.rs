@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use workspace::{Base, Choice, Head, Mode, Repository, Selection, WorkspaceError};
 
-use crate::support::{Scene, git, tree};
+use crate::support::{Local, Scene, git, tree};
 
 #[test]
 fn status_and_diff_are_the_same_inside_as_outside() {
@@ -377,4 +377,30 @@ fn an_index_in_two_files_goes_as_one() {
     assert!(parts.map(|part| part.unwrap().file_name()).any(is_shared));
     scene.prepare();
     scene.assert_same();
+}
+
+#[test]
+fn other_users_of_the_guest_may_look_into_a_workspace_of_roots() {
+    let scene = Scene::committed();
+    let system = scene.path("gitconfig");
+    let mut guest = Local {
+        system: Some(system.clone()),
+        ..Local::default()
+    };
+    let choice = Choice::default();
+    let first = scene.prepare_into(&mut guest, &choice, None, false).unwrap();
+    let said = git(
+        &scene.path("."),
+        &["config", "--file", "gitconfig", "--get-all", "safe.directory"],
+    );
+    assert_eq!(said.trim_end(), scene.inside().display().to_string());
+    // Once is enough.
+    fs::remove_dir_all(scene.inside()).unwrap();
+    scene
+        .prepare_into(&mut guest, &choice, Some(&first), false)
+        .unwrap();
+    assert_eq!(
+        fs::read_to_string(&system).unwrap().matches("directory").count(),
+        1
+    );
 }

@@ -291,6 +291,8 @@ pub struct Local {
     pub breaks: Break,
     /// Where its programs are, if not where this machine's are.
     pub programs: Option<PathBuf>,
+    /// Its `/etc/gitconfig`, if it has one.
+    pub system: Option<PathBuf>,
     /// Bytes of tar streams.
     pub unpacked: u64,
     /// Bytes that commands read.
@@ -316,7 +318,12 @@ impl Guest for Local {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             // A guest's own is this machine's here: it stays as it is.
-            .env("GIT_CONFIG_SYSTEM", "/nonexistent/gitconfig");
+            .env(
+                "GIT_CONFIG_SYSTEM",
+                self.system
+                    .as_deref()
+                    .unwrap_or("/nonexistent/gitconfig".as_ref()),
+            );
         if let Some(programs) = &self.programs {
             command.env("PATH", programs);
         }

@@ -177,7 +177,8 @@ impl Plan {
         }
     }
 
-    /// Puts it into a running VM, and its submodules after it, and notes that.
+    /// Puts it into a running VM, and its submodules after it, and notes that. Gives the user whom it belongs to there, if
+    /// that is not root by itself.
     ///
     /// # Errors
     /// Something is in the way, or either side failed; the VM's workspace is as it was then.
@@ -189,15 +190,16 @@ impl Plan {
         force: bool,
         quiet: bool,
         signals: &mut Signals,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<String>, Failure> {
         let below = std::mem::take(&mut self.below);
-        self.alone(client, into, guest_path, force, quiet, signals)
+        let user = self
+            .alone(client, into, guest_path, force, quiet, signals)
             .await?;
         for (path, plan) in below {
             let path = format!("{guest_path}/{path}");
             plan.alone(client, into, &path, force, quiet, signals).await?;
         }
-        Ok(())
+        Ok(user)
     }
 
     async fn alone(
@@ -208,11 +210,13 @@ impl Plan {
         force: bool,
         quiet: bool,
         signals: &mut Signals,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<String>, Failure> {
         let mut records = Records::lock(id)?;
         let before = records
             .at(guest_path)
             .filter(|record| record.repository == self.repository.top);
+        // What is new is root's by itself; what was another's is made root's where that is asked for.
+        let to_root = self.asked.user.is_some() && before.is_some();
         if self.asked.user.is_none() {
             self.asked.user = match before.and_then(|before| before.asked.user.clone()) {
                 Some(user) => Some(user),
@@ -226,14 +230,15 @@ impl Plan {
             name: name.to_owned(),
             guest_path: guest_path.to_owned(),
         };
-        let (plan, path) = (self.clone(), guest_path.to_owned());
+        let user = self.asked.user.clone().filter(|user| to_root || !is_root(user));
+        let (plan, path, owner) = (self.clone(), guest_path.to_owned(), user.clone());
         let prepared = entered
             .work(signals, quiet, move |guest| {
                 let destination = Destination {
                     path: &path,
                     before: before.as_ref(),
                     force,
-                    user: plan.asked.user.as_deref().filter(|user| !is_root(user)),
+                    user: owner.as_deref(),
                 };
                 prepare_in(&plan.repository, &plan.selection, guest, destination)
             })
@@ -251,7 +256,8 @@ impl Plan {
             branch,
             self.asked,
             &prepared,
-        ))
+        ))?;
+        Ok(user)
     }
 
     /// What went, on one line.
@@ -300,10 +306,17 @@ pub async fn prepare(place: &Place, args: &PrepareArgs) -> Result<u8, Failure> {
         plan.say_what_stays();
     }
     let vm = (entered.id.as_str(), entered.name.as_str());
-    plan.carry_out(&entered.client, vm, path, args.force, args.quiet, &mut signals)
+    let user = plan
+        .carry_out(&entered.client, vm, path, args.force, args.quiet, &mut signals)
         .await?;
     if !args.quiet {
         render::note(&said);
+        if let Some(user) = user {
+            let user = render::one_line(&user);
+            render::note(&format!(
+                "  it belongs to {user} there; --user NAME gives it to another"
+            ));
+        }
     }
     Ok(0)
 }
