@@ -14,6 +14,9 @@ use crate::settings::{Config, ConfigFile, HostShape, LogLevel};
 /// More than any configuration needs; keeps a wrong path (a disk image, a device) from being read into memory.
 const LARGEST_FILE: u64 = 1 << 20;
 
+/// Likeness, by Jaro and Winkler, from which on a key is suggested.
+const ALIKE: f64 = 0.8;
+
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -91,7 +94,10 @@ impl ConfigError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownKey { known, .. } if !known.is_empty() => Some(format!("known here: {known}")),
+            Self::UnknownKey { key, known, .. } if !known.is_empty() => Some(match nearest(key, known) {
+                Some(meant) => format!("did you mean `{meant}`? known here: {known}"),
+                None => format!("known here: {known}"),
+            }),
             Self::ForeignOwner { path, .. } => Some(format!(
                 "it names programs to run and walls to leave out: see what is in it, then chown {}",
                 path.display()
@@ -103,6 +109,18 @@ impl ConfigError {
             _ => None,
         }
     }
+}
+
+/// The known key, of a list for a person, that is most like a key with its table, if one is.
+fn nearest<'k>(key: &str, known: &'k str) -> Option<&'k str> {
+    let key = key.rsplit('.').next().unwrap_or(key);
+    let likeness = |known: &str| strsim::jaro_winkler(key, known);
+    known
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|known| likeness(known) >= ALIKE)
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
 }
 
 impl Config {

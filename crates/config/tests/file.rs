@@ -457,6 +457,28 @@ fn an_unknown_key_comes_with_the_known_ones() {
 }
 
 #[test]
+fn a_misspelt_key_gets_the_nearest_of_its_table() {
+    for (text, meant) in [
+        ("idle_timeuot = \"5m\"\n", Some("idle_timeout")),
+        ("idle-timeout = \"5m\"\n", Some("idle_timeout")),
+        ("[vm_defaults]\ncpu = 2\n", Some("vcpu")),
+        ("[vm_defaults]\ncpus = 2\n", Some("vcpu")),
+        ("[vm_defaults]\nmem = \"1G\"\n", Some("memory_mib")),
+        ("[vm_defaults]\ndisk = \"9G\"\n", Some("disk_size")),
+        ("[networks]\nipv6 = true\n", Some("network")),
+        ("[network]\nipv4 = true\n", Some("ipv6")),
+        ("[network]\ncolour = true\n", None),
+    ] {
+        let hint = parse(text).unwrap_err().hint().unwrap();
+        let suggested = hint
+            .split_once("did you mean `")
+            .map(|(_, rest)| rest.split('`').next().unwrap());
+        assert_eq!(suggested, meant, "{text}: {hint}");
+        assert!(hint.contains("known here: `"), "{hint}");
+    }
+}
+
+#[test]
 fn the_variable_wins_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");

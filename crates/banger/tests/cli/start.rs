@@ -111,6 +111,9 @@ fn a_mistake_in_the_configuration_keeps_only_what_goes_by_it_from_working() {
             .find(|line| line.contains("configuration"))
             .unwrap_or_default();
         assert!(line.contains("FAIL") && line.contains(told), "{text}: {report}");
+        if told.contains("unknown key") {
+            assert!(report.contains("did you mean `idle_timeout`?"), "{report}");
+        }
         for arguments in [
             &["vm", "create", "--name", "box"][..],
             &["image", "pull", "debian-minimal"],
