@@ -43,6 +43,7 @@ use crate::daemon::Place;
 use crate::failure::Failure;
 pub use confirm::confirmed;
 use lifecycle::Verb;
+use started::or_start;
 
 /// Carries out a command line. Gives the code to exit with.
 ///
@@ -89,14 +90,32 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
             VmCommand::Logs(args) => logs::logs(&place, &args).await,
             VmCommand::Cp(args) => {
                 started::ends(&place, &args).await?;
-                cp::cp(&place, args).await
+                let boot = args.boot;
+                cp::cp(&place, args)
+                    .await
+                    .map_err(|failure| or_start(failure, boot))
             }
             VmCommand::Workspace(group) => workspace::run(&place, group).await,
-            VmCommand::Exec(args) => exec::exec(&place, args).await,
-            VmCommand::Shell(args) => exec::shell(&place, args).await,
+            VmCommand::Exec(args) => {
+                let boot = args.boot;
+                exec::exec(&place, args)
+                    .await
+                    .map_err(|failure| or_start(failure, boot))
+            }
+            VmCommand::Shell(args) => {
+                let boot = args.boot;
+                exec::shell(&place, args)
+                    .await
+                    .map_err(|failure| or_start(failure, boot))
+            }
             VmCommand::Ports(args) => ports::ports(&place, &args).await,
             VmCommand::Forward(args) => forward::forward(&place, &args).await,
-            VmCommand::Ssh(args) => ssh::ssh(&place, args).await,
+            VmCommand::Ssh(args) => {
+                let boot = args.boot;
+                ssh::ssh(&place, args)
+                    .await
+                    .map_err(|failure| or_start(failure, boot))
+            }
         },
     }
 }

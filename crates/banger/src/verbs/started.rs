@@ -6,7 +6,7 @@ use api::client::{Action, Client};
 use super::boot;
 use super::file_sync::Synced;
 use super::operation::follow;
-use crate::cli::{CpArgs, End, ProgressArgs, Wait};
+use crate::cli::{BootArgs, CpArgs, End, ProgressArgs, Wait};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::{self, Progress};
@@ -45,6 +45,17 @@ pub async fn started(
     boot::finish(client, &vm.id, synced, Wait::Ready, &mut progress, signals).await?;
     progress.clear();
     Ok(())
+}
+
+/// The failure of a command that needs a running VM, whose hint names the flag that boots one, unless that was given.
+pub fn or_start(failure: Failure, boot: BootArgs) -> Failure {
+    match failure.hint() {
+        Some(hint) if !boot.start && hint.starts_with("start it first: ") => {
+            let hint = format!("{hint}, or have this command do it: --start");
+            failure.with_hint(hint)
+        }
+        _ => failure,
+    }
 }
 
 /// The same for the ends of a copy that lie in VMs.

@@ -171,6 +171,22 @@ fn a_vm_that_is_off_is_started_first_if_that_is_asked_for() {
 }
 
 #[test]
+fn what_needs_a_running_vm_names_the_flag_that_boots_one() {
+    let daemon = daemon();
+    for arguments in [
+        &["exec", "off", "true"][..],
+        &["ssh", "off", "true"],
+        &["cp", "off:/etc/hosts", "."],
+        &["vm", "cp", "off:/etc/hosts", "box:/srv"],
+    ] {
+        let refused = daemon.run(arguments);
+        assert_eq!(refused.code, 1, "{arguments:?}");
+        let hint = "\nhint: start it first: banger vm start off, or have this command do it: --start\n";
+        assert!(refused.err.ends_with(hint), "{arguments:?}: {}", refused.err);
+    }
+}
+
+#[test]
 fn a_signal_while_a_vm_is_started_for_a_command_cancels_the_start() {
     let daemon = daemon();
     daemon.hang("start");

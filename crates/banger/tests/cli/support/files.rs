@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 
 use super::daemon::State;
-use super::routes::{Answer, failure, find, whole};
+use super::routes::{Answer, failure, find_running, whole};
 
 /// Answers a request for the files of a VM.
 pub async fn answer(
@@ -22,7 +22,7 @@ pub async fn answer(
     reference: &str,
     request: Request<Incoming>,
 ) -> Answer {
-    if let Err(failure) = find(&state, reference) {
+    if let Err(failure) = find_running(&state, reference, "copy files of") {
         return *failure;
     }
     let query = request.uri().query().unwrap_or_default().to_owned();

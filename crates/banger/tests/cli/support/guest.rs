@@ -21,11 +21,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::daemon::State;
-use super::routes::{Answer, body, failure, find, whole};
+use super::routes::{Answer, body, failure, find_running, whole};
 
 /// Runs a command in a VM, joined to the connection.
 pub async fn exec(state: Arc<State>, reference: &str, mut request: Request<Incoming>) -> Answer {
-    let vm = match find(&state, reference) {
+    let vm = match find_running(&state, reference, "run a command in") {
         Ok(vm) => vm,
         Err(failure) => return *failure,
     };

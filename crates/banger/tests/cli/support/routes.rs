@@ -181,6 +181,19 @@ fn ping(state: &State, reference: &str) -> Answer {
     }
 }
 
+/// The same of one that runs.
+pub fn find_running(state: &State, reference: &str, to: &str) -> Result<Vm, Box<Answer>> {
+    let vm = find(state, reference)?;
+    match vm.state {
+        VmState::Running => Ok(vm),
+        _ => Err(Box::new(failure(
+            ErrorCode::VmState,
+            format!("cannot {to} `{}`: it is {}", vm.name, vm.state),
+            Some(&format!("start it first: banger vm start {}", vm.name)),
+        ))),
+    }
+}
+
 fn stats(state: &State, reference: &str) -> Answer {
     let vm = match find(state, reference) {
         Ok(vm) => vm,

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::daemon::State;
-use super::routes::{Answer, failure, find, json, whole};
+use super::routes::{Answer, failure, find, find_running, json, whole};
 
 pub fn files(state: &State) -> SshFiles {
     let path = |name: &str| state.folder().join(name).display().to_string();
@@ -22,7 +22,7 @@ pub fn files(state: &State) -> SshFiles {
 
 pub fn access(state: &State, reference: &str) -> Answer {
     state.note(format!("ssh access {reference}"));
-    match find(state, reference) {
+    match find_running(state, reference, "reach by ssh") {
         Ok(_) if state.refuses("ssh") => failure(
             ErrorCode::CommandNotFound,
             "`box` has no sshd",
