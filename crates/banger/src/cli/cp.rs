@@ -26,6 +26,9 @@ pub struct CpArgs {
     /// Keep owners, modes and extended attributes; set-id bits only from this host into a VM.
     #[arg(short, long)]
     pub archive: bool,
+    /// What it does anyway; for those who are used to `cp -r`.
+    #[arg(short, long, hide = true, short_alias = 'R')]
+    pub recursive: bool,
     /// Where SRC is a link, copy what it leads to.
     #[arg(short = 'L', long)]
     pub follow_link: bool,

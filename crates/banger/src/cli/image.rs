@@ -67,7 +67,7 @@ Examples:
   banger image list
   banger image list --json | jq -r '.[] | select(.vms == []).name'"
     )]
-    List(ListingArgs),
+    List(ListImagesArgs),
     /// Show everything about an image, what it runs included.
     #[command(after_help = "\
 Examples:
@@ -138,6 +138,16 @@ Examples:
     Delete(ImageReferencesArgs),
     /// Look after the layers that pulls keep.
     Cache(CacheGroup),
+}
+
+/// `banger image list`.
+#[derive(Debug, Args)]
+pub struct ListImagesArgs {
+    /// What it does anyway; for those who are used to `ps -a`.
+    #[arg(short, long, hide = true)]
+    pub all: bool,
+    #[command(flatten)]
+    pub listing: ListingArgs,
 }
 
 /// `banger image pull`.

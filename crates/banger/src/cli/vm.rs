@@ -413,6 +413,9 @@ pub struct ReferenceArgs {
 /// `banger vm list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
+    /// What it does anyway; for those who are used to `ps -a`.
+    #[arg(short, long, hide = true)]
+    pub all: bool,
     #[command(flatten)]
     pub listing: ListingArgs,
 }

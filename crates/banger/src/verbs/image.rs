@@ -31,7 +31,7 @@ use crate::terminal::{Signals, exit_code};
 pub async fn run(place: &Place, command: ImageCommand) -> Result<u8, Failure> {
     match command {
         ImageCommand::Pull(args) => pull(place, args).await,
-        ImageCommand::List(args) => list(place, &args).await,
+        ImageCommand::List(args) => list(place, &args.listing).await,
         ImageCommand::Show(args) => {
             let image = place.connect().await?.image(&args.image).await?;
             if args.output.json {

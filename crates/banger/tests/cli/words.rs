@@ -171,6 +171,32 @@ fn a_vm_that_is_off_is_started_first_if_that_is_asked_for() {
 }
 
 #[test]
+fn flags_that_other_tools_want_for_what_is_done_anyway_are_taken() {
+    let daemon = daemon();
+    for (plain, more) in [
+        (&["ls", "-q"][..], &["ls", "-a", "-q"][..]),
+        (&["vm", "list", "-q"], &["vm", "ls", "-aq"]),
+        (&["vm", "list", "--json"], &["vm", "list", "--all", "--json"]),
+        (&["image", "ls", "-q"], &["image", "ls", "-aq"]),
+    ] {
+        let (plain, more) = (daemon.run(plain), daemon.run(more));
+        assert_eq!((more.code, more.err.as_str()), (0, ""));
+        assert_eq!(plain.out, more.out);
+    }
+    let folder = daemon.folder().join("tree");
+    std::fs::create_dir_all(folder.join("below")).unwrap();
+    std::fs::write(folder.join("below/file"), "inside").unwrap();
+    let (from, to) = (folder.to_str().unwrap(), daemon.folder().join("to"));
+    std::fs::create_dir(&to).unwrap();
+    for flag in ["-r", "-R", "--recursive", "-a", "-ar"] {
+        let target = to.join(flag);
+        let copied = daemon.run(&["cp", "-q", flag, from, &format!("web:{}", target.display())]);
+        assert_eq!((copied.code, copied.err.as_str()), (0, ""), "{flag}");
+        assert!(target.join("below/file").exists(), "{flag}");
+    }
+}
+
+#[test]
 fn what_needs_a_running_vm_names_the_flag_that_boots_one() {
     let daemon = daemon();
     for arguments in [
