@@ -33,7 +33,8 @@ pub struct Doctor {
 }
 
 impl Doctor {
-    /// Runs all checks. Blocks for as long as a few programs take to say their version.
+    /// Runs all checks. Blocks for as long as a few programs take to say their version, and resolvers to answer one
+    /// question.
     #[must_use]
     pub fn examine(&self) -> Vec<Check> {
         let read = self.configured.as_ref().map(|configured| configured.read());
@@ -56,6 +57,9 @@ impl Doctor {
             groups::groups(),
             checks::agent(&self.agent),
             checks::passt(&networks),
+        ]);
+        all.extend(checks::ipv6(&networks));
+        all.extend([
             checks::mke2fs(),
             checks::image_tools(),
             checks::user_namespaces(),

@@ -92,6 +92,10 @@ impl Wall {
     }
 }
 
+/// What the VMM's own network lacks. It is not asked for IPv6: a filter for that stands in passt's way alone.
+pub(crate) const NO_IPV6: &str =
+    "the guest has no IPv6, which `[network] ipv6 = true` asks for: that comes by passt alone";
+
 /// Walls that are missing around a VM on this host and that the configuration lets be missing, a line each.
 pub(crate) fn left_out(
     machines: &dyn Machines,
@@ -109,14 +113,20 @@ pub(crate) fn left_out(
             )
         }),
     };
-    let builtin = (network == Network::User && uses_builtin(networks, backend)).then(|| {
+    let is_builtin = network == Network::User && uses_builtin(networks, backend);
+    let builtin = is_builtin.then(|| {
         format!(
             "passt was not found: the VM uses the VMM's own network, from which it reaches services on this host's \
              loopback ({})",
             Wall::Passt.key()
         )
     });
-    unconfined.into_iter().chain(builtin).collect()
+    let without_ipv6 = (is_builtin && networks.ipv6).then(|| NO_IPV6.to_owned());
+    unconfined
+        .into_iter()
+        .chain(builtin)
+        .chain(without_ipv6)
+        .collect()
 }
 
 /// Whether a VM gets the VMM's own network.
@@ -247,11 +257,19 @@ mod tests {
             insecure_builtin,
             ..Networks::default()
         };
+        let with_ipv6 = |insecure_builtin, passt: &str| Networks {
+            ipv6: true,
+            ..networks(insecure_builtin, passt)
+        };
         for (networks, network, lines) in [
             (networks(true, "/nowhere/passt"), Network::User, 1),
             (networks(true, "/nowhere/passt"), Network::None, 0),
             (networks(false, "/nowhere/passt"), Network::User, 0),
             (networks(true, "/bin/true"), Network::User, 0),
+            (with_ipv6(true, "/nowhere/passt"), Network::User, 2),
+            (with_ipv6(true, "/nowhere/passt"), Network::None, 0),
+            (with_ipv6(false, "/nowhere/passt"), Network::User, 0),
+            (with_ipv6(true, "/bin/true"), Network::User, 0),
         ] {
             let said = left_out(&machines, &networks, &backend, network);
             assert_eq!(said.len(), lines, "{networks:?} {network:?}: {said:?}");

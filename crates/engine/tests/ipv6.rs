@@ -38,6 +38,31 @@ fn a_host_without_ipv6_is_told_of_once_and_only_where_it_is_asked_for() {
         .enable_all()
         .build()
         .unwrap();
+    // A report says beforehand what a start would.
+    for (ipv6, passt, insecure_builtin, told) in [
+        (true, none.as_path(), false, Some("no IPv6 route to the internet")),
+        (false, none.as_path(), false, None),
+        (true, Path::new("/nowhere/passt"), false, None),
+        (
+            true,
+            Path::new("/nowhere/passt"),
+            true,
+            Some("that comes by passt alone"),
+        ),
+    ] {
+        let mut host = Host::new();
+        host.networks.passt = Some(passt.into());
+        host.networks.ipv6 = ipv6;
+        host.networks.insecure_builtin = insecure_builtin;
+        let checks = host.doctor().examine();
+        let check = checks.iter().find(|check| check.name == "ipv6");
+        assert_eq!(check.is_some(), told.is_some(), "{ipv6} {passt:?} {checks:?}");
+        if let (Some(check), Some(told)) = (check, told) {
+            assert_eq!(check.state, api::CheckState::Warn);
+            assert!(check.message.contains(told), "{check:?}");
+            assert!(check.hint.as_deref().unwrap().contains("IPv4 alone"), "{check:?}");
+        }
+    }
     for (ipv6, network, passt, expected) in [
         (true, api::NetworkMode::User, none.as_path(), 1),
         (false, api::NetworkMode::User, none.as_path(), 0),

@@ -10,7 +10,7 @@ use vmm::kvm::NoKvm;
 
 use super::check;
 use crate::error::one_line;
-use crate::walls::{Answer, Wall};
+use crate::walls::{Answer, NO_IPV6, Wall};
 use crate::{Machines, Networks};
 
 /// Free space in bytes below which a check warns, and fails.
@@ -111,6 +111,44 @@ pub(super) fn passt(networks: &Networks) -> Check {
             hint,
         ),
     }
+}
+
+/// Whether guests get the IPv6 that is asked for; nothing where none is, or where no VM with a network starts.
+pub(super) fn ipv6(networks: &Networks) -> Option<Check> {
+    const NAME: &str = "ipv6";
+    const HINT: Option<&str> =
+        Some("VMs start with IPv4 alone; each start says so while `[network] ipv6 = true` stands");
+    if !networks.ipv6 {
+        return None;
+    }
+    if net::find_passt(networks.passt.as_deref()).is_none() {
+        let starts = Wall::Passt.answer(networks.insecure_builtin) != Answer::Refuse;
+        return starts.then(|| check(NAME, CheckState::Warn, NO_IPV6, HINT));
+    }
+    // On a thread of its own: the caller's may belong to a runtime, which forbids another.
+    let found = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok::<_, std::io::Error>(runtime.block_on(net::HostIpv6::find()))
+    })
+    .join();
+    Some(match found {
+        Ok(Ok(Ok(_))) => check(
+            NAME,
+            CheckState::Pass,
+            "this host has it, and its VMs get it",
+            None,
+        ),
+        Ok(Ok(Err(reason))) => check(NAME, CheckState::Warn, reason.to_string(), HINT),
+        Ok(Err(error)) => check(
+            NAME,
+            CheckState::Warn,
+            format!("cannot be looked at: {error}"),
+            None,
+        ),
+        Err(_) => check(NAME, CheckState::Warn, "cannot be looked at", None),
+    })
 }
 
 pub(super) fn mke2fs() -> Check {

@@ -14,7 +14,7 @@ use api::{CreateVm, NetworkMode, Vm, VmState};
 use config::{Environment, Paths, RegistryMirrors};
 use engine::faults::Faults;
 use engine::{
-    Choice, Configured, Defaults, Engine, EngineError, Machines, Networks, Parts, Sources, Timeouts,
+    Choice, Configured, Defaults, Doctor, Engine, EngineError, Machines, Networks, Parts, Sources, Timeouts,
 };
 use futures::future::BoxFuture;
 use testkit::{Leaks, Points, SimulatedBackend};
@@ -110,6 +110,18 @@ impl Host {
         })
         .await
         .unwrap()
+    }
+
+    /// The report on this host.
+    pub fn doctor(&self) -> Doctor {
+        Doctor {
+            paths: self.paths.clone(),
+            agent: self.root.join("agent"),
+            machines: Arc::new(SimulatedMachines(self.backend.clone())),
+            networks: self.networks.clone(),
+            configured: None,
+            default_image: "debian".into(),
+        }
     }
 
     /// What there is now; what an engine keeps for later VMs does not count.

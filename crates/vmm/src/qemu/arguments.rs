@@ -259,7 +259,8 @@ fn network(to: &mut Arguments, network: &NetworkDevice, found: &Found) {
         ),
         Card::BuiltIn => to.json(
             "-netdev",
-            json!({"type": "user", "id": "network", "restrict": false}),
+            // No filter stands before it, and what is not said is on.
+            json!({"type": "user", "id": "network", "restrict": false, "ipv6": false}),
         ),
     }
     // Nothing boots from the network: without its option ROM the firmware is through sooner.

@@ -161,6 +161,9 @@ fn a_machine_without_a_network_has_no_device_for_one() {
             .first()
             .map_or(Value::Null, |backend| serde_json::from_str(backend).unwrap());
         assert_eq!(backend.get("addr"), address.as_ref());
+        // QEMU's own would have it by itself, and no filter stands before that.
+        let is_own = backend["type"] == "user";
+        assert_eq!(backend.get("ipv6"), is_own.then_some(&json!(false)));
     }
 }
 
