@@ -12,12 +12,6 @@ git() {
         -c diff.suppressBlankEmpty=false -c submodule.recurse=false -c core.ignoreCase=false "$@"
 }
 
-# Lets all users' git work in a folder, whoever it belongs to: it looks into no other user's repository without.
-name_as_safe() {
-    git config --system --get-all safe.directory 2>/dev/null | grep -qxF -e "$1" ||
-        git config --system --add safe.directory "$1" 2>/dev/null || :
-}
-
 # The same of all files: a sparse definition, given or made here, hides none that is there. One that is not there was not
 # deleted: that is in the index (skip-worktree).
 whole() {
@@ -81,4 +75,10 @@ add_all() {
     GIT_LITERAL_PATHSPECS=0 whole add -A "$@" --pathspec-from-file="$GIT_INDEX_FILE.places" --pathspec-file-nul
     cat "$GIT_INDEX_FILE.without"
     rm "$GIT_INDEX_FILE.without" "$GIT_INDEX_FILE.places" "$GIT_INDEX_FILE.special"
+}
+
+# Lets all users' git work in a folder, whoever it belongs to: it looks into no other user's repository without.
+name_as_safe() {
+    git config --system --get-all safe.directory 2>/dev/null | grep -qxF -e "$1" ||
+        git config --system --add safe.directory "$1" 2>/dev/null || :
 }
