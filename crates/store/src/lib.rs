@@ -22,5 +22,5 @@ pub use images::{Boot, ImageKind, ImageRow, Images};
 pub use kernels::{KernelRow, Kernels};
 pub use operations::{OperationRow, OperationState, Operations};
 pub use schema::{Compatibility, check};
-pub use vms::{Change, Network, PublishedPort, Reboots, Transition, VmRow, VmState, VmUpdate, Vms};
-pub use worker::Store;
+pub use vms::{Change, Network, Pending, PublishedPort, Reboots, Transition, VmRow, VmState, VmUpdate, Vms};
+pub use worker::{Store, WriteFault};

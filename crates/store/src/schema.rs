@@ -20,6 +20,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0006_boot.sql")),
     M::up(include_str!("migrations/0007_reboots.sql")),
     M::up(include_str!("migrations/0008_process.sql")),
+    M::up(include_str!("migrations/0009_pending.sql")),
 ];
 
 /// What opening a file would mean.

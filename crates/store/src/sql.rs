@@ -95,6 +95,14 @@ pub fn word<W: Word>(row: &Row<'_>, column: &str) -> rusqlite::Result<W> {
     W::from_word(&word).ok_or_else(|| bad(Type::Text, format!("unknown word `{word}` in {column}")))
 }
 
+/// A column with a word of a list, or nothing.
+pub fn optional_word<W: Word>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<W>> {
+    match row.get::<_, Option<String>>(column)? {
+        Some(_) => word(row, column).map(Some),
+        None => Ok(None),
+    }
+}
+
 /// A column with a JSON map of strings.
 pub fn json_map(row: &Row<'_>, column: &str) -> rusqlite::Result<BTreeMap<String, String>> {
     let text: String = row.get(column)?;

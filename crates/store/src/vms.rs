@@ -9,8 +9,8 @@ use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 use serde::{Deserialize, Serialize};
 
 use crate::sql::{
-    JobError, Word, json_list, json_list_of, json_map, json_of, millis, name_taken, optional_time, signed,
-    time, unsigned, word,
+    JobError, Word, json_list, json_list_of, json_map, json_of, millis, name_taken, optional_time,
+    optional_word, signed, time, unsigned, word,
 };
 use crate::{Boot, Store, StoreError};
 
@@ -63,6 +63,30 @@ impl Word for VmState {
 impl fmt::Display for VmState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
+    }
+}
+
+/// What is under way with a VM, for a later daemon to undo or to finish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pending {
+    /// It is being made: undone.
+    Create,
+    /// It is being deleted: finished.
+    Delete,
+}
+
+impl Word for Pending {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Delete => "delete",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::Create, Self::Delete]
+            .into_iter()
+            .find(|pending| pending.word() == word)
     }
 }
 
@@ -126,6 +150,8 @@ pub struct VmRow {
     pub state: VmState,
     /// Why it is in that state, one line.
     pub reason: Option<String>,
+    /// What is under way with it.
+    pub pending: Option<Pending>,
     /// Name of the image.
     pub image: String,
     /// Digest of the image's root file system; empty until it is known.
@@ -212,6 +238,8 @@ pub struct Transition {
     pub rebooted: Change<(Timestamp, String)>,
     /// When it crashed.
     pub crashed_at: Change<Timestamp>,
+    /// What is under way with it.
+    pub pending: Change<Pending>,
 }
 
 /// What is learned or chosen about a VM apart from its state; `None` keeps.
@@ -237,12 +265,16 @@ pub struct VmUpdate {
     pub vmm_reason: Option<String>,
     /// The guest's boot id.
     pub boot_id: Change<String>,
+    /// The process of its VMM, as JSON.
+    pub process: Change<String>,
     /// Whether it goes when its client goes.
     pub ephemeral: Option<bool>,
     /// How it boots.
     pub boot: Option<Boot>,
     /// Digest of the archive that its `/root` gets at its next start.
     pub work_seed: Change<String>,
+    /// What is under way with it.
+    pub pending: Change<Pending>,
 }
 
 /// The table.
@@ -370,11 +402,11 @@ fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
         "INSERT INTO vms (id, name, state, reason, image, image_digest, kernel, kernel_version, vcpu, memory_mib,
                           disk_size, network, env, publish, ephemeral, vmm, vmm_reason, machine_id, boot_id,
                           created_at, started_at, image_config, boot, work_seed, reboots, rebooted_at,
-                          reboot_reason, crashed_at, process)
+                          reboot_reason, crashed_at, process, pending)
          VALUES (:id, :name, :state, :reason, :image, :image_digest, :kernel, :kernel_version, :vcpu, :memory_mib,
                  :disk_size, :network, :env, :publish, :ephemeral, :vmm, :vmm_reason, :machine_id, :boot_id,
                  :created_at, :started_at, :image_config, :boot, :work_seed, :reboots, :rebooted_at,
-                 :reboot_reason, :crashed_at, :process)",
+                 :reboot_reason, :crashed_at, :process, :pending)",
     )?;
     let inserted = statement.execute(named_params! {
         ":id": row.id,
@@ -406,6 +438,7 @@ fn insert(transaction: &Transaction<'_>, row: &VmRow) -> Result<(), JobError> {
         ":reboot_reason": row.reboots.as_ref().map(|reboots| &reboots.reason),
         ":crashed_at": row.crashed_at.map(millis),
         ":process": row.process,
+        ":pending": row.pending.map(Word::word),
     });
     inserted
         .map(|_| ())
@@ -434,6 +467,7 @@ fn transition(
     let (reboot_changes, rebooted) = change.rebooted.into_parts();
     let (rebooted_at, reboot_reason) = rebooted.unzip();
     let (crash_changes, crashed_at) = change.crashed_at.into_parts();
+    let (pending_changes, pending) = change.pending.into_parts();
     let mut statement = transaction.prepare_cached(
         "UPDATE vms SET state = :to, reason = :reason, boot_id = iif(:boot_changes, :boot_id, boot_id),
                         process = iif(:process_changes, :process, process),
@@ -441,7 +475,8 @@ fn transition(
                         reboots = iif(:reboot_changes, iif(:rebooted_at IS NULL, 0, reboots + 1), reboots),
                         rebooted_at = iif(:reboot_changes, :rebooted_at, rebooted_at),
                         reboot_reason = iif(:reboot_changes, :reboot_reason, reboot_reason),
-                        crashed_at = iif(:crash_changes, :crashed_at, crashed_at)
+                        crashed_at = iif(:crash_changes, :crashed_at, crashed_at),
+                        pending = iif(:pending_changes, :pending, pending)
          WHERE id = :id AND state IN (SELECT value FROM json_each(:from))
          RETURNING *",
     )?;
@@ -459,6 +494,8 @@ fn transition(
         ":reboot_reason": reboot_reason,
         ":crash_changes": crash_changes,
         ":crashed_at": crashed_at.map(millis),
+        ":pending_changes": pending_changes,
+        ":pending": pending.map(Word::word),
         ":id": id,
         ":from": from,
     };
@@ -467,7 +504,9 @@ fn transition(
 
 fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusqlite::Result<Option<VmRow>> {
     let (boot_changes, boot_id) = update.boot_id.into_parts();
+    let (process_changes, process) = update.process.into_parts();
     let (seed_changes, work_seed) = update.work_seed.into_parts();
+    let (pending_changes, pending) = update.pending.into_parts();
     let mut statement = transaction.prepare_cached(
         "UPDATE vms SET image_digest = coalesce(:image_digest, image_digest), kernel = coalesce(:kernel, kernel),
                         kernel_version = coalesce(:kernel_version, kernel_version), vmm = coalesce(:vmm, vmm),
@@ -475,8 +514,10 @@ fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusq
                         vcpu = coalesce(:vcpu, vcpu), memory_mib = coalesce(:memory_mib, memory_mib),
                         disk_size = coalesce(:disk_size, disk_size),
                         boot_id = iif(:boot_changes, :boot_id, boot_id),
+                        process = iif(:process_changes, :process, process),
                         image_config = coalesce(:image_config, image_config), boot = coalesce(:boot, boot),
-                        work_seed = iif(:seed_changes, :work_seed, work_seed)
+                        work_seed = iif(:seed_changes, :work_seed, work_seed),
+                        pending = iif(:pending_changes, :pending, pending)
          WHERE id = :id
          RETURNING *",
     )?;
@@ -493,9 +534,13 @@ fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusq
         ":ephemeral": update.ephemeral,
         ":boot_changes": boot_changes,
         ":boot_id": boot_id,
+        ":process_changes": process_changes,
+        ":process": process,
         ":boot": update.boot.map(Word::word),
         ":seed_changes": seed_changes,
         ":work_seed": work_seed,
+        ":pending_changes": pending_changes,
+        ":pending": pending.map(Word::word),
         ":id": id,
     };
     statement.query_row(values, read).optional()
@@ -513,6 +558,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<VmRow> {
         name: row.get("name")?,
         state: word(row, "state")?,
         reason: row.get("reason")?,
+        pending: optional_word(row, "pending")?,
         image: row.get("image")?,
         image_digest: row.get("image_digest")?,
         image_config: row.get("image_config")?,

@@ -1,7 +1,7 @@
 //! The handle of the store, and the thread that owns its connection.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -21,7 +21,11 @@ pub struct Store {
 struct Shared {
     path: PathBuf,
     jobs: mpsc::Sender<Job>,
+    fails: OnceLock<WriteFault>,
 }
+
+/// Says of each write, by what it is for, whether it fails as on a full disk: for tests.
+pub type WriteFault = Box<dyn Fn(&'static str) -> bool + Send + Sync>;
 
 impl Store {
     /// Opens the file, makes it with mode 0600 if it is not there, and brings it to this program's version.
@@ -56,7 +60,11 @@ impl Store {
         })?;
         answer.await.map_err(|_| StoreError::Closed)??;
         Ok(Self {
-            shared: Arc::new(Shared { path, jobs }),
+            shared: Arc::new(Shared {
+                path,
+                jobs,
+                fails: OnceLock::new(),
+            }),
         })
     }
 
@@ -64,6 +72,11 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.shared.path
+    }
+
+    /// Has writes fail that a test says so of; the first such fault of a store counts.
+    pub fn fail_writes_by(&self, fault: WriteFault) {
+        let _ = self.shared.fails.set(fault);
     }
 
     /// VMs.
@@ -96,6 +109,11 @@ impl Store {
         what: &'static str,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, JobError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        if self.shared.fails.get().is_some_and(|fails| fails(what)) {
+            return Err(StoreError::Full {
+                path: self.shared.path.clone(),
+            });
+        }
         // Taking the write lock at the start spares a transaction that read first from failing as busy.
         self.run(what, TransactionBehavior::Immediate, job).await
     }

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use common::{Fresh, vm};
 use rusqlite::Connection;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-use store::{Compatibility, Store, StoreError, VmState, check};
+use store::{Compatibility, Pending, Store, StoreError, VmState, check};
 
 /// Every file of a folder with its bytes.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -69,6 +69,7 @@ async fn a_file_of_every_version_that_ever_was_opens_with_its_rows() {
         let reboots = row.reboots.as_ref().map(|reboots| reboots.times);
         assert_eq!(reboots, if past < 7 { None } else { Some(2) });
         assert_eq!(row.process.is_some(), past >= 8);
+        assert_eq!(row.pending, (past >= 9).then_some(Pending::Delete));
         assert_eq!(store.images().list().await.unwrap()[0].entries, 21_800);
         assert_eq!(store.kernels().list().await.unwrap()[0].name, "debian-cloud");
         assert!(store.operations().list(10).await.unwrap()[0].error.is_some());

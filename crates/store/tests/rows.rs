@@ -5,8 +5,8 @@ mod common;
 use common::{Fresh, at, operation, vm};
 use proptest::prelude::*;
 use store::{
-    Boot, Change, ImageKind, ImageRow, KernelRow, Network, OperationState, Reboots, Store, StoreError,
-    Transition, VmState, VmUpdate,
+    Boot, Change, ImageKind, ImageRow, KernelRow, Network, OperationState, Pending, Reboots, Store,
+    StoreError, Transition, VmState, VmUpdate,
 };
 
 #[tokio::test]
@@ -15,6 +15,7 @@ async fn a_vm_comes_back_as_it_was_written() {
     let mut row = vm("1", "a");
     row.boot_id = Some("boot".to_owned());
     row.process = Some("{}".to_owned());
+    row.pending = Some(Pending::Create);
     row.started_at = Some(at(1_700_000_000_123));
     fresh.store.vms().insert(row.clone()).await.unwrap();
     assert_eq!(fresh.store.vms().get("1").await.unwrap(), Some(row.clone()));

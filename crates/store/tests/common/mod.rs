@@ -38,6 +38,7 @@ pub fn vm(id: &str, name: &str) -> VmRow {
         name: name.to_owned(),
         state: VmState::Created,
         reason: None,
+        pending: None,
         image: "debian-minimal".to_owned(),
         image_digest: String::new(),
         image_config: None,
