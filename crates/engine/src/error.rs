@@ -50,6 +50,12 @@ pub enum EngineError {
         /// What was asked for.
         verb: &'static str,
     },
+    /// A stop came before the first start had come to its end.
+    #[error("`{name}` was stopped before it had started")]
+    StoppedBefore {
+        /// The VM's name.
+        name: String,
+    },
     /// Something else is being done with the VM.
     #[error("cannot {verb} `{name}`: another operation on it is under way")]
     Busy {
@@ -318,6 +324,9 @@ pub enum EngineError {
     /// A promise inside the daemon was broken.
     #[error("internal error: {0}")]
     Internal(String),
+    /// A panic in what was done.
+    #[error("a panic: {0}")]
+    Panic(String),
 }
 
 /// `image a and VMs b, c use`
@@ -344,6 +353,11 @@ fn console_suffix(console: &Option<String>) -> String {
 }
 
 impl EngineError {
+    /// Whether nothing is known of what was done and what not.
+    pub(crate) fn is_panic(&self) -> bool {
+        matches!(self, Self::Panic(_))
+    }
+
     /// A failure to use a file, ready for `map_err`.
     pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
@@ -377,7 +391,7 @@ impl EngineError {
             Self::VmNotFound { .. } => ErrorCode::VmNotFound,
             Self::VmAmbiguous { .. } => ErrorCode::VmAmbiguous,
             Self::VmExists { .. } => ErrorCode::VmExists,
-            Self::WrongState { .. } | Self::Busy { .. } => ErrorCode::VmState,
+            Self::WrongState { .. } | Self::Busy { .. } | Self::StoppedBefore { .. } => ErrorCode::VmState,
             Self::Invalid { .. } => ErrorCode::Invalid,
             Self::PortUnavailable { .. } => ErrorCode::PortUnavailable,
             Self::ImageNotFound { .. } => ErrorCode::ImageNotFound,
@@ -418,7 +432,8 @@ impl EngineError {
             | Self::Store(_)
             | Self::Config(_)
             | Self::Unread { .. }
-            | Self::Internal(_) => ErrorCode::Internal,
+            | Self::Internal(_)
+            | Self::Panic(_) => ErrorCode::Internal,
         }
     }
 }

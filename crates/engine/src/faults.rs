@@ -8,6 +8,12 @@ use futures::future::BoxFuture;
 pub trait Faults: fmt::Debug + Send + Sync {
     /// Called when the engine passes `point`; an error makes the step at hand fail with that text.
     fn hit<'a>(&'a self, point: &'a str) -> BoxFuture<'a, Result<(), String>>;
+
+    /// Whether a write of the store fails, as on a full disk; `what` is what it is for.
+    fn fails_write(&self, what: &'static str) -> bool {
+        let _ = what;
+        false
+    }
 }
 
 /// Nothing ever happens.

@@ -132,20 +132,11 @@ impl Images {
                 });
             }
         }
-        let operation = self.shared.operations.begin("pull", None).await?;
-        let (shared, handle) = (Arc::clone(&self.shared), operation.clone());
-        tokio::spawn(async move {
-            let work = cancellable(
-                &handle,
-                shared.artefacts.ensure_image(&request.reference, &handle),
-            );
-            let outcome = shared.reserve.guard(&handle, work).await;
-            shared
-                .operations
-                .end(&handle, outcome.as_ref().map(|_| None))
-                .await;
-        });
-        Ok(operation)
+        self.work("pull", move |shared, operation| async move {
+            let ensured = shared.artefacts.ensure_image(&request.reference, &operation);
+            ensured.await.map(|_| ())
+        })
+        .await
     }
 
     /// Makes an image of a file of the user's, which stays where it is.
@@ -193,15 +184,27 @@ impl Images {
     where
         W: Future<Output = Result<(), EngineError>> + Send,
     {
-        let operation = self.shared.operations.begin("image", None).await?;
-        let (shared, handle) = (Arc::clone(&self.shared), operation.clone());
-        tokio::spawn(async move {
-            let work = cancellable(&handle, work(Arc::clone(&shared), handle.clone()));
-            let outcome = shared.reserve.guard(&handle, work).await;
-            let outcome = outcome.as_ref().map(|()| None);
-            shared.operations.end(&handle, outcome).await;
-        });
-        Ok(operation)
+        self.work("image", work).await
+    }
+
+    /// Begins an operation of that kind, which can be cancelled and gives up where the disk runs full.
+    async fn work<W>(
+        &self,
+        kind: &'static str,
+        work: impl FnOnce(Arc<Shared>, OperationHandle) -> W + Send + 'static,
+    ) -> Result<OperationHandle, EngineError>
+    where
+        W: Future<Output = Result<(), EngineError>> + Send,
+    {
+        let shared = Arc::clone(&self.shared);
+        let work = move |operation: OperationHandle| async move {
+            let work = work(Arc::clone(&shared), operation.clone());
+            shared
+                .reserve
+                .guard(&operation, cancellable(&operation, work))
+                .await
+        };
+        self.shared.operations.run(kind, work).await
     }
 
     /// Receives an image that a client sends. Nothing is known of it until [`Images::import`].
@@ -285,17 +288,10 @@ impl Images {
     }
 
     async fn begin(&self, import: Import) -> Result<OperationHandle, EngineError> {
-        let operation = self.shared.operations.begin("pull", None).await?;
-        let (shared, handle) = (Arc::clone(&self.shared), operation.clone());
-        tokio::spawn(async move {
-            let work = cancellable(&handle, shared.artefacts.import(import, &handle));
-            let outcome = shared.reserve.guard(&handle, work).await;
-            shared
-                .operations
-                .end(&handle, outcome.as_ref().map(|_| None))
-                .await;
-        });
-        Ok(operation)
+        self.work("pull", move |shared, operation| async move {
+            shared.artefacts.import(import, &operation).await.map(|_| ())
+        })
+        .await
     }
 
     /// A name that an image may get: the catalog's are its own.

@@ -124,23 +124,19 @@ impl Kernels {
                 known: known.into_iter().map(|known| known.name).collect(),
             });
         }
-        let operation = self.shared.operations.begin("pull", None).await?;
-        let (shared, handle) = (Arc::clone(&self.shared), operation.clone());
-        tokio::spawn(async move {
+        let shared = Arc::clone(&self.shared);
+        let work = move |operation: OperationHandle| async move {
             let fetch = async {
                 if force {
-                    shared.artefacts.refetch_kernel(&name, &handle).await
+                    shared.artefacts.refetch_kernel(&name, &operation).await
                 } else {
-                    shared.artefacts.ensure_kernel(&name, &handle).await
+                    shared.artefacts.ensure_kernel(&name, &operation).await
                 }
             };
-            let outcome = shared.reserve.guard(&handle, cancellable(&handle, fetch)).await;
-            shared
-                .operations
-                .end(&handle, outcome.as_ref().map(|_| None))
-                .await;
-        });
-        Ok(operation)
+            let fetch = cancellable(&operation, fetch);
+            shared.reserve.guard(&operation, fetch).await.map(|_| ())
+        };
+        self.shared.operations.run("pull", work).await
     }
 
     /// Takes in a kernel that a client sends: a tar of `vmlinux`, `initrd.img` and `modules/`.

@@ -139,6 +139,8 @@ impl Engine {
     /// The store cannot be opened or read.
     pub async fn open(parts: Parts) -> Result<Self, EngineError> {
         let store = Store::open(parts.paths.database()).await?;
+        let faults = Arc::clone(&parts.faults);
+        store.fail_writes_by(Box::new(move |what| faults.fails_write(what)));
         let notices = Notices::default();
         let operations = Operations::new(store.clone(), notices.clone());
         let artefacts = Artefacts::new(

@@ -1,5 +1,7 @@
 //! Operations: what a lifecycle verb does, as a row, a stream of events and a way to cancel it.
 
+mod run;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,6 +17,10 @@ use crate::EngineError;
 use crate::error::one_line;
 use crate::notices::Notices;
 
+pub(crate) use run::caught;
+
+/// Rest between two tries to record the end of an operation.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How many ended operations are kept with their events; older ones remain as rows.
 const KEPT_ENDED: usize = 64;
 
@@ -132,14 +138,7 @@ impl Operations {
             _ => None,
         };
         let ended_at = Timestamp::now();
-        if let Err(error) = self
-            .store
-            .operations()
-            .finish(handle.id(), state, error, ended_at)
-            .await
-        {
-            tracing::error!(operation = handle.id(), %error, "cannot record the end of an operation");
-        }
+        self.record_end(handle.id(), state, error, ended_at).await;
         lock(&handle.inner.log).ended_at = Some(ended_at);
         handle.push(event);
         self.tell(handle);
@@ -153,6 +152,29 @@ impl Operations {
         drop(live);
         self.running.send_modify(|count| *count -= 1);
         crate::memory::give_back();
+    }
+
+    /// Records an end; where the store fails, as soon as that works again.
+    async fn record_end(
+        &self,
+        id: &str,
+        state: store::OperationState,
+        error: Option<String>,
+        ended_at: Timestamp,
+    ) {
+        let rows = self.store.operations();
+        let Err(failure) = rows.finish(id, state, error.clone(), ended_at).await else {
+            return;
+        };
+        tracing::error!(operation = id, error = %failure, "cannot record the end of an operation; trying on");
+        let id = id.to_owned();
+        tokio::spawn(async move {
+            while let Err(store::StoreError::Full { .. } | store::StoreError::Busy { .. }) =
+                rows.finish(&id, state, error.clone(), ended_at).await
+            {
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
     }
 
     fn tell(&self, handle: &OperationHandle) {

@@ -7,11 +7,13 @@ mod ending;
 mod files;
 mod forward;
 mod guard;
+mod hurry;
 mod link;
 mod logs;
 mod pause;
 mod publish;
 mod reconcile;
+mod recorded;
 mod reference;
 mod request;
 mod running;
@@ -33,7 +35,7 @@ use std::time::Duration;
 use api::{CreateVm, Event};
 use config::Paths;
 use store::{Boot, Change, Store, StoreError, VmRow};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 pub(crate) use clock::watch as keep_clocks;
 pub(crate) use guard::watch as guard_disk;
@@ -51,6 +53,7 @@ use crate::room::Reserve;
 use crate::ssh::SshKeys;
 use crate::{Configured, Defaults, EngineError, Machines, Networks, walls};
 use actor::{Command, Live};
+use hurry::Hurry;
 use pause::Pause;
 
 /// How many made-up names are tried before it is given up.
@@ -115,8 +118,8 @@ pub(crate) struct Shared {
 pub(crate) struct Task {
     commands: mpsc::Sender<Command>,
     live: watch::Receiver<Live>,
-    /// Has a shutdown that is under way kill the machine.
-    hurry: Arc<Notify>,
+    /// Has a shutdown kill the machine.
+    hurry: Arc<Hurry>,
     /// Whether it is held back.
     pause: Arc<Pause>,
 }
@@ -158,7 +161,7 @@ impl Shared {
 
     /// Gathers what a start needs; also what went missing since the VM was made.
     pub(crate) async fn start_inputs(
-        &self,
+        self: &Arc<Self>,
         row: VmRow,
         operation: &OperationHandle,
     ) -> Result<start::Inputs, EngineError> {
@@ -183,6 +186,7 @@ impl Shared {
             Boot::Direct => None,
         };
         Ok(start::Inputs {
+            shared: Arc::clone(self),
             folder: self.paths.vm(&row.id),
             seed: row.work_seed.as_deref().map(|digest| self.artefacts.seed(digest)),
             initramfs: self.artefacts.ensure_initramfs(&kernel, row.boot).await?,
@@ -306,7 +310,7 @@ impl Vms {
         operation.push(Event::Resolved {
             vm: Box::new(self.view(row.clone())),
         });
-        let task = actor::spawn(Arc::clone(shared), &row, None);
+        let task = actor::spawn(Arc::clone(shared), &row, None, None);
         shared.tasks().insert(row.id.clone(), task.clone());
         let command = Command::Create {
             operation: operation.clone(),
@@ -350,7 +354,7 @@ impl Vms {
     /// No or several VMs answer to the reference.
     pub async fn stop(&self, reference: &str) -> Result<OperationHandle, EngineError> {
         let (row, task) = self.task(reference).await?;
-        cancel_start(&row, &task);
+        cancel_start(&row, &task, false);
         self.hand_over("stop", row, &task, |operation| Command::Stop {
             operation,
             unused: None,
@@ -364,8 +368,7 @@ impl Vms {
     /// No or several VMs answer to the reference.
     pub async fn delete(&self, reference: &str) -> Result<OperationHandle, EngineError> {
         let (row, task) = self.task(reference).await?;
-        cancel_start(&row, &task);
-        task.hurry.notify_waiters();
+        cancel_start(&row, &task, true);
         self.hand_over("delete", row, &task, |operation| Command::Delete {
             operation,
             idle: false,
@@ -413,6 +416,9 @@ impl Vms {
     }
 
     async fn send(&self, task: &Task, command: Command, name: &str) {
+        if command.hurries() {
+            task.hurry.queue();
+        }
         if let Err(mpsc::error::SendError(command)) = task.commands.send(command).await {
             // The task ended since: the VM is gone.
             self.shared.turn_away(&command, name).await;
@@ -441,13 +447,17 @@ fn as_the_image_says(mut exec: guest::Exec, config: Option<&str>) -> guest::Exec
     exec
 }
 
-/// A stop or a delete does not wait for a start to end first.
-fn cancel_start(row: &VmRow, task: &Task) {
-    if let Some(current) = &task.live.borrow().current
-        && matches!(current.kind(), "create" | "start" | "restart" | "reboot")
-    {
-        tracing::info!(vm = %row.name, operation = current.id(), "cancelled by a stop or a delete");
-        current.cancel();
+/// A stop or a delete does not wait for a start to end first. A VM that is being made is only given up for a delete.
+fn cancel_start(row: &VmRow, task: &Task, delete: bool) {
+    let live = task.live.borrow();
+    let Some(current) = &live.current else { return };
+    if !matches!(current.kind(), "create" | "start" | "restart" | "reboot") {
+        return;
+    }
+    tracing::info!(vm = %row.name, operation = current.id(), "cancelled by a stop or a delete");
+    match (current.kind(), delete) {
+        ("create", false) => live.starting.cancel(),
+        _ => current.cancel(),
     }
 }
 

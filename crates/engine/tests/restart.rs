@@ -7,27 +7,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 
 use api::VmState;
-use engine::Engine;
-use support::{Host, becomes, delete, run, vm};
+use support::{Host, becomes, daemon, delete, run, vm};
 use testkit::{Again, GuestEnd, MachineFaults, POINTS_VARIABLE, Points, Then};
 
 const ROOT: &str = "ENGINE_TEST_ROOT";
 
 fn root_of_child() -> PathBuf {
     std::env::var_os(ROOT).unwrap().into()
-}
-
-/// One daemon's life on a host: what it runs ends with it, but for its machines.
-fn daemon<T>(host: &Host, work: impl AsyncFnOnce(&Engine) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let engine = host.engine().await;
-        work(&engine).await
-    })
 }
 
 #[test]
@@ -95,6 +81,69 @@ fn a_vm_whose_folder_was_removed_while_it_ran_is_ended_by_the_next_daemon() {
             assert_eq!(after.reason.unwrap(), "its folder was removed while it ran");
             delete(engine, name).await;
         }
+        leaks.assert_none_since().await;
+    });
+}
+
+#[test]
+fn a_copy_of_the_store_ends_no_vm_of_the_first() {
+    let host = Host::new();
+    let before = daemon(&host, async |engine| run(engine, "a").await);
+    let other = Host::new();
+    for end in ["", "-wal", "-shm"] {
+        let name = |host: &Host| format!("{}{end}", host.paths.database().display());
+        if std::fs::exists(name(&host)).unwrap() {
+            std::fs::copy(name(&host), name(&other)).unwrap();
+        }
+    }
+    daemon(&other, async |engine| {
+        becomes(engine, "a", VmState::Stopped).await;
+        delete(engine, "a").await;
+    });
+    daemon(&host, async |engine| {
+        assert_eq!(becomes(engine, "a", VmState::Running).await.pid, before.pid);
+        delete(engine, "a").await;
+    });
+}
+
+#[test]
+fn a_vm_that_was_starting_when_its_folder_went_leaves_no_machine() {
+    let this = Again::of("a_vm_that_was_starting_when_its_folder_went_leaves_no_machine");
+    if this.is_child() {
+        let mut host = Host::at(&root_of_child());
+        host.points = Points::from_environment();
+        daemon(&host, async |engine| run(engine, "a").await);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::at(folder.path());
+    daemon(&host, async |_| ());
+    let leaks = host.leaks();
+    let mut child = this.command();
+    child
+        .env(ROOT, folder.path())
+        .env(POINTS_VARIABLE, "start.agent=crash");
+    assert_eq!(child.status().unwrap().signal(), Some(9));
+    for entry in std::fs::read_dir(host.paths.vms()).unwrap() {
+        std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
+    }
+    daemon(&host, async |engine| {
+        assert!(engine.vms().list().await.unwrap().is_empty());
+        leaks.assert_none_since().await;
+    });
+}
+
+#[test]
+fn a_vm_whose_record_cannot_be_read_is_addressable_and_goes_with_its_machine() {
+    let host = Host::new();
+    daemon(&host, async |_| ());
+    let leaks = host.leaks();
+    let vm = daemon(&host, async |engine| run(engine, "a").await);
+    std::fs::write(host.paths.vm(&vm.id).join("process.json"), "{").unwrap();
+    daemon(&host, async |engine| {
+        let refused = engine.vms().stop("a").await.unwrap().wait().await.unwrap_err();
+        assert!(refused.message.contains("process.json"), "{refused:?}");
+        delete(engine, "a").await;
         leaks.assert_none_since().await;
     });
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::{ErrorCode, KillSignal, VmState};
 use support::{Host, delete, run, vm};
-use testkit::MachineFaults;
+use testkit::{Action, MachineFaults};
 
 #[tokio::test]
 async fn a_restart_gives_a_new_boot_id() {
@@ -143,6 +143,80 @@ async fn a_kill_does_not_wait_for_a_shutdown_that_hangs() {
     stop.wait().await.unwrap();
     assert_eq!(engine.vms().show("a").await.unwrap().state, VmState::Stopped);
     delete(&engine, "a").await;
+}
+
+#[tokio::test]
+async fn a_delete_right_behind_a_stop_does_not_wait_for_the_guest() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    for _ in 0..5 {
+        host.backend.fault_next(MachineFaults {
+            ignores_power: true,
+            ..MachineFaults::default()
+        });
+        run(&engine, "a").await;
+        let deleted = async {
+            engine.vms().stop("a").await.unwrap();
+            delete(&engine, "a").await;
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(20), deleted).await;
+        assert!(in_time.is_ok(), "it was heard before the guest had its minute");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_during_the_first_start_keeps_the_vm() {
+    for (point, signal) in [
+        ("create.image", None),
+        ("start.machine", None),
+        ("start.machine", Some(KillSignal::Kill)),
+    ] {
+        let host = Host::new();
+        let engine = host.engine().await;
+        let hold = host.points.hold(point);
+        let create = engine.vms().create(vm("a", true)).await.unwrap();
+        hold.reached().await;
+        let stop = match signal {
+            None => engine.vms().stop("a").await.unwrap(),
+            Some(signal) => engine.vms().kill("a", signal).await.unwrap(),
+        };
+        hold.release();
+        stop.wait().await.unwrap();
+        let error = create.wait().await.unwrap_err();
+        assert_eq!(
+            (error.code, error.message.as_str()),
+            (ErrorCode::VmState, "`a` was stopped before it had started")
+        );
+        let kept = engine.vms().show("a").await.unwrap();
+        assert_eq!((kept.state, kept.pid), (VmState::Created, None));
+        // For good: no later daemon takes it for one that is being made.
+        drop(engine);
+        let engine = host.engine().await;
+        engine.vms().start("a").await.unwrap().wait().await.unwrap();
+        delete(&engine, "a").await;
+    }
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_operation_and_the_vm_can_be_used_on() {
+    let host = Host::new();
+    let engine = host.engine().await;
+    let leaks = host.leaks();
+    run(&engine, "a").await;
+    engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+    for point in ["start.network", "start.machine", "start.record"] {
+        host.points.arm(point, Action::Panic);
+        let error = engine.vms().start("a").await.unwrap().wait().await.unwrap_err();
+        assert_eq!(error.message, format!("a panic: as armed at `{point}`"));
+        let started = engine.vms().start("a").await.unwrap().wait().await;
+        assert_eq!(started.unwrap().unwrap().state, VmState::Running, "{point}");
+        engine.vms().stop("a").await.unwrap().wait().await.unwrap();
+    }
+    host.points.arm("delete.begin", Action::Panic);
+    engine.vms().delete("a").await.unwrap().wait().await.unwrap_err();
+    delete(&engine, "a").await;
+    leaks.assert_none_since().await;
+    assert!(engine.has_no_work());
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ pub enum Action {
     Crash,
     /// It waits until the test lets it go on.
     Hold(Hold),
+    /// It panics.
+    Panic,
 }
 
 /// A point that failed because it was armed to.
@@ -170,6 +172,7 @@ impl Points {
                 hold.wait().await;
                 Ok(())
             }
+            Some(Action::Panic) => panic!("as armed at `{point}`"),
         }
     }
 

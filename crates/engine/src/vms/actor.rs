@@ -1,26 +1,31 @@
 //! The one task that owns a VM. Every change to the VM goes through its queue.
 
 mod own_end;
+mod settle;
 mod starting;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use store::{Change, VmRow, VmState};
-use tokio::sync::{Notify, mpsc, watch};
+use store::{Change, Pending, VmRow, VmState, VmUpdate};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use vmm::Machine;
 
 use super::ending::Reboots;
+use super::hurry::Hurry;
 use super::link::{Link, LinkState};
 use super::pause::Pause;
 use super::publish::{self, Claimed, Published};
 use super::running::{Running, ended, network_ended, next_boot};
-use super::{Shared, Task, create, set, stale, start, state, stop, view};
+use super::state::Off;
+use super::{Shared, Task, set, stale, state, stop, view};
 use crate::EngineError;
 use crate::artefacts::import::Import;
 use crate::error::one_line;
-use crate::operations::OperationHandle;
+use crate::operations::{OperationHandle, caught};
+pub(crate) use settle::Due;
 
 /// What a VM may be asked to do; each ends the operation it carries.
 #[derive(Debug)]
@@ -72,6 +77,18 @@ impl Command {
             | Self::Delete { operation, .. } => operation,
         }
     }
+
+    /// Whether it does not wait for a shutdown.
+    pub(crate) fn hurries(&self) -> bool {
+        matches!(
+            self,
+            Self::Delete { idle: false, .. }
+                | Self::Kill {
+                    signal: api::KillSignal::Kill,
+                    ..
+                }
+        )
+    }
 }
 
 /// What others may see of a VM's task.
@@ -85,6 +102,8 @@ pub(crate) struct Live {
     pub(crate) link: Option<watch::Receiver<LinkState>>,
     /// What is under way.
     pub(crate) current: Option<OperationHandle>,
+    /// Cancels its start, and with it what is under way unless that makes the VM.
+    pub(crate) starting: CancellationToken,
 }
 
 /// The task's own state.
@@ -93,17 +112,29 @@ pub(crate) struct Actor {
     id: String,
     name: String,
     live: watch::Sender<Live>,
-    hurry: Arc<Notify>,
+    hurry: Arc<Hurry>,
     pause: Arc<Pause>,
     running: Option<Running>,
     reboots: Reboots,
+    /// What the store has yet to be told.
+    due: Option<Due>,
+    /// Whether all of the VM is removed.
+    gone: bool,
+    /// Cancels the start that is under way.
+    starting: CancellationToken,
 }
 
-/// Begins the task of a VM; `machine` is what an earlier daemon left running, with the state it was in.
-pub(crate) fn spawn(shared: Arc<Shared>, row: &VmRow, machine: Option<Arc<dyn Machine>>) -> Task {
+/// Begins the task of a VM; `machine` is what an earlier daemon left running, with the state it was in, `due` what has
+/// to be done before anything else.
+pub(crate) fn spawn(
+    shared: Arc<Shared>,
+    row: &VmRow,
+    machine: Option<Arc<dyn Machine>>,
+    due: Option<Due>,
+) -> Task {
     let (commands, queue) = mpsc::channel(16);
     let (live, seen) = watch::channel(Live::default());
-    let hurry = Arc::new(Notify::new());
+    let hurry = Arc::new(Hurry::default());
     let pause = Arc::new(Pause::default());
     let task = Task {
         commands,
@@ -120,16 +151,12 @@ pub(crate) fn spawn(shared: Arc<Shared>, row: &VmRow, machine: Option<Arc<dyn Ma
         pause,
         running: None,
         reboots: Reboots::default(),
+        due,
+        gone: false,
+        starting: CancellationToken::new(),
     };
     if let Some(machine) = machine {
-        let (pause, found) = (Arc::clone(&actor.pause), Arc::clone(&machine));
-        tokio::spawn(async move { pause.take_up(&found).await });
-        let link = Link::keep(machine.channel(), actor.shared.identity(row));
-        let ports = publish::of_row(&row.publish);
-        let slots = actor.shared.slots.for_vm(&row.id, &row.name);
-        let published = Published::take_up(ports, &row.name, &slots, &link.state());
-        let folder = actor.folder();
-        actor.set_running(Some(Running::of(machine, link, published, &folder)));
+        actor.take_up(machine, row);
     }
     let stopping = row.state == VmState::Stopping;
     tokio::spawn(actor.work(queue, stopping));
@@ -145,6 +172,16 @@ impl Actor {
             let (folder, grace) = (self.folder(), self.shared.timeouts.last_word);
             let command = tokio::select! {
                 command = queue.recv() => command,
+                () = settle::again(self.due.as_ref()) => {
+                    if let Err(error) = self.settle().await {
+                        tracing::debug!(vm = %self.id, error = %one_line(&error), "not settled");
+                    }
+                    if self.gone {
+                        self.shared.forget(&self.id);
+                        break;
+                    }
+                    continue;
+                }
                 end = ended(self.running.as_ref()) => {
                     self.machine_ended(end).await;
                     continue;
@@ -163,6 +200,9 @@ impl Actor {
                 }
             };
             let Some(command) = command else { return };
+            if command.hurries() {
+                self.hurry.taken();
+            }
             if self.carry_out(command).await {
                 break;
             }
@@ -177,35 +217,53 @@ impl Actor {
     /// Carries a command out and ends its operation. True: the VM is gone.
     async fn carry_out(&mut self, command: Command) -> bool {
         let operation = command.operation().clone();
-        self.live
-            .send_modify(|live| live.current = Some(operation.clone()));
-        let (outcome, gone) = match command {
-            Command::Create { claimed, import, .. } => {
-                let outcome = self.create(&operation, claimed, import).await;
-                let gone = outcome.is_err();
-                (outcome, gone)
-            }
-            Command::Start { reboot, .. } => (self.start_within(&operation, reboot).await, false),
-            Command::Stop { unused, .. } => (self.stop(&operation, unused).await, false),
-            Command::Restart { .. } => (self.restart(&operation).await, false),
-            Command::Kill { signal, .. } => (self.kill(&operation, signal).await, false),
-            Command::Set { change, .. } => (self.set(&operation, change).await, false),
-            Command::Delete { idle, .. } => {
-                let outcome = self.delete(idle).await;
-                let gone = outcome.is_ok();
-                (outcome, gone)
-            }
-        };
-        self.live.send_modify(|live| live.current = None);
-        if gone {
+        self.set_current(Some(&operation));
+        let outcome = caught(self.obey(command)).await;
+        if outcome.as_ref().is_err_and(EngineError::is_panic) {
+            self.due.get_or_insert(Due::Look);
+        }
+        self.set_current(None);
+        if self.gone {
             self.shared.forget(&self.id);
         }
-        let vm = if gone { None } else { self.view().await };
+        let vm = if self.gone { None } else { self.view().await };
         self.shared
             .operations
             .end(&operation, outcome.as_ref().map(|()| vm))
             .await;
-        gone
+        self.gone
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<(), EngineError> {
+        let settled = self.settle().await;
+        let is_delete = matches!(command, Command::Delete { idle: false, .. });
+        if self.gone {
+            return if is_delete { Ok(()) } else { Err(self.not_found()) };
+        }
+        if !is_delete {
+            settled?;
+        }
+        let operation = command.operation().clone();
+        match command {
+            Command::Create { claimed, import, .. } => self.create(&operation, claimed, import).await,
+            Command::Start { reboot, .. } => self.start_within(&operation, reboot).await,
+            Command::Stop { unused, .. } => self.stop(&operation, unused).await,
+            Command::Restart { .. } => self.restart(&operation).await,
+            Command::Kill { signal, .. } => self.kill(&operation, signal).await,
+            Command::Set { change, .. } => self.set(&operation, change).await,
+            Command::Delete { idle, .. } => self.delete(idle).await,
+        }
+    }
+
+    /// Shows what is under way.
+    fn set_current(&mut self, operation: Option<&OperationHandle>) {
+        self.starting = operation.map_or_else(CancellationToken::new, |operation| {
+            operation.cancellation().child_token()
+        });
+        self.live.send_modify(|live| {
+            live.current = operation.cloned();
+            live.starting = self.starting.clone();
+        });
     }
 
     async fn stop(
@@ -221,7 +279,8 @@ impl Actor {
         let reason = unused.map(stale::reason);
         let Some(running) = &self.running else {
             return match row.state {
-                VmState::Stopped => Ok(()),
+                // A start that was cancelled for this stop may have been the first.
+                VmState::Stopped | VmState::Created => Ok(()),
                 state => Err(EngineError::WrongState {
                     name: row.name,
                     state: view::state(state),
@@ -325,6 +384,15 @@ impl Actor {
                 verb: "prune",
             });
         }
+        self.mark(Change::Set(Pending::Delete)).await;
+        let deleted = self.delete_marked().await;
+        if deleted.is_err() && self.due.is_none() {
+            self.mark(Change::Clear).await;
+        }
+        deleted
+    }
+
+    async fn delete_marked(&mut self) -> Result<(), EngineError> {
         self.shared.hit("delete.begin").await?;
         if let Some(running) = &self.running {
             let machine = Arc::clone(&running.machine);
@@ -334,10 +402,16 @@ impl Actor {
         self.remove().await
     }
 
-    /// Removes all there is of the VM: what runs, its row, its folder.
-    async fn remove(&mut self) -> Result<(), EngineError> {
-        self.let_go().await;
-        create::remove(&self.shared, &self.id).await
+    /// Has a later daemon finish a delete that this one begins, or not. Where that cannot be recorded it is deleted all the
+    /// same: on a full disk that makes room.
+    async fn mark(&self, pending: Change<Pending>) {
+        let update = VmUpdate {
+            pending,
+            ..VmUpdate::default()
+        };
+        if let Err(error) = self.shared.store.vms().update(&self.id, update).await {
+            tracing::warn!(vm = %self.id, %error, "cannot record that it is being deleted");
+        }
     }
 
     /// The guest has lost its network: logged, and shown beside its state.
@@ -354,20 +428,19 @@ impl Actor {
 
     /// The machine is gone: takes down what belonged to it and records the state.
     async fn after_machine(&mut self, reason: Option<String>) -> Result<(), EngineError> {
-        self.let_go().await;
-        let folder = self.folder();
-        let torn_down = start::tear_down(&*self.shared.machines, &folder).await;
-        state::stopped(&self.shared, &self.id, reason).await?;
-        torn_down
+        self.tear_down_and_record(Off::stopped(reason)).await
     }
 
-    /// Likewise, and nobody meant it to go.
-    async fn after_crash(&mut self, reason: String) -> Result<(), EngineError> {
-        self.let_go().await;
+    /// Goes on with a machine that runs.
+    fn take_up(&mut self, machine: Arc<dyn Machine>, row: &VmRow) {
+        let (pause, found) = (Arc::clone(&self.pause), Arc::clone(&machine));
+        tokio::spawn(async move { pause.take_up(&found).await });
+        let link = Link::keep(machine.channel(), self.shared.identity(row));
+        let ports = publish::of_row(&row.publish);
+        let slots = self.shared.slots.for_vm(&row.id, &row.name);
+        let published = Published::take_up(ports, &row.name, &slots, &link.state());
         let folder = self.folder();
-        let torn_down = start::tear_down(&*self.shared.machines, &folder).await;
-        state::crashed(&self.shared, &self.id, reason).await?;
-        torn_down
+        self.set_running(Some(Running::of(machine, link, published, &folder)));
     }
 
     /// Nothing runs any more, or is to: its ports are free when this returns.
@@ -401,10 +474,14 @@ impl Actor {
             .vms()
             .get(&self.id)
             .await?
-            .ok_or_else(|| EngineError::VmNotFound {
-                reference: self.id.clone(),
-                suggestion: None,
-            })
+            .ok_or_else(|| self.not_found())
+    }
+
+    fn not_found(&self) -> EngineError {
+        EngineError::VmNotFound {
+            reference: self.name.clone(),
+            suggestion: None,
+        }
     }
 
     async fn view(&self) -> Option<api::Vm> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use store::{Boot, Change, VmRow, VmUpdate};
 
-use super::{Shared, layer_path, start};
+use super::{Shared, layer_path, recorded, start};
 use crate::EngineError;
 use crate::artefacts::import::Import;
 use crate::error::one_line;
@@ -81,13 +81,57 @@ pub(crate) async fn make(
     }
 }
 
-/// Removes all there is of a VM, in whatever state: what runs, its row, its folder.
-pub(crate) async fn remove(shared: &Shared, id: &str) -> Result<(), EngineError> {
+/// Ends what runs of a VM and renames its folder out of the way: from here on its files are garbage, whatever happens.
+/// Gives the folder's new name, if there was one.
+pub(crate) async fn set_aside(shared: &Shared, id: &str) -> Result<Option<PathBuf>, EngineError> {
     let folder = shared.paths.vm(id);
-    start::tear_down(&*shared.machines, &folder).await?;
+    if let Err(error) = start::tear_down(&*shared.machines, &folder).await {
+        // What the folder tells of its VMM cannot be read, perhaps; the row names it, too.
+        let row = shared.store.vms().get(id).await?;
+        let is_ended = match row {
+            Some(row) => recorded::end(shared, &row).await?,
+            None => false,
+        };
+        if !is_ended {
+            return Err(error);
+        }
+        net::stop(&folder).await?;
+    }
+    let aside = aside(shared, id);
+    match fs::rename(&folder, &aside) {
+        Ok(()) => Ok(Some(aside)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(aside.exists().then_some(aside)),
+        Err(error) => Err(EngineError::file("remove", folder)(error)),
+    }
+}
+
+/// Where the folder of a VM is while the VM is being removed.
+fn aside(shared: &Shared, id: &str) -> PathBuf {
+    shared.paths.vms().join(format!("{GONE}{id}"))
+}
+
+/// Whether a removal of the VM has begun.
+pub(crate) fn is_set_aside(shared: &Shared, id: &str) -> bool {
+    aside(shared, id).exists()
+}
+
+/// Removes the row of a VM, and its folder that was set aside: that one last, since it says what becomes of the row.
+pub(crate) async fn erase(shared: &Shared, id: &str, aside: Option<PathBuf>) -> Result<(), EngineError> {
     let name = shared.store.vms().get(id).await?.map(|row| row.name);
-    let aside = set_aside(&folder)?;
-    shared.store.vms().delete(id).await?;
+    if let Err(error) = shared.store.vms().delete(id).await {
+        // On a full disk the VM's own files are in the way.
+        let Some(aside) = &aside else {
+            return Err(error.into());
+        };
+        empty(aside).map_err(EngineError::file("remove", aside))?;
+        shared.store.vms().delete(id).await?;
+    }
+    if let Some(aside) = aside
+        && let Err(error) = tokio::fs::remove_dir_all(&aside).await
+    {
+        // The next daemon tries again.
+        tracing::warn!(folder = %aside.display(), %error, "cannot remove a folder");
+    }
     if let Some(name) = name {
         if let Err(error) = shared.ssh.forget(&name) {
             // Of no consequence but the line itself: the next VM of that name gets its own.
@@ -96,10 +140,17 @@ pub(crate) async fn remove(shared: &Shared, id: &str) -> Result<(), EngineError>
         let id = id.to_owned();
         shared.notices.tell(api::Happening::VmDeleted { id, name });
     }
-    if let Some(aside) = aside {
-        tokio::fs::remove_dir_all(&aside)
-            .await
-            .map_err(EngineError::file("remove", aside))?;
+    Ok(())
+}
+
+/// Removes what is in a folder.
+fn empty(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false => fs::remove_file(entry.path())?,
+        }
     }
     Ok(())
 }
@@ -120,15 +171,4 @@ fn make_folder(folder: &Path) -> Result<(), EngineError> {
         .mode(0o700)
         .create(folder)
         .map_err(EngineError::file("create", folder))
-}
-
-/// Renames a folder out of the way: from here on the VM's files are garbage, whatever happens.
-fn set_aside(folder: &Path) -> Result<Option<PathBuf>, EngineError> {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let aside = folder.with_file_name(format!("{GONE}{name}"));
-    match fs::rename(folder, &aside) {
-        Ok(()) => Ok(Some(aside)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(EngineError::file("remove", folder)(error)),
-    }
 }

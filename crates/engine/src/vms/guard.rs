@@ -96,7 +96,7 @@ async fn hold(shared: &Shared, id: &str, task: &Task, room: Room) {
                 free = room.free,
                 "it fills the disk while it is shut down"
             );
-            task.hurry.notify_waiters();
+            task.hurry.now();
         }
         return;
     }

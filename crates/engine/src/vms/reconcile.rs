@@ -3,17 +3,16 @@
 //! Machines that run are taken up again. Operations that the end of the last daemon cut off are undone by the same
 //! undo that a failure would have run.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use process::{Identity, Signal};
 use store::{Change, OperationRow, OperationState, VmRow, VmState};
-use vmm::End;
+use vmm::{End, Machine};
 
-use super::actor::Command;
+use super::actor::{Command, Due};
 use super::ending::{self, Outcome};
-use super::{Shared, Task, actor, create, start, state};
+use super::state::Off;
+use super::{Shared, Task, actor, create, recorded, start, state};
 use crate::EngineError;
 use crate::error::one_line;
 
@@ -24,126 +23,141 @@ const REBOOTED: &str = "the guest rebooted while no daemon ran";
 /// Brings store and host together. Goes on past a VM that cannot be brought in order.
 pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<(), EngineError> {
     let unfinished = shared.store.operations().unfinished().await?;
-    let mut vms = shared.store.vms().list().await?;
-    let cut_off_creates: HashSet<_> = unfinished
-        .iter()
-        .filter(|operation| operation.kind == "create")
-        .filter_map(|operation| operation.vm.clone())
-        .collect();
+    let vms = shared.store.vms().list().await?;
     let names: Vec<String> = vms.iter().map(|row| row.name.clone()).collect();
     if let Err(error) = shared.ssh.keep_only(&names) {
         tracing::warn!(error = %one_line(&error), "cannot tidy the known hosts");
     }
     let mut kept = Vec::new();
-    for row in vms.drain(..) {
-        let unborn = cut_off_creates.contains(&row.id) && row.state != VmState::Running;
-        let cut_off = |kind: &str| {
-            let of_vm = |operation: &OperationRow| operation.vm.as_ref() == Some(&row.id);
-            unfinished
-                .iter()
-                .any(|operation| operation.kind == kind && of_vm(operation))
-        };
-        let (deleted, rebooting) = (cut_off("delete"), cut_off("reboot"));
-        if row.ephemeral || unborn || deleted {
+    for row in vms {
+        let is_rebooting = unfinished
+            .iter()
+            .any(|operation| operation.kind == "reboot" && operation.vm.as_ref() == Some(&row.id));
+        if row.ephemeral || row.pending.is_some() || create::is_set_aside(shared, &row.id) {
             tracing::info!(vm = %row.name, "removing what the last daemon left");
-            let removed = match end_unfound(&row).await {
-                Ok(_) => create::remove(shared, &row.id).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = removed {
-                tracing::warn!(vm = %row.name, error = %one_line(&error), "cannot remove it");
+            if let Err(error) = remove(shared, &row).await {
+                tracing::warn!(vm = %row.name, error = %one_line(&error), "cannot remove it; trying on");
                 kept.push(row.id.clone());
-                let _ = take_up(shared, row, None);
+                let _ = take_up(shared, row, None, Some(Due::Gone));
             }
             continue;
         }
         kept.push(row.id.clone());
         let name = row.name.clone();
-        if let Err(error) = bring_back(shared, row, rebooting).await {
-            tracing::warn!(vm = %name, error = %one_line(&error), "cannot bring it in order");
+        if let Err(error) = bring_back(shared, row, is_rebooting).await {
+            tracing::warn!(vm = %name, error = %one_line(&error), "cannot bring it in order; trying on");
         }
     }
     remove_orphans(shared, &kept).await?;
     for operation in unfinished {
-        finish(shared, &operation, &kept).await?;
+        if let Err(error) = finish(shared, &operation, &kept).await {
+            tracing::warn!(operation = operation.id, error = %one_line(&error), "cannot record its end");
+        }
     }
     Ok(())
 }
 
-/// `rebooting`: its guest had asked for another boot, which had not come to its end.
-async fn bring_back(shared: &Arc<Shared>, row: VmRow, rebooting: bool) -> Result<(), EngineError> {
+async fn remove(shared: &Shared, row: &VmRow) -> Result<(), EngineError> {
+    recorded::end(shared, row).await?;
+    let aside = create::set_aside(shared, &row.id).await?;
+    create::erase(shared, &row.id, aside).await
+}
+
+/// What there is of a VM.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Its machine, which runs.
+    pub(crate) machine: Option<Arc<dyn Machine>>,
+    /// What it has become, if that is not recorded yet.
+    pub(crate) off: Option<Off>,
+    /// Its guest wants to boot again, which is to be recorded so.
+    pub(crate) reboot: Option<Change<String>>,
+}
+
+impl Found {
+    fn off(off: Off) -> Self {
+        Self {
+            off: Some(off),
+            ..Self::default()
+        }
+    }
+}
+
+/// Finds out what there is of a VM, and takes down what is left of a machine that is gone. `rebooting`: its guest had
+/// asked for another boot, which had not come to its end.
+pub(crate) async fn look(shared: &Shared, row: &VmRow, rebooting: bool) -> Result<Found, EngineError> {
     let folder = shared.paths.vm(&row.id);
     match row.state {
         VmState::Running | VmState::Stopping => {
             let machine = shared.machines.find(&folder).await?;
             if machine.is_some() {
-                let _ = take_up(shared, row, machine);
-                return Ok(());
+                return Ok(Found {
+                    machine,
+                    ..Found::default()
+                });
             }
-            let is_lost = end_unfound(&row).await?;
+            let is_lost = recorded::end(shared, row).await?;
             let last = ending::last_word(&folder);
             start::tear_down(&*shared.machines, &folder).await?;
             let unseen = match is_lost {
                 true => End::from(FOLDER_GONE.to_owned()),
                 false => End::unknown("its machine ended while no daemon was there"),
             };
-            let stopped = |reason| state::stopped(shared, &row.id, reason);
-            let (now, reboot) = match row.state {
-                VmState::Stopping => (stopped(ending::unclean(&unseen, None, &last)).await?, None),
-                _ => match ending::of(unseen, None, last) {
-                    Outcome::Off(reason) => (stopped(Some(reason)).await?, None),
-                    Outcome::Crashed(reason) => (state::crashed(shared, &row.id, reason).await?, None),
-                    Outcome::Reboot(why) => (stopped(Some(REBOOTED.to_owned())).await?, Some(why)),
-                },
-            };
-            let id = now.id.clone();
-            let task = take_up(shared, now, None);
-            if let Some(why) = reboot {
-                boot_again(shared, id, &task, Change::Set(why.to_owned())).await?;
+            if row.state == VmState::Stopping {
+                return Ok(Found::off(Off::stopped(ending::unclean(&unseen, None, &last))));
             }
+            Ok(match ending::of(unseen, None, last) {
+                Outcome::Off(reason) => Found::off(Off::stopped(Some(reason))),
+                Outcome::Crashed(reason) => Found::off(Off::crashed(reason)),
+                Outcome::Reboot(why) => Found {
+                    reboot: Some(Change::Set(why.to_owned())),
+                    ..Found::off(Off::stopped(Some(REBOOTED.to_owned())))
+                },
+            })
         }
         VmState::Starting => {
+            recorded::end(shared, row).await?;
             start::tear_down(&*shared.machines, &folder).await?;
             let reason = if rebooting { REBOOTED } else { CUT_OFF };
-            let row = state::stopped(shared, &row.id, Some(reason.to_owned())).await?;
-            let id = row.id.clone();
-            let task = take_up(shared, row, None);
-            if rebooting {
+            Ok(Found {
                 // It is recorded already.
-                boot_again(shared, id, &task, Change::Keep).await?;
-            }
+                reboot: rebooting.then_some(Change::Keep),
+                ..Found::off(Off::stopped(Some(reason.to_owned())))
+            })
         }
-        VmState::Created | VmState::Stopped | VmState::Error => {
-            let _ = take_up(shared, row, None);
-        }
+        VmState::Created | VmState::Stopped | VmState::Error => Ok(Found::default()),
     }
-    Ok(())
 }
 
-/// Ends the VMM of a VM whose folder, which would tell of it, is gone; what belongs to it ends with it. Says whether there
-/// was one.
-async fn end_unfound(row: &VmRow) -> Result<bool, EngineError> {
-    let recorded = row
-        .process
-        .as_deref()
-        .and_then(|text| serde_json::from_str::<Identity>(text).ok());
-    let Some(process) = recorded.and_then(|identity| identity.open()) else {
-        return Ok(false);
+/// Begins a VM's task. Where it cannot be found out what there is, or not be recorded, the task goes on trying.
+async fn bring_back(shared: &Arc<Shared>, row: VmRow, rebooting: bool) -> Result<(), EngineError> {
+    let found = match look(shared, &row, rebooting).await {
+        Ok(found) => found,
+        Err(error) => {
+            let _ = take_up(shared, row, None, Some(Due::Look));
+            return Err(error);
+        }
     };
-    tracing::warn!(vm = %row.name, pid = process.identity().pid, "ending a VM whose folder is gone");
-    let ended = async {
-        process.kill(Signal::KILL)?;
-        process.wait().await
+    let row = match found.off {
+        None => row,
+        Some(off) => match state::off(shared, &row.id, off.clone()).await {
+            Ok(row) => row,
+            Err(error) => {
+                let _ = take_up(shared, row, None, Some(Due::Off(off)));
+                return Err(error);
+            }
+        },
     };
-    ended
-        .await
-        .map_err(|error| EngineError::Internal(one_line(&error)))?;
-    vmm::groups::remove_of(&row.id).await;
-    Ok(true)
+    let id = row.id.clone();
+    let task = take_up(shared, row, found.machine, None);
+    match found.reboot {
+        Some(reboot) => boot_again(shared, id, &task, reboot).await,
+        None => Ok(()),
+    }
 }
 
-fn take_up(shared: &Arc<Shared>, row: VmRow, machine: Option<Arc<dyn vmm::Machine>>) -> Task {
-    let task = actor::spawn(Arc::clone(shared), &row, machine);
+fn take_up(shared: &Arc<Shared>, row: VmRow, machine: Option<Arc<dyn Machine>>, due: Option<Due>) -> Task {
+    let task = actor::spawn(Arc::clone(shared), &row, machine, due);
     shared.tasks().insert(row.id, task.clone());
     task
 }

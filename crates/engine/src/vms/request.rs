@@ -3,7 +3,7 @@
 use api::CreateVm;
 use config::VmName;
 use jiff::Timestamp;
-use store::{Boot, Network, VmRow, VmState};
+use store::{Boot, Network, Pending, VmRow, VmState};
 
 use super::publish;
 use crate::{Defaults, EngineError};
@@ -39,6 +39,7 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
         name,
         state: VmState::Created,
         reason: None,
+        pending: Some(Pending::Create),
         image: request.image.unwrap_or_else(|| defaults.image.clone()),
         image_digest: String::new(),
         image_config: None,

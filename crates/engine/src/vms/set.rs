@@ -6,10 +6,10 @@ use std::time::Duration;
 use api::SetVm;
 use config::Size;
 use store::{VmRow, VmUpdate};
-use tokio::sync::Notify;
 use vmm::Machine;
 
 use super::actor::Command;
+use super::hurry::Hurry;
 use super::link::Link;
 use super::{Shared, Vms, layer_path, request, start, view};
 use crate::EngineError;
@@ -49,7 +49,7 @@ pub(crate) async fn set(
     running: Option<(&dyn Machine, &Link)>,
     change: SetVm,
     operation: &OperationHandle,
-    hurry: &Notify,
+    hurry: &Hurry,
 ) -> Result<(), EngineError> {
     let shape = change.vcpu.is_some_and(|vcpu| vcpu != row.vcpu)
         || change.memory_mib.is_some_and(|mib| mib != row.memory_mib);
@@ -73,8 +73,7 @@ pub(crate) async fn set(
         });
     }
     let stage = operation.stage("set", row.name.clone());
-    let mut hurried = std::pin::pin!(hurry.notified());
-    hurried.as_mut().enable();
+    let hurried = std::pin::pin!(hurry.asked());
     let grows = size.filter(|size| *size > row.disk_size);
     if let Some(size) = grows {
         grow_disk(shared, &row, running.map(|(machine, _)| machine), size).await?;

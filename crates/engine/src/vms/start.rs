@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use store::{Boot, Network, VmRow};
+use store::{Boot, Change, Network, VmRow, VmUpdate};
+use tokio_util::sync::CancellationToken;
 use vmm::{Backend, Drive, End, Machine, MachineSpec, NetworkDevice, RateLimit};
 
-use super::ending;
 use super::link::Link;
+use super::{Shared, ending, recorded};
 use crate::artefacts::{Image, Kernel, seeds};
 use crate::faults::Faults;
 use crate::identity::Identity;
@@ -35,6 +36,7 @@ const COMMAND_LINE_DIRECT: &str = "rdinit=/banger/init root=/dev/vda rw rootflag
 
 /// What a start needs to know.
 pub(crate) struct Inputs {
+    pub(crate) shared: Arc<Shared>,
     pub(crate) row: VmRow,
     pub(crate) folder: PathBuf,
     pub(crate) kernel: Kernel,
@@ -65,6 +67,7 @@ pub(crate) struct Started {
 pub(crate) async fn start(
     inputs: Inputs,
     operation: &OperationHandle,
+    cancel: &CancellationToken,
     faults: &dyn Faults,
 ) -> Result<Started, EngineError> {
     check_disk(&super::layer_path(&inputs.folder))?;
@@ -92,15 +95,7 @@ pub(crate) async fn start(
         boot_id: None,
     };
     let timed = |step: &str, took: Duration| operation.timing(step, took);
-    plan::run(
-        "start",
-        &steps,
-        &mut start,
-        operation.cancellation(),
-        faults,
-        &timed,
-    )
-    .await?;
+    plan::run("start", &steps, &mut start, cancel, faults, &timed).await?;
     match (start.machine, start.link, start.boot_id) {
         (Some(machine), Some(link), Some(boot_id)) => Ok(Started {
             machine,
@@ -244,7 +239,15 @@ impl Step<Start> for StartMachine {
     fn run<'a>(&'a self, start: &'a mut Start) -> BoxFuture<'a, Result<(), EngineError>> {
         Box::pin(async move {
             let spec = start.machine_spec();
-            start.machine = Some(start.inputs.backend.start(&spec).await?);
+            let machine = start.inputs.backend.start(&spec).await?;
+            let inputs = &start.inputs;
+            let note = recorded::note(&inputs.shared, machine.pid());
+            start.machine = Some(machine);
+            let update = VmUpdate {
+                process: note.map_or(Change::Clear, Change::Set),
+                ..VmUpdate::default()
+            };
+            inputs.shared.store.vms().update(&inputs.row.id, update).await?;
             // The machine holds its own end of the network now.
             start.network = None;
             Ok(())

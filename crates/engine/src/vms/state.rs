@@ -8,7 +8,6 @@
 //! ```
 
 use jiff::Timestamp;
-use process::Identity;
 use store::{Change, Transition, VmRow, VmState};
 
 use super::{Shared, view};
@@ -40,20 +39,13 @@ pub(crate) async fn begin_start(
     .await
 }
 
-/// `starting → running`. `process`: its VMM's.
-pub(crate) async fn running(
-    shared: &Shared,
-    id: &str,
-    boot_id: &str,
-    process: Option<&Identity>,
-) -> Result<VmRow, EngineError> {
+/// `starting → running`.
+pub(crate) async fn running(shared: &Shared, id: &str, boot_id: &str) -> Result<VmRow, EngineError> {
     let change = Transition {
         boot_id: Change::Set(boot_id.to_owned()),
-        process: process
-            .and_then(|process| serde_json::to_string(process).ok())
-            .map_or(Change::Clear, Change::Set),
         started_at: Change::Set(Timestamp::now()),
         crashed_at: Change::Clear,
+        pending: Change::Clear,
         ..Transition::default()
     };
     to(shared, id, &[VmState::Starting], VmState::Running, change).await
@@ -98,72 +90,67 @@ pub(crate) async fn reboots(shared: &Shared, id: &str, reboot: String) -> Result
     to(shared, id, &[VmState::Running], VmState::Starting, change).await
 }
 
-/// `starting → state it came from`: a start that was taken back leaves the VM as it was.
-pub(crate) async fn start_taken_back(
-    shared: &Shared,
-    id: &str,
-    before: VmState,
-    reason: Option<String>,
-) -> Result<VmRow, EngineError> {
-    let change = Transition {
-        reason,
-        boot_id: Change::Clear,
-        process: Change::Clear,
-        ..Transition::default()
-    };
-    to(shared, id, &[VmState::Starting], before, change).await
-}
-
-/// `starting → error`: the start failed.
-pub(crate) async fn start_failed(shared: &Shared, id: &str, reason: String) -> Result<VmRow, EngineError> {
-    let change = Transition {
-        reason: Some(reason),
-        boot_id: Change::Clear,
-        process: Change::Clear,
-        ..Transition::default()
-    };
-    to(shared, id, &[VmState::Starting], VmState::Error, change).await
-}
-
-/// `running → stopping`.
+/// `running → stopping`; a stop that could not be brought to its end is tried anew.
 pub(crate) async fn begin_stop(shared: &Shared, id: &str) -> Result<VmRow, EngineError> {
     let change = Transition {
         ..Transition::default()
     };
-    to(shared, id, &[VmState::Running], VmState::Stopping, change).await
+    let from = [VmState::Running, VmState::Stopping];
+    to(shared, id, &from, VmState::Stopping, change).await
 }
 
-/// `starting | running | stopping → stopped`: the machine is gone, for the reason given.
-pub(crate) async fn stopped(shared: &Shared, id: &str, reason: Option<String>) -> Result<VmRow, EngineError> {
-    gone(shared, id, reason, Change::Keep).await
-}
-
-/// Likewise, and nobody meant it to go: its guest's kernel failed, or its VMM.
-pub(crate) async fn crashed(shared: &Shared, id: &str, reason: String) -> Result<VmRow, EngineError> {
-    gone(shared, id, Some(reason), Change::Set(Timestamp::now())).await
-}
-
-async fn gone(
-    shared: &Shared,
-    id: &str,
+/// What a VM becomes when nothing of it runs any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Off {
+    to: VmState,
     reason: Option<String>,
     crashed_at: Change<Timestamp>,
-) -> Result<VmRow, EngineError> {
+}
+
+impl Off {
+    fn new(to: VmState, reason: Option<String>) -> Self {
+        Self {
+            to,
+            reason,
+            crashed_at: Change::Keep,
+        }
+    }
+
+    /// Its machine is gone, for the reason given.
+    pub(crate) fn stopped(reason: Option<String>) -> Self {
+        Self::new(VmState::Stopped, reason)
+    }
+
+    /// Likewise, and nobody meant it to go: its guest's kernel failed, or its VMM.
+    pub(crate) fn crashed(reason: String) -> Self {
+        Self {
+            crashed_at: Change::Set(Timestamp::now()),
+            ..Self::stopped(Some(reason))
+        }
+    }
+
+    /// Its start failed.
+    pub(crate) fn failed(reason: String) -> Self {
+        Self::new(VmState::Error, Some(reason))
+    }
+
+    /// Its start was taken back, which leaves it as it was.
+    pub(crate) fn as_before(before: VmState, reason: Option<String>) -> Self {
+        Self::new(before, reason)
+    }
+}
+
+/// `starting | running | stopping → stopped`, `error`, or the state before a start.
+pub(crate) async fn off(shared: &Shared, id: &str, off: Off) -> Result<VmRow, EngineError> {
     let change = Transition {
-        reason,
+        reason: off.reason,
         boot_id: Change::Clear,
         process: Change::Clear,
-        crashed_at,
+        crashed_at: off.crashed_at,
         ..Transition::default()
     };
-    to(
-        shared,
-        id,
-        &[VmState::Starting, VmState::Running, VmState::Stopping],
-        VmState::Stopped,
-        change,
-    )
-    .await
+    let from = [VmState::Starting, VmState::Running, VmState::Stopping];
+    to(shared, id, &from, off.to, change).await
 }
 
 fn of_now(reason: String) -> Change<(Timestamp, String)> {

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use api::KillSignal;
 use guest::PowerAction;
 use process::Signal;
-use tokio::sync::Notify;
 use vmm::Machine;
 
 use super::Timeouts;
 use super::ending::{self, Over, Still};
+use super::hurry::Hurry;
 use crate::EngineError;
 use crate::error::one_line;
 use crate::operations::OperationHandle;
@@ -80,11 +80,10 @@ impl Ended {
 pub(crate) async fn shut_down(
     machine: Still<'_>,
     timeouts: &Timeouts,
-    hurry: &Notify,
+    hurry: &Hurry,
     timed: &(dyn Fn(&str, Duration) + Sync),
 ) -> Result<Ended, EngineError> {
-    let mut hurried = std::pin::pin!(hurry.notified());
-    hurried.as_mut().enable();
+    let mut hurried = std::pin::pin!(hurry.asked());
     let mut ended = Ended::Killed;
     for (action, within, point, in_time) in [
         (
@@ -130,10 +129,9 @@ pub(crate) async fn end(
     name: String,
     signal: KillSignal,
     operation: &OperationHandle,
-    hurry: &Notify,
+    hurry: &Hurry,
 ) -> Result<(), EngineError> {
-    let mut hurried = std::pin::pin!(hurry.notified());
-    hurried.as_mut().enable();
+    let mut hurried = std::pin::pin!(hurry.asked());
     let asked = match signal {
         KillSignal::Kill => return Ok(machine.kill().await?),
         KillSignal::Term => Signal::TERM,

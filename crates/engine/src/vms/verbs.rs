@@ -33,10 +33,7 @@ impl Vms {
     /// No or several VMs answer to the reference.
     pub async fn kill(&self, reference: &str, signal: KillSignal) -> Result<OperationHandle, EngineError> {
         let (row, task) = self.task(reference).await?;
-        cancel_start(&row, &task);
-        if signal == KillSignal::Kill {
-            task.hurry.notify_waiters();
-        }
+        cancel_start(&row, &task, false);
         self.hand_over("kill", row, &task, |operation| Command::Kill {
             operation,
             signal,

@@ -5,6 +5,7 @@
 pub mod published;
 pub mod registry;
 mod sources;
+pub mod writes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub struct Host {
     pub backend: SimulatedBackend,
     pub sources: Arc<SimulatedSources>,
     pub points: Points,
+    pub writes: writes::Writes,
     pub timeouts: Timeouts,
     pub mirrors: RegistryMirrors,
     pub networks: Networks,
@@ -74,6 +76,7 @@ impl Host {
             backend: SimulatedBackend::new(),
             sources: Arc::new(SimulatedSources::default()),
             points: Points::new(),
+            writes: writes::Writes::default(),
             timeouts: Timeouts::default(),
             mirrors: RegistryMirrors::default(),
             networks: Networks::default(),
@@ -93,7 +96,7 @@ impl Host {
             agent: self.root.join("agent"),
             sources,
             machines: Arc::new(SimulatedMachines(self.backend.clone())),
-            faults: Arc::new(TestFaults(self.points.clone())),
+            faults: Arc::new(TestFaults(self.points.clone(), self.writes.clone())),
             timeouts: self.timeouts,
             networks: self.networks.clone(),
             configured: self.configured.clone(),
@@ -146,6 +149,19 @@ pub fn vm(name: &str, start: bool) -> CreateVm {
         start,
         ..CreateVm::default()
     }
+}
+
+/// One daemon's life on a host: what it runs ends with it, but for its machines.
+pub fn daemon<T>(host: &Host, work: impl AsyncFnOnce(&Engine) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let engine = host.engine().await;
+        work(&engine).await
+    })
 }
 
 /// Creates and starts a VM.
@@ -206,10 +222,14 @@ impl Machines for SimulatedMachines {
 }
 
 #[derive(Debug)]
-struct TestFaults(Points);
+struct TestFaults(Points, writes::Writes);
 
 impl Faults for TestFaults {
     fn hit<'a>(&'a self, point: &'a str) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move { self.0.hit(point).await.map_err(|injected| injected.to_string()) })
+    }
+
+    fn fails_write(&self, what: &'static str) -> bool {
+        self.1.fails(what)
     }
 }

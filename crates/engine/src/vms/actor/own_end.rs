@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use store::VmState;
 use vmm::End;
 
-use super::{Actor, Running};
+use super::{Actor, Due, Running};
 use crate::EngineError;
 use crate::error::one_line;
-use crate::operations::OperationHandle;
+use crate::operations::{OperationHandle, caught};
 use crate::vms::ending::{self, Gone, Outcome, Still, TOO_MANY};
+use crate::vms::state::Off;
 use crate::vms::{start, state};
+
+const GUEST_REBOOTED: &str = "the guest rebooted";
 
 impl Actor {
     /// The machine has ended.
@@ -56,10 +59,13 @@ impl Actor {
     async fn follow(&mut self, outcome: Outcome, broken: bool) {
         let followed = match outcome {
             Outcome::Off(reason) => self.after_machine(Some(reason)).await,
-            Outcome::Crashed(reason) => self.after_crash(reason).await,
+            Outcome::Crashed(reason) => self.tear_down_and_record(Off::crashed(reason)).await,
             Outcome::Reboot(why) => match self.next_boot(broken) {
                 Some(wait) => self.reboot(wait, why).await,
-                None => self.after_crash(TOO_MANY.to_owned()).await,
+                None => {
+                    let off = Off::crashed(TOO_MANY.to_owned());
+                    self.tear_down_and_record(off).await
+                }
             },
         };
         if let Err(error) = followed {
@@ -79,14 +85,16 @@ impl Actor {
             Ok(operation) => operation,
             Err(error) => {
                 tracing::warn!(vm = %self.id, error = %one_line(&error), "cannot boot it again");
-                return self.after_machine(Some("the guest rebooted".to_owned())).await;
+                return self.after_machine(Some(GUEST_REBOOTED.to_owned())).await;
             }
         };
         // Before nothing runs: whoever follows the VM sees that there is more to come.
-        self.live
-            .send_modify(|live| live.current = Some(operation.clone()));
-        let booted = self.boot_again(&operation, wait, why).await;
-        self.live.send_modify(|live| live.current = None);
+        self.set_current(Some(&operation));
+        let booted = caught(self.boot_again(&operation, wait, why)).await;
+        if booted.as_ref().is_err_and(EngineError::is_panic) {
+            self.due.get_or_insert(Due::Look);
+        }
+        self.set_current(None);
         let vm = self.view().await;
         self.shared
             .operations
@@ -102,7 +110,13 @@ impl Actor {
         why: &str,
     ) -> Result<(), EngineError> {
         self.let_go().await;
-        let row = state::reboots(&self.shared, &self.id, why.to_owned()).await?;
+        let row = match state::reboots(&self.shared, &self.id, why.to_owned()).await {
+            Ok(row) => row,
+            Err(error) => {
+                self.after_machine(Some(GUEST_REBOOTED.to_owned())).await?;
+                return Err(error);
+            }
+        };
         let torn_down = start::tear_down(&*self.shared.machines, &self.folder()).await;
         let shared = Arc::clone(&self.shared);
         let booting = async {
@@ -120,13 +134,15 @@ impl Actor {
         };
         let booted = shared.reserve.guard(operation, booting).await;
         if let Err(error) = &booted
+            && self.due.is_none()
             && self.row().await?.state == VmState::Starting
         {
             // It never came to a machine.
-            match error {
-                EngineError::Cancelled => state::stopped(&self.shared, &self.id, None).await?,
-                error => state::start_failed(&self.shared, &self.id, one_line(error)).await?,
+            let off = match error {
+                EngineError::Cancelled => Off::stopped(None),
+                error => Off::failed(one_line(error)),
             };
+            self.off(off).await?;
         }
         booted
     }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use process::Identity;
 use store::{Change, VmRow, VmState, VmUpdate};
 
-use super::{Actor, Running};
+use super::{Actor, Due, Running};
 use crate::artefacts::import::Import;
 use crate::error::one_line;
 use crate::operations::OperationHandle;
 use crate::vms::publish::Claimed;
 use crate::vms::start::Started;
+use crate::vms::state::Off;
 use crate::vms::{create, start, state, view};
 use crate::{EngineError, console};
 
@@ -27,19 +27,53 @@ impl Actor {
         let making = async {
             create::make(&self.shared, &self.id, import, operation).await?;
             match claimed {
-                Some(claimed) => self.start(operation, Some(claimed), Change::Clear).await,
-                None => Ok(()),
+                Some(claimed) => self.first_start(operation, claimed).await,
+                None => self.made().await,
             }
         };
         let made = shared.reserve.guard(operation, making).await;
+        if matches!(made, Err(EngineError::StoppedBefore { .. })) {
+            return made;
+        }
         if let Err(error) = made {
             // The logs go with the VM.
             let error = error.of_deleted(console::last_lines(&self.shared.paths.vm(&self.id)));
             if let Err(undo) = self.remove().await {
                 tracing::warn!(vm = %self.id, error = %one_line(&undo), "a failed create left something behind");
+                self.due = Some(Due::Gone);
             }
             return Err(error);
         }
+        Ok(())
+    }
+
+    /// The start that belongs to a create. One that is stopped before leaves a VM that was never started.
+    async fn first_start(
+        &mut self,
+        operation: &OperationHandle,
+        claimed: Claimed,
+    ) -> Result<(), EngineError> {
+        let started = match self.starting.is_cancelled() {
+            true => Err(EngineError::Cancelled),
+            false => self.start(operation, Some(claimed), Change::Clear).await,
+        };
+        match started {
+            Err(EngineError::Cancelled) if !operation.cancellation().is_cancelled() => {
+                self.made().await?;
+                let name = self.name.clone();
+                Err(EngineError::StoppedBefore { name })
+            }
+            started => started,
+        }
+    }
+
+    /// Records that the VM is made: no later daemon takes it for half of one.
+    async fn made(&self) -> Result<(), EngineError> {
+        let update = VmUpdate {
+            pending: Change::Clear,
+            ..VmUpdate::default()
+        };
+        self.shared.store.vms().update(&self.id, update).await?;
         Ok(())
     }
 
@@ -83,14 +117,11 @@ impl Actor {
         let (name, planted) = (row.name.clone(), row.work_seed.is_some());
         let stage = operation.stage("start", "booting");
         let started = match self.shared.start_inputs(row, operation).await {
-            Ok(inputs) => start::start(inputs, operation, &*self.shared.faults).await,
+            Ok(inputs) => start::start(inputs, operation, &self.starting, &*self.shared.faults).await,
             Err(error) => Err(error),
         };
         let running = match started {
-            Ok(started) => {
-                self.begin_running(operation, started, &name, planted, claimed)
-                    .await
-            }
+            Ok(started) => self.begin_running(started, &name, planted, claimed).await,
             Err(error) => Err(error),
         };
         match running {
@@ -100,11 +131,11 @@ impl Actor {
                 Ok(())
             }
             Err(EngineError::Cancelled) => {
-                state::start_taken_back(&self.shared, &self.id, before, reason).await?;
+                self.off(Off::as_before(before, reason)).await?;
                 Err(EngineError::Cancelled)
             }
             Err(error) => {
-                state::start_failed(&self.shared, &self.id, one_line(&error)).await?;
+                self.off(Off::failed(one_line(&error))).await?;
                 Err(EngineError::Start {
                     name,
                     deleted: None,
@@ -118,15 +149,12 @@ impl Actor {
     /// On failure nothing of the machine is left.
     async fn begin_running(
         &mut self,
-        operation: &OperationHandle,
         started: Started,
         name: &str,
         planted: bool,
         claimed: Claimed,
     ) -> Result<(), EngineError> {
-        let recorded = self
-            .record_running(operation, started, name, planted, claimed)
-            .await;
+        let recorded = self.record_running(started, name, planted, claimed).await;
         if recorded.is_err() {
             self.let_go().await;
             if let Err(undo) = start::tear_down(&*self.shared.machines, &self.folder()).await {
@@ -138,7 +166,6 @@ impl Actor {
 
     async fn record_running(
         &mut self,
-        operation: &OperationHandle,
         started: Started,
         name: &str,
         planted: bool,
@@ -155,15 +182,14 @@ impl Actor {
         let slots = self.shared.slots.for_vm(&self.id, name);
         let published = claimed.serve(name, &slots, &started.link.state());
         let folder = self.folder();
-        let process = Identity::of(started.machine.pid()).ok();
         let running = Running::of(started.machine, started.link, published, &folder);
         self.set_running(Some(running));
         tokio::select! {
             biased;
-            () = operation.cancellation().cancelled() => return Err(EngineError::Cancelled),
+            () = self.starting.cancelled() => return Err(EngineError::Cancelled),
             hit = self.shared.hit("start.record") => hit?,
         }
-        state::running(&self.shared, &self.id, &started.boot_id, process.as_ref()).await?;
+        state::running(&self.shared, &self.id, &started.boot_id).await?;
         Ok(())
     }
 
