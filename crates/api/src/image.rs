@@ -6,55 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How an image came here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum ImageKind {
-    /// By its name in the catalog.
-    Catalog,
-    /// From a registry, a layout or an archive of container images.
-    Oci,
-    /// Its root file system is a file of the user's, which stays where it is.
-    Registered,
-    /// It was registered, and banger has a copy now.
-    Promoted,
-    /// By a recipe of the user's.
-    Built,
-}
-
-impl fmt::Display for ImageKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Catalog => "catalog",
-            Self::Oci => "oci",
-            Self::Registered => "registered",
-            Self::Promoted => "promoted",
-            Self::Built => "built",
-        })
-    }
-}
-
-/// How a VM comes to its root.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum BootWay {
-    /// The image stays read-only, with a disk of the VM's over it.
-    #[default]
-    Overlay,
-    /// The initrd of its kernel mounts a copy of the image.
-    Direct,
-}
-
-impl fmt::Display for BootWay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Overlay => "overlay",
-            Self::Direct => "direct",
-        })
-    }
-}
+use crate::{BootWay, ImageKind};
 
 /// An image that is here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -75,15 +75,16 @@ pub const STARTS_THE_NEXT: &str = "banger-starts-the-next";
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use host_address::HostAddress;
 pub use image::{
-    BootWay, BuildImage, Image, ImageConfig, ImageKind, Pruned, PullImage, RegisterImage, RegistryAccess,
-    RegistryLogin, UploadFormat, UploadImage,
+    BuildImage, Image, ImageConfig, Pruned, PullImage, RegisterImage, RegistryAccess, RegistryLogin,
+    UploadFormat, UploadImage,
 };
 pub use kernel::{CatalogKernel, ImportKernel, Kernel, KernelKind, PullKernel};
+pub use model::{BootWay, ImageKind, NetworkMode, OperationState, Reboots, VmState};
 pub use notice::{Happening, Notice};
-pub use operation::{Event, Operation, OperationState, StageState};
+pub use operation::{Event, Operation, StageState};
 pub use ports::{GuestPort, GuestPorts, PortForward, PortForwardError, PortUse, Refusal};
 pub use report::{Check, CheckState, Report, Version};
 pub use space::{Space, SpaceItem, SpaceKind};
 pub use ssh::{SshAccess, SshFiles};
 pub use verbs::{Booted, HostUse, KillSignal, KillVm, Pong, SetVm, VmStats};
-pub use vm::{Connections, CreateVm, NetworkMode, Reboots, Vm, VmState};
+pub use vm::{Connections, CreateVm, Vm};

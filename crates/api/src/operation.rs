@@ -3,22 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiError, Vm};
-
-/// Where an operation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum OperationState {
-    /// Under way.
-    Running,
-    /// Done.
-    Succeeded,
-    /// Failed; what it did is undone.
-    Failed,
-    /// Cancelled; what it did is undone.
-    Cancelled,
-}
+use crate::{ApiError, OperationState, Vm};
 
 /// A long-running call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

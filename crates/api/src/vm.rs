@@ -1,64 +1,11 @@
 //! Virtual machines as the API shows them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::PortForward;
-
-/// State of a VM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum VmState {
-    /// Made, never started.
-    Created,
-    /// On its way to running.
-    Starting,
-    /// An exec works.
-    Running,
-    /// On its way to stopped.
-    Stopping,
-    /// Off; its disk is kept.
-    Stopped,
-    /// The last start or the machine failed; `reason` says why.
-    Error,
-}
-
-impl fmt::Display for VmState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Created => "created",
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Stopping => "stopping",
-            Self::Stopped => "stopped",
-            Self::Error => "error",
-        })
-    }
-}
-
-/// How a VM reaches the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum NetworkMode {
-    /// No device.
-    None,
-    /// Outbound through a process of the user's.
-    User,
-}
-
-impl fmt::Display for NetworkMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::User => "user",
-        })
-    }
-}
+use crate::{NetworkMode, PortForward, Reboots, VmState};
 
 /// A VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,17 +69,14 @@ pub struct Vm {
     pub crashed_at: Option<Timestamp>,
 }
 
-/// Boots that a guest began by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Reboots {
-    /// How many there were.
-    pub times: u32,
-    /// When the last one began.
-    pub at: Timestamp,
-    /// Why: `in order` (the guest was asked to), `forced` (past its init), `kexec` (into another kernel in the same
-    /// machine), `panic: …` (likewise, since the kernel before it failed).
-    pub reason: String,
+impl model::Subject for Vm {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 /// Connections to the ports of a VM: published ones, and forwarded ones.

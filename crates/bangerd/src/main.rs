@@ -88,10 +88,7 @@ fn run(arguments: &Arguments, environment: &Environment) -> Result<(), DaemonErr
             vcpu: config.vm_defaults.vcpu.get(),
             memory_mib: config.vm_defaults.memory.mib(),
             disk_size: config.vm_defaults.disk_size.bytes(),
-            network: match config.vm_defaults.network {
-                config::Network::None => api::NetworkMode::None,
-                config::Network::User => api::NetworkMode::User,
-            },
+            network: config.vm_defaults.network,
         },
         idle_timeout: config.idle_timeout,
         uid: environment.uid(),

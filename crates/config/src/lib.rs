@@ -1,7 +1,7 @@
 //! Configuration file, paths and defaults of both modes.
 //!
 //! This crate reads the process's surroundings (variables, the configuration file, the host's size) and turns them
-//! into checked values. It knows nothing of VMs; what the CLI and the daemon both parse lives in [`values`].
+//! into checked values.
 
 mod address;
 mod certificates;
@@ -13,7 +13,6 @@ mod paths;
 mod prepare;
 mod registry_mirrors;
 mod settings;
-pub mod values;
 
 pub use certificates::{CertificateError, host_ca_certificates};
 pub use environment::Environment;
@@ -24,6 +23,5 @@ pub use paths::{Paths, PathsError};
 pub use registry_mirrors::{RegistryMirror, RegistryMirrors};
 pub use settings::{
     Compression, Config, Confinement, GuestSettings, HostShape, ImageSettings, LimitSettings, LogLevel,
-    Network, RecipeSettings, VmDefaults, VmmChoice,
+    RecipeSettings, VmDefaults, VmmChoice,
 };
-pub use values::{DiskSize, MemorySize, Size, ValueError, VcpuCount, VmName};

@@ -11,7 +11,8 @@ use crate::address;
 use crate::file_sync::FileSync;
 use crate::networks::NetworkSettings;
 use crate::registry_mirrors::RegistryMirrors;
-use crate::values::{DiskSize, MemorySize, Size, VcpuCount, parse_duration};
+use model::values::parse_duration;
+use model::{DiskSize, MemorySize, NetworkMode, Size, VcpuCount};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,17 +125,6 @@ pub enum Confinement {
     Unconfined,
 }
 
-/// `[vm_defaults] network`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Network {
-    /// No device.
-    None,
-    /// Outbound through a process of the user's.
-    #[default]
-    User,
-}
-
 /// `[image]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -192,7 +182,7 @@ pub struct VmDefaults {
     /// Size of the writable layer: 8 GiB.
     pub disk_size: DiskSize,
     /// Network mode.
-    pub network: Network,
+    pub network: NetworkMode,
 }
 
 /// `[guest]`.
@@ -239,7 +229,7 @@ impl HostShape {
             memory: MemorySize::from_mib((self.memory_mib / 8).clamp(512, 8192))
                 .expect("512 to 8192 is in range"),
             disk_size: DiskSize::from_bytes(8 << 30).expect("8 GiB is in range"),
-            network: Network::default(),
+            network: NetworkMode::default(),
         }
     }
 }
@@ -306,7 +296,7 @@ struct VmDefaultsTable {
     vcpu: Option<VcpuCount>,
     memory_mib: Option<MemorySize>,
     disk_size: Option<DiskSize>,
-    network: Option<Network>,
+    network: Option<NetworkMode>,
 }
 
 impl ConfigFile {

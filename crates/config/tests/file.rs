@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use config::{
     Compression, Config, ConfigError, Confinement, Environment, HostShape, IpNetwork, LimitSettings,
-    LogLevel, Network, VmmChoice,
+    LogLevel, VmmChoice,
 };
+use model::NetworkMode;
 use proptest::prelude::*;
 
 const HOST: HostShape = HostShape {
@@ -118,7 +119,7 @@ fn every_key_is_read() {
     assert_eq!(config.vm_defaults.vcpu.get(), 3);
     assert_eq!(config.vm_defaults.memory.mib(), 1000);
     assert_eq!(config.vm_defaults.disk_size.bytes(), 20 << 30);
-    assert_eq!(config.vm_defaults.network, Network::None);
+    assert_eq!(config.vm_defaults.network, NetworkMode::None);
     let allowed =
         ["192.168.7.0/24", "10.1.2.3/32", "fd12:3456:789a::/48"].map(|text| IpNetwork::parse(text).unwrap());
     assert_eq!(config.network.allow, allowed);
@@ -310,7 +311,7 @@ fn the_shape_of_a_vm_follows_the_host_within_limits() {
         let shape = HostShape { cpus, memory_mib }.vm_defaults();
         assert_eq!((shape.vcpu.get(), shape.memory.mib()), (vcpu, memory));
         assert_eq!(shape.disk_size.bytes(), 8 << 30);
-        assert_eq!(shape.network, Network::User);
+        assert_eq!(shape.network, NetworkMode::User);
     }
     let host = HostShape::of_host();
     assert!(host.cpus >= 1 && host.memory_mib > 64);

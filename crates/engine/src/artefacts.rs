@@ -20,8 +20,9 @@ use std::sync::Arc;
 
 use config::Paths;
 use jiff::Timestamp;
+use model::BootWay;
 use rootfs::probe::FileSystem;
-use store::{Boot, Store};
+use store::Store;
 use tokio_util::sync::CancellationToken;
 
 pub use catalog_sources::CatalogSources;
@@ -47,7 +48,7 @@ pub(crate) struct Image {
     /// What it says about running it, as JSON, if it says anything.
     pub(crate) config: Option<String>,
     /// How a VM boots it.
-    pub(crate) boot: Boot,
+    pub(crate) boot: BootWay,
     /// Digest of the archive that a VM's `/root` gets at its first start.
     pub(crate) work_seed: Option<String>,
 }
@@ -189,11 +190,11 @@ impl Artefacts {
             entries: made.entries,
             source: made.source.clone(),
             created_at: Timestamp::now(),
-            kind: store::ImageKind::Catalog,
+            kind: model::ImageKind::Catalog,
             reference: None,
             config: made.config.clone(),
             path: None,
-            boot: Boot::Overlay,
+            boot: BootWay::Overlay,
             work_seed: None,
         };
         let image = self.publish(staging, made.file_system, row).await?;
@@ -203,7 +204,11 @@ impl Artefacts {
     }
 
     /// What a kernel is started with, made if it is not here.
-    pub(crate) async fn ensure_initramfs(&self, kernel: &Kernel, boot: Boot) -> Result<PathBuf, EngineError> {
+    pub(crate) async fn ensure_initramfs(
+        &self,
+        kernel: &Kernel,
+        boot: BootWay,
+    ) -> Result<PathBuf, EngineError> {
         self.initramfs.ensure(kernel, boot).await
     }
 
@@ -217,7 +222,7 @@ impl Artefacts {
             digest: digest.to_owned(),
             rootfs,
             config: None,
-            boot: Boot::Overlay,
+            boot: BootWay::Overlay,
             work_seed: None,
         })
     }
@@ -248,7 +253,7 @@ impl Artefacts {
                 ..found
             }));
         }
-        if row.kind != store::ImageKind::Catalog {
+        if row.kind != model::ImageKind::Catalog {
             return Err(EngineError::ImageFileGone {
                 name: row.name,
                 reference: row.reference,

@@ -6,9 +6,9 @@ use std::io::Write;
 use catalog::bundle::{
     BundleError, BundleImage, Description, RootFs, RootFsKind, SCHEMA_VERSION, write_image,
 };
+use model::BootWay;
 use rootfs::probe::{FileSystem, probe};
 use serde_json::Value;
-use store::Boot;
 
 use crate::EngineError;
 use crate::error::one_line;
@@ -32,9 +32,9 @@ impl Images {
     pub async fn export(&self, reference: &str) -> Result<Export, EngineError> {
         let row = self.find(reference).await?;
         let left_out = match (row.boot, &row.work_seed) {
-            (Boot::Direct, _) => Some("it boots an initrd of its own, which a bundle does not hold"),
-            (Boot::Overlay, Some(_)) => Some("it has a work seed, which a bundle does not hold"),
-            (Boot::Overlay, None) => None,
+            (BootWay::Direct, _) => Some("it boots an initrd of its own, which a bundle does not hold"),
+            (BootWay::Overlay, Some(_)) => Some("it has a work seed, which a bundle does not hold"),
+            (BootWay::Overlay, None) => None,
         };
         if let Some(why) = left_out {
             return Err(EngineError::Invalid {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use guest::{Configure, GuestIpv6, GuestNetwork};
-use store::{Network, VmRow};
+use model::NetworkMode;
+use store::VmRow;
 
 use crate::EngineError;
 use crate::artefacts::container;
@@ -25,8 +26,8 @@ pub(crate) struct Identity {
 impl Identity {
     pub(crate) fn of(row: &VmRow, ca_certificates: Option<String>) -> Self {
         let network = match row.network {
-            Network::None => None,
-            Network::User => {
+            NetworkMode::None => None,
+            NetworkMode::User => {
                 let (plan, host) = (net::user_plan(), net::HostResolver::read());
                 Some(GuestNetwork {
                     address: plan.address,

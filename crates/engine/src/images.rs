@@ -6,9 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use api::{BootWay, ImageConfig, ImageKind, PullImage, RegisterImage, UploadFormat, UploadImage};
+use api::{ImageConfig, PullImage, RegisterImage, UploadFormat, UploadImage};
+use model::BootWay;
 use oci::{LayerCache, Protocol};
-use store::{Boot, ImageRow, VmRow};
+use store::{ImageRow, VmRow};
 use tokio::io::AsyncRead;
 
 use crate::EngineError;
@@ -145,11 +146,8 @@ impl Images {
     /// The name, the kernel or the path cannot be.
     pub async fn register(&self, name: &str, request: RegisterImage) -> Result<OperationHandle, EngineError> {
         let (name, kernel) = self.check_upload(name, request.kernel).await?;
-        let boot = match request.boot {
-            BootWay::Overlay => Boot::Overlay,
-            BootWay::Direct => Boot::Direct,
-        };
-        if boot == Boot::Direct {
+        let boot = request.boot;
+        if boot == BootWay::Direct {
             self.shared.artefacts.require_initrd(&kernel).await?;
         }
         let path = absolute("rootfs", &request.rootfs)?;
@@ -301,7 +299,7 @@ impl Images {
             value: text.chars().take(100).flat_map(char::escape_default).collect(),
             why,
         };
-        let name = config::VmName::parse(text).map_err(|error| invalid(error.to_string()))?;
+        let name = model::VmName::parse(text).map_err(|error| invalid(error.to_string()))?;
         if self.shared.artefacts.is_in_catalog(text) {
             return Err(invalid(
                 "the catalog has an image of that name; give yours another".to_owned(),
@@ -458,17 +456,8 @@ fn view(row: ImageRow, vms: &[VmRow]) -> api::Image {
     api::Image {
         vms: users(&row, vms),
         config: config_of(row.config.as_deref()).map(config_view),
-        kind: match row.kind {
-            store::ImageKind::Catalog => ImageKind::Catalog,
-            store::ImageKind::Oci => ImageKind::Oci,
-            store::ImageKind::Registered => ImageKind::Registered,
-            store::ImageKind::Promoted => ImageKind::Promoted,
-            store::ImageKind::Built => ImageKind::Built,
-        },
-        boot: match row.boot {
-            Boot::Overlay => BootWay::Overlay,
-            Boot::Direct => BootWay::Direct,
-        },
+        kind: row.kind,
+        boot: row.boot,
         work_seed: row.work_seed,
         id: row.digest,
         name: row.name,

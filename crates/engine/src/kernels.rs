@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use api::{CatalogKernel, ImportKernel, KernelKind, PullKernel};
-use config::VmName;
+use model::VmName;
 use rootfs::kernel::{KernelError, import_members};
 use serde_json::{Value, json};
 use store::{ImageRow, KernelRow, VmRow};

@@ -101,7 +101,7 @@ impl Operations {
             id: handle.id().to_owned(),
             kind: kind.to_owned(),
             vm,
-            state: store::OperationState::Running,
+            state: OperationState::Running,
             error: None,
             started_at: handle.inner.started_at,
             ended_at: None,
@@ -122,15 +122,15 @@ impl Operations {
     pub(crate) async fn end(&self, handle: &OperationHandle, outcome: Result<Option<api::Vm>, &EngineError>) {
         let (state, event) = match outcome {
             Ok(vm) => (
-                store::OperationState::Succeeded,
+                OperationState::Succeeded,
                 Event::Succeeded { vm: vm.map(Box::new) },
             ),
-            Err(EngineError::Cancelled) => (store::OperationState::Cancelled, Event::Cancelled),
+            Err(EngineError::Cancelled) => (OperationState::Cancelled, Event::Cancelled),
             Err(error) => {
                 tracing::warn!(operation = handle.id(), error = %one_line(error), "failed");
                 let mut told = error.to_api();
                 told.operation = Some(handle.id().to_owned());
-                (store::OperationState::Failed, Event::Failed { error: told })
+                (OperationState::Failed, Event::Failed { error: told })
             }
         };
         let error = match &event {
@@ -155,13 +155,7 @@ impl Operations {
     }
 
     /// Records an end; where the store fails, as soon as that works again.
-    async fn record_end(
-        &self,
-        id: &str,
-        state: store::OperationState,
-        error: Option<String>,
-        ended_at: Timestamp,
-    ) {
+    async fn record_end(&self, id: &str, state: OperationState, error: Option<String>, ended_at: Timestamp) {
         let rows = self.store.operations();
         let Err(failure) = rows.finish(id, state, error.clone(), ended_at).await else {
             return;

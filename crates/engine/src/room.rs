@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::Size;
+use model::Size;
 
 use crate::EngineError;
 use crate::operations::OperationHandle;

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use api::{Space, SpaceItem, SpaceKind};
 use config::Paths;
-use store::{ImageRow, KernelRow, VmRow, VmState};
+use model::VmState;
+use store::{ImageRow, KernelRow, VmRow};
 
 use crate::artefacts::{STAGING, digest_of};
 use crate::vms::Shared;

@@ -34,14 +34,14 @@ use std::time::Duration;
 
 use api::{CreateVm, Event};
 use config::Paths;
-use store::{Boot, Change, Store, StoreError, VmRow};
+use model::BootWay;
+use store::{Change, Store, StoreError, VmRow};
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use clock::watch as keep_clocks;
 pub(crate) use guard::watch as guard_disk;
 pub use logs::Follow;
 pub(crate) use reconcile::reconcile;
-pub(crate) use reference::nearest;
 pub(crate) use stale::watch as stop_unused;
 
 use crate::artefacts::{Artefacts, Image, container};
@@ -182,8 +182,8 @@ impl Shared {
             None => self.artefacts.ensure_kernel(&row.kernel, operation).await?,
         };
         let image = match row.boot {
-            Boot::Overlay => Some(self.image_of(&row, operation).await?),
-            Boot::Direct => None,
+            BootWay::Overlay => Some(self.image_of(&row, operation).await?),
+            BootWay::Direct => None,
         };
         Ok(start::Inputs {
             shared: Arc::clone(self),

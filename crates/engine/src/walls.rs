@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use store::Network;
+use model::NetworkMode;
 use vmm::{Backend, Confine};
 
 use crate::{Machines, Networks};
@@ -101,7 +101,7 @@ pub(crate) fn left_out(
     machines: &dyn Machines,
     networks: &Networks,
     backend: &dyn Backend,
-    network: Network,
+    network: NetworkMode,
 ) -> Vec<String> {
     let unconfined = match machines.confine() {
         Confine::Required => None,
@@ -113,7 +113,7 @@ pub(crate) fn left_out(
             )
         }),
     };
-    let is_builtin = network == Network::User && uses_builtin(networks, backend);
+    let is_builtin = network == NetworkMode::User && uses_builtin(networks, backend);
     let builtin = is_builtin.then(|| {
         format!(
             "passt was not found: the VM uses the VMM's own network, from which it reaches services on this host's \
@@ -262,14 +262,14 @@ mod tests {
             ..networks(insecure_builtin, passt)
         };
         for (networks, network, lines) in [
-            (networks(true, "/nowhere/passt"), Network::User, 1),
-            (networks(true, "/nowhere/passt"), Network::None, 0),
-            (networks(false, "/nowhere/passt"), Network::User, 0),
-            (networks(true, "/bin/true"), Network::User, 0),
-            (with_ipv6(true, "/nowhere/passt"), Network::User, 2),
-            (with_ipv6(true, "/nowhere/passt"), Network::None, 0),
-            (with_ipv6(false, "/nowhere/passt"), Network::User, 0),
-            (with_ipv6(true, "/bin/true"), Network::User, 0),
+            (networks(true, "/nowhere/passt"), NetworkMode::User, 1),
+            (networks(true, "/nowhere/passt"), NetworkMode::None, 0),
+            (networks(false, "/nowhere/passt"), NetworkMode::User, 0),
+            (networks(true, "/bin/true"), NetworkMode::User, 0),
+            (with_ipv6(true, "/nowhere/passt"), NetworkMode::User, 2),
+            (with_ipv6(true, "/nowhere/passt"), NetworkMode::None, 0),
+            (with_ipv6(false, "/nowhere/passt"), NetworkMode::User, 0),
+            (with_ipv6(true, "/bin/true"), NetworkMode::User, 0),
         ] {
             let said = left_out(&machines, &networks, &backend, network);
             assert_eq!(said.len(), lines, "{networks:?} {network:?}: {said:?}");

@@ -19,7 +19,7 @@ const BLOCK: u64 = 4096;
 /// Below this there is no room for a journal.
 const SMALLEST: u64 = 16 << 20;
 /// Half of what the host's own ext4 takes as one file.
-pub const LARGEST: u64 = 8 << 40;
+pub const LARGEST: u64 = model::DiskSize::LARGEST;
 /// How often its first size a layer can grow to with the descriptors kept free for it (beyond that the kernel changes
 /// to another layout, `meta_bg`). mke2fs's own 1024 would put 4 MiB of them into each copy.
 const GROWTH: u64 = 64;

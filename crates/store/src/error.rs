@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-use crate::VmState;
+use model::VmState;
 
 /// What can go wrong with the store.
 #[derive(Debug, thiserror::Error)]

@@ -1,82 +1,11 @@
 //! Table `images`: root file systems that are here, by name.
 
-use std::fmt;
-
 use jiff::Timestamp;
+use model::{BootWay, ImageKind};
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
-use crate::sql::{Word, millis, name_taken, signed, time, unsigned, word};
+use crate::sql::{millis, name_taken, signed, time, unsigned, word};
 use crate::{Store, StoreError};
-
-/// How an image came here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ImageKind {
-    /// By its name in the catalog; it can be made again.
-    Catalog,
-    /// From a registry, a layout or an archive of container images.
-    Oci,
-    /// Its root file system is a file of the user's, which stays where it is.
-    Registered,
-    /// It was registered, and is copied now.
-    Promoted,
-    /// By a recipe of the user's.
-    Built,
-}
-
-impl Word for ImageKind {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Catalog => "catalog",
-            Self::Oci => "oci",
-            Self::Registered => "registered",
-            Self::Promoted => "promoted",
-            Self::Built => "built",
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Self> {
-        [
-            Self::Catalog,
-            Self::Oci,
-            Self::Registered,
-            Self::Promoted,
-            Self::Built,
-        ]
-        .into_iter()
-        .find(|kind| kind.word() == word)
-    }
-}
-
-impl fmt::Display for ImageKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-/// How a machine comes to its root.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Boot {
-    /// The image stays read-only, with a disk of the VM's over it.
-    #[default]
-    Overlay,
-    /// The image's own initrd mounts a copy of the image.
-    Direct,
-}
-
-impl Word for Boot {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Overlay => "overlay",
-            Self::Direct => "direct",
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Self> {
-        [Self::Overlay, Self::Direct]
-            .into_iter()
-            .find(|boot| boot.word() == word)
-    }
-}
 
 /// An image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +33,7 @@ pub struct ImageRow {
     /// The user's file, of one that is registered.
     pub path: Option<String>,
     /// How a VM boots it.
-    pub boot: Boot,
+    pub boot: BootWay,
     /// Digest of the archive that a VM's `/root` gets at its first start.
     pub work_seed: Option<String>,
 }

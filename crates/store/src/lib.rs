@@ -18,9 +18,9 @@ mod vms;
 mod worker;
 
 pub use error::StoreError;
-pub use images::{Boot, ImageKind, ImageRow, Images};
+pub use images::{ImageRow, Images};
 pub use kernels::{KernelRow, Kernels};
-pub use operations::{OperationRow, OperationState, Operations};
+pub use operations::{OperationRow, Operations};
 pub use schema::{Compatibility, check};
-pub use vms::{Change, Network, Pending, PublishedPort, Reboots, Transition, VmRow, VmState, VmUpdate, Vms};
+pub use vms::{Change, Pending, PublishedPort, Transition, VmRow, VmUpdate, Vms};
 pub use worker::{Store, WriteFault};

@@ -1,43 +1,14 @@
 //! Table `operations`: what was asked for and how it ended. Bounded: the oldest ended ones go.
 
 use jiff::Timestamp;
+use model::OperationState;
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
-use crate::sql::{Word, millis, optional_time, signed, time, word};
+use crate::sql::{millis, optional_time, signed, time, word};
 use crate::{Store, StoreError};
 
 /// How many operations the table keeps, apart from those that run.
 const KEPT: u64 = 1000;
-
-/// Where an operation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OperationState {
-    /// Under way, or cut off by the daemon's end.
-    Running,
-    /// Done.
-    Succeeded,
-    /// Failed and undone.
-    Failed,
-    /// Cancelled and undone.
-    Cancelled,
-}
-
-impl Word for OperationState {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Self> {
-        [Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled]
-            .into_iter()
-            .find(|state| state.word() == word)
-    }
-}
 
 /// An operation.
 #[derive(Clone, Debug, PartialEq, Eq)]

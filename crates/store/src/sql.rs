@@ -118,3 +118,24 @@ pub fn json_list<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: &str) ->
 fn bad(kind: Type, error: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, kind, error.into())
 }
+
+macro_rules! words_of_model {
+    ($($type:ty),+) => {$(
+        impl Word for $type {
+            fn word(self) -> &'static str {
+                self.word()
+            }
+
+            fn from_word(word: &str) -> Option<Self> {
+                <$type>::from_word(word)
+            }
+        }
+    )+};
+}
+words_of_model!(
+    model::VmState,
+    model::NetworkMode,
+    model::BootWay,
+    model::ImageKind,
+    model::OperationState
+);

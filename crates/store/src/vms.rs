@@ -1,10 +1,10 @@
 //! Table `vms`: one row a VM.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use model::{BootWay, NetworkMode, Reboots, VmState};
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 use serde::{Deserialize, Serialize};
 
@@ -12,59 +12,7 @@ use crate::sql::{
     JobError, Word, json_list, json_list_of, json_map, json_of, millis, name_taken, optional_time,
     optional_word, signed, time, unsigned, word,
 };
-use crate::{Boot, Store, StoreError};
-
-/// State of a VM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum VmState {
-    /// Made, never started.
-    Created,
-    /// On its way to running.
-    Starting,
-    /// Up.
-    Running,
-    /// On its way to stopped.
-    Stopping,
-    /// Off.
-    Stopped,
-    /// Failed; the reason says why.
-    Error,
-}
-
-impl VmState {
-    /// Every state.
-    pub const ALL: [Self; 6] = [
-        Self::Created,
-        Self::Starting,
-        Self::Running,
-        Self::Stopping,
-        Self::Stopped,
-        Self::Error,
-    ];
-}
-
-impl Word for VmState {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Stopping => "stopping",
-            Self::Stopped => "stopped",
-            Self::Error => "error",
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.word() == word)
-    }
-}
-
-impl fmt::Display for VmState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
+use crate::{Store, StoreError};
 
 /// What is under way with a VM, for a later daemon to undo or to finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,30 +38,6 @@ impl Word for Pending {
     }
 }
 
-/// How a VM reaches the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Network {
-    /// Not at all.
-    None,
-    /// Outbound through a process of the user's.
-    User,
-}
-
-impl Word for Network {
-    fn word(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::User => "user",
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Self> {
-        [Self::None, Self::User]
-            .into_iter()
-            .find(|network| network.word() == word)
-    }
-}
-
 /// A port of the host that leads into a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedPort {
@@ -126,17 +50,6 @@ pub struct PublishedPort {
     pub host: u16,
     /// Port of the guest.
     pub guest: u16,
-}
-
-/// Boots of a guest that nobody asked the daemon for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reboots {
-    /// How many there were.
-    pub times: u32,
-    /// When the last one began.
-    pub at: Timestamp,
-    /// Why, in a few words.
-    pub reason: String,
 }
 
 /// A VM.
@@ -169,7 +82,7 @@ pub struct VmRow {
     /// Size of the writable layer in bytes.
     pub disk_size: u64,
     /// Network mode.
-    pub network: Network,
+    pub network: NetworkMode,
     /// Variables that every command starts with.
     pub env: BTreeMap<String, String>,
     /// Ports of the host that lead into it.
@@ -191,13 +104,23 @@ pub struct VmRow {
     /// When it was last started.
     pub started_at: Option<Timestamp>,
     /// How it boots.
-    pub boot: Boot,
+    pub boot: BootWay,
     /// Digest of the archive that its `/root` gets at its first start; none once it has it.
     pub work_seed: Option<String>,
     /// Boots of its guest's own since it was started.
     pub reboots: Option<Reboots>,
     /// When it crashed, if it is off since then.
     pub crashed_at: Option<Timestamp>,
+}
+
+impl model::Subject for VmRow {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 /// What becomes of a column that may be empty.
@@ -270,7 +193,7 @@ pub struct VmUpdate {
     /// Whether it goes when its client goes.
     pub ephemeral: Option<bool>,
     /// How it boots.
-    pub boot: Option<Boot>,
+    pub boot: Option<BootWay>,
     /// Digest of the archive that its `/root` gets at its next start.
     pub work_seed: Change<String>,
     /// What is under way with it.
@@ -536,7 +459,7 @@ fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusq
         ":boot_id": boot_id,
         ":process_changes": process_changes,
         ":process": process,
-        ":boot": update.boot.map(Word::word),
+        ":boot": update.boot.map(BootWay::word),
         ":seed_changes": seed_changes,
         ":work_seed": work_seed,
         ":pending_changes": pending_changes,

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::{Fresh, vm};
+use model::VmState;
 use rusqlite::Connection;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-use store::{Compatibility, Pending, Store, StoreError, VmState, check};
+use store::{Compatibility, Pending, Store, StoreError, check};
 
 /// Every file of a folder with its bytes.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {

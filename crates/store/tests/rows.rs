@@ -3,11 +3,9 @@
 mod common;
 
 use common::{Fresh, at, operation, vm};
+use model::{BootWay, ImageKind, NetworkMode, OperationState, Reboots, VmState};
 use proptest::prelude::*;
-use store::{
-    Boot, Change, ImageKind, ImageRow, KernelRow, Network, OperationState, Pending, Reboots, Store,
-    StoreError, Transition, VmState, VmUpdate,
-};
+use store::{Change, ImageRow, KernelRow, Pending, Store, StoreError, Transition, VmUpdate};
 
 #[tokio::test]
 async fn a_vm_comes_back_as_it_was_written() {
@@ -138,7 +136,7 @@ async fn boots_of_the_guests_own_are_counted_until_it_is_started_and_a_crash_is_
     let vms = fresh.store.vms();
     vms.insert(vm("1", "a")).await.unwrap();
     let to = async |change: Transition| {
-        vms.transition("1", &VmState::ALL, VmState::Running, change)
+        vms.transition("1", VmState::ALL, VmState::Running, change)
             .await
             .unwrap()
     };
@@ -194,7 +192,7 @@ async fn a_transition_from_another_state_changes_nothing_and_tells_the_state() {
         .unwrap_err();
     assert!(matches!(error, StoreError::NotInState { .. }));
     let error = vms
-        .transition("9", &VmState::ALL, VmState::Stopped, Transition::default())
+        .transition("9", VmState::ALL, VmState::Stopped, Transition::default())
         .await
         .unwrap_err();
     assert!(
@@ -227,7 +225,7 @@ async fn an_update_never_touches_the_state() {
         image_digest: Some("sha256:aa".to_owned()),
         image_config: Some("{}".to_owned()),
         kernel_version: Some("6.1".to_owned()),
-        boot: Some(Boot::Direct),
+        boot: Some(BootWay::Direct),
         work_seed: Change::Set("aa".to_owned()),
         ..VmUpdate::default()
     };
@@ -236,7 +234,7 @@ async fn an_update_never_touches_the_state() {
     expected.image_digest = "sha256:aa".to_owned();
     expected.image_config = Some("{}".to_owned());
     expected.kernel_version = "6.1".to_owned();
-    expected.boot = Boot::Direct;
+    expected.boot = BootWay::Direct;
     expected.work_seed = Some("aa".to_owned());
     assert_eq!(row, expected);
     let update = VmUpdate {
@@ -357,7 +355,7 @@ async fn images_and_kernels_come_back_and_replace_nothing() {
         reference: None,
         config: None,
         path: None,
-        boot: Boot::Overlay,
+        boot: BootWay::Overlay,
         work_seed: None,
     };
     let images = fresh.store.images();
@@ -412,7 +410,7 @@ async fn an_image_is_found_by_its_reference_and_replaced_by_a_newer_one() {
         reference: Some("registry.test/web:1".to_owned()),
         config: Some(r#"{"user":"www"}"#.to_owned()),
         path: None,
-        boot: Boot::Overlay,
+        boot: BootWay::Overlay,
         work_seed: None,
     };
     let images = fresh.store.images();
@@ -489,7 +487,7 @@ proptest! {
             let store = Store::open(folder.path().join("banger.db")).await.unwrap();
             let mut row = vm("1", &name);
             (row.reason, row.env, row.memory_mib, row.created_at) = (reason, env, memory_mib, at(created));
-            row.network = Network::None;
+            row.network = NetworkMode::None;
             store.vms().insert(row.clone()).await.unwrap();
             assert_eq!(store.vms().list().await.unwrap(), [row]);
         });

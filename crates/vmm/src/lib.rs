@@ -35,7 +35,6 @@ pub use choose::{Binaries, Wanted, choose, choose_again, find, installed_firecra
 pub use confine::Confine;
 pub use end::{End, How};
 pub use firecracker::{Firecracker, concern, takes_discards};
-pub use limits::LARGEST_DISK;
 pub use logs::{Follower, LogKind, console_end, console_log, keep_logs_if_asked, metrics_log, vmm_log};
 pub use qemu::Qemu;
 pub use spec::{

@@ -15,13 +15,11 @@
 //! Address space is what a process has mapped, not what it uses: these are bounds on what has been broken into, with much
 //! room for what has not. Memory itself is bounded by [control groups](crate::groups), where there are any.
 
+use model::DiskSize;
 use process::{Kind, Launch, Limits, SystemCalls};
 
 use crate::MachineSpec;
 use crate::qemu::Acceleration;
-
-/// The largest disk that a machine may have, in bytes. Half of what ext4, under the disk's file, takes as one.
-pub const LARGEST_DISK: u64 = 8 << 40;
 
 const MIB: u64 = 1 << 20;
 /// What QEMU makes of the guest's code, in emulation, at most, in MiB (`tb-size` of `-accel tcg`): its own default, on a
@@ -104,7 +102,7 @@ fn limits(spec: &MachineSpec, own: u64, threads: u32, counted: Counted) -> Limit
     let threads = u64::from(spec.vcpu) + u64::from(threads);
     Limits {
         address_space: Some(spec.memory_mib.saturating_mul(MIB).saturating_add(own)),
-        file_size: Some(LARGEST_DISK),
+        file_size: Some(DiskSize::LARGEST),
         open_files: Some(OPEN_FILES),
         processes: Some(threads).filter(|_| counted == Counted::Apart),
         ..Limits::default()

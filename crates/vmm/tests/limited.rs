@@ -85,7 +85,7 @@ async fn break_out() {
     assert_eq!(told(&text, "1 GiB"), "0");
     assert_eq!(told(&text, "16 GiB"), libc::ENOMEM.to_string());
     assert_eq!(told(&text, "a disk of 1048576"), "[0]");
-    let too_long = format!("a disk of {}", vmm::LARGEST_DISK + (1 << 40));
+    let too_long = format!("a disk of {}", model::DiskSize::LARGEST + (1 << 40));
     assert_eq!(told(&text, &too_long), format!("[{}]", libc::EFBIG));
     let threads: usize = told(&text, "300 threads").parse().unwrap();
     assert!((64..=97).contains(&threads), "{threads}");
@@ -166,7 +166,7 @@ async fn a_real_qemu_runs_under_its_limits_with_room_to_spare() {
         .parse()
         .unwrap();
     assert!(used << 10 < most - (1 << 30), "{used} KiB of {most}");
-    assert_eq!(limit(pid, "Max file size"), vmm::LARGEST_DISK.to_string());
+    assert_eq!(limit(pid, "Max file size"), model::DiskSize::LARGEST.to_string());
     assert_eq!(limit(pid, "Max processes"), "100");
     assert_eq!(limit(pid, "Max core file size"), "1");
     let filters: usize = status(pid, "Seccomp_filters").parse().unwrap();

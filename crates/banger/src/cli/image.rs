@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use config::VmName;
+use model::VmName;
 
 use super::{JsonArgs, ListingArgs, ProgressArgs};
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use config::VmName;
+use model::VmName;
 
 /// `banger internal`.
 #[derive(Debug, Args)]

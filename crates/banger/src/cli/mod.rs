@@ -40,9 +40,7 @@ pub use verbs::{
     BootArgs, DeleteArgs, KillArgs, LogsArgs, NewShape, PingArgs, ProgressArgs, PruneArgs, SetArgs,
     ShellArgs, StartArgs, StatsArgs, StopArgs, Wait, WaitArgs,
 };
-pub use vm::{
-    CreateArgs, ExecArgs, ListArgs, NetworkArg, ReferencesArgs, RunArgs, Shape, ShowArgs, VmCommand,
-};
+pub use vm::{CreateArgs, ExecArgs, ListArgs, ReferencesArgs, RunArgs, Shape, ShowArgs, VmCommand};
 
 pub use workspace::{
     ApplyArgs, ChoiceArgs, DiffArgs, ExportWorkspaceArgs, GUEST_PATH, ModeArg, PrepareArgs,

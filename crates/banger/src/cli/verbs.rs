@@ -2,7 +2,7 @@
 
 use api::KillSignal;
 use clap::{Args, ValueEnum};
-use config::{DiskSize, MemorySize, VcpuCount};
+use model::{DiskSize, MemorySize, VcpuCount};
 
 use super::vm::{ReferenceArgs, ReferencesArgs};
 

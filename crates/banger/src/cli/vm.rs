@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 
 use api::PortForward;
-use clap::{Args, Subcommand, ValueEnum};
-use config::{DiskSize, MemorySize, VcpuCount, VmName};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use model::{DiskSize, MemorySize, NetworkMode, VcpuCount, VmName};
 
 use super::forward::parse;
 use super::workspace::{ChoiceArgs, WorkspaceGroup};
@@ -303,8 +304,8 @@ pub struct Shape {
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = DiskSize::parse)]
     pub disk_size: Option<DiskSize>,
     /// Network: none, or user for outbound connections.
-    #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true)]
-    pub network: Option<NetworkArg>,
+    #[arg(long, value_name = "MODE", value_parser = network_modes(), hide_possible_values = true)]
+    pub network: Option<NetworkMode>,
     /// Make a port of the VM reachable on this host while it runs, from this host alone.
     ///
     /// 8080:80 makes http://localhost:8080 the VM's port 80. Also 80 for both sides, 0:80 for any free port,
@@ -315,13 +316,10 @@ pub struct Shape {
     pub environment: EnvironmentArgs,
 }
 
-/// `--network`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum NetworkArg {
-    /// No device.
-    None,
-    /// Outbound.
-    User,
+/// The modes that `--network` takes, by their words.
+fn network_modes() -> impl TypedValueParser<Value = NetworkMode> {
+    let words = NetworkMode::ALL.iter().map(|mode| mode.word());
+    PossibleValuesParser::new(words).map(|word| NetworkMode::from_word(&word).unwrap_or_default())
 }
 
 /// `banger vm run`.

@@ -7,12 +7,12 @@ const GIB: f64 = (1u64 << 30) as f64;
 
 /// `2 GiB`, `1536 MiB`.
 pub fn memory(mib: u64) -> String {
-    config::Size::from_bytes(mib.saturating_mul(1 << 20)).to_string()
+    model::Size::from_bytes(mib.saturating_mul(1 << 20)).to_string()
 }
 
 /// What is used of a disk, in the unit of its size: `0.1 of 8 GiB`.
 pub fn disk(used: u64, size: u64) -> String {
-    let size = config::Size::from_bytes(size).to_string();
+    let size = model::Size::from_bytes(size).to_string();
     let used = used as f64;
     match size.rsplit_once(' ') {
         Some((_, "TiB")) => format!("{:.1} of {size}", used / GIB / 1024.0),

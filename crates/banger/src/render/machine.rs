@@ -8,7 +8,7 @@ use super::{disk, memory, one_line, state};
 
 /// What was asked for, as it was resolved: `quick-otter · debian-minimal · 2 vcpu · 2 GiB · …`.
 pub fn spec_line(vm: &Vm) -> String {
-    let disk = config::Size::from_bytes(vm.disk_size);
+    let disk = model::Size::from_bytes(vm.disk_size);
     let mut line = format!(
         "{} · {} · {} vcpu · {} · {disk} disk · {}",
         vm.name,

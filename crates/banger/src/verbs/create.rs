@@ -1,13 +1,13 @@
 //! `banger vm create`.
 
+use api::CreateVm;
 use api::client::Action;
-use api::{CreateVm, NetworkMode};
 
 use super::boot;
 use super::file_sync::Synced;
 use super::operation::{self, follow};
 use super::registry;
-use crate::cli::{CreateArgs, NetworkArg, Shape};
+use crate::cli::{CreateArgs, Shape};
 use crate::daemon::Place;
 use crate::failure::Failure;
 use crate::render::{self, Progress};
@@ -74,10 +74,7 @@ pub fn request(shape: &Shape) -> Result<CreateVm, Failure> {
         vcpu: shape.vcpu.map(|count| count.get()),
         memory_mib: shape.memory.map(|size| size.mib()),
         disk_size: shape.disk_size.map(|size| size.bytes()),
-        network: shape.network.map(|mode| match mode {
-            NetworkArg::None => NetworkMode::None,
-            NetworkArg::User => NetworkMode::User,
-        }),
+        network: shape.network,
         publish: shape.publish.clone(),
         env: shape.environment.resolve(|name| std::env::var_os(name))?,
         ..CreateVm::default()

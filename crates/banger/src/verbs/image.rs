@@ -141,7 +141,7 @@ fn file_name(name: Option<String>, path: &std::path::Path) -> Result<String, Fai
     }
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = file.split('.').next().unwrap_or_default();
-    config::VmName::parse(stem)
+    model::VmName::parse(stem)
         .map(|name| name.to_string())
         .map_err(|error| {
             Failure::usage(format!("`{}` gives the image no name: {error}", path.display()))

@@ -6,9 +6,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use api::{CreateVm, HostAddress, NetworkMode, PortForward};
-use config::{ConfigError, DiskSize, MemorySize, Network, VcpuCount, parse_toml};
+use api::{CreateVm, HostAddress, PortForward};
+use config::{ConfigError, parse_toml};
 use guest::WindowSize;
+use model::{DiskSize, MemorySize, NetworkMode, VcpuCount};
 use oci::RegistryReference;
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -39,7 +40,7 @@ pub struct Wishes {
     #[serde(default, deserialize_with = "memory")]
     memory: Option<MemorySize>,
     disk_size: Option<DiskSize>,
-    network: Option<Network>,
+    network: Option<NetworkMode>,
     /// On 127.0.0.1 alone.
     #[serde(default, deserialize_with = "ports")]
     publish: Vec<PortForward>,
@@ -69,11 +70,7 @@ impl Wishes {
         lines.extend(self.vcpu.map(|count| ("  vcpu", count.to_string())));
         lines.extend(self.memory.map(|size| ("  memory", render::memory(size.mib()))));
         lines.extend(self.disk_size.map(|size| ("  disk_size", size.to_string())));
-        let network = |network| match network {
-            Network::None => "none",
-            Network::User => "user",
-        };
-        lines.extend(self.network.map(|mode| ("  network", network(mode).to_owned())));
+        lines.extend(self.network.map(|mode| ("  network", mode.to_string())));
         lines.extend(self.publish.iter().map(|port| ("  publish", port.to_string())));
         lines.extend(self.setup.iter().map(|command| ("  setup", readable(command))));
         render::pairs(lines)
@@ -117,10 +114,7 @@ impl Wishes {
         request.vcpu = request.vcpu.or(self.vcpu.map(VcpuCount::get));
         or(&mut request.memory_mib, self.memory.map(MemorySize::mib));
         or(&mut request.disk_size, self.disk_size.map(DiskSize::bytes));
-        request.network = request.network.or(self.network.map(|mode| match mode {
-            Network::None => NetworkMode::None,
-            Network::User => NetworkMode::User,
-        }));
+        request.network = request.network.or(self.network);
         if request.publish.is_empty() {
             request.publish.clone_from(&self.publish);
         }

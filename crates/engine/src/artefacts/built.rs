@@ -3,7 +3,8 @@
 use api::BuildImage;
 use catalog::{Catalog, Recipe};
 use jiff::Timestamp;
-use store::{Boot, ImageKind, ImageRow};
+use model::{BootWay, ImageKind};
+use store::ImageRow;
 
 use super::container::megabytes;
 use super::{Artefacts, STAGING, SourceError};
@@ -90,7 +91,7 @@ impl Artefacts {
             reference: None,
             config: None,
             path: None,
-            boot: Boot::Overlay,
+            boot: BootWay::Overlay,
             work_seed: None,
         };
         self.publish(staging, made.file_system, row).await?;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
+use model::{BootWay, ImageKind};
 use rootfs::erofs::Compression;
 use rootfs::probe::FileSystem;
 use serde_json::json;
-use store::{Boot, ImageKind, ImageRow};
+use store::ImageRow;
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +43,7 @@ pub(crate) struct Wanted {
     /// The kernel that boots it.
     pub(crate) kernel: String,
     /// How that does.
-    pub(crate) boot: Boot,
+    pub(crate) boot: BootWay,
     /// How it is had, where neither the store nor the catalog has it.
     pub(crate) import: Option<Import>,
 }
@@ -73,7 +74,7 @@ impl Artefacts {
             return Ok(Wanted {
                 kernel: self.kernel_of(text).await?,
                 name: text.to_owned(),
-                boot: Boot::Overlay,
+                boot: BootWay::Overlay,
                 import: None,
             });
         }
@@ -86,7 +87,7 @@ impl Artefacts {
         Ok(Wanted {
             name: name.clone(),
             kernel: kernel.clone(),
-            boot: Boot::Overlay,
+            boot: BootWay::Overlay,
             import: Some(Import {
                 name,
                 kernel,
@@ -119,7 +120,7 @@ impl Artefacts {
         let short = name_of(reference)?;
         let tagged = reference.tag().map(|tag| format!("{short}-{}", plain(tag)));
         for name in [Some(short.clone()), tagged].into_iter().flatten() {
-            let sound = config::VmName::parse(&name).is_ok();
+            let sound = model::VmName::parse(&name).is_ok();
             if sound && !self.is_in_catalog(&name) && self.store.images().get(&name).await?.is_none() {
                 return Ok(name);
             }
@@ -192,9 +193,9 @@ impl Artefacts {
     ///
     /// # Errors
     /// [`EngineError::KernelNotFound`], or it cannot boot such an image.
-    pub(crate) async fn kernel_that_boots(&self, name: String, boot: Boot) -> Result<String, EngineError> {
+    pub(crate) async fn kernel_that_boots(&self, name: String, boot: BootWay) -> Result<String, EngineError> {
         let name = self.require_kernel(name).await?;
-        if boot == Boot::Direct {
+        if boot == BootWay::Direct {
             self.require_initrd(&name).await?;
         }
         Ok(name)
@@ -283,7 +284,7 @@ impl Artefacts {
             reference,
             config: Some(config),
             path: None,
-            boot: Boot::Overlay,
+            boot: BootWay::Overlay,
             work_seed: None,
         };
         let image = self.publish(staging, made.file_system, row).await?;
@@ -437,7 +438,7 @@ pub(crate) fn parse(text: &str) -> Result<oci::RegistryReference, EngineError> {
 pub(crate) fn name_of(reference: &oci::RegistryReference) -> Result<String, EngineError> {
     let last = reference.repository().rsplit('/').next().unwrap_or_default();
     let name = plain(last);
-    match config::VmName::parse(&name) {
+    match model::VmName::parse(&name) {
         Ok(name) => Ok(name.to_string()),
         Err(error) => Err(EngineError::Invalid {
             what: "name",

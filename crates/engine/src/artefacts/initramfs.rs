@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use model::BootWay;
 use sha2::{Digest, Sha256};
-use store::Boot;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::Kernel;
@@ -28,11 +28,11 @@ impl Initramfs {
         }
     }
 
-    pub(crate) async fn ensure(&self, kernel: &Kernel, boot: Boot) -> Result<PathBuf, EngineError> {
+    pub(crate) async fn ensure(&self, kernel: &Kernel, boot: BootWay) -> Result<PathBuf, EngineError> {
         let agent = self.agent_digest().await?;
         let (before, ending) = match boot {
-            Boot::Overlay => (None, "cpio"),
-            Boot::Direct => {
+            BootWay::Overlay => (None, "cpio"),
+            BootWay::Direct => {
                 let initrd = kernel.initrd().ok_or_else(|| EngineError::Invalid {
                     what: "kernel",
                     value: kernel.name.clone(),

@@ -9,11 +9,12 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use model::{BootWay, ImageKind};
 use rootfs::probe::{FileSystem, ProbeError, probe};
 use rootfs::qcow2::{self, Qcow2Error};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use store::{Boot, ImageKind, ImageRow};
+use store::ImageRow;
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
@@ -177,7 +178,7 @@ impl Looked {
     fn at(
         path: &Path,
         images: &Path,
-        boot: Boot,
+        boot: BootWay,
         stage: &Stage,
         cancel: &CancellationToken,
     ) -> Result<Self, FileError> {
@@ -188,7 +189,7 @@ impl Looked {
         };
         let disk = unpacked.as_ref().map_or(&file, NamedTempFile::as_file);
         let file_system = probe(disk)?;
-        if boot == Boot::Direct && file_system != FileSystem::Ext4 {
+        if boot == BootWay::Direct && file_system != FileSystem::Ext4 {
             return Err(FileError::ReadOnly);
         }
         let about = match &unpacked {
@@ -245,7 +246,7 @@ impl Artefacts {
         name: &str,
         path: PathBuf,
         kernel: String,
-        boot: Boot,
+        boot: BootWay,
         seed: Option<PathBuf>,
         operation: &OperationHandle,
     ) -> Result<(), EngineError> {

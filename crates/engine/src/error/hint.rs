@@ -1,8 +1,8 @@
 //! What a user can do about a failure.
 
 use super::{EngineError, host_resource, is_refused};
-use crate::vms::nearest;
 use crate::walls::{Wall, allow_user_namespaces};
+use model::nearest;
 
 impl EngineError {
     pub(super) fn hint(&self) -> Option<String> {

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use store::{Change, Pending, VmRow, VmState, VmUpdate};
+use model::VmState;
+use store::{Change, Pending, VmRow, VmUpdate};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use vmm::Machine;
@@ -283,7 +284,7 @@ impl Actor {
                 VmState::Stopped | VmState::Created => Ok(()),
                 state => Err(EngineError::WrongState {
                     name: row.name,
-                    state: view::state(state),
+                    state,
                     verb: "stop",
                 }),
             };
@@ -377,7 +378,7 @@ impl Actor {
     async fn delete(&mut self, idle: bool) -> Result<(), EngineError> {
         if idle && self.running.is_some() {
             let row = self.row().await?;
-            let state = view::state(row.state);
+            let state = row.state;
             return Err(EngineError::WrongState {
                 name: row.name,
                 state,

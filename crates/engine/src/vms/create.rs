@@ -6,7 +6,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use store::{Boot, Change, VmRow, VmUpdate};
+use model::BootWay;
+use store::{Change, VmRow, VmUpdate};
 
 use super::{Shared, layer_path, recorded, start};
 use crate::EngineError;
@@ -47,7 +48,7 @@ pub(crate) async fn make(
         let row = shared.store.vms().update(id, update).await?;
         let (folder, layers, size) = (shared.paths.vm(id), shared.paths.layers(), row.disk_size);
         let (boot, digest) = (row.boot, row.image_digest);
-        if boot == Boot::Direct {
+        if boot == BootWay::Direct {
             // All of it is copied, on a file system that cannot share blocks.
             let about = fs::metadata(&image.rootfs).map_err(EngineError::file("read", &image.rootfs))?;
             shared.reserve.check(about.blocks() * 512)?;
@@ -57,8 +58,8 @@ pub(crate) async fn make(
         // leaves is removed with the folder.
         tokio::task::spawn_blocking(move || {
             let from = match boot {
-                Boot::Overlay => rootfs::layer::make_template(&layers, size)?,
-                Boot::Direct => image.rootfs,
+                BootWay::Overlay => rootfs::layer::make_template(&layers, size)?,
+                BootWay::Direct => image.rootfs,
             };
             rootfs::layer::copy(&from, &layer_path(&folder), size)
         })
@@ -68,7 +69,7 @@ pub(crate) async fn make(
             name: row.name.clone(),
             source,
         })?;
-        if boot == Boot::Direct {
+        if boot == BootWay::Direct {
             // A file of the user's could have changed while it was copied.
             shared.artefacts.find_digest(&digest).await?;
         }
@@ -156,8 +157,8 @@ fn empty(folder: &Path) -> io::Result<()> {
 }
 
 /// What a disk has to become that begins as a copy, to have room for it.
-fn disk_size(row: &VmRow, boot: Boot, rootfs: &Path) -> Result<Option<u64>, EngineError> {
-    if boot == Boot::Overlay {
+fn disk_size(row: &VmRow, boot: BootWay, rootfs: &Path) -> Result<Option<u64>, EngineError> {
+    if boot == BootWay::Overlay {
         return Ok(None);
     }
     let about = fs::metadata(rootfs).map_err(EngineError::file("read", rootfs))?;

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use store::{Change, OperationRow, OperationState, VmRow, VmState};
+use model::{OperationState, VmState};
+use store::{Change, OperationRow, VmRow};
 use vmm::{End, Machine};
 
 use super::actor::{Command, Due};

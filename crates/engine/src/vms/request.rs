@@ -1,20 +1,13 @@
 //! A request for a new VM: checked, filled up with defaults, made into a row.
 
 use api::CreateVm;
-use config::VmName;
 use jiff::Timestamp;
-use store::{Boot, Network, Pending, VmRow, VmState};
+use model::{BootWay, DiskSize, MemorySize, VcpuCount, VmName, VmState};
+use store::{Pending, VmRow};
 
 use super::publish;
 use crate::{Defaults, EngineError};
 
-const MAX_VCPU: u32 = 64;
-const MIN_MEMORY_MIB: u64 = 128;
-const MAX_MEMORY_MIB: u64 = 1 << 20;
-const MIN_DISK: u64 = 256 << 20;
-const MAX_DISK: u64 = config::DiskSize::LARGEST;
-/// What is configured, made and allowed to a VMM is the same.
-const _: () = assert!(rootfs::layer::LARGEST == MAX_DISK && vmm::LARGEST_DISK == MAX_DISK);
 /// Most ports that a VM is published on: each is a descriptor of the daemon's.
 const MAX_PORTS: usize = 64;
 /// What all variables together may take, names and values.
@@ -48,10 +41,7 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
         vcpu,
         memory_mib,
         disk_size: whole_mib(disk_size),
-        network: match request.network.unwrap_or(defaults.network) {
-            api::NetworkMode::None => Network::None,
-            api::NetworkMode::User => Network::User,
-        },
+        network: request.network.unwrap_or(defaults.network),
         publish: publish::to_row(&request.publish),
         env: request.env,
         ephemeral: request.ephemeral,
@@ -62,7 +52,7 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
         process: None,
         created_at: Timestamp::now(),
         started_at: None,
-        boot: Boot::Overlay,
+        boot: BootWay::Overlay,
         work_seed: None,
         reboots: None,
         crashed_at: None,
@@ -70,15 +60,17 @@ pub(crate) fn to_row(request: CreateVm, kernel: String, defaults: &Defaults) -> 
 }
 
 pub(crate) fn check_vcpu(vcpu: u32) -> Result<(), EngineError> {
-    within("vcpu", vcpu.into(), 1, MAX_VCPU.into(), "")
+    within("vcpu", vcpu.into(), 1, VcpuCount::MOST.into(), "")
 }
 
 pub(crate) fn check_memory(mib: u64) -> Result<(), EngineError> {
-    within("memory", mib, MIN_MEMORY_MIB, MAX_MEMORY_MIB, " MiB")
+    let (least, most) = (MemorySize::SMALLEST_MIB, MemorySize::LARGEST_MIB);
+    within("memory", mib, least, most, " MiB")
 }
 
 pub(crate) fn check_disk(size: u64) -> Result<(), EngineError> {
-    within("disk size", size >> 20, MIN_DISK >> 20, MAX_DISK >> 20, " MiB")
+    let (least, most) = (DiskSize::SMALLEST >> 20, DiskSize::LARGEST >> 20);
+    within("disk size", size >> 20, least, most, " MiB")
 }
 
 /// A file system has no use for less.

@@ -4,14 +4,14 @@ use std::fs::File;
 use std::time::Duration;
 
 use api::SetVm;
-use config::Size;
+use model::Size;
 use store::{VmRow, VmUpdate};
 use vmm::Machine;
 
 use super::actor::Command;
 use super::hurry::Hurry;
 use super::link::Link;
-use super::{Shared, Vms, layer_path, request, start, view};
+use super::{Shared, Vms, layer_path, request, start};
 use crate::EngineError;
 use crate::error::one_line;
 use crate::operations::OperationHandle;
@@ -55,7 +55,7 @@ pub(crate) async fn set(
         || change.memory_mib.is_some_and(|mib| mib != row.memory_mib);
     if shape && running.is_some() {
         return Err(EngineError::WrongState {
-            state: view::state(row.state),
+            state: row.state,
             name: row.name,
             verb: "change the vcpus or the memory of",
         });

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use store::{Boot, Change, Network, VmRow, VmUpdate};
+use model::{BootWay, NetworkMode};
+use store::{Change, VmRow, VmUpdate};
 use tokio_util::sync::CancellationToken;
 use vmm::{Backend, Drive, End, Machine, MachineSpec, NetworkDevice, RateLimit};
 
@@ -23,10 +24,10 @@ use crate::plan::{self, Step};
 use crate::{EngineError, Machines, Networks, console, walls};
 
 /// Which of a machine's drives is the one that it writes to.
-pub(crate) fn writable_drive(boot: Boot) -> usize {
+pub(crate) fn writable_drive(boot: BootWay) -> usize {
     match boot {
-        Boot::Overlay => 1,
-        Boot::Direct => 0,
+        BootWay::Overlay => 1,
+        BootWay::Direct => 0,
     }
 }
 
@@ -74,7 +75,7 @@ pub(crate) async fn start(
     for line in &inputs.left_out {
         operation.warn(line.as_str());
     }
-    if inputs.row.network != Network::None
+    if inputs.row.network != NetworkMode::None
         && let Some(line) = net::HostResolver::read().warning()
     {
         operation.warn(line);
@@ -111,7 +112,7 @@ pub(crate) async fn start(
 /// What this host has of IPv6 for the guest; it is said where that is asked for and there is none.
 async fn ipv6_of(inputs: &Inputs, operation: &OperationHandle) -> Option<net::HostIpv6> {
     let networks = &inputs.networks;
-    let is_asked_for = inputs.row.network == Network::User && networks.ipv6;
+    let is_asked_for = inputs.row.network == NetworkMode::User && networks.ipv6;
     if !is_asked_for || net::find_passt(networks.passt.as_deref()).is_none() {
         return None;
     }
@@ -186,7 +187,7 @@ impl Step<Start> for ConnectNetwork {
 
     fn run<'a>(&'a self, start: &'a mut Start) -> BoxFuture<'a, Result<(), EngineError>> {
         Box::pin(async move {
-            if start.inputs.row.network == Network::None {
+            if start.inputs.row.network == NetworkMode::None {
                 return Ok(());
             }
             let mac = net::mac_for(&start.inputs.row.id);

@@ -8,7 +8,8 @@
 //! ```
 
 use jiff::Timestamp;
-use store::{Change, Transition, VmRow, VmState};
+use model::VmState;
+use store::{Change, Transition, VmRow};
 
 use super::{Shared, view};
 use crate::EngineError;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::{Booted, HostUse, VmStats};
 use jiff::Timestamp;
 
-use super::{Vms, layer_path, view};
+use super::{Vms, layer_path};
 use crate::EngineError;
 
 /// How long a guest's own figures are waited for.
@@ -45,7 +45,7 @@ impl Vms {
             host: pid.and_then(host_use),
             guest,
             sampled_at: Timestamp::now(),
-            state: view::state(row.state),
+            state: row.state,
             id: row.id,
             name: row.name,
             vcpu: row.vcpu,

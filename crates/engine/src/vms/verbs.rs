@@ -8,7 +8,7 @@ use guest::Agent;
 use store::VmRow;
 
 use super::actor::Command;
-use super::{Vms, cancel_start, view};
+use super::{Vms, cancel_start};
 use crate::EngineError;
 use crate::operations::OperationHandle;
 
@@ -50,7 +50,7 @@ impl Vms {
         const VERB: &str = "prune";
         let (row, task) = self.task(reference).await?;
         if task.live.borrow().pid.is_some() {
-            let state = view::state(row.state);
+            let state = row.state;
             return Err(EngineError::WrongState {
                 name: row.name,
                 state,
@@ -114,7 +114,7 @@ impl Vms {
         let Some(mut link) = link else {
             return Err(EngineError::WrongState {
                 name: row.name,
-                state: view::state(row.state),
+                state: row.state,
                 verb,
             });
         };

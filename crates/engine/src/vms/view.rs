@@ -3,26 +3,14 @@
 use std::path::Path;
 
 use guest::forward::Usage;
-use store::{Network, VmRow, VmState};
-
-/// The state as the API says it.
-pub(crate) fn state(state: VmState) -> api::VmState {
-    match state {
-        VmState::Created => api::VmState::Created,
-        VmState::Starting => api::VmState::Starting,
-        VmState::Running => api::VmState::Running,
-        VmState::Stopping => api::VmState::Stopping,
-        VmState::Stopped => api::VmState::Stopped,
-        VmState::Error => api::VmState::Error,
-    }
-}
+use store::VmRow;
 
 /// What is told of a VM that is in its state from now on.
 pub(crate) fn happening(row: &VmRow) -> api::Happening {
     api::Happening::Vm {
         id: row.id.clone(),
         name: row.name.clone(),
-        state: state(row.state),
+        state: row.state,
         reason: row.reason.clone(),
     }
 }
@@ -37,16 +25,13 @@ pub(crate) fn vm(
 ) -> api::Vm {
     api::Vm {
         disk_used: rootfs::layer::allocated(&super::layer_path(folder)).unwrap_or(0),
-        state: state(row.state),
+        state: row.state,
         kernel: if row.kernel_version.is_empty() {
             row.kernel
         } else {
             format!("{} {}", row.kernel, row.kernel_version)
         },
-        network: match row.network {
-            Network::None => api::NetworkMode::None,
-            Network::User => api::NetworkMode::User,
-        },
+        network: row.network,
         id: row.id,
         name: row.name,
         reason: row.reason,
@@ -71,11 +56,7 @@ pub(crate) fn vm(
         ephemeral: row.ephemeral,
         created_at: row.created_at,
         started_at: row.started_at,
-        rebooted: row.reboots.map(|reboots| api::Reboots {
-            times: reboots.times,
-            at: reboots.at,
-            reason: reboots.reason,
-        }),
+        rebooted: row.reboots,
         crashed_at: row.crashed_at,
     }
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use store::{Boot, Network, OperationRow, OperationState, PublishedPort, Store, VmRow, VmState};
+use model::{BootWay, NetworkMode, OperationState, VmState};
+use store::{OperationRow, PublishedPort, Store, VmRow};
 
 /// A store in a folder of its own.
 pub struct Fresh {
@@ -47,7 +48,7 @@ pub fn vm(id: &str, name: &str) -> VmRow {
         vcpu: 2,
         memory_mib: 2048,
         disk_size: 8 << 30,
-        network: Network::User,
+        network: NetworkMode::User,
         env: BTreeMap::from([("A".to_owned(), "b = \"c\"\nd".to_owned())]),
         publish: vec![PublishedPort {
             udp: true,
@@ -63,7 +64,7 @@ pub fn vm(id: &str, name: &str) -> VmRow {
         process: None,
         created_at: at(1_700_000_000_000),
         started_at: None,
-        boot: Boot::Overlay,
+        boot: BootWay::Overlay,
         work_seed: None,
         reboots: None,
         crashed_at: None,

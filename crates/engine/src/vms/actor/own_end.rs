@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use store::VmState;
+use model::VmState;
 use vmm::End;
 
 use super::{Actor, Due, Running};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use store::{StoreError, VmState};
+use model::VmState;
+use store::StoreError;
 
 use super::Actor;
 use crate::EngineError;

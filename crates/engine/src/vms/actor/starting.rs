@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use store::{Change, VmRow, VmState, VmUpdate};
+use model::VmState;
+use store::{Change, VmRow, VmUpdate};
 
 use super::{Actor, Due, Running};
 use crate::artefacts::import::Import;
@@ -12,7 +13,7 @@ use crate::operations::OperationHandle;
 use crate::vms::publish::Claimed;
 use crate::vms::start::Started;
 use crate::vms::state::Off;
-use crate::vms::{create, start, state, view};
+use crate::vms::{create, start, state};
 use crate::{EngineError, console};
 
 impl Actor {
@@ -91,7 +92,7 @@ impl Actor {
             VmState::Starting | VmState::Stopping => {
                 return Err(EngineError::WrongState {
                     name: row.name,
-                    state: view::state(row.state),
+                    state: row.state,
                     verb: "start",
                 });
             }

@@ -108,6 +108,10 @@ pub struct MemorySize(u64);
 
 impl MemorySize {
     const RULE: &str = "it must be whole MiB, from 128 MiB to 1 TiB";
+    /// The smallest, in MiB.
+    pub const SMALLEST_MIB: u64 = 128;
+    /// The largest, in MiB.
+    pub const LARGEST_MIB: u64 = TIB / MIB;
 
     /// Parses a [`Size`] and checks its range.
     ///
@@ -135,7 +139,9 @@ impl MemorySize {
     }
 
     fn checked(mib: u64) -> Option<Self> {
-        (128..=TIB / MIB).contains(&mib).then_some(Self(mib))
+        (Self::SMALLEST_MIB..=Self::LARGEST_MIB)
+            .contains(&mib)
+            .then_some(Self(mib))
     }
 
     fn error(text: impl Into<String>) -> ValueError {
@@ -155,7 +161,9 @@ pub struct DiskSize(u64);
 
 impl DiskSize {
     const RULE: &str = "it must be whole MiB, from 256 MiB to 8 TiB";
-    /// The largest, in bytes.
+    /// The smallest, in bytes.
+    pub const SMALLEST: u64 = 256 * MIB;
+    /// The largest, in bytes: half of what the host's own ext4 takes as one file.
     pub const LARGEST: u64 = 8 * TIB;
 
     /// Parses a [`Size`] and checks its range.
@@ -183,7 +191,8 @@ impl DiskSize {
     }
 
     fn checked(bytes: u64) -> Option<Self> {
-        ((256 * MIB..=Self::LARGEST).contains(&bytes) && bytes.is_multiple_of(MIB)).then_some(Self(bytes))
+        ((Self::SMALLEST..=Self::LARGEST).contains(&bytes) && bytes.is_multiple_of(MIB))
+            .then_some(Self(bytes))
     }
 }
 
@@ -198,6 +207,9 @@ impl fmt::Display for DiskSize {
 pub struct VcpuCount(u32);
 
 impl VcpuCount {
+    /// The most.
+    pub const MOST: u32 = 64;
+
     /// Parses a decimal number.
     ///
     /// # Errors
@@ -223,7 +235,7 @@ impl VcpuCount {
     }
 
     fn checked(count: u32) -> Option<Self> {
-        (1..=64).contains(&count).then_some(Self(count))
+        (1..=Self::MOST).contains(&count).then_some(Self(count))
     }
 
     fn error(text: impl Into<String>) -> ValueError {

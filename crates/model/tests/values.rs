@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use config::values::parse_duration;
-use config::{DiskSize, MemorySize, Size, VcpuCount, VmName};
+use model::values::parse_duration;
+use model::{DiskSize, MemorySize, Size, VcpuCount, VmName};
 use proptest::prelude::*;
 
 #[test]
