@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use store::StoreError;
 use tokio::net::UnixStream;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -136,9 +136,10 @@ impl Daemon {
             asking: unread.is_some().then_some(asking),
             unread,
         };
+        let mut signals = Signals::listen()?;
         loop {
             tokio::select! {
-                signal = told_to_end() => {
+                signal = signals.told_to_end() => {
                     tracing::info!(signal, "told to end; VMs go on");
                     break;
                 }
@@ -268,21 +269,35 @@ impl Server {
     }
 }
 
-async fn told_to_end() -> &'static str {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+/// The signals that end the daemon. One stream of each for its whole life: a signal between two streams is heard by none.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, DaemonError> {
+        let listen = |kind| signal(kind).map_err(DaemonError::Signals);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn told_to_end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
+    /// Signals cannot be listened to.
+    #[error("cannot listen to signals: {0}")]
+    Signals(#[source] io::Error),
     /// The folders cannot be used.
     #[error(transparent)]
     Paths(#[from] PathsError),
@@ -363,6 +378,22 @@ impl DaemonError {
             Self::Engine(error) => error.to_api().hint,
             Self::Locked { .. } => Some("end it, or wait for it to end".into()),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_that_comes_while_nothing_waits_for_one_is_heard() {
+        let mut signals = Signals::listen().unwrap();
+        for _ in 0..2 {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let told = tokio::time::timeout(Duration::from_secs(20), signals.told_to_end());
+            assert_eq!(told.await, Ok("SIGTERM"));
         }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-type Action = Box<dyn Fn() + Send>;
+/// What is done on cancelling, for as long as it is wanted. Its lock is held while it is done: a guard that is dropped
+/// meanwhile waits for that, and nothing else does.
+type Action = Arc<Mutex<Option<Box<dyn Fn() + Send>>>>;
 
 /// Clones share one state: cancelled once, cancelled for ever.
 #[derive(Clone, Default)]
@@ -26,11 +28,12 @@ impl Cancel {
 
     /// Cancels: what is under way is killed at once and ends with [`crate::CatalogError::Cancelled`].
     pub fn cancel(&self) {
-        let mut state = self.state();
-        state.cancelled = true;
-        for action in state.actions.values() {
-            action();
-        }
+        let actions: Vec<Action> = {
+            let mut state = self.state();
+            state.cancelled = true;
+            state.actions.values().cloned().collect()
+        };
+        actions.iter().for_each(act);
     }
 
     /// Whether it was cancelled.
@@ -41,13 +44,15 @@ impl Cancel {
 
     /// Has `action` done on cancelling, or now if that has happened; not after the guard is gone.
     pub(crate) fn on_cancel(&self, action: impl Fn() + Send + 'static) -> Registration {
+        let action: Action = Arc::new(Mutex::new(Some(Box::new(action))));
         let mut state = self.state();
-        if state.cancelled {
-            action();
-        }
-        let id = state.next;
+        let (id, cancelled) = (state.next, state.cancelled);
         state.next += 1;
-        state.actions.insert(id, Box::new(action));
+        state.actions.insert(id, Arc::clone(&action));
+        drop(state);
+        if cancelled {
+            act(&action);
+        }
         Registration {
             cancel: self.clone(),
             id,
@@ -56,6 +61,12 @@ impl Cancel {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn act(action: &Action) {
+    if let Some(action) = &*action.lock().unwrap_or_else(PoisonError::into_inner) {
+        action();
     }
 }
 
@@ -73,7 +84,10 @@ pub(crate) struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.cancel.state().actions.remove(&self.id);
+        let action = self.cancel.state().actions.remove(&self.id);
+        if let Some(action) = action {
+            *action.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 }
 
@@ -102,5 +116,15 @@ mod tests {
         let _late = cancel.on_cancel(counting(&count));
         assert_eq!(count.load(Ordering::SeqCst), 2);
         drop(kept);
+    }
+
+    #[test]
+    fn an_action_may_ask_whether_it_was_cancelled() {
+        let cancel = Cancel::new();
+        let (asked, seen) = (cancel.clone(), Arc::new(AtomicU32::new(0)));
+        let noted = Arc::clone(&seen);
+        let _kept = cancel.on_cancel(move || noted.store(asked.is_cancelled().into(), Ordering::SeqCst));
+        cancel.cancel();
+        assert_eq!(seen.load(Ordering::SeqCst), 1);
     }
 }

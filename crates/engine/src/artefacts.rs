@@ -88,8 +88,13 @@ impl Artefacts {
 
     /// Removes what a maker that was killed left half made.
     pub(crate) fn sweep(&self) -> Result<(), EngineError> {
-        for folder in [self.paths.images(), self.paths.kernels()] {
-            let entries = std::fs::read_dir(&folder).map_err(EngineError::file("read", &folder))?;
+        let paths = &self.paths;
+        for folder in [paths.images(), paths.kernels(), paths.layers(), paths.initramfs()] {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(EngineError::file("read", &folder)(error)),
+            };
             for entry in entries.flatten() {
                 let path = entry.path();
                 if !entry.file_name().to_string_lossy().starts_with(STAGING) {

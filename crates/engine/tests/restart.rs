@@ -148,6 +148,34 @@ fn a_vm_whose_record_cannot_be_read_is_addressable_and_goes_with_its_machine() {
     });
 }
 
+#[test]
+fn what_is_half_made_in_the_cache_and_what_was_made_for_another_agent_goes() {
+    let host = Host::new();
+    daemon(&host, async |engine| run(engine, "a").await);
+    let made = |host: &Host| {
+        let entries = std::fs::read_dir(host.paths.initramfs()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let first = made(&host);
+    assert_eq!(first.len(), 1);
+    for folder in [host.paths.initramfs(), host.paths.layers()] {
+        std::fs::write(folder.join(".new-half"), "x").unwrap();
+    }
+    host.change_agent();
+    daemon(&host, async |engine| {
+        for folder in [host.paths.initramfs(), host.paths.layers()] {
+            assert!(!folder.join(".new-half").exists(), "{}", folder.display());
+        }
+        run(engine, "b").await;
+        let second = made(&host);
+        assert!(second.len() == 1 && second != first, "{second:?}");
+        delete(engine, "a").await;
+        delete(engine, "b").await;
+    });
+}
+
 /// passt is the first program that the next daemon finds beside the machine.
 #[test]
 fn the_end_of_a_network_is_shown_and_told_until_the_vm_is_restarted() {

@@ -98,39 +98,6 @@ impl Operations {
         self.0.write("end an operation", job).await
     }
 
-    /// Names the VM of an operation that began before there was one.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] where the operation is not there.
-    pub async fn set_vm(&self, id: &str, vm: &str) -> Result<(), StoreError> {
-        let (id, vm) = (id.to_owned(), vm.to_owned());
-        let job = move |transaction: &Transaction<'_>| {
-            let mut statement = transaction.prepare_cached("UPDATE operations SET vm = ?2 WHERE id = ?1")?;
-            match statement.execute([&id, &vm])? {
-                0 => Err(StoreError::NotFound {
-                    table: "operations",
-                    key: id,
-                }
-                .into()),
-                _ => Ok(()),
-            }
-        };
-        self.0.write("name an operation's VM", job).await
-    }
-
-    /// An operation by its id.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the store fails.
-    pub async fn get(&self, id: &str) -> Result<Option<OperationRow>, StoreError> {
-        let id = id.to_owned();
-        let job = move |transaction: &Transaction<'_>| {
-            let mut statement = transaction.prepare_cached("SELECT * FROM operations WHERE id = ?1")?;
-            Ok(statement.query_row([id], read).optional()?)
-        };
-        self.0.read("read an operation", job).await
-    }
-
     /// The last `limit` operations, newest first.
     ///
     /// # Errors

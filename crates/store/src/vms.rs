@@ -172,8 +172,6 @@ pub struct VmUpdate {
     pub image_digest: Option<String>,
     /// What the image says about running it, as JSON.
     pub image_config: Option<String>,
-    /// Name of the kernel.
-    pub kernel: Option<String>,
     /// Version of the kernel.
     pub kernel_version: Option<String>,
     /// Virtual processors.
@@ -186,12 +184,8 @@ pub struct VmUpdate {
     pub vmm: Option<String>,
     /// Why that one.
     pub vmm_reason: Option<String>,
-    /// The guest's boot id.
-    pub boot_id: Change<String>,
     /// The process of its VMM, as JSON.
     pub process: Change<String>,
-    /// Whether it goes when its client goes.
-    pub ephemeral: Option<bool>,
     /// How it boots.
     pub boot: Option<BootWay>,
     /// Digest of the archive that its `/root` gets at its next start.
@@ -228,19 +222,6 @@ impl Vms {
         self.0
             .read("read a VM", move |transaction| Ok(select(transaction, &id)?))
             .await
-    }
-
-    /// A VM by its name.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the store fails.
-    pub async fn by_name(&self, name: &str) -> Result<Option<VmRow>, StoreError> {
-        let name = name.to_owned();
-        let job = move |transaction: &Transaction<'_>| {
-            let mut statement = transaction.prepare_cached("SELECT * FROM vms WHERE name = ?1")?;
-            Ok(statement.query_row([name], read).optional()?)
-        };
-        self.0.read("read a VM", job).await
     }
 
     /// Every VM, oldest first.
@@ -426,17 +407,15 @@ fn transition(
 }
 
 fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusqlite::Result<Option<VmRow>> {
-    let (boot_changes, boot_id) = update.boot_id.into_parts();
     let (process_changes, process) = update.process.into_parts();
     let (seed_changes, work_seed) = update.work_seed.into_parts();
     let (pending_changes, pending) = update.pending.into_parts();
     let mut statement = transaction.prepare_cached(
-        "UPDATE vms SET image_digest = coalesce(:image_digest, image_digest), kernel = coalesce(:kernel, kernel),
+        "UPDATE vms SET image_digest = coalesce(:image_digest, image_digest),
                         kernel_version = coalesce(:kernel_version, kernel_version), vmm = coalesce(:vmm, vmm),
-                        vmm_reason = coalesce(:vmm_reason, vmm_reason), ephemeral = coalesce(:ephemeral, ephemeral),
+                        vmm_reason = coalesce(:vmm_reason, vmm_reason),
                         vcpu = coalesce(:vcpu, vcpu), memory_mib = coalesce(:memory_mib, memory_mib),
                         disk_size = coalesce(:disk_size, disk_size),
-                        boot_id = iif(:boot_changes, :boot_id, boot_id),
                         process = iif(:process_changes, :process, process),
                         image_config = coalesce(:image_config, image_config), boot = coalesce(:boot, boot),
                         work_seed = iif(:seed_changes, :work_seed, work_seed),
@@ -450,13 +429,9 @@ fn update_row(transaction: &Transaction<'_>, id: &str, update: VmUpdate) -> rusq
         ":disk_size": update.disk_size.map(signed).transpose()?,
         ":image_digest": update.image_digest,
         ":image_config": update.image_config,
-        ":kernel": update.kernel,
         ":kernel_version": update.kernel_version,
         ":vmm": update.vmm,
         ":vmm_reason": update.vmm_reason,
-        ":ephemeral": update.ephemeral,
-        ":boot_changes": boot_changes,
-        ":boot_id": boot_id,
         ":process_changes": process_changes,
         ":process": process,
         ":boot": update.boot.map(BootWay::word),

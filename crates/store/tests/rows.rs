@@ -5,7 +5,7 @@ mod common;
 use common::{Fresh, at, operation, vm};
 use model::{BootWay, ImageKind, NetworkMode, OperationState, Reboots, VmState};
 use proptest::prelude::*;
-use store::{Change, ImageRow, KernelRow, Pending, Store, StoreError, Transition, VmUpdate};
+use store::{Change, ImageRow, KernelRow, OperationRow, Pending, Store, StoreError, Transition, VmUpdate};
 
 #[tokio::test]
 async fn a_vm_comes_back_as_it_was_written() {
@@ -16,8 +16,7 @@ async fn a_vm_comes_back_as_it_was_written() {
     row.pending = Some(Pending::Create);
     row.started_at = Some(at(1_700_000_000_123));
     fresh.store.vms().insert(row.clone()).await.unwrap();
-    assert_eq!(fresh.store.vms().get("1").await.unwrap(), Some(row.clone()));
-    assert_eq!(fresh.store.vms().by_name("a").await.unwrap(), Some(row));
+    assert_eq!(fresh.store.vms().get("1").await.unwrap(), Some(row));
     assert_eq!(fresh.store.vms().get("2").await.unwrap(), None);
 }
 
@@ -281,8 +280,11 @@ async fn numbers_that_do_not_fit_are_refused() {
 async fn an_operation_ends_once() {
     let fresh = Fresh::new().await;
     let operations = fresh.store.operations();
-    operations.insert(operation("o", 1)).await.unwrap();
-    operations.set_vm("o", "1").await.unwrap();
+    let begun = OperationRow {
+        vm: Some("1".to_owned()),
+        ..operation("o", 1)
+    };
+    operations.insert(begun).await.unwrap();
     assert_eq!(operations.unfinished().await.unwrap().len(), 1);
     let error = Some(r#"{"code":"internal"}"#.to_owned());
     let row = operations
@@ -298,7 +300,7 @@ async fn an_operation_ends_once() {
         .finish("o", OperationState::Succeeded, None, at(8))
         .await;
     assert!(matches!(again, Err(StoreError::NotFound { .. })));
-    assert_eq!(operations.get("o").await.unwrap(), Some(row));
+    assert_eq!(operations.list(1).await.unwrap(), [row]);
 }
 
 #[tokio::test]

@@ -167,7 +167,8 @@ fn find_firecracker(configured: Option<&Path>, path: Option<&OsStr>) -> Result<F
 pub async fn find(folder: &Path) -> Result<Option<Arc<dyn Machine>>, VmmError> {
     match Folder::open(folder) {
         // What a VMM leaves beside its record says which one it is.
-        Ok(opened) if folder.join(WORLD).exists() => firecracker::find(opened),
+        // It may be a link to a jail that is gone already.
+        Ok(opened) if folder.join(WORLD).symlink_metadata().is_ok() => firecracker::find(opened),
         Ok(opened) => qemu::find(opened),
         // Nothing was ever started in a folder that is not there.
         Err(VmmError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),

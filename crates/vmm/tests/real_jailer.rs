@@ -342,3 +342,40 @@ async fn two_hundred_jails_leave_nothing() {
     assert_eq!(mounts(&base), 0);
     assert_eq!(left_on_the_host(&name), before);
 }
+
+/// As where the daemon is killed between the two.
+#[tokio::test]
+async fn a_jail_whose_tree_is_gone_already_leaves_no_group_and_stays_firecrackers() {
+    let lab = Lab::new();
+    let base = lab.root().join("jail");
+    let machine = in_time(jailed(&base).start(&spec(&lab))).await.unwrap();
+    let root = lab.folder.join("firecracker").read_link().unwrap();
+    process::Identity::of(machine.pid())
+        .unwrap()
+        .open()
+        .unwrap()
+        .kill(Signal::KILL)
+        .unwrap();
+    machine.wait().await;
+    drop(machine);
+    let groups = || {
+        let found = Command::new("find")
+            .args(["/sys/fs/cgroup", "-name", "*firecracker*", "-type", "d"])
+            .output();
+        String::from_utf8(found.unwrap().stdout).unwrap()
+    };
+    let jail = root.parent().unwrap();
+    for drive in ["drive0", "drive1", "kernel", "initramfs", "firecracker"] {
+        // Where the drives are mounted there.
+        let _ = Command::new("umount").arg(root.join(drive)).output();
+    }
+    fs::remove_dir_all(jail).unwrap();
+    assert!(vmm::find(&lab.folder).await.unwrap().is_none());
+    assert!(
+        !lab.folder.join("firecracker").is_symlink(),
+        "its world is gone, too"
+    );
+    let name = jail.file_name().unwrap().to_str().unwrap();
+    assert!(!groups().contains(name), "{}", groups());
+    let _ = base;
+}

@@ -87,8 +87,8 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     let started = follow(&client, &action, &mut progress, &mut signals).await?;
     let vm = started.vm.ok_or_else(no_vm)?;
     if let Some(signal) = started.too_late {
-        delete(place, &client, &vm, &mut signals).await?;
-        return Err(Failure::new("cancelled: what was begun is undone").with_code(exit_code(signal)));
+        let cancelled = Failure::new("cancelled: what was begun is undone").with_code(exit_code(signal));
+        return Err(undone(place, &client, &vm, &mut signals, cancelled).await);
     }
     if let Err(failure) = boot::finish(
         &client,
@@ -100,8 +100,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
     )
     .await
     {
-        delete(place, &client, &vm, &mut signals).await?;
-        return Err(failure);
+        return Err(undone(place, &client, &vm, &mut signals, failure).await);
     }
     progress.clear();
     let mut has_workspace = false;
@@ -124,8 +123,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
             set_up(&client, into, GUEST_PATH, &wishes.setup, quiet, &mut signals).await
         };
         if let Err(failure) = ready.await {
-            delete(place, &client, &vm, &mut signals).await?;
-            return Err(failure);
+            return Err(undone(place, &client, &vm, &mut signals, failure).await);
         }
         has_workspace = true;
     }
@@ -142,8 +140,7 @@ pub async fn run(place: &Place, args: RunArgs) -> Result<u8, Failure> {
         {
             Ok(words) => exec.set_words(&words),
             Err(failure) => {
-                delete(place, &client, &vm, &mut signals).await?;
-                return Err(failure);
+                return Err(undone(place, &client, &vm, &mut signals, failure).await);
             }
         }
     } else {
@@ -320,6 +317,15 @@ fn entry_point(image: &api::Image, given: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, 
         return Err(Failure::new(message).with_hint("give a command after `--`, without --entrypoint"));
     }
     Ok(words)
+}
+
+/// Takes a VM back whose run failed. What that failed with stays the failure, whatever becomes of the VM.
+async fn undone(place: &Place, client: &Client, vm: &Vm, signals: &mut Signals, failure: Failure) -> Failure {
+    if let Err(left) = delete(place, client, vm, signals).await {
+        let name = render::one_line(&vm.name);
+        render::warning(&format!("`{name}` could not be deleted: {}", left.message()));
+    }
+    failure
 }
 
 /// Deletes the VM, by another daemon if the first one has gone meanwhile.

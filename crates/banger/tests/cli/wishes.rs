@@ -113,6 +113,21 @@ fn a_setup_that_fails_says_so_and_leaves_no_vm() {
         assert_eq!(workshop.daemon.names(), ["box", "off"]);
         let _ = fs::remove_dir_all(workshop.daemon.folder().join("guest/root/repo"));
     }
+    // That the VM stays is said beside it, and in its place nothing.
+    workshop.daemon.refuse("delete");
+    let failed = run(&workshop, &["--trust-config"]);
+    assert!(
+        failed.err.contains("of .banger.toml ended with 3"),
+        "{}",
+        failed.err
+    );
+    assert!(
+        failed
+            .err
+            .contains("banger: warning: `quick-otter` could not be deleted: "),
+        "{}",
+        failed.err
+    );
 }
 
 #[test]

@@ -41,13 +41,16 @@ impl Initramfs {
                 (Some(initrd), "direct.cpio")
             }
         };
-        let path = self
-            .folder
-            .join(format!("{}-{}-{agent}.{ending}", kernel.name, kernel.version));
+        let name = format!("{}-{}-{agent}.{ending}", kernel.name, kernel.version);
+        let path = self.folder.join(&name);
         let _one = self.making.lock().await;
         if path.is_file() {
             return Ok(path);
         }
+        // Those of other agents were made for machines that run, if any, and have been read.
+        self.remove_all(|other| {
+            other.starts_with(&of_kernel(kernel)) && other.ends_with(&format!(".{ending}"))
+        })?;
         let (agent, modules, out) = (self.agent.clone(), kernel.boot_modules(), path.clone());
         let make = move || match before {
             None => rootfs::initramfs::write(&out, &agent, &modules),
@@ -68,14 +71,18 @@ impl Initramfs {
 
     /// Removes those of a kernel that was replaced.
     pub(crate) fn forget(&self, kernel: &Kernel) -> Result<(), EngineError> {
-        let of_kernel = format!("{}-{}-", kernel.name, kernel.version);
+        let of_kernel = of_kernel(kernel);
+        self.remove_all(|name| name.starts_with(&of_kernel))
+    }
+
+    fn remove_all(&self, is_meant: impl Fn(&str) -> bool) -> Result<(), EngineError> {
         let entries = match std::fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(EngineError::file("read", &self.folder)(error)),
         };
         for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(&of_kernel) {
+            if is_meant(&entry.file_name().to_string_lossy()) {
                 std::fs::remove_file(entry.path()).map_err(EngineError::file("remove", entry.path()))?;
             }
         }
@@ -95,4 +102,9 @@ impl Initramfs {
             .await
             .map(String::as_str)
     }
+}
+
+/// How the names of a kernel's begin.
+fn of_kernel(kernel: &Kernel) -> String {
+    format!("{}-{}-", kernel.name, kernel.version)
 }

@@ -127,6 +127,11 @@ impl Host {
         }
     }
 
+    /// As an update does.
+    pub fn change_agent(&self) {
+        std::fs::write(self.root.join("agent"), "another agent").unwrap();
+    }
+
     /// What there is now; what an engine keeps for later VMs does not count.
     pub fn leaks(&self) -> Leaks {
         Leaks::snapshot(&self.root).ignoring(&KEPT)

@@ -164,6 +164,10 @@ fn clear(root: &Path) -> Result<(), VmmError> {
     let Some(jail) = root.parent().filter(|_| root.ends_with(ROOT)) else {
         return Ok(());
     };
+    // First: what is gone after the tree nothing leads to any more.
+    if let Some(name) = jail.file_name().and_then(OsStr::to_str) {
+        ControlGroups::of_host().remove(name);
+    }
     let parts = match fs::read_dir(root) {
         Ok(parts) => parts,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -173,11 +177,7 @@ fn clear(root: &Path) -> Result<(), VmmError> {
         let path = part.map_err(failed("read", root))?.path();
         take_back(&path).map_err(failed("take back", &path))?;
     }
-    fs::remove_dir_all(jail).map_err(failed("remove", jail))?;
-    if let Some(name) = jail.file_name().and_then(OsStr::to_str) {
-        ControlGroups::of_host().remove(name);
-    }
-    Ok(())
+    fs::remove_dir_all(jail).map_err(failed("remove", jail))
 }
 
 /// Makes a drive this user's again, and unmounts it.
