@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_host_without_additions_gives_none() {
-        assert_eq!(collect(&[Path::new("/nonexistent")], &[]).unwrap(), None);
+        assert_eq!(collect(&[Path::new("/proc/nonexistent")], &[]).unwrap(), None);
     }
 
     #[test]

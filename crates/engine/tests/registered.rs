@@ -223,7 +223,7 @@ async fn what_is_no_root_file_system_is_refused_and_says_what_it_is() {
         ),
         (
             "x",
-            Path::new("/nonexistent"),
+            Path::new("/proc/nonexistent"),
             ErrorCode::ArtefactFailed,
             "No such file",
         ),

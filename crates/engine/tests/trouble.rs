@@ -145,13 +145,13 @@ async fn a_vmm_that_dies_at_start_says_why_and_leaves_nothing() {
 #[tokio::test]
 async fn a_missing_vmm_is_named_with_what_to_install() {
     let mut host = Host::new();
-    host.backend = testkit::SimulatedBackend::with_binary("/nonexistent/vmm");
+    host.backend = testkit::SimulatedBackend::with_binary("/proc/nonexistent/vmm");
     let engine = host.engine().await;
     let leaks = host.leaks();
     let error = fails(&engine, "a").await;
     assert_eq!(error.code, ErrorCode::VmmMissing);
     assert!(
-        error.message.contains("/nonexistent/vmm was not found") && error.hint.is_some(),
+        error.message.contains("/proc/nonexistent/vmm was not found") && error.hint.is_some(),
         "{error:?}"
     );
     leaks.assert_none_since().await;

@@ -188,12 +188,12 @@ async fn a_machine_that_dies_at_start_says_why() {
 #[tokio::test]
 async fn a_binary_that_is_not_there_is_named() {
     let bench = Bench::new(MachineFaults::default());
-    let error = SimulatedBackend::with_binary("/nonexistent/vmm")
+    let error = SimulatedBackend::with_binary("/proc/nonexistent/vmm")
         .start(&bench.spec())
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, VmmError::BinaryMissing { binary } if binary == "/nonexistent/vmm"),
+        matches!(&error, VmmError::BinaryMissing { binary } if binary == "/proc/nonexistent/vmm"),
         "{error:?}"
     );
     bench.leaks.assert_none_since().await;

@@ -147,20 +147,20 @@ fn files_are_sent_and_never_named() {
 #[test]
 fn a_file_that_cannot_be_read_is_told_by_its_name() {
     let daemon = FakeDaemon::with(Vec::new());
-    let missing = daemon.run(&["image", "pull", "docker-archive:/nonexistent/app.tar"]);
+    let missing = daemon.run(&["image", "pull", "docker-archive:/proc/nonexistent/app.tar"]);
     assert_eq!(missing.code, 1);
     assert!(
         missing
             .err
-            .contains("banger: cannot read /nonexistent/app.tar: No such file"),
+            .contains("banger: cannot read /proc/nonexistent/app.tar: No such file"),
         "{}",
         missing.err
     );
-    let missing = daemon.run(&["image", "pull", "oci:/nonexistent/layout"]);
+    let missing = daemon.run(&["image", "pull", "oci:/proc/nonexistent/layout"]);
     assert!(
         missing
             .err
-            .contains("/nonexistent/layout/oci-layout: cannot open"),
+            .contains("/proc/nonexistent/layout/oci-layout: cannot open"),
         "{}",
         missing.err
     );
@@ -235,7 +235,7 @@ fn an_export_appears_whole_under_the_name_asked_for_or_its_own() {
         own["bundle"],
         serde_json::json!({"url": name, "sha256": sha256, "size": bytes.len()})
     );
-    for (image, output) in [("nosuch", at("x")), ("app", "/nonexistent/x".to_owned())] {
+    for (image, output) in [("nosuch", at("x")), ("app", "/proc/nonexistent/x".to_owned())] {
         let refused = daemon.run(&["image", "export", image, "-o", &output]);
         assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{}", refused.err);
     }
@@ -322,13 +322,13 @@ fn a_file_is_registered_by_its_whole_path_and_promoted_by_its_name() {
         "--name",
         "mine",
         "--rootfs",
-        "/nonexistent/disk",
+        "/proc/nonexistent/disk",
     ]);
     assert_eq!(
         (missing.code, missing.err.as_str()),
         (
             1,
-            "banger: cannot read /nonexistent/disk: No such file or directory (os error 2)\n"
+            "banger: cannot read /proc/nonexistent/disk: No such file or directory (os error 2)\n"
         )
     );
     for wrong in [
@@ -398,12 +398,12 @@ fn a_recipe_is_sent_as_it_is_with_the_name_of_its_file() {
             (1, format!("banger: {recipe} {said}\n"))
         );
     }
-    let missing = daemon.run(&["image", "build", "mine", "-f", "/nonexistent/r.toml"]);
+    let missing = daemon.run(&["image", "build", "mine", "-f", "/proc/nonexistent/r.toml"]);
     assert_eq!(
         (missing.code, missing.err.as_str()),
         (
             1,
-            "banger: cannot read /nonexistent/r.toml: No such file or directory (os error 2)\n"
+            "banger: cannot read /proc/nonexistent/r.toml: No such file or directory (os error 2)\n"
         )
     );
     for wrong in [

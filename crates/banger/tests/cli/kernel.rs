@@ -120,10 +120,10 @@ fn a_folder_that_is_no_kernel_is_refused_before_anything_is_sent() {
         import(),
         "banger: DIR/vmlinux is a link that leads out of the folder\n"
     );
-    let nowhere = daemon.run(&["kernel", "import", "own", "--from", "/nonexistent"]);
+    let nowhere = daemon.run(&["kernel", "import", "own", "--from", "/proc/nonexistent"]);
     assert_eq!(
         nowhere.err,
-        "banger: cannot read /nonexistent: No such file or directory (os error 2)\n"
+        "banger: cannot read /proc/nonexistent: No such file or directory (os error 2)\n"
     );
     for wrong in [
         &["kernel", "import", "Own", "--from", from][..],

@@ -21,7 +21,7 @@ fn requests() -> Vec<Vec<u8>> {
         .into_bytes()
     };
     let upgrade = format!("connection: upgrade\r\nupgrade: {}\r\n", guest::UPGRADE_EXEC);
-    let exec = r#"{"argv":["/nonexistent/program","x"],"env":{"A":"b"},"tty":{"rows":24,"columns":80}}"#;
+    let exec = r#"{"argv":["/proc/nonexistent/program","x"],"env":{"A":"b"},"tty":{"rows":24,"columns":80}}"#;
     let configure = r#"{"hostname":"box","environment":{"A":"b"},"network":null}"#;
     vec![
         [get("/v1/health"), get("/v1/stats")].concat(),

@@ -56,7 +56,7 @@ fn calls() -> Vec<Vec<u8>> {
             call(
                 "POST /v1/vms/fuzz/exec",
                 &upgrade,
-                br#"{"argv":["/nonexistent/program"]}"#,
+                br#"{"argv":["/proc/nonexistent/program"]}"#,
             ),
             good_frames(),
         ]
@@ -66,7 +66,7 @@ fn calls() -> Vec<Vec<u8>> {
             &upgrade,
             br#"{"protocol":"udp","port":9}"#,
         ),
-        call("PUT /v1/vms/fuzz/files?path=/nonexistent/x", "", &tar),
+        call("PUT /v1/vms/fuzz/files?path=/proc/nonexistent/x", "", &tar),
         call("PUT /v1/images/upload", "", &tar),
         call("PUT /v1/kernels/upload", "", &tar),
         call("GET /v1/operations", "accept: application/x-ndjson\r\n", b""),

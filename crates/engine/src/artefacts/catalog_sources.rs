@@ -431,7 +431,7 @@ mod tests {
         let (_work, sources) = sources("http://127.0.0.1:1/");
         let token = CancellationToken::new();
         let error = sources
-            .make_kernel("nosuch", Path::new("/nonexistent"), &silent, &token)
+            .make_kernel("nosuch", Path::new("/proc/nonexistent"), &silent, &token)
             .unwrap_err();
         assert!(matches!(error, SourceError::Unknown { name } if name == "nosuch"));
         assert_eq!(sources.images()[0].kernel.as_deref(), Some("debian-cloud"));

@@ -300,8 +300,8 @@ fn a_folder_that_is_no_kernel_is_refused_with_the_reason() {
     );
     let folder = Folder::new(&[("vmlinux/x", b"")]);
     assert_eq!(folder.packed().unwrap_err(), "DIR/vmlinux is not a file");
-    let missing = KernelFolder::open(Path::new("/nonexistent/kernel")).unwrap_err();
-    assert_eq!(missing.to_string(), "cannot read /nonexistent/kernel");
+    let missing = KernelFolder::open(Path::new("/proc/nonexistent/kernel")).unwrap_err();
+    assert_eq!(missing.to_string(), "cannot read /proc/nonexistent/kernel");
 }
 
 #[test]

@@ -15,6 +15,8 @@ if [ "$turn" = new ]; then
     else
         git init -q --template= --object-format="$format" "$tree"
     fi
+    # As git's own template has them, so that a hook, or what is to be ignored, can be put there.
+    mkdir "$tree/.git/hooks" "$tree/.git/info"
 else
     tree=$path
     [ -d "$path/.git" ] && cd "$path" && git rev-parse -q --verify refs/banger/prepared >/dev/null || exit 92

@@ -334,7 +334,7 @@ fn what_git_ignored_in_the_guest_is_not_overwritten_by_what_the_host_tracks_now(
     scene.write_inside("one.o", "there\n");
     scene.write_inside("two.o/file", "there\n");
     scene.write_inside("three.o", "there\n");
-    symlink("/nonexistent", scene.inside().join("four.o")).unwrap();
+    symlink("/proc/nonexistent", scene.inside().join("four.o")).unwrap();
     scene.write_inside("same.o", "same\n");
     scene.write_inside("other.o", "there\n");
     for path in ["one.o", "two.o", "three.o/below/file", "four.o/file"] {

@@ -322,7 +322,7 @@ impl Guest for Local {
                 "GIT_CONFIG_SYSTEM",
                 self.system
                     .as_deref()
-                    .unwrap_or("/nonexistent/gitconfig".as_ref()),
+                    .unwrap_or("/proc/nonexistent/gitconfig".as_ref()),
             );
         if let Some(programs) = &self.programs {
             command.env("PATH", programs);

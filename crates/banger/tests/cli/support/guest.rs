@@ -88,7 +88,7 @@ fn spawn(exec: &Exec, words: &[OsString]) -> Result<Child, Box<Answer>> {
         .args(&words[1..])
         .envs(&exec.env)
         // A guest's own is this machine's here: it stays as it is.
-        .env("GIT_CONFIG_SYSTEM", "/nonexistent/gitconfig")
+        .env("GIT_CONFIG_SYSTEM", "/proc/nonexistent/gitconfig")
         .current_dir(exec.workdir.as_deref().unwrap_or("/"))
         .stdin(if exec.stdin { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
