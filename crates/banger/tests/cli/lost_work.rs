@@ -334,7 +334,11 @@ fn work_whose_apply_is_refused_is_saved_as_a_patch() {
         ran.err
     );
     assert!(!ran.err.contains("--branch"), "{}", ran.err);
-    let ran = run(&scene, &["--export", "/proc/nonexistent/out.patch"], "echo y >README");
+    let ran = run(
+        &scene,
+        &["--export", "/proc/nonexistent/out.patch"],
+        "echo y >README",
+    );
     assert_eq!((ran.code, made(&scene)), (1, 0), "{}", ran.err);
     assert!(saved(&ran.err).exists());
 }
