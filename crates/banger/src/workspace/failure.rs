@@ -131,7 +131,7 @@ fn hint(vm: &str, guest_path: &str, error: &WorkspaceError) -> Option<(String, u
         E::NoGitInGuest => format!(
             "--image names one that has git; in a VM that stays, `banger vm exec {vm} -- apt-get install -y git`"
         ),
-        E::Occupied { .. } => "--guest-path names another place, --force replaces what is there".to_owned(),
+        E::Occupied { .. } => "--guest-path names another place, --force puts what is there aside, as PATH.banger-replaced-1".to_owned(),
         E::Lost { .. } => {
             let prepare = command("prepare");
             format!("`{prepare}` puts one there; --force if files are in its way")

@@ -27,19 +27,44 @@ has_flags() {
     odd "$1" | grep -q '^[Sa-z]'
 }
 
-# Has an index compare also files that git is to leave alone, where they are there. Leaves what is odd in INDEX.odd.
+# Has an index compare also what git is to leave alone, where it is there: files, and what lies in the folders of
+# submodules that are not checked out. Leaves what is odd in INDEX.odd.
 compare_all() {
-    [ -e "$1" ] && odd "$1" >"$1.odd" && grep -q '^[Sa-z]' "$1.odd" || return 0
+    [ -e "$1" ] && odd "$1" >"$1.odd" || return 0
+    if grep -q '^[Sa-z]' "$1.odd"; then
+        # shellcheck disable=SC2016 # the inner shell's
+        GIT_INDEX_FILE=$1 whole ls-files -v -z | xargs -0 sh -c '
+            for line; do
+                case $line in
+                "S "* | [a-z]" "*) if [ -e "${line#? }" ] || [ -L "${line#? }" ]; then printf "%s\0" "${line#? }"; fi ;;
+                esac
+            done' sh >"$1.flagged"
+        GIT_INDEX_FILE=$1 whole update-index -z --no-skip-worktree --stdin <"$1.flagged"
+        GIT_INDEX_FILE=$1 whole update-index -z --no-assume-unchanged --stdin <"$1.flagged"
+        rm "$1.flagged"
+    fi
+    if grep -q '^. 160000 ' "$1.odd"; then
+        # shellcheck disable=SC2016 # the inner shell's
+        GIT_INDEX_FILE=$1 whole ls-files -s -z | xargs -0 sh -c '
+            tab=$(printf "\t")
+            for line; do
+                case $line in 160000*) ;; *) continue ;; esac
+                path=./${line#*"$tab"}
+                [ -e "$path/.git" ] || [ -L "$path/.git" ] || [ -z "$(ls -A "$path" 2>/dev/null)" ] ||
+                    printf "%s\0" "${path#./}"
+            done' sh >"$1.filled"
+        GIT_INDEX_FILE=$1 whole update-index -z --force-remove --stdin <"$1.filled"
+        rm "$1.filled"
+    fi
+}
+
+# The paths of an index that git is not to check out, each with a NUL.
+left_out() {
     # shellcheck disable=SC2016 # the inner shell's
     GIT_INDEX_FILE=$1 whole ls-files -v -z | xargs -0 sh -c '
         for line; do
-            case $line in
-            "S "* | [a-z]" "*) if [ -e "${line#? }" ] || [ -L "${line#? }" ]; then printf "%s\0" "${line#? }"; fi ;;
-            esac
-        done' sh >"$1.flagged"
-    GIT_INDEX_FILE=$1 whole update-index -z --no-skip-worktree --stdin <"$1.flagged"
-    GIT_INDEX_FILE=$1 whole update-index -z --no-assume-unchanged --stdin <"$1.flagged"
-    rm "$1.flagged"
+            case $line in "S "*) printf "%s\0" "${line#? }" ;; esac
+        done' sh
 }
 
 # Adds all that git sees, as `git add -A` with these arguments, but for what git would refuse everything of: pipes and

@@ -37,6 +37,9 @@ if [ -s "$lists/appearing" ]; then
         GIT_INDEX_FILE=$settled xargs -0 git -c safe.directory='*' ls-files --error-unmatch -- >/dev/null 2>&1 || exit 96
 fi
 
+# What is to come back git would leave alone.
+[ ! -s "$lists/back" ] || ! has_flags "$top/.git/index" || exit 96
+
 # From here on it is brought to its end, whether or not anybody waits for it.
 trap '' HUP INT TERM
 xargs -0 rm -f -- <"$lists/gone"

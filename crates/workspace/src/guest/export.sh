@@ -25,6 +25,6 @@ compare_all "$GIT_INDEX_FILE"
 # New files by their names alone: what they hold is read once, by the comparison.
 add_all --intent-to-add >/dev/null
 # Files that only look changed are no part of a patch.
-git update-index -q --refresh || true
-git diff-index -p --binary --full-index -U3 --no-renames --no-ext-diff --no-textconv --no-color \
+whole update-index -q --refresh || true
+whole diff-index -p --binary --full-index -U3 --no-renames --no-ext-diff --no-textconv --no-color \
     --ignore-submodules=all --src-prefix=a/ --dst-prefix=b/ "$base"

@@ -35,7 +35,7 @@ if [ "$turn" = again ]; then
         export GIT_INDEX_FILE="$index"
         add_all >/dev/null
     )
-    now=$(GIT_INDEX_FILE=$index git write-tree --missing-ok)
+    now=$(GIT_INDEX_FILE=$index whole write-tree --missing-ok)
 fi
 
 # The index that the host has; then what is to be checked out of it. Files of the working tree that came before and did
@@ -79,12 +79,15 @@ if [ "$turn" = again ]; then
         state=$(GIT_INDEX_FILE=$settled git write-tree --missing-ok)
     fi
     # What git does not look into here, and the host has under the same name or below it, would be overwritten as well.
-    git diff-tree -r -z --name-only --no-renames --diff-filter=AT "$now" "$state" |
-        in_the_way 3>"$parcel/ignored" 4>"$parcel/inside"
+    {
+        git diff-tree -r -z --name-only --no-renames --diff-filter=AT "$now" "$state"
+        # Of these it takes for granted that nothing is there.
+        ! grep -q '^S' "$index.odd" 2>/dev/null || left_out "$index"
+    } | in_the_way 3>"$parcel/ignored" 4>"$parcel/inside"
     if [ -s "$parcel/ignored" ]; then
         sort -zu "$parcel/ignored" >"$parcel/added"
         GIT_INDEX_FILE=$index whole add -f --pathspec-from-file="$parcel/added" --pathspec-file-nul
-        now=$(GIT_INDEX_FILE=$index git write-tree --missing-ok)
+        now=$(GIT_INDEX_FILE=$index whole write-tree --missing-ok)
     fi
     sort -zu "$parcel/inside" >"$parcel/apart"
     # By what is noted here: an earlier turn may have come to its end after its host had gone.
@@ -110,11 +113,15 @@ if [ "$turn" = again ]; then
     if [ "$head" != "$base" ] && [ "$head" != - ]; then
         git merge-base --is-ancestor "$head" "$commit" 2>/dev/null || leaves=yes
     fi
-    if [ -s "$parcel/lost" ] || [ -n "$leaves" ]; then
+    earlier=$(git rev-parse -q --verify refs/banger/replaced || :)
+    if [ -n "$leaves" ] && ! [ -s "$parcel/lost" ] && [ -z "$earlier" ]; then
+        # Those commits alone, which the host knows if it has them.
+        replaced=$head
+    elif [ -s "$parcel/lost" ] || [ -n "$leaves" ]; then
         # Nothing of it is lost: refs/banger/replaced leads to it, and to what was replaced before.
         parents=
         [ "$head" = - ] || parents="-p $head"
-        ! earlier=$(git rev-parse -q --verify refs/banger/replaced) || parents="$parents -p $earlier"
+        [ -z "$earlier" ] || parents="$parents -p $earlier"
         # shellcheck disable=SC2086 # none or some words
         replaced=$(echo 'Before a workspace was prepared anew' |
             git -c user.name=banger -c user.email=banger@localhost commit-tree $parents "$now")
@@ -189,7 +196,14 @@ rm -rf .git/banger-*
 if [ "$turn" = new ]; then
     # Nobody worked here yet: what was written in the second of the index need not be looked into the next time.
     touch -c .git/index .git/banger/settled
-    rm -rf "$path"
+    if [ -n "$(ls -A "$path" 2>/dev/null)" ]; then
+        # By force, and it is in no repository of ours: it stays as it is, beside.
+        number=1
+        while [ -e "$path.banger-replaced-$number" ]; do number=$((number + 1)); done
+        mv "$path" "$path.banger-replaced-$number"
+    else
+        rm -rf "$path"
+    fi
     mv "$tree" "$path"
     name_as_safe "$path"
 fi

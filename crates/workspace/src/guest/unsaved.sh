@@ -46,7 +46,7 @@ git log -z -n "$most" --no-show-signature --no-color --encoding=UTF-8 --format='
 printf '\0'
 compare_all "$GIT_INDEX_FILE"
 add_all >"$scratch/without"
-git diff-index --cached --raw -z --no-abbrev --no-renames --ignore-submodules=dirty "$prepared"
+whole diff-index --cached --raw -z --no-abbrev --no-renames --ignore-submodules=dirty "$prepared"
 unknown=0000000000000000000000000000000000000000
 # shellcheck disable=SC2016 # the inner shell's
 xargs -0 sh -c 'for path; do printf ":000000 160000 $0 $0 A\0%s\0" "$path"; done' "$unknown" <"$scratch/without"

@@ -271,7 +271,8 @@ fn commits_whose_files_the_host_has_give_way_and_are_kept() {
     let second = scene.prepare_as(&Choice::default(), Some(&first), false).unwrap();
     assert!(second.replaced);
     scene.assert_same();
-    let kept = ["log", "--format=%s", "refs/banger/replaced~1"];
+    // As they are: a host that has them knows them.
+    let kept = ["log", "--format=%s", "refs/banger/replaced"];
     assert_eq!(scene.git_inside(&kept), "second there\nfirst there\nfirst\n");
     // What was replaced before is not forgotten for what is replaced now.
     scene.write_inside("src/main.c", "three\n");
@@ -312,6 +313,8 @@ fn what_is_no_workspace_is_not_replaced_unless_told_to() {
     assert_eq!(scene.read_inside("precious"), "mine");
     let first = scene.prepare_as(&Choice::default(), None, true).unwrap();
     scene.assert_same();
+    let aside = scene.inside().with_extension("banger-replaced-1");
+    assert_eq!(std::fs::read_to_string(aside.join("precious")).unwrap(), "mine");
     // Gone, it is put there anew; what has come into its place since stays.
     std::fs::remove_dir_all(scene.inside()).unwrap();
     let second = scene.prepare_as(&Choice::default(), Some(&first), false).unwrap();
@@ -425,4 +428,29 @@ fn work_that_was_brought_back_is_in_nobodys_way() {
         matches!(&refused, WorkspaceError::GuestWork { files } if files == &["made here"]),
         "{refused}"
     );
+}
+
+#[test]
+fn a_repository_that_is_no_workspace_any_more_is_put_aside_by_force() {
+    for spoil in [
+        &["update-ref", "-d", "refs/banger/prepared"][..],
+        &["init", "-q", "anew"],
+    ] {
+        let scene = Scene::committed();
+        let first = scene.prepare();
+        scene.write_inside("precious", "mine");
+        scene.git_inside(&["commit", "-qm", "there", "--allow-empty"]);
+        scene.git_inside(spoil);
+        // As where the note of it is lost.
+        let before = (spoil[0] == "update-ref").then_some(&first);
+        let refused = scene.prepare_as(&Choice::default(), before, false).unwrap_err();
+        assert!(matches!(refused, WorkspaceError::Occupied { .. }), "{refused}");
+        scene.prepare_as(&Choice::default(), before, true).unwrap();
+        let aside = scene.inside().with_extension("banger-replaced-1");
+        assert_eq!(std::fs::read_to_string(aside.join("precious")).unwrap(), "mine");
+        assert_eq!(
+            git(&aside, &["log", "-1", "--format=%s"]),
+            "there\n"
+        );
+    }
 }

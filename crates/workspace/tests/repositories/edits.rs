@@ -220,3 +220,20 @@ fn an_object_that_is_damaged_on_the_host_is_told_and_leaves_nothing_in_the_guest
     assert!(!scene.inside().exists());
     assert!(!scene.path("guest/repo.banger-incoming").exists());
 }
+
+#[test]
+fn an_edit_that_brings_back_what_the_guest_is_to_leave_alone_goes_the_long_way() {
+    let scene = Scene::committed();
+    scene.write("README", "edited\n");
+    scene.write("one", "untracked\n");
+    scene.write("two", "untracked\n");
+    let first = scene.prepare_as(&choice(), None, false).unwrap();
+    scene.git_inside(&["update-index", "--skip-worktree", "README"]);
+    scene.git(&["checkout", "-q", "README"]);
+    std::fs::remove_file(scene.top().join("one")).unwrap();
+    scene.write("two", "changed\n");
+    scene.prepare_as(&choice(), Some(&first), false).unwrap();
+    assert!(!scene.inside().join("one").exists());
+    assert_eq!(scene.read_inside("two"), "changed\n");
+    assert_eq!(scene.read_inside("README"), scene.read("README"));
+}

@@ -130,3 +130,51 @@ fn commits_of_a_repository_that_was_made_in_a_tracked_folder_are_in_the_guest_on
     assert_eq!(scene.read_inside("src/main.c"), "by the host\n");
     git(&inner, &["log", "-1"]);
 }
+
+#[test]
+fn files_in_the_folder_of_a_submodule_that_is_not_checked_out_are_work() {
+    let gitlink = |scene: &Scene| {
+        let id = scene.git(&["rev-parse", "HEAD"]);
+        let entry = format!("160000,{},lib", id.trim());
+        scene.git(&["update-index", "--add", "--cacheinfo", &entry]);
+        fs::create_dir(scene.top().join("lib")).unwrap();
+        scene.git(&["commit", "-qm", "with a library"]);
+    };
+    let look = |scene: &Scene| {
+        let path = scene.inside().display().to_string();
+        let found = unsaved(&mut Local::default(), &path, Some(&scene.find())).unwrap();
+        let files = found.files.iter();
+        files
+            .map(|file| format!("{} {}", file.what, file.path))
+            .collect::<Vec<_>>()
+    };
+    let changes: [&dyn Fn(&Scene); 2] = [
+        &|scene| {
+            fs::remove_dir(scene.top().join("lib")).unwrap();
+            scene.git(&["rm", "-q", "--cached", "lib"]);
+            scene.write("lib", "a file\n");
+        },
+        &|scene| {
+            scene.git(&["rm", "-q", "--cached", "lib"]);
+            scene.write("lib/f", "by the host\n");
+        },
+    ];
+    for change in changes {
+        let scene = Scene::committed();
+        gitlink(&scene);
+        let first = scene.prepare();
+        assert_eq!(look(&scene), Vec::<String>::new());
+        scene.write_inside("lib/f", "precious\n");
+        assert_eq!(look(&scene), ["new lib/f"]);
+        change(&scene);
+        scene.commit("in its place");
+        let refused = scene.prepare_as(&Choice::default(), Some(&first), false);
+        assert!(refused.is_err());
+        assert_eq!(scene.read_inside("lib/f"), "precious\n");
+        scene.prepare_as(&Choice::default(), Some(&first), true).unwrap();
+        assert_eq!(
+            scene.git_inside(&["show", "refs/banger/replaced:lib/f"]),
+            "precious\n"
+        );
+    }
+}

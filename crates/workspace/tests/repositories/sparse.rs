@@ -154,3 +154,56 @@ fn a_sparse_workspace_with_a_linked_worktree_is_prepared_again() {
     prepare(&scene, &first, false).unwrap();
     scene.assert_same();
 }
+
+#[test]
+fn a_sparse_index_gives_the_patch_that_a_whole_one_does() {
+    let scene = scene();
+    scene.prepare();
+    scene.git_inside(&["sparse-checkout", "set", "--cone", "--sparse-index", "src"]);
+    for (path, text) in [
+        ("src/new", "new\n"),
+        ("src/main.c", "by the guest\n"),
+        ("out/b", "precious\n"),
+        ("out/new", "new\n"),
+    ] {
+        scene.write_inside(path, text);
+    }
+    let patch = scene.export(&Base::Prepared);
+    let text = String::from_utf8(patch.clone()).unwrap();
+    assert_eq!(text.matches("diff --git").count(), 4, "{text}");
+    scene.apply(&patch).unwrap();
+    assert_eq!(
+        (scene.read("src/new"), scene.read("out/b")),
+        ("new\n".to_owned(), "precious\n".to_owned())
+    );
+    let mut found = files(&look(&scene)).len();
+    assert_eq!(found, 0);
+    scene.write_inside("out/c", "more\n");
+    found = files(&look(&scene)).len();
+    assert_eq!(found, 1);
+}
+
+#[test]
+fn an_ignored_file_in_the_place_of_what_is_not_checked_out_is_in_the_way() {
+    for (name, force) in [("out.o", false), ("out.o", true)] {
+        let scene = Scene::committed();
+        scene.write("out.o/a", "tracked\n");
+        scene.git(&["add", "-f", "out.o"]);
+        scene.commit("ignored and tracked");
+        scene.git(&["sparse-checkout", "set", "src"]);
+        let first = scene.prepare();
+        scene.write_inside(name, "precious\n");
+        scene.git(&["sparse-checkout", "set", "src", "out.o"]);
+        if force {
+            prepare(&scene, &first, true).unwrap();
+            assert_eq!(
+                scene.git_inside(&["show", "refs/banger/replaced:out.o"]),
+                "precious\n"
+            );
+            assert_eq!(scene.read_inside("out.o/a"), "tracked\n");
+        } else {
+            assert_eq!(in_the_way(&scene, &first), ["out.o", "out.o/a"]);
+            assert_eq!(scene.read_inside(name), "precious\n");
+        }
+    }
+}

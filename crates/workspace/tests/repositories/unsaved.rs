@@ -348,6 +348,20 @@ fn a_path_that_a_guest_says_floods_no_terminal() {
 }
 
 #[test]
+fn what_was_pulled_merged_and_prepared_anew_is_not_in_the_guest_only() {
+    let scene = Scene::committed();
+    let first = scene.prepare();
+    scene.write_inside("src/main.c", "by the guest\n");
+    scene.git_inside(&["commit", "-qam", "there"]);
+    let (repository, path) = (scene.find(), scene.inside().display().to_string());
+    let pulled = pull(&repository, &mut Local::default(), &path, first.commit.as_deref()).unwrap();
+    pulled.unwrap().keep_as("there").unwrap();
+    scene.git(&["merge", "-q", "there"]);
+    scene.prepare_as(&Choice::default(), Some(&first), false).unwrap();
+    assert!(look(&scene).is_empty(), "{:?}", look(&scene));
+}
+
+#[test]
 fn a_workspace_without_a_commit_is_looked_at_too() {
     let scene = Scene::new();
     scene.prepare();
