@@ -223,7 +223,7 @@ impl Engine {
     /// Whether nothing runs and nothing is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.vms.running() == 0 && self.has_no_work()
+        self.vms.running() == 0 && self.vms.are_settled() && self.has_no_work()
     }
 
     /// Whether nothing is under way; VMs may run.

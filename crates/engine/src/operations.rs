@@ -19,8 +19,9 @@ use crate::notices::Notices;
 
 pub(crate) use run::caught;
 
-/// Rest between two tries to record the end of an operation.
+/// Rest before the second try to record the end of an operation; twice as long before each further one.
 const AGAIN: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
 /// How many ended operations are kept with their events; older ones remain as rows.
 const KEPT_ENDED: usize = 64;
 
@@ -163,10 +164,16 @@ impl Operations {
         tracing::error!(operation = id, error = %failure, "cannot record the end of an operation; trying on");
         let id = id.to_owned();
         tokio::spawn(async move {
-            while let Err(store::StoreError::Full { .. } | store::StoreError::Busy { .. }) =
-                rows.finish(&id, state, error.clone(), ended_at).await
+            let mut rest = AGAIN;
+            // Until it is recorded, also by the next daemon.
+            while let Err(error) = rows.finish(&id, state, error.clone(), ended_at).await
+                && !matches!(
+                    error,
+                    store::StoreError::NotFound { .. } | store::StoreError::Closed
+                )
             {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(rest).await;
+                rest = (rest * 2).min(LONGEST);
             }
         });
     }

@@ -53,7 +53,7 @@ use crate::room::Reserve;
 use crate::ssh::SshKeys;
 use crate::{Configured, Defaults, EngineError, Machines, Networks, walls};
 use actor::{Command, Live};
-use hurry::Hurry;
+use hurry::{Hurried, Hurry};
 use pause::Pause;
 
 /// How many made-up names are tried before it is given up.
@@ -116,12 +116,32 @@ pub(crate) struct Shared {
 /// The ends of a VM's task that others hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Queued>,
     live: watch::Receiver<Live>,
     /// Has a shutdown kill the machine.
     hurry: Arc<Hurry>,
     /// Whether it is held back.
     pause: Arc<Pause>,
+}
+
+/// A command on its way to a VM's task.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    command: Command,
+    /// Where it does not wait for a shutdown.
+    hurried: Option<Hurried>,
+}
+
+impl Task {
+    /// Queues a command; gives it back where the task has ended, and with it the VM.
+    async fn send(&self, command: Command) -> Result<(), Command> {
+        let hurried = command.hurries().then(|| self.hurry.queue());
+        let queued = Queued { command, hurried };
+        self.commands
+            .send(queued)
+            .await
+            .map_err(|mpsc::error::SendError(queued)| queued.command)
+    }
 }
 
 impl Shared {
@@ -249,6 +269,12 @@ impl Vms {
     /// No or several VMs answer to the reference.
     pub async fn show(&self, reference: &str) -> Result<api::Vm, EngineError> {
         Ok(self.view(self.resolve(reference).await?))
+    }
+
+    /// Whether all is recorded of all VMs, and carried through.
+    pub(crate) fn are_settled(&self) -> bool {
+        let tasks = self.shared.tasks();
+        !tasks.values().any(|task| task.live.borrow().unsettled)
     }
 
     /// How many VMs run.
@@ -416,11 +442,7 @@ impl Vms {
     }
 
     async fn send(&self, task: &Task, command: Command, name: &str) {
-        if command.hurries() {
-            task.hurry.queue();
-        }
-        if let Err(mpsc::error::SendError(command)) = task.commands.send(command).await {
-            // The task ended since: the VM is gone.
+        if let Err(command) = task.send(command).await {
             self.shared.turn_away(&command, name).await;
         }
     }

@@ -245,7 +245,10 @@ impl engine::Configured for Changed {
             insecure_builtin: config.network.insecure_builtin,
             ..engine::Networks::default()
         };
-        Ok((Arc::new(SimulatedMachines(self.backend.clone())), networks))
+        Ok((
+            Arc::new(SimulatedMachines(self.backend.clone(), Arc::default())),
+            networks,
+        ))
     }
 }
 

@@ -36,6 +36,7 @@ pub use confine::Confine;
 pub use end::{End, How};
 pub use firecracker::{Firecracker, concern, takes_discards};
 pub use logs::{Follower, LogKind, console_end, console_log, keep_logs_if_asked, metrics_log, vmm_log};
+pub use processes::PROCESS_RECORD;
 pub use qemu::Qemu;
 pub use spec::{
     Backend, Channel, Drive, Machine, MachineSpec, NetworkDevice, NetworkSocket, RateLimit, VmmError,

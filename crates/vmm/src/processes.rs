@@ -19,7 +19,7 @@ use crate::{Folder, VmmError, groups};
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Which process the VMM is.
-pub(crate) const PROCESS_RECORD: &str = "process.json";
+pub const PROCESS_RECORD: &str = "process.json";
 /// How many of its log's last lines an early death is explained with.
 const LINES: usize = 3;
 /// How long a process that has hung up may take to be gone, and the keeper to have read its last words.

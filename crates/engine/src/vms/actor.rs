@@ -9,24 +9,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::VmState;
-use store::{Change, Pending, VmRow, VmUpdate};
+use store::{Change, VmRow};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use vmm::Machine;
+use vmm::{End, Machine};
 
-use super::ending::Reboots;
+use super::ending::{Gone, Reboots};
 use super::hurry::Hurry;
 use super::link::{Link, LinkState};
 use super::pause::Pause;
 use super::publish::{self, Claimed, Published};
 use super::running::{Running, ended, network_ended, next_boot};
 use super::state::Off;
-use super::{Shared, Task, set, stale, state, stop, view};
+use super::{Queued, Shared, Task, set, stale, state, stop, view};
 use crate::EngineError;
 use crate::artefacts::import::Import;
 use crate::error::one_line;
 use crate::operations::{OperationHandle, caught};
 pub(crate) use settle::Due;
+use settle::Unsettled;
 
 /// What a VM may be asked to do; each ends the operation it carries.
 #[derive(Debug)]
@@ -92,6 +93,19 @@ impl Command {
     }
 }
 
+/// What a VM's task sees to.
+enum Event {
+    /// An earlier daemon was shutting it down.
+    Stopping,
+    Command(Command),
+    /// Something is to be settled.
+    Settle,
+    Ended(End),
+    Gone(Gone),
+    NetworkEnded(&'static str),
+    NextKernel(String),
+}
+
 /// What others may see of a VM's task.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Live {
@@ -103,6 +117,8 @@ pub(crate) struct Live {
     pub(crate) link: Option<watch::Receiver<LinkState>>,
     /// What is under way.
     pub(crate) current: Option<OperationHandle>,
+    /// Whether something of it is not recorded, or not carried through.
+    pub(crate) unsettled: bool,
     /// Cancels its start, and with it what is under way unless that makes the VM.
     pub(crate) starting: CancellationToken,
 }
@@ -117,8 +133,7 @@ pub(crate) struct Actor {
     pause: Arc<Pause>,
     running: Option<Running>,
     reboots: Reboots,
-    /// What the store has yet to be told.
-    due: Option<Due>,
+    unsettled: Unsettled,
     /// Whether all of the VM is removed.
     gone: bool,
     /// Cancels the start that is under way.
@@ -152,7 +167,7 @@ pub(crate) fn spawn(
         pause,
         running: None,
         reboots: Reboots::default(),
-        due,
+        unsettled: Unsettled::new(due),
         gone: false,
         starting: CancellationToken::new(),
     };
@@ -165,63 +180,83 @@ pub(crate) fn spawn(
 }
 
 impl Actor {
-    async fn work(mut self, mut queue: mpsc::Receiver<Command>, stopping: bool) {
+    async fn work(mut self, mut queue: mpsc::Receiver<Queued>, stopping: bool) {
         if stopping {
-            self.finish_stop().await;
+            self.handle(Event::Stopping).await;
         }
-        loop {
+        while !self.gone {
             let (folder, grace) = (self.folder(), self.shared.timeouts.last_word);
-            let command = tokio::select! {
-                command = queue.recv() => command,
-                () = settle::again(self.due.as_ref()) => {
-                    if let Err(error) = self.settle().await {
-                        tracing::debug!(vm = %self.id, error = %one_line(&error), "not settled");
+            let event = tokio::select! {
+                queued = queue.recv() => match queued {
+                    Some(Queued { command, hurried }) => {
+                        drop(hurried);
+                        Event::Command(command)
                     }
-                    if self.gone {
-                        self.shared.forget(&self.id);
-                        break;
-                    }
-                    continue;
-                }
-                end = ended(self.running.as_ref()) => {
-                    self.machine_ended(end).await;
-                    continue;
-                }
-                gone = own_end::gone(&folder, grace, self.running.as_ref()) => {
-                    self.machine_gone(gone).await;
-                    continue;
-                }
-                part = network_ended(self.running.as_ref()) => {
-                    self.network_ended(part).await;
-                    continue;
-                }
-                boot_id = next_boot(self.running.as_ref()) => {
-                    self.next_kernel(&boot_id).await;
-                    continue;
-                }
+                    None => return,
+                },
+                () = settle::again(&self.unsettled) => Event::Settle,
+                end = ended(self.running.as_ref()) => Event::Ended(end),
+                gone = own_end::gone(&folder, grace, self.running.as_ref()) => Event::Gone(gone),
+                part = network_ended(self.running.as_ref()) => Event::NetworkEnded(part),
+                boot_id = next_boot(self.running.as_ref()) => Event::NextKernel(boot_id),
             };
-            let Some(command) = command else { return };
-            if command.hurries() {
-                self.hurry.taken();
-            }
-            if self.carry_out(command).await {
-                break;
-            }
+            self.handle(event).await;
         }
+        self.shared.forget(&self.id);
         // Whoever was waiting is told, too.
         queue.close();
-        while let Some(command) = queue.recv().await {
-            self.shared.turn_away(&command, &self.name).await;
+        while let Some(queued) = queue.recv().await {
+            self.shared.turn_away(&queued.command, &self.name).await;
         }
     }
 
-    /// Carries a command out and ends its operation. True: the VM is gone.
-    async fn carry_out(&mut self, command: Command) -> bool {
+    /// Sees to what has happened. A panic in that is no end of the task: it is looked at what there is then.
+    async fn handle(&mut self, event: Event) {
+        let handled = match event {
+            Event::Command(command) => {
+                self.carry_out(command).await;
+                Ok(())
+            }
+            event => {
+                caught(async {
+                    match event {
+                        Event::Stopping => self.finish_stop().await,
+                        Event::Settle => {
+                            if let Err(error) = self.settle().await {
+                                tracing::debug!(vm = %self.id, error = %one_line(&error), "not settled");
+                            }
+                        }
+                        Event::Ended(end) => self.machine_ended(end).await,
+                        Event::Gone(gone) => self.machine_gone(gone).await,
+                        Event::NetworkEnded(part) => self.network_ended(part).await,
+                        Event::NextKernel(boot_id) => self.next_kernel(&boot_id).await,
+                        Event::Command(_) => {}
+                    }
+                    Ok(())
+                })
+                .await
+            }
+        };
+        if let Err(error) = handled {
+            tracing::error!(vm = %self.id, error = %one_line(&error), "while seeing to a VM");
+            self.unsettled.look();
+        }
+        let is_unsettled = self.unsettled.is_any();
+        self.live
+            .send_if_modified(|live| std::mem::replace(&mut live.unsettled, is_unsettled) != is_unsettled);
+    }
+
+    /// Carries a command out and ends its operation.
+    async fn carry_out(&mut self, command: Command) {
         let operation = command.operation().clone();
+        let is_create = matches!(command, Command::Create { .. });
         self.set_current(Some(&operation));
         let outcome = caught(self.obey(command)).await;
         if outcome.as_ref().is_err_and(EngineError::is_panic) {
-            self.due.get_or_insert(Due::Look);
+            match is_create {
+                true => self.unsettled.set(Due::Gone),
+                false => self.unsettled.look(),
+            }
         }
         self.set_current(None);
         if self.gone {
@@ -232,7 +267,6 @@ impl Actor {
             .operations
             .end(&operation, outcome.as_ref().map(|()| vm))
             .await;
-        self.gone
     }
 
     async fn obey(&mut self, command: Command) -> Result<(), EngineError> {
@@ -385,10 +419,12 @@ impl Actor {
                 verb: "prune",
             });
         }
-        self.mark(Change::Set(Pending::Delete)).await;
+        self.mark_deleted().await;
         let deleted = self.delete_marked().await;
-        if deleted.is_err() && self.due.is_none() {
-            self.mark(Change::Clear).await;
+        if deleted.is_err() && !self.unsettled.is_going() {
+            // It is not being deleted any more, and what there is of it has to be seen.
+            self.unsettled.look();
+            let _ = self.settle().await;
         }
         deleted
     }
@@ -398,21 +434,12 @@ impl Actor {
         if let Some(running) = &self.running {
             let machine = Arc::clone(&running.machine);
             self.let_go().await;
-            machine.kill().await?;
+            if let Err(error) = machine.kill().await {
+                // It is looked for once more.
+                tracing::warn!(vm = %self.id, %error, "cannot end a machine");
+            }
         }
         self.remove().await
-    }
-
-    /// Has a later daemon finish a delete that this one begins, or not. Where that cannot be recorded it is deleted all the
-    /// same: on a full disk that makes room.
-    async fn mark(&self, pending: Change<Pending>) {
-        let update = VmUpdate {
-            pending,
-            ..VmUpdate::default()
-        };
-        if let Err(error) = self.shared.store.vms().update(&self.id, update).await {
-            tracing::warn!(vm = %self.id, %error, "cannot record that it is being deleted");
-        }
     }
 
     /// The guest has lost its network: logged, and shown beside its state.

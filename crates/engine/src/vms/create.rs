@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use model::BootWay;
 use store::{Change, VmRow, VmUpdate};
 
-use super::{Shared, layer_path, recorded, start};
+use super::{Shared, layer_path, recorded};
 use crate::EngineError;
 use crate::artefacts::import::Import;
 use crate::error::one_line;
@@ -86,18 +86,7 @@ pub(crate) async fn make(
 /// Gives the folder's new name, if there was one.
 pub(crate) async fn set_aside(shared: &Shared, id: &str) -> Result<Option<PathBuf>, EngineError> {
     let folder = shared.paths.vm(id);
-    if let Err(error) = start::tear_down(&*shared.machines, &folder).await {
-        // What the folder tells of its VMM cannot be read, perhaps; the row names it, too.
-        let row = shared.store.vms().get(id).await?;
-        let is_ended = match row {
-            Some(row) => recorded::end(shared, &row).await?,
-            None => false,
-        };
-        if !is_ended {
-            return Err(error);
-        }
-        net::stop(&folder).await?;
-    }
+    recorded::tear_down(shared, id).await?;
     let aside = aside(shared, id);
     match fs::rename(&folder, &aside) {
         Ok(()) => Ok(Some(aside)),

@@ -1,5 +1,7 @@
 //! Those who do not wait for a shutdown: it is cut short for them, also where they came before it began.
 
+use std::sync::Arc;
+
 use tokio::sync::{Notify, watch};
 
 /// One VM's.
@@ -11,14 +13,10 @@ pub(crate) struct Hurry {
 }
 
 impl Hurry {
-    /// A command that does not wait is about to be queued.
-    pub(crate) fn queue(&self) {
+    /// A command that does not wait is queued, for as long as what this returns exists.
+    pub(crate) fn queue(self: &Arc<Self>) -> Hurried {
         self.queued.send_modify(|count| *count += 1);
-    }
-
-    /// It is not queued any more.
-    pub(crate) fn taken(&self) {
-        self.queued.send_modify(|count| *count = count.saturating_sub(1));
+        Hurried(Arc::clone(self))
     }
 
     /// Cuts short what is under way in this moment.
@@ -33,5 +31,15 @@ impl Hurry {
             _ = queued.wait_for(|count| *count > 0) => {}
             () = self.now.notified() => {}
         }
+    }
+}
+
+/// A queued command that does not wait.
+#[derive(Debug)]
+pub(crate) struct Hurried(Arc<Hurry>);
+
+impl Drop for Hurried {
+    fn drop(&mut self) {
+        self.0.queued.send_modify(|count| *count -= 1);
     }
 }

@@ -13,7 +13,7 @@ use vmm::{End, Machine};
 use super::actor::{Command, Due};
 use super::ending::{self, Outcome};
 use super::state::Off;
-use super::{Shared, Task, actor, create, recorded, start, state};
+use super::{Shared, Task, actor, create, layer_path, recorded, start, state};
 use crate::EngineError;
 use crate::error::one_line;
 
@@ -29,7 +29,7 @@ pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<(), EngineError> {
     if let Err(error) = shared.ssh.keep_only(&names) {
         tracing::warn!(error = %one_line(&error), "cannot tidy the known hosts");
     }
-    let mut kept = Vec::new();
+    let (mut kept, mut going) = (Vec::new(), Vec::new());
     for row in vms {
         let is_rebooting = unfinished
             .iter()
@@ -38,7 +38,7 @@ pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<(), EngineError> {
             tracing::info!(vm = %row.name, "removing what the last daemon left");
             if let Err(error) = remove(shared, &row).await {
                 tracing::warn!(vm = %row.name, error = %one_line(&error), "cannot remove it; trying on");
-                kept.push(row.id.clone());
+                going.push(row.id.clone());
                 let _ = take_up(shared, row, None, Some(Due::Gone));
             }
             continue;
@@ -49,7 +49,7 @@ pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<(), EngineError> {
             tracing::warn!(vm = %name, error = %one_line(&error), "cannot bring it in order; trying on");
         }
     }
-    remove_orphans(shared, &kept).await?;
+    remove_orphans(shared, &[kept.as_slice(), going.as_slice()].concat()).await?;
     for operation in unfinished {
         if let Err(error) = finish(shared, &operation, &kept).await {
             tracing::warn!(operation = operation.id, error = %one_line(&error), "cannot record its end");
@@ -99,7 +99,7 @@ pub(crate) async fn look(shared: &Shared, row: &VmRow, rebooting: bool) -> Resul
             }
             let is_lost = recorded::end(shared, row).await?;
             let last = ending::last_word(&folder);
-            start::tear_down(&*shared.machines, &folder).await?;
+            recorded::tear_down(shared, &row.id).await?;
             let unseen = match is_lost {
                 true => End::from(FOLDER_GONE.to_owned()),
                 false => End::unknown("its machine ended while no daemon was there"),
@@ -118,7 +118,7 @@ pub(crate) async fn look(shared: &Shared, row: &VmRow, rebooting: bool) -> Resul
         }
         VmState::Starting => {
             recorded::end(shared, row).await?;
-            start::tear_down(&*shared.machines, &folder).await?;
+            recorded::tear_down(shared, &row.id).await?;
             let reason = if rebooting { REBOOTED } else { CUT_OFF };
             Ok(Found {
                 // It is recorded already.
@@ -126,7 +126,11 @@ pub(crate) async fn look(shared: &Shared, row: &VmRow, rebooting: bool) -> Resul
                 ..Found::off(Off::stopped(Some(reason.to_owned())))
             })
         }
-        VmState::Created | VmState::Stopped | VmState::Error => Ok(Found::default()),
+        VmState::Created | VmState::Stopped | VmState::Error => {
+            recorded::end(shared, row).await?;
+            recorded::tear_down(shared, &row.id).await?;
+            Ok(Found::default())
+        }
     }
 }
 
@@ -150,6 +154,18 @@ async fn bring_back(shared: &Arc<Shared>, row: VmRow, rebooting: bool) -> Result
         },
     };
     let id = row.id.clone();
+    if let Some(machine) = &found.machine
+        && !recorded::is_noted(shared, &row, machine.pid())
+    {
+        // As an earlier version, or another state folder, has noted it.
+        let update = store::VmUpdate {
+            process: recorded::note(shared, machine.pid()).map_or(Change::Keep, Change::Set),
+            ..store::VmUpdate::default()
+        };
+        if let Err(error) = shared.store.vms().update(&id, update).await {
+            tracing::warn!(vm = %row.name, %error, "cannot note its process");
+        }
+    }
     let task = take_up(shared, row, found.machine, None);
     match found.reboot {
         Some(reboot) => boot_again(shared, id, &task, reboot).await,
@@ -175,7 +191,7 @@ async fn boot_again(
         operation: operation.clone(),
         reboot,
     };
-    if task.commands.send(command).await.is_err() {
+    if task.send(command).await.is_err() {
         // The VM went meanwhile.
         shared.operations.end(&operation, Ok(None)).await;
     }
@@ -190,12 +206,20 @@ async fn remove_orphans(shared: &Shared, kept: &[String]) -> Result<(), EngineEr
         let entry = entry.map_err(EngineError::file("read", &vms))?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        let ours = name.starts_with(create::GONE) || is_id(name);
-        if !ours || kept.iter().any(|id| id == name) {
+        let is_aside = name.starts_with(create::GONE);
+        let id = name.strip_prefix(create::GONE).unwrap_or(name);
+        if !is_id(id) || kept.iter().any(|kept| kept == id) {
+            continue;
+        }
+        let torn_down = start::tear_down(&*shared.machines, &entry.path()).await;
+        if !is_aside && layer_path(&entry.path()).exists() {
+            // The store is not the one that it was: the disk is the user's.
+            let path = entry.path();
+            tracing::warn!(folder = %path.display(), "keeping the disk of a VM that the store does not know");
             continue;
         }
         tracing::info!(folder = name, "removing a folder that no VM owns");
-        let removed = match start::tear_down(&*shared.machines, &entry.path()).await {
+        let removed = match torn_down {
             Ok(()) => tokio::fs::remove_dir_all(entry.path())
                 .await
                 .map_err(EngineError::file("remove", entry.path())),

@@ -3,11 +3,11 @@
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use process::{Identity, Signal};
+use process::{Identity, ProcessError, Signal};
 use serde::{Deserialize, Serialize};
 use store::VmRow;
 
-use super::Shared;
+use super::{Shared, start};
 use crate::EngineError;
 use crate::error::one_line;
 
@@ -58,6 +58,30 @@ pub(crate) async fn end(shared: &Shared, row: &VmRow) -> Result<bool, EngineErro
     }
     vmm::groups::remove_of(&row.id).await;
     Ok(true)
+}
+
+/// Whether a row names that process so that [`end`] would find it.
+pub(crate) fn is_noted(shared: &Shared, row: &VmRow, pid: u32) -> bool {
+    note(shared, pid).is_some_and(|note| row.process.as_deref() == Some(&note))
+}
+
+/// Ends what runs of a VM, by what its folder tells; where that cannot be understood, by its row.
+pub(crate) async fn tear_down(shared: &Shared, id: &str) -> Result<(), EngineError> {
+    let folder = shared.paths.vm(id);
+    let Err(error) = start::tear_down(&*shared.machines, &folder).await else {
+        return Ok(());
+    };
+    let record = folder.join(vmm::PROCESS_RECORD);
+    if !matches!(process::read_record(&record), Err(ProcessError::Damaged { .. })) {
+        return Err(error);
+    }
+    // A row names the process for as long as there may be one.
+    if let Some(row) = shared.store.vms().get(id).await? {
+        end(shared, &row).await?;
+    }
+    tracing::warn!(record = %record.display(), "removing a record that cannot be understood");
+    std::fs::remove_file(&record).map_err(EngineError::file("remove", &record))?;
+    start::tear_down(&*shared.machines, &folder).await
 }
 
 fn vms(shared: &Shared) -> Option<(u64, u64)> {

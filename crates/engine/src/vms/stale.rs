@@ -68,7 +68,7 @@ async fn shut_down(shared: &Shared, id: String, task: &Task, after: Duration) ->
         operation: operation.clone(),
         unused: Some(after),
     };
-    if task.commands.send(command).await.is_err() {
+    if task.send(command).await.is_err() {
         // The VM went meanwhile.
         shared.operations.end(&operation, Ok(None)).await;
     }

@@ -9,6 +9,7 @@ pub mod writes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::{CreateVm, NetworkMode, Vm, VmState};
@@ -42,6 +43,8 @@ pub struct Host {
     pub sources: Arc<SimulatedSources>,
     pub points: Points,
     pub writes: writes::Writes,
+    /// Whether no machine can be looked for, as where their records cannot be read.
+    pub blind: Arc<AtomicBool>,
     pub timeouts: Timeouts,
     pub mirrors: RegistryMirrors,
     pub networks: Networks,
@@ -77,6 +80,7 @@ impl Host {
             sources: Arc::new(SimulatedSources::default()),
             points: Points::new(),
             writes: writes::Writes::default(),
+            blind: Arc::default(),
             timeouts: Timeouts::default(),
             mirrors: RegistryMirrors::default(),
             networks: Networks::default(),
@@ -95,7 +99,7 @@ impl Host {
             paths: self.paths.clone(),
             agent: self.root.join("agent"),
             sources,
-            machines: Arc::new(SimulatedMachines(self.backend.clone())),
+            machines: Arc::new(SimulatedMachines(self.backend.clone(), Arc::clone(&self.blind))),
             faults: Arc::new(TestFaults(self.points.clone(), self.writes.clone())),
             timeouts: self.timeouts,
             networks: self.networks.clone(),
@@ -120,7 +124,7 @@ impl Host {
         Doctor {
             paths: self.paths.clone(),
             agent: self.root.join("agent"),
-            machines: Arc::new(SimulatedMachines(self.backend.clone())),
+            machines: Arc::new(SimulatedMachines(self.backend.clone(), Arc::clone(&self.blind))),
             networks: self.networks.clone(),
             configured: None,
             default_image: "debian".into(),
@@ -204,7 +208,7 @@ pub async fn becomes(engine: &Engine, name: &str, state: VmState) -> Vm {
 }
 
 #[derive(Debug)]
-pub struct SimulatedMachines(pub SimulatedBackend);
+pub struct SimulatedMachines(pub SimulatedBackend, pub Arc<AtomicBool>);
 
 impl Machines for SimulatedMachines {
     fn choose(&self) -> Result<Choice, EngineError> {
@@ -222,7 +226,12 @@ impl Machines for SimulatedMachines {
     }
 
     fn find<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Option<Arc<dyn Machine>>, EngineError>> {
-        Box::pin(async move { Ok(self.0.find(folder).await?) })
+        Box::pin(async move {
+            if self.1.load(Ordering::SeqCst) {
+                return Err(EngineError::Internal("nothing can be found".into()));
+            }
+            Ok(self.0.find(folder).await?)
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use model::VmState;
 use vmm::End;
 
-use super::{Actor, Due, Running};
+use super::{Actor, Running};
 use crate::EngineError;
 use crate::error::one_line;
 use crate::operations::{OperationHandle, caught};
@@ -92,7 +92,7 @@ impl Actor {
         self.set_current(Some(&operation));
         let booted = caught(self.boot_again(&operation, wait, why)).await;
         if booted.as_ref().is_err_and(EngineError::is_panic) {
-            self.due.get_or_insert(Due::Look);
+            self.unsettled.look();
         }
         self.set_current(None);
         let vm = self.view().await;
@@ -134,7 +134,7 @@ impl Actor {
         };
         let booted = shared.reserve.guard(operation, booting).await;
         if let Err(error) = &booted
-            && self.due.is_none()
+            && !self.unsettled.is_any()
             && self.row().await?.state == VmState::Starting
         {
             // It never came to a machine.
@@ -142,7 +142,7 @@ impl Actor {
                 EngineError::Cancelled => Off::stopped(None),
                 error => Off::failed(one_line(error)),
             };
-            self.off(off).await?;
+            self.tear_down_and_record(off).await?;
         }
         booted
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use model::VmState;
-use store::{Change, VmRow, VmUpdate};
+use store::{Change, Pending, VmRow, VmUpdate};
 
 use super::{Actor, Due, Running};
 use crate::artefacts::import::Import;
@@ -13,7 +13,7 @@ use crate::operations::OperationHandle;
 use crate::vms::publish::Claimed;
 use crate::vms::start::Started;
 use crate::vms::state::Off;
-use crate::vms::{create, start, state};
+use crate::vms::{create, recorded, start, state};
 use crate::{EngineError, console};
 
 impl Actor {
@@ -33,7 +33,7 @@ impl Actor {
             }
         };
         let made = shared.reserve.guard(operation, making).await;
-        if matches!(made, Err(EngineError::StoppedBefore { .. })) {
+        if matches!(made, Err(EngineError::StoppedBefore { .. })) && !self.row().await?.ephemeral {
             return made;
         }
         if let Err(error) = made {
@@ -41,7 +41,7 @@ impl Actor {
             let error = error.of_deleted(console::last_lines(&self.shared.paths.vm(&self.id)));
             if let Err(undo) = self.remove().await {
                 tracing::warn!(vm = %self.id, error = %one_line(&undo), "a failed create left something behind");
-                self.due = Some(Due::Gone);
+                self.unsettled.set(Due::Gone);
             }
             return Err(error);
         }
@@ -97,6 +97,11 @@ impl Actor {
                 });
             }
         }
+        // What an undo may have left would write to the same disk.
+        recorded::tear_down(&self.shared, &self.id).await?;
+        if row.pending == Some(Pending::Delete) {
+            self.mark(Change::Clear).await?;
+        }
         let claimed = match claimed {
             Some(claimed) => claimed,
             None => self.shared.claim_for_start(&row).await?,
@@ -122,7 +127,7 @@ impl Actor {
             Err(error) => Err(error),
         };
         let running = match started {
-            Ok(started) => self.begin_running(started, &name, planted, claimed).await,
+            Ok(started) => self.record_running(started, &name, planted, claimed).await,
             Err(error) => Err(error),
         };
         match running {
@@ -132,11 +137,11 @@ impl Actor {
                 Ok(())
             }
             Err(EngineError::Cancelled) => {
-                self.off(Off::as_before(before, reason)).await?;
+                self.tear_down_and_record(Off::as_before(before, reason)).await?;
                 Err(EngineError::Cancelled)
             }
             Err(error) => {
-                self.off(Off::failed(one_line(&error))).await?;
+                self.tear_down_and_record(Off::failed(one_line(&error))).await?;
                 Err(EngineError::Start {
                     name,
                     deleted: None,
@@ -147,24 +152,6 @@ impl Actor {
     }
 
     /// Records that the VM runs. Its link is there before: a client that has read `running` may run a command at once.
-    /// On failure nothing of the machine is left.
-    async fn begin_running(
-        &mut self,
-        started: Started,
-        name: &str,
-        planted: bool,
-        claimed: Claimed,
-    ) -> Result<(), EngineError> {
-        let recorded = self.record_running(started, name, planted, claimed).await;
-        if recorded.is_err() {
-            self.let_go().await;
-            if let Err(undo) = start::tear_down(&*self.shared.machines, &self.folder()).await {
-                tracing::warn!(vm = %self.id, error = %one_line(&undo), "a failed start left something behind");
-            }
-        }
-        recorded
-    }
-
     async fn record_running(
         &mut self,
         started: Started,
