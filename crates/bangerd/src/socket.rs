@@ -1,8 +1,8 @@
 //! The daemon's socket: made whole or not at all, made anew when its folder vanishes.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use api::client::{Trust, short_path};
@@ -74,14 +74,5 @@ fn tell(paths: &Paths, socket: &Path) -> Result<(), DaemonError> {
     };
     let text =
         serde_json::to_vec(&whereabouts).map_err(|error| DaemonError::file("write", &path)(error.into()))?;
-    let staging = path.with_extension("json.new");
-    let _ = fs::remove_file(&staging);
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&staging)
-        .and_then(|mut file| file.write_all(&text))
-        .map_err(DaemonError::file("write", &staging))?;
-    fs::rename(&staging, &path).map_err(DaemonError::file("write", &path))
+    durable::replace(&path, 0o600, &text).map_err(DaemonError::file("write", &path))
 }

@@ -7,7 +7,8 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use catalog::{Cancel, Catalog, ImageSource, Progress, ProgressSink, RecipeSettings};
+use catalog::{Catalog, ImageSource, Progress, ProgressSink, RecipeSettings};
+use progress::Cancel;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

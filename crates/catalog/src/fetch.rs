@@ -11,9 +11,9 @@ use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::DefaultResolver;
 
 use crate::bundle::{BundleError, LARGEST_CATALOG, RemoteCatalog};
-use crate::cancel::{Cancel, Registration};
 use crate::entries::Architecture;
 use crate::error::CatalogError;
+use progress::{Cancel, Guard};
 
 /// Wait for a connection, for the start of an answer, and for each next piece of it; a bundle gets on in each such time.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -142,7 +142,7 @@ impl Fetcher {
 pub struct Download {
     body: Paced<Box<dyn Read + Send>>,
     /// Closes the connection on cancelling.
-    _registration: Registration,
+    _registration: Guard,
 }
 
 impl std::fmt::Debug for Download {

@@ -16,7 +16,6 @@
 pub mod apt;
 mod build;
 pub mod bundle;
-mod cancel;
 mod entries;
 mod error;
 mod fetch;
@@ -29,7 +28,6 @@ mod workdir;
 
 pub use apt::sources::SourcesError;
 pub use apt::{KernelPackage, RecipeSettings};
-pub use cancel::Cancel;
 pub use entries::{Architecture, Catalog, ImageEntry, ImageSource, KernelEntry, KernelSource};
 pub use error::{CatalogError, DataError};
 pub use fetch::{Download, Fetcher};

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use process::{Child, Command, Ending, ProcessError, Stream};
 
-use crate::cancel::{Cancel, Registration};
 use crate::error::CatalogError;
 use complaints::{Watched, read_lines};
+use progress::{Cancel, Guard};
 
 /// Lines of complaints that are kept: enough to find the cause before the cleaning up that follows it.
 const KEPT_LINES: usize = 60;
@@ -108,7 +108,7 @@ pub(crate) struct Running {
     killer: Arc<Killer>,
     supervisor: Option<JoinHandle<Result<(), CatalogError>>>,
     cancel: Cancel,
-    _registration: Registration,
+    _registration: Guard,
 }
 
 impl Program {

@@ -12,7 +12,8 @@ use catalog::bundle::{
     Bundle, BundleError, BundleImage, BundleKernel, BundleRef, Description, Manifest, RootFs, RootFsKind,
     write_image, write_kernel,
 };
-use catalog::{Cancel, CatalogError, Fetcher};
+use catalog::{CatalogError, Fetcher};
+use progress::Cancel;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 use ureq::tls::TlsConfig;

@@ -11,9 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use catalog::recipe::build;
-use catalog::{
-    Cancel, Catalog, CatalogError, ImageSource, Progress, ProgressSink, Recipe, RecipeSettings, Stage,
-};
+use catalog::{Catalog, CatalogError, ImageSource, Progress, ProgressSink, Recipe, RecipeSettings, Stage};
+use progress::Cancel;
 use sha2::{Digest, Sha256};
 
 /// The base and nothing else: the fastest build there is.

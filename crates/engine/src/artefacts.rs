@@ -35,9 +35,6 @@ use initramfs::Initramfs;
 pub(crate) use kernels::Kernel;
 use locks::NameLocks;
 
-/// Prefix of what is being made.
-pub(crate) const STAGING: &str = ".new-";
-
 /// An image on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Image {
@@ -90,25 +87,10 @@ impl Artefacts {
     pub(crate) fn sweep(&self) -> Result<(), EngineError> {
         let paths = &self.paths;
         for folder in [paths.images(), paths.kernels(), paths.layers(), paths.initramfs()] {
-            let entries = match std::fs::read_dir(&folder) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(EngineError::file("read", &folder)(error)),
+            let failed = |path: &Path, error| {
+                tracing::warn!(path = %path.display(), %error, "cannot remove what an earlier daemon left");
             };
-            for entry in entries.flatten() {
-                let path = entry.path();
-                if !entry.file_name().to_string_lossy().starts_with(STAGING) {
-                    continue;
-                }
-                let removed = if path.is_dir() {
-                    std::fs::remove_dir_all(&path)
-                } else {
-                    std::fs::remove_file(&path)
-                };
-                if let Err(error) = removed {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove what an earlier daemon left");
-                }
-            }
+            durable::sweep(&folder, failed).map_err(EngineError::file("read", &folder))?;
         }
         Ok(())
     }
@@ -173,10 +155,8 @@ impl Artefacts {
                 operation.cancellation(),
                 guard,
                 move |sources, progress, cancel| {
-                    let staging = tempfile::Builder::new()
-                        .prefix(STAGING)
-                        .tempfile_in(&images)
-                        .map_err(SourceError::file("create a file in", &images))?;
+                    let staging =
+                        durable::staging(&images).map_err(SourceError::file("create a file in", &images))?;
                     let made = sources.make_image(&wanted, staging.as_file(), progress, cancel)?;
                     staging
                         .as_file()
@@ -337,7 +317,5 @@ pub(crate) fn digest_of(file: &str) -> Option<&str> {
 }
 
 fn sync_folder(folder: &Path) -> Result<(), SourceError> {
-    std::fs::File::open(folder)
-        .and_then(|file| file.sync_all())
-        .map_err(SourceError::file("sync", folder))
+    durable::sync_folder(folder).map_err(SourceError::file("sync", folder))
 }

@@ -10,7 +10,7 @@ use config::Paths;
 use model::VmState;
 use store::{ImageRow, KernelRow, VmRow};
 
-use crate::artefacts::{STAGING, digest_of};
+use crate::artefacts::digest_of;
 use crate::vms::Shared;
 use crate::{Engine, EngineError};
 
@@ -137,7 +137,7 @@ impl Taken {
 
     /// As an item that could go if no VM uses it. What is just being made could not.
     fn item(self, kind: SpaceKind, name: &str, vms: u32) -> SpaceItem {
-        let made = !name.starts_with(STAGING);
+        let made = !name.starts_with(durable::STAGING);
         SpaceItem {
             kind,
             name: if made {

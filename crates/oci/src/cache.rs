@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::error::OciError;
 use crate::layer::verify;
+use progress::Cancel;
 
 /// How often a lock that another holds is tried.
 const POLL: Duration = Duration::from_millis(20);

@@ -401,6 +401,12 @@ impl Stop {
     }
 }
 
+impl From<progress::Cancelled> for OciError {
+    fn from(_: progress::Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
 impl OciError {
     /// The error for what an archive reader found in a layer.
     pub(crate) fn in_layer(layer: &str, error: impl Into<EntryError>) -> Self {

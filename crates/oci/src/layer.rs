@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cancel::Cancel;
 use crate::digest::{Digest, Hashing};
 use crate::error::{OciError, Stop};
 use crate::meter::Meter;
+use progress::Cancel;
 
 /// How a layer's archive is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

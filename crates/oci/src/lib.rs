@@ -10,7 +10,6 @@
 //! How a file system is written is not known here. Everything that comes in is hostile: bounded and checked.
 
 mod cache;
-mod cancel;
 mod config;
 mod config_document;
 pub mod credentials;
@@ -31,7 +30,6 @@ mod transport;
 mod upload;
 
 pub use cache::{LayerCache, Pruned};
-pub use cancel::Cancel;
 pub use config::{ExposedPort, ImageConfig, Protocol};
 pub use credentials::Login;
 pub use digest::Digest;

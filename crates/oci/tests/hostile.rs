@@ -307,7 +307,7 @@ fn an_archive_without_an_end_is_whole_if_its_digest_says_so() {
 
 #[test]
 fn flattening_can_be_cancelled_before_and_between() {
-    let cancel = oci::Cancel::default();
+    let cancel = progress::Cancel::default();
     let layers = layers(&[Tar::new().file("a", "1").file("b", "2").finish()]);
     let mut flattened = oci::flatten(&layers, &Limits::default(), &cancel);
     assert!(flattened.next().unwrap().is_some());

@@ -11,9 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use oci::{
-    Cancel, Compression, LayerCache, Login, OciError, Options, Patience, Platform, Registry,
-    RegistryReference,
+    Compression, LayerCache, Login, OciError, Options, Patience, Platform, Registry, RegistryReference,
 };
+use progress::Cancel;
 use support::server::{Files, Request, Response, Server};
 use support::tar::Tar;
 use support::{TAG, TestImage};

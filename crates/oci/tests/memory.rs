@@ -45,7 +45,7 @@ fn merge(archives: &[Vec<u8>], memory: usize) -> Result<bool, String> {
         memory,
         ..Limits::default()
     };
-    let mut merged = oci::flatten(&layers, &limits, &oci::Cancel::default());
+    let mut merged = oci::flatten(&layers, &limits, &progress::Cancel::default());
     loop {
         match merged.next() {
             Ok(Some(_)) => {}

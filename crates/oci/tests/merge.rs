@@ -218,7 +218,7 @@ fn entries_may_be_dropped_unread() {
     let base = Tar::new().file("a", &"x".repeat(100_000)).file("b", "b").finish();
     let next = Tar::new().file("c", "c").finish();
     let layers = layers(&[base, next]);
-    let mut flattened = oci::flatten(&layers, &oci::Limits::default(), &oci::Cancel::default());
+    let mut flattened = oci::flatten(&layers, &oci::Limits::default(), &progress::Cancel::default());
     let mut paths = Vec::new();
     while let Some(merged) = flattened.next().unwrap() {
         paths.push(merged.entry.path.clone());

@@ -10,9 +10,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use oci::credentials::DockerConfig;
-use oci::{
-    Cancel, Compression, Event, Image, LayerCache, OciError, Options, Platform, Registry, RegistryReference,
-};
+use oci::{Compression, Event, Image, LayerCache, OciError, Options, Platform, Registry, RegistryReference};
+use progress::Cancel;
 use serde_json::json;
 use support::tar::Tar;
 use support::{TAG, TestImage, flatten, has, tree};

@@ -10,9 +10,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use oci::{
-    Cancel, Compression, Event, LayerCache, Login, Mirror, OciError, Options, Patience, Platform, Registry,
+    Compression, Event, LayerCache, Login, Mirror, OciError, Options, Patience, Platform, Registry,
     RegistryReference,
 };
+use progress::Cancel;
 use support::server::{Files, Request, Response, Server};
 use support::tar::Tar;
 use support::{TAG, TestImage};

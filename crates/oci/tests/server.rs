@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oci::{
-    Cancel, Compression, Digest, Event, Image, LayerCache, Login, Mirror, OciError, Options, Patience,
-    Platform, Registry, RegistryReference,
+    Compression, Digest, Event, Image, LayerCache, Login, Mirror, OciError, Options, Patience, Platform,
+    Registry, RegistryReference,
 };
+use progress::Cancel;
 use serde_json::json;
 use support::server::{Files, Request, Response, Server};
 use support::tar::Tar;

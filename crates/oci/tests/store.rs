@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use oci::{Cancel, Compression, Digest, Image, OciError, Platform};
+use oci::{Compression, Digest, Image, OciError, Platform};
+use progress::Cancel;
 use serde_json::json;
 use support::tar::Tar;
 use support::{TAG, TestImage, flatten, has, names, pack, tree};

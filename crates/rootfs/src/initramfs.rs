@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::publish::publish;
+use durable::publish;
 
 /// Most bytes of one file; far above any agent or module.
 const LARGEST_FILE: u64 = 64 << 20;

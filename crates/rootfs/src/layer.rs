@@ -10,8 +10,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::publish::publish;
 use crate::sparse_copy;
+use durable::publish;
 
 /// Part of a template's name, to be counted up when [`FEATURES`] or [`OPTIONS`] change.
 const GENERATION: u32 = 1;

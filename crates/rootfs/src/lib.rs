@@ -8,7 +8,6 @@ pub mod initramfs;
 pub mod kernel;
 pub mod layer;
 pub mod probe;
-mod publish;
 pub mod qcow2;
 pub mod seed;
 mod sparse_copy;

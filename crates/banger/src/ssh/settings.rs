@@ -1,7 +1,6 @@
 //! The settings for `*.vm`, as a file for `ssh -F` and for an `Include`.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -84,14 +83,8 @@ impl Settings {
         if std::fs::read(&self.path).is_ok_and(|found| found == self.text.as_bytes()) {
             return Ok(&self.path);
         }
-        let write = || -> io::Result<()> {
-            let folder = self.path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-            let mut file = tempfile::Builder::new().prefix(".config-").tempfile_in(folder)?;
-            file.write_all(self.text.as_bytes())?;
-            file.persist(&self.path)?;
-            Ok(())
-        };
-        write().map_err(|error| Failure::new(format!("cannot write {}: {error}", self.path.display())))?;
+        durable::replace(&self.path, 0o600, self.text.as_bytes())
+            .map_err(|error| Failure::new(format!("cannot write {}: {error}", self.path.display())))?;
         Ok(&self.path)
     }
 }

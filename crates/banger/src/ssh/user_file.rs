@@ -1,7 +1,7 @@
 //! `~/.ssh/config` as a file: read within bounds, replaced as a whole, and left alone where it is not the user's.
 
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Read, Write};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -69,8 +69,8 @@ impl UserFile {
         let failed = |error: io::Error| self.refused(&error.to_string());
         match target {
             Some(target) => {
-                let mode = fs::metadata(&target).map_err(failed)?.permissions();
-                replace(&target, &new, mode).map_err(failed)?;
+                let mode = fs::metadata(&target).map_err(failed)?.permissions().mode();
+                durable::write(&target, mode & 0o7777, &new).map_err(failed)?;
             }
             None => {
                 if let Some(folder) = self.path.parent() {
@@ -80,7 +80,7 @@ impl UserFile {
                         .create(folder)
                         .map_err(failed)?;
                 }
-                replace(&self.path, &new, Permissions::from_mode(0o600)).map_err(failed)?;
+                durable::write(&self.path, 0o600, &new).map_err(failed)?;
             }
         }
         Ok(true)
@@ -170,19 +170,6 @@ fn include_line(file: &Path) -> Result<String, Failure> {
     Ok(format!("Include {}", word(&text)?.replace("%%", "%")))
 }
 
-/// Puts a file in the place of another, whole or not at all.
-fn replace(path: &Path, content: &[u8], mode: Permissions) -> io::Result<()> {
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".config.banger-")
-        .tempfile_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().set_permissions(mode)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -207,7 +194,7 @@ mod tests {
             let fixture = Self::new();
             fs::create_dir(fixture.home.path().join(".ssh")).unwrap();
             fs::write(fixture.file.path(), text).unwrap();
-            fs::set_permissions(fixture.file.path(), Permissions::from_mode(mode)).unwrap();
+            fs::set_permissions(fixture.file.path(), fs::Permissions::from_mode(mode)).unwrap();
             fixture
         }
 

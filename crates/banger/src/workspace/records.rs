@@ -4,7 +4,7 @@
 //! daemon's business. A note that is lost costs a prepare that is told to replace what is there.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -318,11 +318,7 @@ impl Records {
 
     fn write(&self) -> io::Result<()> {
         let text = serde_json::to_vec(&self.list).map_err(io::Error::other)?;
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&text)?;
-        file.persist(&self.path)?;
-        Ok(())
+        durable::replace(&self.path, 0o600, &text)
     }
 }
 

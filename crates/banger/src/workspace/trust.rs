@@ -2,7 +2,7 @@
 //! digest of the file as it was then. One that changed is looked at anew.
 
 use std::fs::DirBuilder;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -130,10 +130,7 @@ impl Note {
         let write = || -> io::Result<()> {
             let folder = self.path.parent().unwrap_or(Path::new("/"));
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            file.write_all(self.text.as_bytes())?;
-            file.persist(&self.path)?;
-            Ok(())
+            durable::replace(&self.path, 0o600, self.text.as_bytes())
         };
         write().map_err(|error| Failure::new(format!("cannot write {}: {error}", self.path.display())))
     }

@@ -270,7 +270,7 @@ fn a_bundle_is_made_of_a_tar_or_a_folder_and_gives_its_entry_of_a_catalog() {
         let entry: serde_json::Value = serde_json::from_str(&entry).unwrap();
         let reference: BundleRef = serde_json::from_value(entry["bundle"].clone()).unwrap();
         let file = fs::File::open(folder.join(&reference.url)).unwrap();
-        let bundle = Bundle::open(file, &reference, &catalog::Cancel::new(), |_| {}).unwrap();
+        let bundle = Bundle::open(file, &reference, &progress::Cancel::new(), |_| {}).unwrap();
         match bundle.manifest() {
             Manifest::Image(image) => {
                 assert_eq!(

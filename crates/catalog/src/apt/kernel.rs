@@ -10,13 +10,13 @@ use super::root::{AptRoot, Lists, host_configuration};
 use super::sources::Host;
 use super::{RecipeSettings, status};
 use crate::build::room::of_host;
-use crate::cancel::Cancel;
 use crate::entries::{KernelEntry, KernelSource};
 use crate::error::CatalogError;
 use crate::progress::{Progress, ProgressSink, Stage};
 use crate::tar_stream::TarStream;
 use crate::tool::{Program, find};
 use crate::workdir::WorkDir;
+use progress::Cancel;
 
 /// A record is a few kilobytes.
 const RECORD_LIMIT: u64 = 1024 * 1024;

@@ -13,11 +13,11 @@ use super::host_files::HostFiles;
 use super::sources::{Source, render};
 use super::status;
 use crate::build::room::{of_host, proxies};
-use crate::cancel::Cancel;
 use crate::error::CatalogError;
 use crate::progress::{Progress, ProgressSink, Stage};
 use crate::tool::{Program, find, search_path};
 use crate::workdir::WorkDir;
+use progress::Cancel;
 
 /// apt's configuration is some hundred lines.
 const CONFIGURATION_LIMIT: u64 = 4 * 1024 * 1024;

@@ -17,11 +17,11 @@ use process::IdRange;
 use super::customize::{self, Step};
 use super::room::Room;
 use super::{Tree, pack};
-use crate::cancel::Cancel;
 use crate::error::CatalogError;
 use crate::progress::ProgressSink;
 use crate::recipe::Recipe;
 use crate::workdir::WorkDir;
+use progress::Cancel;
 
 /// Set where a test runs once more as somebody else.
 const AGAIN: &str = "CATALOG_TEST_AGAIN";

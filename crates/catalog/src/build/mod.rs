@@ -28,7 +28,6 @@ use process::Stream;
 
 use crate::apt::sources::{Host, Source, render};
 use crate::apt::{AptRoot, HostFiles, Lists, RecipeSettings, host_configuration};
-use crate::cancel::Cancel;
 use crate::error::CatalogError;
 use crate::progress::{Progress, ProgressSink, Stage};
 use crate::recipe::Recipe;
@@ -36,6 +35,7 @@ use crate::tar_stream::TarStream;
 use crate::tool::{Program, find};
 use crate::workdir::WorkDir;
 use customize::Step;
+use progress::Cancel;
 use room::Room;
 
 /// A build whose tree is made.

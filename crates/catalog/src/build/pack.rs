@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use tar::EntryType;
 
 use super::room::{self, Room};
-use crate::cancel::Cancel;
 use crate::error::CatalogError;
 use crate::tar_stream::{MOST_BYTES, TarStream};
 use crate::tool::{Ended, Explain, Program};
 use crate::workdir::WorkDir;
+use progress::Cancel;
 
 /// Most files, folders and links of a tree: ten times as many as a desktop's.
 const MOST_ENTRIES: u64 = 4_000_000;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sha2::{Digest as _, Sha256};
 
 use super::{BundleError, hex};
-use crate::cancel::Cancel;
+use progress::Cancel;
 
 /// One of several hands on the stream: one reads through decoders, the other looks at what came of it.
 pub(super) struct Checked<R>(Arc<Mutex<Inner<R>>>);

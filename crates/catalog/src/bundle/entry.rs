@@ -10,7 +10,7 @@ use super::{
     Bundle, BundleError, BundleRef, Description, LARGEST_CATALOG, Manifest, RemoteImage, RemoteKernel,
     file_name,
 };
-use crate::cancel::Cancel;
+use progress::Cancel;
 
 /// Entry of a catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

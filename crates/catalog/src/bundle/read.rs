@@ -10,7 +10,7 @@ use tarball::{Archive, Kind, shown};
 use super::checked::Checked;
 use super::manifest::{LARGEST_MANIFEST, MANIFEST, Manifest, RootFs, RootFsKind};
 use super::{BundleError, BundleRef, hex};
-use crate::cancel::Cancel;
+use progress::Cancel;
 
 const RECORD: usize = 512;
 const BUFFER: usize = 256 << 10;

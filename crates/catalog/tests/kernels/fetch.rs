@@ -5,7 +5,8 @@ use std::net::TcpListener;
 
 use crate::support::{Archive, Key, Package, is_empty, recorder};
 use catalog::apt::fetch_kernel;
-use catalog::{Cancel, Catalog, CatalogError, KernelEntry, KernelPackage, RecipeSettings, Stage};
+use catalog::{Catalog, CatalogError, KernelEntry, KernelPackage, RecipeSettings, Stage};
+use progress::Cancel;
 
 const KERNEL: &str = "linux-image-6.1.0-9-test";
 

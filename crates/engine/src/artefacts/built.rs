@@ -7,7 +7,7 @@ use model::{BootWay, ImageKind};
 use store::ImageRow;
 
 use super::container::megabytes;
-use super::{Artefacts, STAGING, SourceError};
+use super::{Artefacts, SourceError};
 use crate::EngineError;
 use crate::images::Images;
 use crate::operations::OperationHandle;
@@ -65,10 +65,8 @@ impl Artefacts {
         }
         let images = self.paths.images();
         let maker = move |sources: &dyn super::Sources, progress: &super::Progress<'_>, cancel: &_| {
-            let staging = tempfile::Builder::new()
-                .prefix(STAGING)
-                .tempfile_in(&images)
-                .map_err(SourceError::file("create a file in", &images))?;
+            let staging =
+                durable::staging(&images).map_err(SourceError::file("create a file in", &images))?;
             let made = sources.build_image(&recipe, staging.as_file(), progress, cancel)?;
             let synced = staging.as_file().sync_all();
             synced.map_err(SourceError::file("sync", staging.path()))?;

@@ -13,9 +13,10 @@ use std::thread::{self, Thread};
 
 use catalog::bundle::{Bundle, BundleRef};
 use catalog::{
-    ArtefactName, Cancel, Catalog, CatalogError, Download, Fetcher, ImageSource, KernelSource, ProgressSink,
-    Recipe, RecipeSettings,
+    ArtefactName, Catalog, CatalogError, Download, Fetcher, ImageSource, KernelSource, ProgressSink, Recipe,
+    RecipeSettings,
 };
+use progress::Cancel;
 use rootfs::erofs::{self, Compression, ErofsError};
 use rootfs::kernel::{self, KernelError};
 use serde_json::json;

@@ -8,7 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use api::{RegistryAccess, RegistryLogin};
 use config::RegistryMirrors;
-use oci::{Cancel, Digest, Flattened, LayerCache, Limits, OciError, Platform, RealmFault, RegistryReference};
+use oci::{Digest, Flattened, LayerCache, Limits, OciError, Platform, RealmFault, RegistryReference};
+use progress::Cancel;
 use rootfs::erofs::{self, Builder, Compression, ErofsError, Written};
 
 use crate::operations::{OperationHandle, Stage};

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::container::{self, Origin, Registries, megabytes};
 use super::often::Often;
-use super::{Artefacts, Image, KnownKernel, Made, STAGING, image_path, sync_folder};
+use super::{Artefacts, Image, KnownKernel, Made, image_path, sync_folder};
 use crate::EngineError;
 use crate::artefacts::{Progress, Report, SourceError};
 use crate::operations::OperationHandle;
@@ -234,7 +234,7 @@ impl Artefacts {
                 });
             }
         }
-        let cancel = oci::Cancel::default();
+        let cancel = progress::Cancel::default();
         let watch = watch(operation, cancel.clone());
         let target = Target {
             images: self.paths.images(),
@@ -333,7 +333,7 @@ fn pull(
     target: &Target,
     registries: &Registries,
     (operation, report): (&OperationHandle, &Progress<'_>),
-    (cancel, fetched): (&oci::Cancel, &Mutex<Vec<oci::Digest>>),
+    (cancel, fetched): (&progress::Cancel, &Mutex<Vec<oci::Digest>>),
 ) -> Result<(NamedTempFile, Made, String), SourceError> {
     let told = |error: container::ContainerError| SourceError::Failed {
         hint: error.hint(origin),
@@ -342,10 +342,8 @@ fn pull(
     let image = origin
         .open(&target.blobs, registries, operation, (cancel, fetched))
         .map_err(|error| told(error.into()))?;
-    let staging = tempfile::Builder::new()
-        .prefix(STAGING)
-        .tempfile_in(&target.images)
-        .map_err(SourceError::file("create a file in", &target.images))?;
+    let staging =
+        durable::staging(&target.images).map_err(SourceError::file("create a file in", &target.images))?;
     let mut out = staging
         .as_file()
         .try_clone()
@@ -391,7 +389,7 @@ fn pull(
 }
 
 /// Passes an operation's cancellation on, as long as what it gives is kept.
-fn watch(operation: &OperationHandle, cancel: oci::Cancel) -> Watch {
+fn watch(operation: &OperationHandle, cancel: progress::Cancel) -> Watch {
     let operation = operation.clone();
     Watch(
         tokio::spawn(async move {

@@ -10,6 +10,9 @@ use super::Kernel;
 use super::kernels::NO_INITRD;
 use crate::EngineError;
 
+/// As many digits of the agent's sha256 stand in a name.
+const AGENT_DIGITS: usize = 12;
+
 #[derive(Debug)]
 pub(crate) struct Initramfs {
     agent: PathBuf,
@@ -48,9 +51,7 @@ impl Initramfs {
             return Ok(path);
         }
         // Those of other agents were made for machines that run, if any, and have been read.
-        self.remove_all(|other| {
-            other.starts_with(&of_kernel(kernel)) && other.ends_with(&format!(".{ending}"))
-        })?;
+        self.remove_all(|other| ending_of(other, kernel) == Some(ending))?;
         let (agent, modules, out) = (self.agent.clone(), kernel.boot_modules(), path.clone());
         let make = move || match before {
             None => rootfs::initramfs::write(&out, &agent, &modules),
@@ -71,8 +72,7 @@ impl Initramfs {
 
     /// Removes those of a kernel that was replaced.
     pub(crate) fn forget(&self, kernel: &Kernel) -> Result<(), EngineError> {
-        let of_kernel = of_kernel(kernel);
-        self.remove_all(|name| name.starts_with(&of_kernel))
+        self.remove_all(|name| ending_of(name, kernel).is_some())
     }
 
     fn remove_all(&self, is_meant: impl Fn(&str) -> bool) -> Result<(), EngineError> {
@@ -97,14 +97,21 @@ impl Initramfs {
                     .await
                     .map_err(EngineError::file("read", &self.agent))?;
                 let digest = Sha256::digest(&bytes);
-                Ok(digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+                Ok(digest
+                    .iter()
+                    .take(AGENT_DIGITS / 2)
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect())
             })
             .await
             .map(String::as_str)
     }
 }
 
-/// How the names of a kernel's begin.
-fn of_kernel(kernel: &Kernel) -> String {
-    format!("{}-{}-", kernel.name, kernel.version)
+/// How the name of a kernel's initramfs ends, behind the digest of the agent; none for the names of others.
+fn ending_of<'a>(name: &'a str, kernel: &Kernel) -> Option<&'a str> {
+    let rest = name.strip_prefix(&format!("{}-{}-", kernel.name, kernel.version))?;
+    let (agent, ending) = rest.split_once('.')?;
+    let is_digest = agent.len() == AGENT_DIGITS && agent.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_digest.then_some(ending)
 }

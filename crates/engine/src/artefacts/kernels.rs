@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::locks::NameGuard;
 use super::sources::{Made, SourceError};
-use super::{Artefacts, STAGING, sync_folder};
+use super::{Artefacts, sync_folder};
 use crate::EngineError;
 use crate::operations::{OperationHandle, Stage};
 
@@ -72,7 +72,7 @@ impl StagedKernel {
         make: impl FnOnce(&Path) -> Result<Made, E>,
     ) -> Result<Self, E> {
         let folder = tempfile::Builder::new()
-            .prefix(&format!("{STAGING}{name}-"))
+            .prefix(&format!("{}{name}-", durable::STAGING))
             .tempdir_in(kernels)
             .map_err(SourceError::file("create a folder in", kernels))?;
         let made = make(folder.path())?;
@@ -276,7 +276,7 @@ fn publish_folder(staging: TempDir, target: &Path) -> Result<(), SourceError> {
 /// Renames a folder aside, so that nobody takes it for whole, and removes it.
 fn remove_folder(folder: &Path) -> Result<(), EngineError> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let aside = folder.with_file_name(format!("{STAGING}gone-{name}"));
+    let aside = folder.with_file_name(format!("{}gone-{name}", durable::STAGING));
     std::fs::rename(folder, &aside)
         .and_then(|()| std::fs::remove_dir_all(&aside))
         .map_err(EngineError::file("remove", folder))

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use catalog::{Cancel, Catalog, CatalogError, Fetcher};
+use catalog::{Catalog, CatalogError, Fetcher};
+use progress::Cancel;
 use tokio::sync::watch;
 
 use super::catalog_sources::failed;

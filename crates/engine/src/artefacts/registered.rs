@@ -19,7 +19,7 @@ use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
 use super::container::megabytes;
-use super::{Artefacts, Image, STAGING, image_path, sync_folder};
+use super::{Artefacts, Image, image_path, sync_folder};
 use crate::EngineError;
 use crate::operations::{OperationHandle, Stage};
 use crate::plain_file;
@@ -212,10 +212,7 @@ fn unpack(
     stage: &Stage,
     cancel: &CancellationToken,
 ) -> Result<NamedTempFile, FileError> {
-    let copy = tempfile::Builder::new()
-        .prefix(STAGING)
-        .tempfile_in(images)
-        .map_err(FileError::Write)?;
+    let copy = durable::staging(images).map_err(FileError::Write)?;
     let progress = |done, size| {
         stage.progress("unpacking", Some(done), Some(size));
         !cancel.is_cancelled()
@@ -330,10 +327,7 @@ impl Artefacts {
         let copied = tokio::task::spawn_blocking(move || {
             let about = file.metadata().map_err(FileError::Read)?;
             let file_system = probe(&file)?;
-            let copy = tempfile::Builder::new()
-                .prefix(STAGING)
-                .tempfile_in(&images)
-                .map_err(FileError::Write)?;
+            let copy = durable::staging(&images).map_err(FileError::Write)?;
             let digest = read_through(&file, &about, Some(copy.as_file()), &stage, &cancel)?;
             copy.as_file().sync_all().map_err(FileError::Write)?;
             Ok::<_, FileError>((stage, file_system, copy, digest))

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
-use super::{Artefacts, STAGING, registered, sync_folder};
+use super::{Artefacts, registered, sync_folder};
 use crate::EngineError;
 
 /// How the names of seeds end; they lie with the images.
@@ -70,7 +70,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn take(path: &Path, images: &Path) -> Result<StagedSeed, Failure> {
     let (file, _) = registered::open_file(path)?;
-    let staging = tempfile::Builder::new().prefix(STAGING).tempfile_in(images)?;
+    let staging = durable::staging(images)?;
     let digest = {
         let mut out = Hashed {
             file: io::BufWriter::new(staging.as_file()),

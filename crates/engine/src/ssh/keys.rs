@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use ssh_key::rand_core::OsRng;
@@ -101,15 +101,7 @@ pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Engine
     let write = || {
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".banger-")
-            .permissions(fs::Permissions::from_mode(mode))
-            .tempfile_in(folder)?;
-        file.write_all(content)?;
-        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
+        durable::write(path, mode, content)
     };
     write().map_err(EngineError::file("write", path))
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::Limits;
-use crate::cancel::Cancel;
 use crate::error::OciError;
 use crate::fault::Fault;
 use crate::layer::{Checked, Layer};
 use crate::meter::Meter;
+use progress::Cancel;
 
 /// Counters that all layers of an image share, whichever thread reads them.
 #[derive(Debug)]

@@ -26,10 +26,10 @@ use self::planned::Planned;
 use self::single::{Single, Step};
 use tarball::{Archive, ArchiveError, Content, Entry, Kind, Member, SparseMap};
 
-use crate::cancel::Cancel;
 use crate::error::OciError;
 use crate::layer::Layer;
 use crate::meter::Meter;
+use progress::Cancel;
 
 /// Bounds on what all layers of an image may hold together.
 #[derive(Clone, Copy, Debug)]

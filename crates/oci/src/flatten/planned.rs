@@ -8,11 +8,11 @@ use super::plan::Plan;
 use super::scan::Scan;
 use super::tree::{Id, Tree};
 use super::{Found, Limits, Open, scan};
-use crate::cancel::Cancel;
 use crate::error::OciError;
 use crate::fault::Fault;
 use crate::layer::Layer;
 use crate::meter::Meter;
+use progress::Cancel;
 
 /// The layers that are left to give out, by plan.
 #[derive(Debug)]

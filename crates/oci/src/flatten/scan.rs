@@ -7,11 +7,11 @@ use tarball::{Archive, ArchiveError, Kind, PATH_MAX, shown};
 
 use super::Limits;
 use super::budget::Budget;
-use crate::cancel::Cancel;
 use crate::error::OciError;
 use crate::fault::{EntryError, Fault};
 use crate::layer::{Compression, Layer};
 use crate::meter::Meter;
+use progress::Cancel;
 
 /// What the tree needs to know of one layer.
 #[derive(Debug, Default)]

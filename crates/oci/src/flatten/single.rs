@@ -10,10 +10,10 @@ use super::tree::check_target;
 use super::upper::Upper;
 use super::whiteout::{Meaning, meaning};
 use super::{Found, Open};
-use crate::cancel::Cancel;
 use crate::error::OciError;
 use crate::fault::{EntryError, Fault, components};
 use crate::layer::Layer;
+use progress::Cancel;
 
 /// What one step brings.
 pub(super) enum Step {

@@ -19,11 +19,11 @@ use super::mirror::MirrorPath;
 use super::origin::{join, origin};
 use super::outside::Local;
 use super::secrets::Secrets;
-use crate::cancel::{Cancel, Guard};
 use crate::credentials::Login;
 use crate::document::shown;
 use crate::error::OciError;
 use crate::progress::Progress;
+use progress::{Cancel, Guard};
 
 /// Redirects in a row that are followed.
 const REDIRECTS: usize = 5;
@@ -119,6 +119,12 @@ pub(super) enum Again {
     After(Duration),
 }
 
+impl From<progress::Cancelled> for Failure {
+    fn from(cancelled: progress::Cancelled) -> Self {
+        OciError::from(cancelled).into()
+    }
+}
+
 impl From<OciError> for Failure {
     fn from(error: OciError) -> Self {
         Self {
@@ -204,7 +210,7 @@ impl<'p> Http<'p> {
             return Err(error);
         }
         tracing::debug!(host = endpoint.name, ?pause, "trying again");
-        self.cancel.sleep(pause)
+        Ok(self.cancel.sleep(pause)?)
     }
 
     /// Asks once; that is, as often as authorisation and redirects take.

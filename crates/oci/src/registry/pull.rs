@@ -13,7 +13,6 @@ use super::download::Blob;
 use super::http::{Endpoint, Http, Want};
 use super::secrets::Secrets;
 use crate::cache::LayerCache;
-use crate::cancel::Cancel;
 use crate::config_document::ConfigDocument;
 use crate::digest::Digest;
 use crate::document::{
@@ -24,6 +23,7 @@ use crate::image::Image;
 use crate::layer::Part;
 use crate::progress::{Event, Progress};
 use crate::reference::RegistryReference;
+use progress::Cancel;
 
 /// An index in an index in an index is nobody's image.
 const DEPTH: usize = 3;

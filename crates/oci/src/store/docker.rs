@@ -11,7 +11,6 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tarball::{Archive, Kind};
 
-use crate::cancel::Cancel;
 use crate::config_document::ConfigDocument;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_MAX, Platform, shown};
@@ -21,6 +20,7 @@ use crate::image::Image;
 use crate::layer::{Bounded, Compression, Layer, Part, decode};
 use crate::plain_file;
 use crate::reference::RegistryReference;
+use progress::Cancel;
 
 /// Layers, their folders and old-style metadata; far more than docker's 127 layers need.
 const MEMBERS_MAX: usize = 10_000;

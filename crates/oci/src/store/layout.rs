@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::cancel::Cancel;
 use crate::config_document::ConfigDocument;
 use crate::digest::Digest;
 use crate::document::{DOCUMENT_MAX, Descriptor, Document, Platform, choose, shown};
@@ -16,6 +15,7 @@ use crate::error::OciError;
 use crate::image::Image;
 use crate::layer::verify;
 use crate::plain_file;
+use progress::Cancel;
 
 const NAME: &str = "org.opencontainers.image.ref.name";
 const VERSION: &str = "1.0.0";

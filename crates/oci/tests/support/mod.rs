@@ -15,7 +15,8 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use oci::{Cancel, Compression, Digest, Entry, Kind, Layer, Limits, OciError};
+use oci::{Compression, Digest, Entry, Kind, Layer, Limits, OciError};
+use progress::Cancel;
 use serde_json::{Value, json};
 
 /// Packs a layer.

@@ -7,7 +7,8 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use oci::{Cancel, Digest, Kind, Platform};
+use oci::{Digest, Kind, Platform};
+use progress::Cancel;
 
 use super::{Flat, flatten, has};
 
