@@ -137,7 +137,7 @@ fn what_a_daemon_says_cannot_steer_the_terminal() {
         daemon.run(&["vm", "show", &"e".repeat(32)]).screen(),
         daemon.run(&["ps", "--json"]).screen(),
         daemon.run(&["vm", "stop", "evil"]).screen(),
-        daemon.run(&["vm", "stop", "e"]).screen(),
+        daemon.run(&["vm", "stop", "eeee"]).screen(),
     ];
     insta::assert_snapshot!(without_times(&screens.join("\n")));
 }

@@ -124,7 +124,7 @@ fn a_setup_that_fails_says_so_and_leaves_no_vm() {
     assert!(
         failed
             .err
-            .contains("banger: warning: `quick-otter` could not be deleted: "),
+            .contains("banger: warning: `new` could not be deleted: "),
         "{}",
         failed.err
     );
