@@ -2,6 +2,7 @@
 
 mod actor;
 mod clock;
+mod command;
 mod create;
 mod ending;
 mod files;
@@ -52,7 +53,8 @@ use crate::operations::{OperationHandle, Operations};
 use crate::room::Reserve;
 use crate::ssh::SshKeys;
 use crate::{Configured, Defaults, EngineError, Machines, Networks, walls};
-use actor::{Command, Live};
+use actor::Live;
+use command::Command;
 use hurry::{Hurried, Hurry};
 use pause::Pause;
 

@@ -9,89 +9,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::VmState;
-use store::{Change, VmRow};
+use store::VmRow;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use vmm::{End, Machine};
 
+use super::command::Command;
 use super::ending::{Gone, Reboots};
 use super::hurry::Hurry;
 use super::link::{Link, LinkState};
 use super::pause::Pause;
-use super::publish::{self, Claimed, Published};
+use super::publish::{self, Published};
 use super::running::{Running, ended, network_ended, next_boot};
 use super::state::Off;
 use super::{Queued, Shared, Task, set, stale, state, stop, view};
 use crate::EngineError;
-use crate::artefacts::import::Import;
 use crate::error::one_line;
 use crate::operations::{OperationHandle, caught};
 pub(crate) use settle::Due;
 use settle::Unsettled;
-
-/// What a VM may be asked to do; each ends the operation it carries.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Fetch what is missing, make the disk and, given the ports that it is published on, start. Failing, the VM is
-    /// gone again.
-    Create {
-        operation: OperationHandle,
-        claimed: Option<Claimed>,
-        /// How the image is had, where neither the store nor the catalog has it.
-        import: Option<Box<Import>>,
-    },
-    /// Start; what is known of reboots begins anew, unless it is one that the guest began while no daemon ran.
-    Start {
-        operation: OperationHandle,
-        reboot: Change<String>,
-    },
-    /// Shut down in order, or by force where the guest does not. With `unused`, only if nobody uses it, which has been
-    /// so for that long.
-    Stop {
-        operation: OperationHandle,
-        unused: Option<Duration>,
-    },
-    /// Shut down and start anew; just start where nothing runs.
-    Restart { operation: OperationHandle },
-    /// End the machine.
-    Kill {
-        operation: OperationHandle,
-        signal: api::KillSignal,
-    },
-    /// Change the shape.
-    Set {
-        operation: OperationHandle,
-        change: api::SetVm,
-    },
-    /// Go away, in whatever state; `idle` spares a VM that runs.
-    Delete { operation: OperationHandle, idle: bool },
-}
-
-impl Command {
-    fn operation(&self) -> &OperationHandle {
-        match self {
-            Self::Create { operation, .. }
-            | Self::Start { operation, .. }
-            | Self::Stop { operation, .. }
-            | Self::Restart { operation }
-            | Self::Kill { operation, .. }
-            | Self::Set { operation, .. }
-            | Self::Delete { operation, .. } => operation,
-        }
-    }
-
-    /// Whether it does not wait for a shutdown.
-    pub(crate) fn hurries(&self) -> bool {
-        matches!(
-            self,
-            Self::Delete { idle: false, .. }
-                | Self::Kill {
-                    signal: api::KillSignal::Kill,
-                    ..
-                }
-        )
-    }
-}
 
 /// What a VM's task sees to.
 enum Event {

@@ -10,7 +10,8 @@ use model::{OperationState, VmState};
 use store::{Change, OperationRow, VmRow};
 use vmm::{End, Machine};
 
-use super::actor::{Command, Due};
+use super::actor::Due;
+use super::command::Command;
 use super::ending::{self, Outcome};
 use super::state::Off;
 use super::{Shared, Task, actor, create, layer_path, recorded, start, state};

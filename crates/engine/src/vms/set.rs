@@ -8,7 +8,7 @@ use model::Size;
 use store::{VmRow, VmUpdate};
 use vmm::Machine;
 
-use super::actor::Command;
+use super::command::Command;
 use super::hurry::Hurry;
 use super::link::Link;
 use super::{Shared, Vms, layer_path, request, start};

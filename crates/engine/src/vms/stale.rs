@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use guest::Activity;
 
-use super::actor::Command;
+use super::command::Command;
 use super::stats::processor_time;
 use super::{Shared, Task};
 use crate::EngineError;

@@ -7,7 +7,7 @@ use api::{KillSignal, Pong};
 use guest::Agent;
 use store::VmRow;
 
-use super::actor::Command;
+use super::command::Command;
 use super::{Vms, cancel_start};
 use crate::EngineError;
 use crate::operations::OperationHandle;

@@ -448,9 +448,6 @@ fn a_repository_that_is_no_workspace_any_more_is_put_aside_by_force() {
         scene.prepare_as(&Choice::default(), before, true).unwrap();
         let aside = scene.inside().with_extension("banger-replaced-1");
         assert_eq!(std::fs::read_to_string(aside.join("precious")).unwrap(), "mine");
-        assert_eq!(
-            git(&aside, &["log", "-1", "--format=%s"]),
-            "there\n"
-        );
+        assert_eq!(git(&aside, &["log", "-1", "--format=%s"]), "there\n");
     }
 }
