@@ -25,6 +25,8 @@ pub(crate) struct Running {
     _following: JoinSet<()>,
     /// What it has lost since it was started, in words.
     pub(crate) lacks: Option<String>,
+    /// The guest's boot that was seen to last.
+    pub(crate) seen_boot: Option<String>,
 }
 
 impl Running {
@@ -39,6 +41,7 @@ impl Running {
             network: Some(net::parts(folder)),
             _following: following,
             lacks: None,
+            seen_boot: None,
         }
     }
 
@@ -72,20 +75,20 @@ pub(crate) async fn network_ended(running: Option<&Running>) -> &'static str {
     part
 }
 
-/// Ends when the link says another boot id than the last time it was asked; never where there is no link.
+/// Ends when the guest is in another boot than the last one that was seen to, also where it got there while nobody looked;
+/// never where nothing runs.
 pub(crate) async fn next_boot(running: Option<&Running>) -> String {
     let Some(running) = running else {
         return std::future::pending().await;
     };
     let mut state = running.link.state();
-    let before = state.borrow_and_update().boot_id.clone();
     loop {
+        match &state.borrow_and_update().boot_id {
+            Some(boot_id) if running.seen_boot.as_ref() != Some(boot_id) => return boot_id.clone(),
+            _ => {}
+        }
         if state.changed().await.is_err() {
             return std::future::pending().await;
-        }
-        match &state.borrow_and_update().boot_id {
-            Some(boot_id) if before.as_ref() != Some(boot_id) => return boot_id.clone(),
-            _ => {}
         }
     }
 }

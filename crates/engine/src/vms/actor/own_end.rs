@@ -42,7 +42,10 @@ impl Actor {
 
     /// The agent answers from this boot; from another than before, if it is not the one that an earlier daemon recorded.
     pub(super) async fn next_kernel(&mut self, boot_id: &str) {
-        let lacks = self.running.as_ref().and_then(|running| running.lacks.clone());
+        let lacks = self.running.as_mut().and_then(|running| {
+            running.seen_boot = Some(boot_id.to_owned());
+            running.lacks.clone()
+        });
         let recorded = match self.row().await {
             Ok(row) if row.boot_id.as_deref() == Some(boot_id) => return,
             Ok(_) => {
