@@ -260,10 +260,16 @@ impl Records {
             Failure::new("another `banger` is preparing a workspace of this VM")
                 .with_hint("wait until it is done")
         })?;
-        Ok(Self {
-            _lock: Some(lock),
-            ..Self::of(id)
-        })
+        let records = Self::of(id);
+        match records.unreadable() {
+            // Written over, they would be as if there had been none.
+            Some(why) => Err(Failure::new(why)
+                .with_hint("move it away; what workspaces of that VM hold is then not known any more")),
+            None => Ok(Self {
+                _lock: Some(lock),
+                ..records
+            }),
+        }
     }
 
     /// All of the VM's.

@@ -174,6 +174,15 @@ fn notes_that_cannot_be_read_are_no_reason_not_to_ask() {
         .filter(|path| path.extension().is_some_and(|end| end == "json"))
         .collect();
     fs::write(&notes[0], "{").unwrap();
+    // Nothing is written over them.
+    let refused = scene.workspace("prepare", &[scene.top.to_str().unwrap()]);
+    assert_eq!(refused.code, 1, "{}", refused.err);
+    assert!(
+        refused.err.starts_with("banger: cannot read /"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(fs::read_to_string(&notes[0]).unwrap(), "{");
     let mut terminal = Terminal::open();
     let (client, question) = asked(&scene, &mut terminal, &["vm", "delete", "box"]);
     assert!(
