@@ -14,9 +14,6 @@ use crate::settings::{Config, ConfigFile, HostShape, LogLevel};
 /// More than any configuration needs; keeps a wrong path (a disk image, a device) from being read into memory.
 const LARGEST_FILE: u64 = 1 << 20;
 
-/// Likeness, by Jaro and Winkler, from which on a key is suggested.
-const ALIKE: f64 = 0.8;
-
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -114,13 +111,7 @@ impl ConfigError {
 /// The known key, of a list for a person, that is most like a key with its table, if one is.
 fn nearest<'k>(key: &str, known: &'k str) -> Option<&'k str> {
     let key = key.rsplit('.').next().unwrap_or(key);
-    let likeness = |known: &str| strsim::jaro_winkler(key, known);
-    known
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|known| likeness(known) >= ALIKE)
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+    model::nearest(known.split('`').skip(1).step_by(2), key)
 }
 
 impl Config {

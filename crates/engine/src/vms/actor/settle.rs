@@ -143,7 +143,7 @@ impl Actor {
         taken_down
     }
 
-    /// Has a later daemon finish a delete that this one begins, or not.
+    /// Notes what a later daemon would have to undo or to finish, or that there is nothing.
     pub(super) async fn mark(&self, pending: Change<Pending>) -> Result<(), EngineError> {
         let update = VmUpdate {
             pending,

@@ -70,12 +70,7 @@ impl Actor {
 
     /// Records that the VM is made: no later daemon takes it for half of one.
     async fn made(&self) -> Result<(), EngineError> {
-        let update = VmUpdate {
-            pending: Change::Clear,
-            ..VmUpdate::default()
-        };
-        self.shared.store.vms().update(&self.id, update).await?;
-        Ok(())
+        self.mark(Change::Clear).await
     }
 
     /// Starts the VM; `claimed` are its ports where they are had already, `reboot` what becomes of the record of reboots.
